@@ -1,0 +1,5 @@
+"""`python -m edgedistill`, which is also what torchrun starts."""
+
+from edgedistill.cli import main
+
+main()

@@ -1,0 +1,122 @@
+"""Strict YAML -> msgspec structs: an unknown key or a wrong type names the file, the key and what is allowed."""
+
+import difflib
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from .errors import ConfigError
+from .registry import Registry
+
+T = TypeVar("T")
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of everything that is read from YAML: immutable, keyword-only, unknown keys are errors."""
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; raises ConfigError naming the file and the line."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}).") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)}).") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys at the top, found {type(content).__name__}.")
+    return content
+
+
+def decode(content: Any, into: type[T], *, where: str, prefix: str = "") -> T:
+    """Convert plain data to the struct `into`.
+
+    Args:
+        content: what YAML or JSON gave.
+        into: a msgspec struct type.
+        where: the file (or "command line") that messages name.
+        prefix: dotted path of `content` inside that file.
+
+    Raises:
+        ConfigError: names the file, the dotted key, the reason, and the allowed keys or the nearest one.
+    """
+    try:
+        return msgspec.convert(content, into)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(str(error), into, where, prefix)) from None
+
+
+def decode_tagged(content: Any, registry: Registry[Any], *, tag: str, where: str, prefix: str) -> Any:
+    """Convert a mapping whose `tag` key names an entry of `registry`; the other keys are that entry's fields."""
+    if isinstance(content, str):
+        content = {tag: content}
+    if not isinstance(content, dict) or tag not in content:
+        raise ConfigError(f"{where}: `{prefix}` needs the key `{tag}`, one of: {', '.join(registry.names())}.")
+    try:
+        into = registry.get(content[tag])
+    except ConfigError as error:
+        raise ConfigError(f"{where}: `{prefix}.{tag}`: {error}") from None
+    fields = {key: value for key, value in content.items() if key != tag}
+    return decode(fields, into, where=where, prefix=prefix)
+
+
+def _explain(message: str, into: Any, where: str, prefix: str) -> str:
+    reason, _, path = message.partition(" - at `$")
+    path = path.rstrip("`")
+    dotted = f"{prefix}{path}".strip(".")
+    unknown = re.match(r"Object contains unknown field `(.*)`", reason)
+    if unknown:
+        key = unknown.group(1)
+        allowed = sorted(_fields_at(into, path))
+        near = difflib.get_close_matches(key, allowed, n=1)
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        full = f"{dotted}.{key}" if dotted else key
+        return f"{where}: unknown key `{full}`.{hint} Allowed here: {', '.join(allowed)}."
+    missing = re.match(r"Object missing required field `(.*)`", reason)
+    if missing:
+        full = f"{dotted}.{missing.group(1)}" if dotted else missing.group(1)
+        return f"{where}: the key `{full}` is required."
+    allowed_values = _literals_at(into, path)
+    hint = f" Allowed: {', '.join(allowed_values)}." if allowed_values else ""
+    return f"{where}: `{dotted or 'the file'}`: {reason[0].lower()}{reason[1:]}.{hint}"
+
+
+def _type_at(into: Any, path: str) -> Any:
+    """The annotated type at a msgspec error path such as `.train.optimizer` or `.targets[...]`."""
+    for step in re.findall(r"\.([A-Za-z_]\w*)|(\[[^\]]*\])", path):
+        into = _strip_optional(into)
+        if step[0] and isinstance(into, type) and issubclass(into, msgspec.Struct):
+            into = typing.get_type_hints(into).get(step[0], Any)
+        else:
+            arguments = typing.get_args(into)
+            into = arguments[-1] if arguments else Any
+    return _strip_optional(into)
+
+
+def _strip_optional(into: Any) -> Any:
+    if typing.get_origin(into) in (typing.Union, types.UnionType):
+        members = [member for member in typing.get_args(into) if member is not type(None)]
+        structs = [m for m in members if isinstance(m, type) and issubclass(m, msgspec.Struct)]
+        return (structs or members)[0]
+    return into
+
+
+def _fields_at(into: Any, path: str) -> tuple[str, ...]:
+    found = _type_at(into, path)
+    if isinstance(found, type) and issubclass(found, msgspec.Struct):
+        return found.__struct_encode_fields__
+    return ()
+
+
+def _literals_at(into: Any, path: str) -> list[str]:
+    found = _type_at(into, path)
+    return [str(value) for value in typing.get_args(found)] if typing.get_origin(found) is typing.Literal else []

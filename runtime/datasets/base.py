@@ -1,0 +1,96 @@
+"""What every dataset format is read into, and the registry of the readers."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..config import Config
+from ..errors import DataError
+from ..preprocess import ImageSource
+from ..registry import Registry
+
+POSITIVE, NEGATIVE, UNKNOWN = 1, 0, -1
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images with image-level labels. Reading one opens no image: decoding happens when an image is used.
+
+    Attributes:
+        name: for messages and reports.
+        classes: C names; the order of every score and label column.
+        ids: N unique names (a path relative to the image folder, or the dataset's own id).
+        images: N sources, each a path or a uint8 (H, W, 3) RGB array.
+        labels: int8 (N, C); 1 present, 0 absent, -1 unknown (in no loss and no metric).
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    images: Sequence[ImageSource]
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        shape = (len(self.ids), len(self.classes))
+        if self.labels.shape != shape or self.labels.dtype != np.int8 or len(self.images) != shape[0]:
+            raise ValueError(f"{self.name}: labels must be int8 {shape}, not {self.labels.dtype} {self.labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[tuple[str, ImageSource, np.ndarray]]:
+        return iter(zip(self.ids, self.images, self.labels, strict=True))
+
+    def subset(self, indices: Sequence[int] | np.ndarray, name: str | None = None) -> "Dataset":
+        """The images at `indices`, in that order."""
+        indices = np.asarray(indices, dtype=np.int64)
+        return replace(
+            self,
+            name=name or self.name,
+            ids=tuple(self.ids[i] for i in indices),
+            images=[self.images[i] for i in indices],
+            labels=self.labels[indices],
+        )
+
+    def with_classes(self, classes: Sequence[str]) -> "Dataset":
+        """The same images with the columns in the order of `classes`.
+
+        Raises:
+            DataError: a class is missing here, or this dataset has one that `classes` lacks.
+        """
+        if tuple(classes) == self.classes:
+            return self
+        missing = [name for name in classes if name not in self.classes]
+        extra = [name for name in self.classes if name not in set(classes)]
+        if missing or extra:
+            parts = [f"{label} {_shorten(names)}" for label, names in (("missing", missing), ("extra", extra)) if names]
+            raise DataError(f"{self.name}: its classes differ from the expected {len(classes)}: {'; '.join(parts)}.")
+        columns = [self.classes.index(name) for name in classes]
+        return replace(self, classes=tuple(classes), labels=np.ascontiguousarray(self.labels[:, columns]))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over classes, ids and labels: equal for the same test set read on another machine."""
+        digest = hashlib.sha256()
+        for part in (self.classes, self.ids):
+            digest.update("\x1f".join(part).encode() + b"\x1e")
+        digest.update(np.ascontiguousarray(self.labels).tobytes())
+        return digest.hexdigest()
+
+
+class DatasetFormat(Config):
+    """One dataset layout: its options (what a recipe writes beside `format:`) and how it is read."""
+
+    def read(self, base: Path) -> Dataset:
+        """Read the index and labels; relative paths are taken from `base` (the recipe's folder)."""
+        raise NotImplementedError
+
+
+FORMATS: Registry[type[DatasetFormat]] = Registry("dataset format", __package__)
+
+
+def _shorten(names: Sequence[str], most: int = 5) -> str:
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,44 @@
+"""Errors that a user can act on: each message names the thing, the reason and the way out, in one line.
+
+The command line prints the message without a traceback and exits with the class's code.
+"""
+
+
+class EdgedistillError(Exception):
+    """Base of every error that is the user's to mend; anything else that escapes is a bug of ours."""
+
+    exit_code = 2
+
+
+class ConfigError(EdgedistillError):
+    """A recipe, deploy config or option holds an unknown key, a wrong type or an impossible value."""
+
+
+class DataError(EdgedistillError):
+    """A dataset, an image or a label file cannot be used as it is."""
+
+
+class BundleError(EdgedistillError):
+    """A bundle is missing, truncated, tampered with, or of a newer schema."""
+
+
+class CheckpointError(EdgedistillError):
+    """A checkpoint is missing, damaged, or does not fit what it is asked for."""
+
+
+class GateFailedError(EdgedistillError):
+    """A proven artifact misses a limit that its deploy config sets."""
+
+    exit_code = 1
+
+
+class MissingDependencyError(EdgedistillError):
+    """A backend or toolchain is not installed here, or not usable on this machine."""
+
+    exit_code = 3
+
+
+class InterruptedRunError(EdgedistillError):
+    """Ctrl-C or SIGTERM: everything computed so far is saved and the same command continues."""
+
+    exit_code = 130
