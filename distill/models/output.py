@@ -1,0 +1,26 @@
+"""What every model returns in training."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class ModelOutput:
+    """Outputs of one forward pass; what a method does not need is None or not computed.
+
+    Attributes:
+        logits: (B, C) of the head that ships.
+        features: last feature map (B, F, H, W).
+        stages: feature maps of every stage, shallow to deep; the last one is `features`.
+        embeddings: label-wise embeddings (B, C, D) of an ML-Decoder head or branch.
+        embedding_logits: (B, C) read from `embeddings`; the same tensor as `logits` when the decoder is the head.
+        calibration_logits: (B, C) of a calibration branch (UD).
+    """
+
+    logits: Tensor
+    features: Tensor
+    stages: list[Tensor]
+    embeddings: Tensor | None = None
+    embedding_logits: Tensor | None = None
+    calibration_logits: Tensor | None = None
