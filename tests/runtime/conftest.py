@@ -1,0 +1,158 @@
+"""A hand-written bundle of a closed-form model, so that the runtime is tested without torch or a trained net."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgedistill.runtime.bundle import (
+    SCHEMA_VERSION,
+    Artifact,
+    GoldenImage,
+    Manifest,
+    Provenance,
+    TensorSpec,
+    describe_file,
+)
+from edgedistill.runtime.preprocess import Preprocessing, load
+from edgedistill.runtime.targets import BatchRange, Target
+
+CLASSES = ("red", "green", "blue", "bright")
+SIZE = (16, 16)
+# Each class responds to the mean of its own channel, "bright" to all three.
+WEIGHTS = np.array([[8, -4, -4, 3], [-4, 8, -4, 3], [-4, -4, 8, 3]], np.float32)
+BIAS = np.array([0.5, 0.25, -0.25, -4.0], np.float32)
+
+
+def tiny_logits(images: np.ndarray) -> np.ndarray:
+    """The model in numpy: uint8 (N, H, W, 3) -> float32 (N, C)."""
+    means = images.astype(np.float64).mean(axis=(1, 2)) / 255.0
+    return (means @ WEIGHTS + BIAS).astype(np.float32)
+
+
+def write_onnx(path: Path) -> None:
+    from onnx import TensorProto, checker, helper, numpy_helper, save
+
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node("Mul", ["nchw", "scale"], ["unit"]),
+        helper.make_node("ReduceMean", ["unit", "axes"], ["means"], keepdims=0),
+        helper.make_node("MatMul", ["means", "weights"], ["product"]),
+        helper.make_node("Add", ["product", "bias"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
+    ]
+    constants = {
+        "scale": np.array(1 / 255, np.float32),
+        "axes": np.array([2, 3], np.int64),
+        "weights": WEIGHTS,
+        "bias": BIAS,
+    }
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", len(CLASSES)])
+        for name in ("logits", "probabilities")
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *SIZE, 3])],
+        outputs,
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    checker.check_model(model)
+    save(model, path)
+
+
+def write_photographs(folder: Path) -> list[Path]:
+    """Three JPEGs that need a resize: a red one, a green and blue one, a noisy grey one."""
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 60, (3, 30, 40, 3))
+    tints = np.array([[180, 10, 10], [20, 150, 170], [120, 120, 120]])
+    paths = []
+    for name, pixels, tint in zip(("red", "teal", "grey"), noise, tints, strict=True):
+        path = folder / f"{name}.jpg"
+        Image.fromarray((pixels + tint).astype(np.uint8)).save(path, quality=92)
+        paths.append(path)
+    return paths
+
+
+def write_tiny_bundle(root: Path) -> Path:
+    """Write the bundle to `root`: `ort-fp32`, `ov-fp32` and `ov-bf16`, three golden photographs."""
+    import openvino
+
+    preprocessing = Preprocessing(size=SIZE, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    onnx_path, xml_path = root / "onnx" / "model.fp32.onnx", root / "openvino" / "model.fp32.xml"
+    for folder in (onnx_path.parent, xml_path.parent):
+        folder.mkdir(parents=True)
+    write_onnx(onnx_path)
+    openvino.save_model(openvino.convert_model(onnx_path), xml_path, compress_to_fp16=False)
+    ir = (describe_file(xml_path, root), describe_file(xml_path.with_suffix(".bin"), root))
+    batch = BatchRange(max=4)
+    artifacts = (
+        Artifact(
+            name="ort-fp32",
+            target=Target(name="ort-fp32", backend="onnxruntime", precision="fp32", batch=batch),
+            files=(describe_file(onnx_path, root),),
+            status="verified",
+        ),
+        Artifact(
+            name="ov-fp32",
+            target=Target(name="ov-fp32", backend="openvino", precision="fp32", batch=batch),
+            files=ir,
+            status="verified",
+        ),
+        Artifact(
+            name="ov-bf16",
+            target=Target(name="ov-bf16", backend="openvino", precision="bf16", batch=batch),
+            files=ir,
+            status="verified",
+        ),
+    )
+    golden = []
+    for path in write_photographs(root / "selftest"):
+        logits = tiny_logits(load(path, preprocessing)[None])[0]
+        golden.append(GoldenImage(file=describe_file(path, root), logits=tuple(float(value) for value in logits)))
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        name="tiny",
+        classes=CLASSES,
+        preprocessing=preprocessing,
+        input="uint8_nhwc",
+        inputs=(TensorSpec(name="image", dtype="uint8", shape=("batch", *SIZE, 3)),),
+        outputs=tuple(
+            TensorSpec(name=name, dtype="float32", shape=("batch", len(CLASSES)))
+            for name in ("logits", "probabilities")
+        ),
+        thresholds=(0.5, 0.5, 0.5, 0.4),
+        provenance=Provenance(
+            edgedistill="0.1.0", created="2026-01-01T00:00:00Z", model="tiny", checkpoint_sha256="0" * 64
+        ),
+        artifacts=artifacts,
+        selftest=tuple(golden),
+    )
+    (root / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+    return root
+
+
+@pytest.fixture(scope="session")
+def make_tiny_bundle() -> Callable[[Path], Path]:
+    """Write a fresh tiny bundle into a folder, for tests that change it."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("openvino")
+    return write_tiny_bundle
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(make_tiny_bundle, tmp_path_factory) -> Path:
+    """One tiny bundle shared by all tests: do not write into it."""
+    return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_reference() -> Callable[[np.ndarray], np.ndarray]:
+    """The tiny model in numpy: uint8 (N, 16, 16, 3) -> float32 logits (N, 4)."""
+    return tiny_logits
