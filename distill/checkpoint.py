@@ -1,0 +1,100 @@
+"""student.safetensors: weights plus, as JSON in its metadata, all that export needs without any other file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..runtime.bundle import Record
+from ..runtime.errors import CheckpointError
+from ..runtime.files import atomic_path, sha256_of
+from ..runtime.preprocess import Preprocessing
+from .models import Classifier, ModelSpec, build_from_spec
+
+_KEY = "edgedistill"
+
+
+class ModelCard(Record):
+    """What a checkpoint says about itself.
+
+    Attributes:
+        edgedistill: version that wrote it.
+        name: of the run.
+        model: enough to build the network again (its `pretrained` is dropped: the weights are here).
+        classes: C names in the order of the logits.
+        preprocessing: image file -> graph input, shared by training's evaluation, export and the device.
+        thresholds: per class, the probability of the best F1 on the validation part.
+        metrics: of the selected epoch on the validation part, in points.
+        recipe_sha256: of the resolved recipe.
+    """
+
+    edgedistill: str
+    name: str
+    model: ModelSpec
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    thresholds: tuple[float, ...]
+    metrics: dict[str, float] = {}
+    recipe_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Student:
+    """A trained model with its card, in eval mode on the CPU."""
+
+    model: Classifier
+    card: ModelCard
+    path: Path
+
+    @property
+    def sha256(self) -> str:
+        """Of the checkpoint file."""
+        return sha256_of(self.path)
+
+
+def save_student(path: Path, model: Classifier, card: ModelCard) -> None:
+    """Write weights and card; branches that the card's model does not name are training-only and left out."""
+    dropped = tuple(f"branches.{name}." for name in model.branches if name not in card.model.branches)
+    state = {
+        key: value.detach().to("cpu").contiguous()
+        for key, value in model.state_dict().items()
+        if not (dropped and key.startswith(dropped))
+    }
+    with atomic_path(path) as temporary:
+        save_file(state, temporary, metadata={_KEY: msgspec.json.encode(card).decode()})
+
+
+def load_student(path: str | Path) -> Student:
+    """Read a checkpoint written by `save_student`, a student's or a teacher's.
+
+    Raises:
+        CheckpointError: missing, damaged, or not written by edgedistill.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint. `edgedistill distill` and `edgedistill train` write one.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: damaged or not a safetensors file ({error}).") from None
+    if _KEY not in metadata:
+        raise CheckpointError(f"{path}: bare weights without an edgedistill card; use them as a model's `pretrained:`.")
+    try:
+        card = msgspec.json.decode(metadata[_KEY], type=ModelCard)
+    except msgspec.DecodeError as error:
+        raise CheckpointError(f"{path}: its card cannot be read ({error}): written by another version?") from None
+    model = build_from_spec(
+        msgspec.structs.replace(card.model, pretrained=None),
+        len(card.classes),
+        mean=card.preprocessing.mean,
+        std=card.preprocessing.std,
+    )
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: weights do not fit its own card ({str(error).splitlines()[0]}).") from None
+    return Student(model.eval().requires_grad_(False), card, path)

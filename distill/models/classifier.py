@@ -1,0 +1,103 @@
+"""The model that is trained: backbone, the head that ships, and branches that only training sees."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from .ml_decoder import MLDecoder
+from .output import ModelOutput
+
+HeadName = Literal["linear", "linear_max", "ml_decoder"]
+BranchName = Literal["ml_decoder"]
+
+
+class LinearHead(nn.Module):
+    """Global pooling and one linear layer: what a device pays for by default.
+
+    Args:
+        in_features: F of the last map.
+        num_classes: C.
+        pool: average (usual) or max (UD's code) over the map.
+    """
+
+    def __init__(self, in_features: int, num_classes: int, pool: Literal["avg", "max"] = "avg") -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1) if pool == "avg" else nn.AdaptiveMaxPool2d(1)
+        self.linear = nn.Linear(in_features, num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, F, H, W) -> logits (B, C)."""
+        return self.linear(self.pool(features).flatten(1))
+
+
+class Classifier(nn.Module):
+    """A multi-label classifier on uint8 images.
+
+    Args:
+        backbone: maps normalised images to a list of feature maps, with `channels` of the last one.
+        num_classes: C.
+        head: what ships: a linear layer on pooled features, or the ML-Decoder of L2D.
+        branches: heads beside it that are trained but never exported, e.g. the decoder whose label-wise embeddings
+            L2D distils.
+        mean: per RGB channel in [0, 1] units; the model's own normalisation.
+        std: per RGB channel in [0, 1] units.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        num_classes: int,
+        *,
+        head: HeadName = "linear",
+        branches: Sequence[BranchName] = (),
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.num_classes = num_classes
+        channels = int(backbone.channels)
+        if head == "ml_decoder":
+            self.head: nn.Module = MLDecoder(channels, num_classes)
+        else:
+            self.head = LinearHead(channels, num_classes, "max" if head == "linear_max" else "avg")
+        self.branches = nn.ModuleDict()
+        for branch in branches:
+            self.attach(branch)
+        scale = 1.0 / (255.0 * torch.tensor(std, dtype=torch.float32))
+        self.register_buffer("scale", scale.view(1, 3, 1, 1), persistent=False)
+        shift = torch.tensor(mean, dtype=torch.float32) / torch.tensor(std, dtype=torch.float32)
+        self.register_buffer("shift", shift.view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def embeds_labels(self) -> bool:
+        """Whether forward returns label-wise embeddings."""
+        return isinstance(self.head, MLDecoder) or "ml_decoder" in self.branches
+
+    def attach(self, branch: BranchName) -> None:
+        """Add a training-only branch on the last feature map."""
+        if branch not in self.branches and not (branch == "ml_decoder" and isinstance(self.head, MLDecoder)):
+            self.branches[branch] = MLDecoder(int(self.backbone.channels), self.num_classes)
+
+    def detach_branches(self) -> None:
+        """Remove every training-only branch, as export does."""
+        self.branches = nn.ModuleDict()
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W), the arithmetic that export puts inside the graph."""
+        return images.permute(0, 3, 1, 2).float() * self.scale - self.shift
+
+    def forward(self, images: Tensor) -> ModelOutput:
+        """Every output for normalised images (B, 3, H, W)."""
+        stages = self.backbone(images)
+        features = stages[-1]
+        if isinstance(self.head, MLDecoder):
+            embeddings, logits = self.head(features)
+            return ModelOutput(logits, features, stages, embeddings, logits)
+        output = ModelOutput(self.head(features), features, stages)
+        if "ml_decoder" in self.branches:
+            output.embeddings, output.embedding_logits = self.branches["ml_decoder"](features)
+        return output

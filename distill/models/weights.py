@@ -1,0 +1,85 @@
+"""Pretrained weights from a local file, without ever executing a pickle."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...runtime.errors import CheckpointError
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """A state dict from .safetensors, or from a torch file read with weights_only=True.
+
+    Raises:
+        CheckpointError: missing, damaged, or not a plain dictionary of tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such weights file.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: cannot be read as weights ({reason}). Save it as .safetensors.") from None
+    except Exception as error:  # safetensors raises its own type, which it does not export for catching
+        raise CheckpointError(f"{path}: cannot be read as weights ({error}).") from None
+    state = state.get("state_dict", state.get("model", state)) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path}: holds no plain state dict of tensors.")
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def load_pretrained(model: nn.Module, pretrained: str | Path, *, classifier: tuple[str, ...]) -> None:
+    """Load `pretrained` into a library's model; only keys below a `classifier` prefix may be absent or misshapen.
+
+    Raises:
+        CheckpointError: names the first keys that do not fit.
+    """
+    state = read_weights(pretrained)
+    own = model.state_dict()
+
+    def replaceable(key: str) -> bool:
+        return key.startswith(classifier) or key.endswith("num_batches_tracked")
+
+    missing = [key for key in own if key not in state and not replaceable(key)]
+    misshapen = [
+        key for key in own if key in state and own[key].shape != state[key].shape and not key.startswith(classifier)
+    ]
+    unknown = [key for key in state if key not in own and not key.startswith(classifier)]
+    for label, keys in (("lacks", missing), ("has other shapes for", misshapen), ("has unknown", unknown)):
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            raise CheckpointError(
+                f"{pretrained}: {label} {', '.join(keys[:3])}{more}: these are weights of another model or width."
+            )
+    model.load_state_dict({k: v for k, v in state.items() if not k.startswith(classifier)}, strict=False)
+
+
+def with_pretrained(
+    create: Callable[[str | None], nn.Module], pretrained: str | None, *, classifier: tuple[str, ...]
+) -> nn.Module:
+    """Create a library's model with "imagenet" weights (its own download), a local file, or none.
+
+    Raises:
+        CheckpointError: the library cannot fetch its weights; the message says to use a local file.
+    """
+    if pretrained != "imagenet":
+        model = create(None)
+        if pretrained is not None:
+            load_pretrained(model, pretrained, classifier=classifier)
+        return model
+    try:
+        return create("imagenet")
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"pretrained: imagenet: the weights cannot be fetched here ({reason}). "
+            "Give `pretrained:` a local .safetensors or .pth path instead."
+        ) from error
