@@ -58,7 +58,7 @@ def open_image(source: ImageSource) -> Image.Image:
         return ImageOps.exif_transpose(image).convert("RGB")
     except FileNotFoundError:
         raise DataError(f"{source}: no such image.") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # damaged files make Pillow's plugins raise RuntimeError, struct.error and more
         name = "the image" if isinstance(source, bytes | Image.Image) else str(source)
         reason = "not an image that Pillow knows" if isinstance(error, UnidentifiedImageError) else str(error)
         raise DataError(f"{name}: cannot be decoded ({reason}). Replace or remove the file.") from error

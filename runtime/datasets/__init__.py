@@ -1,0 +1,60 @@
+"""Torch-free readers: every format gives the same `Dataset`, in training and on the device."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..config import decode_tagged, read_yaml
+from ..errors import DataError
+from .base import FORMATS, NEGATIVE, POSITIVE, UNKNOWN, Dataset, DatasetFormat
+
+__all__ = ["FORMATS", "NEGATIVE", "POSITIVE", "UNKNOWN", "Dataset", "DatasetFormat", "open_dataset"]
+
+_YAML = (".yaml", ".yml")
+
+
+def open_dataset(
+    spec: Mapping[str, Any] | str | Path,
+    base: Path = Path(),
+    images: str | Path | None = None,
+) -> Dataset:
+    """Read a data set from what a recipe or the command line says.
+
+    Args:
+        spec: `{"format": name, **options}`; or the path of a YAML file that holds such a mapping; or a path that a
+            format recognises (a .csv, a COCO .json, a VOC or NUS-WIDE folder, with that format's default options); or
+            the bare name of a format that needs no option.
+        base: folder that relative paths start from; for a YAML file, the paths inside it start from its own folder.
+        images: image folder, in place of the one that `spec` names or implies.
+
+    Raises:
+        ConfigError: an option is unknown, missing or of a wrong type.
+        DataError: the path does not exist or is in no known format, or the data set itself is faulty.
+    """
+    base = Path(base).absolute()
+    folder = None if images is None else str(base / Path(images).expanduser())
+    where = "the data set"
+    if not isinstance(spec, Mapping):
+        path = base / Path(spec).expanduser()
+        if not path.exists() and str(spec) in FORMATS.names():
+            spec = {"format": str(spec)}
+        elif path.suffix in _YAML and path.is_file():
+            where, base, spec = str(path), path.parent, read_yaml(path)
+        else:
+            where, spec = str(path), _recognise(path)
+    if folder is not None:
+        spec = {**spec, "images": folder}
+    return decode_tagged(dict(spec), FORMATS, tag="format", where=where, prefix="data").read(base)
+
+
+def _recognise(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder.")
+    accepted = [f"a .yaml file with `format: {' | '.join(FORMATS.names())}` and its options"]
+    for name in FORMATS.names():
+        options = FORMATS.get(name).recognise(path)
+        if options is not None:
+            return {"format": name, **options}
+        if FORMATS.get(name).accepts:
+            accepted.insert(-1, FORMATS.get(name).accepts)
+    raise DataError(f"{path}: is not a data set that can be recognised. Give {'; '.join(accepted)}.")

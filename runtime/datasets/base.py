@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -81,7 +82,18 @@ class Dataset:
 
 
 class DatasetFormat(Config):
-    """One dataset layout: its options (what a recipe writes beside `format:`) and how it is read."""
+    """One dataset layout: its options (what a recipe writes beside `format:`) and how it is read.
+
+    Attributes:
+        accepts: the bare path that stands for this format, in words for messages; empty when there is none.
+    """
+
+    accepts: ClassVar[str] = ""
+
+    @classmethod
+    def recognise(cls, path: Path) -> dict[str, Any] | None:
+        """The options that read `path`, an existing file or folder, or None when it is not in this format."""
+        return None
 
     def read(self, base: Path) -> Dataset:
         """Read the index and labels; relative paths are taken from `base` (the recipe's folder)."""

@@ -1,0 +1,136 @@
+"""COCO: an instances JSON and its image folder (Lin et al., ECCV 2014)."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from ..errors import DataError
+from .base import FORMATS, Dataset, DatasetFormat
+from .reading import first_duplicate, image_path, label_matrix, require_images, resolve
+
+_PREFIX = "instances_"
+
+
+class _Image(msgspec.Struct):
+    id: int | str
+    file_name: str
+
+
+class _Annotation(msgspec.Struct):
+    image_id: int | str
+    category_id: int
+    iscrowd: int = 0
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+
+
+class _Instances(msgspec.Struct):
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+@FORMATS.register("coco")
+class CocoFormat(DatasetFormat):
+    """An instances JSON; an image has a class when at least one annotation of it names the category.
+
+    Boxes and masks are not read and may be absent. Classes are ordered by category id, images as in the file.
+
+    Attributes:
+        annotations: the instances JSON.
+        images: the image folder; when absent, the one of the official layout, which is `val2017/` beside
+            `annotations/` for `annotations/instances_val2017.json`.
+        empty: what becomes of images without any annotation; L2D drops them (82,081 of COCO 2014's 82,783 training
+            images remain).
+        crowd: whether a class of which an image has only crowd regions (`iscrowd`) is positive or unknown there; the
+            four papers' code counts it as positive.
+    """
+
+    accepts: ClassVar[str] = "a .json file with COCO instances"
+
+    annotations: str
+    images: str | None = None
+    empty: Literal["keep", "drop"] = "keep"
+    crowd: Literal["positive", "ignore"] = "positive"
+
+    @classmethod
+    def recognise(cls, path: Path) -> dict[str, Any] | None:
+        return {"annotations": str(path)} if path.suffix.lower() == ".json" else None
+
+    def read(self, base: Path) -> Dataset:
+        """Read the JSON.
+
+        Raises:
+            DataError: names the file and the entry that is wrong.
+        """
+        file = resolve(base, self.annotations)
+        content = _decode(file)
+        folder = resolve(base, self.images) if self.images is not None else _official_folder(file)
+
+        categories = sorted(content.categories, key=lambda category: category.id)
+        classes = tuple(category.name for category in categories)
+        if not classes:
+            raise DataError(f"{file}: `categories` is empty.")
+        twice = first_duplicate(classes)
+        columns = {category.id: k for k, category in enumerate(categories)}
+        if twice is not None or len(columns) < len(categories):
+            raise DataError(f"{file}: two entries of `categories` have the same {'name' if twice else 'id'}.")
+        rows = {image.id: i for i, image in enumerate(content.images)}
+        if len(rows) < len(content.images):
+            raise DataError(f"{file}: two entries of `images` have the same id.")
+
+        positives: list[tuple[int, int]] = []
+        unknowns: list[tuple[int, int]] = []
+        for k, annotation in enumerate(content.annotations):
+            if annotation.image_id not in rows or annotation.category_id not in columns:
+                raise DataError(
+                    f"{file}: annotation number {k + 1} names image {annotation.image_id!r} and category "
+                    f"{annotation.category_id!r}, which are not both listed."
+                )
+            pair = (rows[annotation.image_id], columns[annotation.category_id])
+            if annotation.iscrowd and self.crowd == "ignore":
+                unknowns.append(pair)
+            else:
+                positives.append(pair)
+
+        located = [image_path(folder, image.file_name, f"{file}, image {image.id}") for image in content.images]
+        names, images = [name for name, _ in located], [path for _, path in located]
+        twice = first_duplicate(names)
+        if twice is not None:
+            raise DataError(f"{file}: `images` holds the file {twice!r} twice.")
+        require_images(images, str(file), f"Images are taken from {folder}; set `images` to the right folder.")
+        labels = label_matrix(len(names), len(classes), positives, unknowns)
+        dataset = Dataset(file.stem, classes, tuple(names), images, labels)
+        if self.empty == "keep":
+            return dataset
+        labelled = sorted({row for row, _ in positives + unknowns})
+        if not labelled:
+            raise DataError(f"{file}: no image has an annotation, so `empty: drop` leaves none.")
+        return dataset.subset(labelled)
+
+
+def _decode(file: Path) -> _Instances:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Instances)
+    except FileNotFoundError:
+        raise DataError(f"{file}: no such file.") from None
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}).") from None
+    except msgspec.ValidationError as error:
+        raise DataError(f"{file}: is not a COCO instances file: {error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: not valid JSON ({error}).") from None
+
+
+def _official_folder(file: Path) -> Path:
+    folder = file.parent.parent / file.stem.removeprefix(_PREFIX)
+    if file.stem.startswith(_PREFIX) and folder.is_dir():
+        return folder
+    raise DataError(
+        f"{file}: where are its images? Set `images` to their folder; it can be left out only in the official layout, "
+        "annotations/instances_val2017.json beside val2017/."
+    )

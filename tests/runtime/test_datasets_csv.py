@@ -1,0 +1,158 @@
+import csv
+import io
+
+import numpy as np
+import pytest
+from edgedistill.runtime.datasets.csv import CsvFormat
+from edgedistill.runtime.errors import DataError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for name in ("a.jpg", "b.jpg", "sub/c.jpg"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def write(folder, text, name="data.csv", encoding="utf-8"):
+    (folder / name).write_text(text, encoding=encoding)
+    return name
+
+
+def read(folder, text, **options):
+    return CsvFormat(path=write(folder, text), **options).read(folder)
+
+
+def error_of(folder, text, **options):
+    with pytest.raises(DataError) as caught:
+        read(folder, text, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_labels_in_one_cell(folder):
+    dataset = read(folder, "path,labels\na.jpg,traffic light; dog\nb.jpg,\nsub/c.jpg,cat|dog\n")
+    assert dataset.name == "data"
+    assert dataset.classes == ("cat", "dog", "traffic light")
+    assert dataset.ids == ("a.jpg", "b.jpg", "sub/c.jpg")
+    assert dataset.images[2] == folder / "sub/c.jpg"
+    assert dataset.labels.tolist() == [[0, 1, 1], [0, 0, 0], [1, 1, 0]]
+
+
+def test_one_column_per_class_keeps_the_column_order_and_unknowns(folder):
+    dataset = read(folder, "path,dog,cat\na.jpg,1,0\nb.jpg,-1,\nsub/c.jpg,True,0.0\n")
+    assert dataset.classes == ("dog", "cat")
+    assert dataset.labels.tolist() == [[1, 0], [-1, -1], [1, 0]]
+
+
+def test_classes_option_sets_the_column_order(folder):
+    classes = ["dog", "cat", "bird"]
+    left = read(folder, "path,labels\na.jpg,cat\nb.jpg,dog;bird\n", classes=classes)
+    assert left.labels.tolist() == [[0, 1, 0], [1, 0, 1]]
+    right = read(folder, "path,bird,cat,dog\na.jpg,0,1,0\nb.jpg,1,0,1\n", classes=classes)
+    assert right.classes == left.classes
+    assert right.labels.tolist() == left.labels.tolist()
+    (folder / "names.txt").write_text("dog\n\ncat\nbird\n")
+    assert read(folder, "path,labels\na.jpg,cat\n", classes="names.txt").classes == left.classes
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_delimiter_is_read_from_the_header(folder, delimiter):
+    text = "path,labels,note\na.jpg,cat|dog,x\nb.jpg,cat,\n".replace(",", delimiter)
+    assert read(folder, text).labels.tolist() == [[1, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_byte_order_mark_and_windows_paths_give_the_same_ids(folder, ending):
+    text = f"path,labels{ending}.\\sub\\c.jpg,dog{ending}{ending}"
+    name = write(folder, text, encoding="utf-8-sig")
+    assert CsvFormat(path=name).read(folder).ids == ("sub/c.jpg",)
+
+
+def test_absolute_paths_inside_the_image_folder_are_its_ids(folder):
+    text = f"path,labels\n{folder / 'sub' / 'c.jpg'},dog\n"
+    assert read(folder, text, images=".").ids == ("sub/c.jpg",)
+    assert read(folder, text, images="/").images[0] == folder / "sub/c.jpg"
+
+
+def test_named_columns_and_a_comma_separator(folder):
+    text = 'id,file,tags\n1,a.jpg,"dog,cat"\n2,b.jpg,cat\n'
+    dataset = read(folder, text, path_column="file", labels_column="tags", separator=",")
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.labels.tolist() == [[1, 1], [1, 0]]
+
+
+def test_unknown_label_names_file_line_and_nearest_class(folder):
+    message = error_of(folder, "path,labels\na.jpg,cat\n\nb.jpg,DOGS\n", classes=["cat", "dog"])
+    assert "data.csv, line 4: 'DOGS' is not one of the 2 classes. Did you mean 'dog'?" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "has no column `path`"),
+        ("a.jpg,cat\nb.jpg,dog\n", "first line has no column `path` ('a.jpg,cat')"),
+        ("path\na.jpg\n", "needs `labels` or one column per class"),
+        ("path,labels\n", "lists no image"),
+        ("path,labels\na.jpg,\n", "no image has a label"),
+        ("path,labels,labels\na.jpg,cat,\n", "column 'labels' stands there twice"),
+        ("path,labels\na.jpg,cat\n./a.jpg,dog\n", "line 3: the image 'a.jpg' is already on line 2"),
+        ("path,labels\na.jpg,cat,dog\n", "line 2: 3 cells, but the header has 2"),
+        ('path,labels\na.jpg,"cat\n', "not valid CSV"),
+        ("path,labels\n,cat\n", "line 2: the image path is empty"),
+        ("path,labels\n../a.jpg,cat\n", "outside the image folder"),
+        ("path,labels\n/etc/passwd,cat\n", "outside the image folder"),
+        ('path,labels\na.jpg,"cat,dog"\n', "is 'cat,dog' one label or several?"),
+        ("path,labels\nx.jpg,cat\ny.jpg,cat\n", "none of its first 2 images exists"),
+        ("path,cat,width\na.jpg,1,640\n", "line 2: '640' in the column 'width'"),
+    ],
+)
+def test_a_faulty_table_gives_one_clear_line(folder, text, expected):
+    assert expected in error_of(folder, text)
+
+
+def test_columns_and_classes_must_agree(folder):
+    text = "path,cat,dog,width\na.jpg,1,0,640\n"
+    assert "column: 'width' is not one of the 2 classes" in error_of(folder, text, classes=["cat", "dog"])
+    assert read(folder, text, ignore_columns=("width",)).classes == ("cat", "dog")
+    missing = error_of(folder, text, classes=["cat", "dog", "width", "dogs"])
+    assert "no column for the class 'dogs' (the nearest is 'dog')" in missing
+
+
+def test_class_list_with_a_duplicate_is_refused(folder):
+    assert "'cat' is listed twice" in error_of(folder, "path,labels\na.jpg,cat\n", classes=["cat", "dog", "cat"])
+
+
+def test_other_encodings_are_refused_by_name(folder):
+    write(folder, "path,labels\na.jpg,vélo\n", encoding="latin-1")
+    with pytest.raises(DataError, match=r"data\.csv: is not UTF-8"):
+        CsvFormat(path="data.csv").read(folder)
+
+
+NAMES = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters=";|"), min_size=1, max_size=5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(classes=st.lists(NAMES, min_size=1, max_size=4, unique=True), data=st.data())
+def test_any_labels_survive_both_layouts(tmp_path_factory, classes, data):
+    folder = tmp_path_factory.getbasetemp()
+    count = data.draw(st.integers(1, 5))
+    cells = st.lists(st.integers(0, 1), min_size=len(classes), max_size=len(classes))
+    labels = np.array(data.draw(st.lists(cells, min_size=count, max_size=count)), np.int8)
+    names = [f"{i}.jpg" for i in range(count)]
+    (folder / names[0]).touch()
+    joined = [";".join(name for name, on in zip(classes, row, strict=True) if on) for row in labels]
+    one_cell = [["path", "labels"], *([name, cell] for name, cell in zip(names, joined, strict=True))]
+    columns = [["path", *classes], *([name, *row] for name, row in zip(names, labels.tolist(), strict=True))]
+    for table in (one_cell, columns):
+        stream = io.StringIO()
+        csv.writer(stream, lineterminator="\n").writerows(table)
+        if set(classes) & {"path", "labels"}:
+            continue
+        dataset = read(folder, stream.getvalue(), classes=classes)
+        assert dataset.ids == tuple(names)
+        np.testing.assert_array_equal(dataset.labels, labels)
