@@ -1,0 +1,25 @@
+"""Training: data, models, losses, methods, engine, recipes.
+
+Names are loaded on first access, so that listing recipes does not pay for torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "build_method": "methods",
+    "build_model": "models",
+    "load_recipe": "recipe",
+    "load_student": "checkpoint",
+}
+_MODULES = ("checkpoint", "data", "engine", "experiment", "losses", "methods", "models", "recipe")
+
+__all__ = [*_HOMES, *_MODULES]  # noqa: PLE0604 (names, computed)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

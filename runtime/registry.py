@@ -16,7 +16,7 @@ class Registry(Generic[T]):
 
     Args:
         kind: what an entry is called in messages, e.g. "backend".
-        package: dotted name of the package whose modules register entries; they are imported on the first look-up.
+        package: dotted name of the module, or of the package whose modules, register entries; imported on first look-up.
     """
 
     def __init__(self, kind: str, package: str) -> None:
@@ -52,5 +52,5 @@ class Registry(Generic[T]):
             return
         self._discovered = True
         package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
+        for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
             importlib.import_module(f"{self._package}.{module.name}")

@@ -1,6 +1,6 @@
 """Torch-free readers: every format gives the same `Dataset`, in training and on the device."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ def open_dataset(
     spec: Mapping[str, Any] | str | Path,
     base: Path = Path(),
     images: str | Path | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Dataset:
     """Read a data set from what a recipe or the command line says.
 
@@ -26,10 +27,13 @@ def open_dataset(
             the bare name of a format that needs no option.
         base: folder that relative paths start from; for a YAML file, the paths inside it start from its own folder.
         images: image folder, in place of the one that `spec` names or implies.
+        classes: the classes to expect, in their order: the result has exactly these, and a format that could only
+            guess its classes from the labels it sees (csv) is told them.
 
     Raises:
         ConfigError: an option is unknown, missing or of a wrong type.
-        DataError: the path does not exist or is in no known format, or the data set itself is faulty.
+        DataError: the path does not exist or is in no known format, the data set itself is faulty, or its classes are
+            not the expected ones.
     """
     base = Path(base).absolute()
     folder = None if images is None else str(base / Path(images).expanduser())
@@ -44,7 +48,11 @@ def open_dataset(
             where, spec = str(path), _recognise(path)
     if folder is not None:
         spec = {**spec, "images": folder}
-    return decode_tagged(dict(spec), FORMATS, tag="format", where=where, prefix="data").read(base)
+    if classes is not None and spec.get("format") in FORMATS.names():
+        takes_classes = "classes" in FORMATS.get(spec["format"]).__struct_fields__
+        spec = {"classes": list(classes), **spec} if takes_classes else spec
+    dataset = decode_tagged(dict(spec), FORMATS, tag="format", where=where, prefix="data").read(base)
+    return dataset if classes is None else dataset.with_classes(classes)
 
 
 def _recognise(path: Path) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""Write scenes that exist only in memory as image files, so that a device without the generator can verify on them."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...runtime.datasets import Dataset, open_dataset
+from ...runtime.files import write_atomic
+
+_LABELS = "labels.csv"
+
+
+def materialize(dataset: Dataset, folder: Path) -> Dataset:
+    """Write `dataset` as JPEG files and a labels.csv, or find it already written, and read it back from there.
+
+    Args:
+        dataset: images as uint8 arrays.
+        folder: gets the images and labels.csv.
+    """
+    index = folder / _LABELS
+    text = _table(dataset)
+    if not index.is_file() or index.read_text(encoding="utf-8") != text:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, image in zip(dataset.ids, dataset.images, strict=True):
+            Image.fromarray(np.asarray(image)).save(folder / f"{name}.jpg", quality=95, subsampling=0)
+        write_atomic(index, text)  # last: its presence says that the images are complete
+    return open_dataset({"format": "csv", "path": _LABELS}, folder).with_classes(dataset.classes)
+
+
+def _table(dataset: Dataset) -> str:
+    """The one-hot layout, which keeps unknown entries and the order of the classes."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["path", *dataset.classes])
+    for name, labels in zip(dataset.ids, dataset.labels, strict=True):
+        writer.writerow([f"{name}.jpg", *labels])
+    return stream.getvalue()

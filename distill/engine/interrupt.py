@@ -1,0 +1,38 @@
+"""Ctrl-C and SIGTERM finish the step instead of tearing it apart."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Interrupt:
+    """True once the user has asked to stop."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __bool__(self) -> bool:
+        return self.requested
+
+
+@contextlib.contextmanager
+def catch_interrupt() -> Iterator[Interrupt]:
+    """The first SIGINT or SIGTERM sets the flag; a second SIGINT raises KeyboardInterrupt at once."""
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt  # only the main thread may handle signals
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if interrupt.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        interrupt.requested = True
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupt
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

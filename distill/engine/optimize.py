@@ -1,0 +1,64 @@
+"""Optimiser, schedule, precision and device: what a step needs besides the loss."""
+
+import math
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from .settings import TrainSettings
+
+
+def choose_device() -> torch.device:
+    """The accelerator at hand, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_dtype(settings: TrainSettings, model: nn.Module, device: torch.device) -> torch.dtype | None:
+    """The autocast dtype, or None for float32 (see TrainSettings.precision)."""
+    if settings.precision != "auto":
+        return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[settings.precision]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type != "cpu" or not _cpu_computes_bf16():
+        return None
+    # Depthwise convolutions have no fast bf16 kernel on CPUs: such networks train slower in bf16 than in fp32.
+    depthwise = any(isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1 for m in model.modules())
+    return None if depthwise else torch.bfloat16
+
+
+def build_optimizer(model: nn.Module, settings: TrainSettings, device: torch.device) -> Optimizer:
+    """Weight decay on matrices and kernels only."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    fused = device.type in ("cuda", "cpu")
+    if settings.optimizer == "sgd":
+        return SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=fused)
+    kind = Adam if settings.optimizer == "adam" else AdamW
+    return kind(groups, lr=settings.lr, fused=fused)
+
+
+def build_schedule(optimizer: Optimizer, settings: TrainSettings, total_steps: int) -> LRScheduler:
+    """A per-step schedule that ends at (nearly) zero."""
+    if settings.schedule == "onecycle":
+        # One step of slack: the scheduler counts its own construction as a step.
+        return OneCycleLR(optimizer, settings.lr, total_steps=total_steps + 1, pct_start=max(settings.warmup, 1e-6))
+    rising = max(1, round(settings.warmup * total_steps)) if settings.warmup else 0
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return 0.5 * (1.0 + math.cos(math.pi * (step - rising) / max(1, total_steps - rising)))
+
+    return LambdaLR(optimizer, factor)
+
+
+def _cpu_computes_bf16() -> bool:
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe and probe())

@@ -1,0 +1,175 @@
+"""A recipe at work: its data, its teacher, its baseline, its student, each trained once and resumable."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+import yaml
+from rich.console import Console
+
+from .. import __version__
+
+from ..runtime.datasets import Dataset, open_dataset
+from ..runtime.errors import ConfigError, DataError
+from ..runtime.files import write_atomic
+from .checkpoint import ModelCard, Student, load_student
+from .data.materialize import materialize
+from .data.split import split_validation
+from .engine import Job, Outputs, TrainSettings, fit, predict_logits
+from .methods import Method, build_method
+from .models import ModelSpec, build_from_spec
+from .recipe import LoadedRecipe
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The data of an experiment, all with the same classes in the same order."""
+
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+
+
+class Experiment:
+    """Trains what a recipe describes, below its run folder.
+
+    Args:
+        loaded: the recipe.
+        console: where progress is drawn.
+    """
+
+    def __init__(self, loaded: LoadedRecipe, console: Console) -> None:
+        self.loaded, self.recipe, self.console = loaded, loaded.recipe, console
+        self.folder = loaded.folder
+
+    @cached_property
+    def splits(self) -> Splits:
+        """Reads indices and labels; opens no image. A test split made in memory is written below the run folder.
+
+        Raises:
+            DataError: the splits' classes differ, or a file is wrong.
+        """
+        data, base = self.recipe.data, self.loaded.base
+        train = open_dataset(data.train, base)
+        test = open_dataset(data.test, base, classes=train.classes)
+        if isinstance(test.images[0], np.ndarray):
+            test = materialize(test, self.folder / "test")
+        if isinstance(data.validation, dict):
+            validation = open_dataset(data.validation, base, classes=train.classes)
+        else:
+            train, validation = split_validation(train, data.validation, self.recipe.seed)
+        known = {str(image) for image in train.images if isinstance(image, Path)}
+        shared = [str(image) for image in test.images if str(image) in known] if known else []
+        if shared:
+            raise DataError(
+                f"data.test: {len(shared)} of its images are in the training part too ({shared[0]}, ...): accuracy on "
+                "them would mean nothing. Give disjoint splits."
+            )
+        return Splits(train, validation, test)
+
+    def prepare(self) -> None:
+        """Make the run folder and store the resolved recipe in it."""
+        plain = msgspec.to_builtins(self.recipe)
+        write_atomic(self.folder / "recipe.yaml", yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+
+    def teacher(self) -> Student | None:
+        """The teacher: loaded, or trained first; None when the recipe has none.
+
+        Raises:
+            ConfigError: it lacks what the method needs; the message says what trains it.
+        """
+        spec = self.recipe.teacher
+        if spec is None:
+            return None
+        if spec.checkpoint is not None:
+            teacher = load_student(self.loaded.resolve(spec.checkpoint))
+            if set(teacher.card.classes) != set(self.splits.train.classes):
+                raise ConfigError(f"{teacher.path}: was trained on other classes than {self.splits.train.name} has.")
+            if teacher.card.classes != self.splits.train.classes:
+                raise ConfigError(f"{teacher.path}: has the classes in another order than {self.splits.train.name}.")
+            self._check_teacher(teacher.card.model, str(teacher.path))
+            return teacher
+        self._check_teacher(spec.model, "teacher.model")
+        return self._train("teacher", spec.model, spec.train, build_method("vanilla"), None)
+
+    def baseline(self) -> Student:
+        """The student without a teacher: same initialisation, order, augmentation and selection."""
+        method = build_method("vanilla", supervised=getattr(self.loaded.method(), "supervised", "bce"))
+        return self._train("baseline", self.recipe.student.model, self.recipe.student.train, method, None)
+
+    def student(self, teacher: Student | None) -> Student:
+        """The student taught by the recipe's method."""
+        return self._train(
+            "student", self.recipe.student.model, self.recipe.student.train, self.loaded.method(), teacher
+        )
+
+    def test(self, student: Student) -> Outputs:
+        """Logits of a checkpoint on the test split, in float32."""
+        return predict_logits(
+            student.model, self.splits.test, student.card.preprocessing, max_bad_share=self.recipe.data.max_bad_share
+        )
+
+    def _train(
+        self,
+        role: str,
+        spec: ModelSpec,
+        settings: TrainSettings,
+        method: Method,
+        teacher: Student | None,
+    ) -> Student:
+        classes = self.splits.train.classes
+        if spec.pretrained not in (None, "imagenet"):
+            spec = msgspec.structs.replace(spec, pretrained=self.loaded.resolve(spec.pretrained))
+        torch.manual_seed(self.recipe.seed)
+        preprocessing = self.recipe.input.preprocessing()
+        model = build_from_spec(spec, len(classes), mean=preprocessing.mean, std=preprocessing.std)
+        if "embeddings" in method.needs and not model.embeds_labels:
+            model.attach("ml_decoder")
+        card = ModelCard(
+            edgedistill=__version__,
+            name=self.recipe.name,
+            model=msgspec.structs.replace(spec, pretrained=None),
+            classes=classes,
+            preprocessing=preprocessing,
+            thresholds=(0.5,) * len(classes),
+            recipe_sha256=self.loaded.digest(),
+        )
+        job = Job(
+            title=role,
+            folder=self.folder / role,
+            checkpoint="teacher.safetensors" if role == "teacher" else "student.safetensors",
+            card=card,
+            train=self.splits.train,
+            validation=self.splits.validation,
+            method=method,
+            settings=settings,
+            seed=self.recipe.seed,
+            identity=self._identity(spec, settings, method, teacher),
+            max_bad_share=self.recipe.data.max_bad_share,
+        )
+        return load_student(fit(job, model, teacher.model if teacher else None, self.console))
+
+    def _identity(self, spec: ModelSpec, settings: TrainSettings, method: Method, teacher: Student | None) -> str:
+        """Hash of what decides the resulting weights."""
+        parts = {
+            "seed": self.recipe.seed,
+            "input": msgspec.to_builtins(self.recipe.input),
+            "model": msgspec.to_builtins(spec),
+            "train": {**msgspec.to_builtins(settings), "workers": None},
+            "method": [type(method).__name__, msgspec.to_builtins(method)],
+            "data": [self.splits.train.fingerprint(), self.splits.validation.fingerprint()],
+            "teacher": teacher.sha256 if teacher else None,
+        }
+        return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+    def _check_teacher(self, spec: ModelSpec, where: str) -> None:
+        needs = self.loaded.method().needs
+        if "embeddings" in needs and spec.head != "ml_decoder" and "ml_decoder" not in spec.branches:
+            raise ConfigError(
+                f"{where}: the method needs label-wise embeddings, which this teacher was not trained with. Set "
+                f"`teacher.model.branches: [ml_decoder]` and run `edgedistill train {self.loaded.where}`."
+            )

@@ -1,0 +1,226 @@
+"""Recipes: one YAML per experiment, the whole chain from data to benchmark."""
+
+import hashlib
+import os
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from ..runtime.config import Config, decode, decode_tagged, read_yaml
+from ..runtime.errors import ConfigError
+from ..runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from ..runtime.targets import BenchPreset
+from .engine.settings import TrainSettings
+from .methods import METHODS, Method
+from .models import ModelSpec
+from .models.build import check_spec
+
+
+class DataSpec(Config):
+    """Where images and labels come from.
+
+    Attributes:
+        train: a dataset: `format:` and that format's options.
+        test: never used for any choice; accuracy and parity are reported on it.
+        validation: share of `train` that selects epochs and thresholds, or a dataset of its own.
+        max_bad_share: share of undecodable images at which a run stops instead of skipping them.
+    """
+
+    train: dict[str, Any]
+    test: dict[str, Any]
+    validation: float | dict[str, Any] = 0.1
+    max_bad_share: float = 0.01
+
+
+class InputSpec(Config):
+    """How an image becomes the network's input; see runtime.preprocess.Preprocessing.
+
+    Attributes:
+        size: pixels of the square side, or [height, width].
+        resize: "squash" or "center_crop".
+        interpolation: "bilinear" or "bicubic".
+        mean: per RGB channel in [0, 1] units.
+        std: per RGB channel in [0, 1] units.
+    """
+
+    size: int | tuple[int, int] = 224
+    resize: Literal["squash", "center_crop"] = "squash"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def preprocessing(self) -> Preprocessing:
+        """The record that travels with checkpoint and bundle."""
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return Preprocessing(
+            size=size, resize=self.resize, interpolation=self.interpolation, mean=self.mean, std=self.std
+        )
+
+
+class TeacherSpec(Config):
+    """The teacher: either a checkpoint that is used as it is, or a model that is trained first.
+
+    Attributes:
+        checkpoint: a teacher.safetensors of an earlier run.
+        model: a network to fine-tune on the training part.
+        train: its hyper-parameters.
+    """
+
+    checkpoint: str | None = None
+    model: ModelSpec | None = None
+    train: TrainSettings | None = None
+
+
+class StudentSpec(Config):
+    """The network that ships, and how it is trained."""
+
+    model: ModelSpec
+    train: TrainSettings
+
+
+class ExportSpec(Config):
+    """What is built from the student.
+
+    Attributes:
+        targets: packaged deploy configs by name, or paths of one's own.
+        selftest_images: how many test images travel with the bundle as proof.
+        bench: preset of the benchmark; None takes each target's own.
+    """
+
+    targets: list[str] = msgspec.field(default_factory=lambda: ["onnxruntime-cpu-fp32"])
+    selftest_images: int = 4
+    bench: BenchPreset | None = None
+
+
+class Recipe(Config):
+    """One experiment.
+
+    Attributes:
+        name: of the run's folder.
+        output: the folder that holds run folders.
+        seed: of initialisation, order, augmentation and the validation split.
+        data: images and labels.
+        input: image file -> network input, the same for teacher and student.
+        teacher: None trains the student on labels alone.
+        student: the network that ships.
+        method: a name, or a mapping of `name:` and the method's hyper-parameters.
+        baseline: also train the same student without a teacher, to show what distillation brings.
+        export: what is built, verified and benchmarked.
+    """
+
+    name: str
+    data: DataSpec
+    student: StudentSpec
+    output: str = "runs"
+    seed: int = 0
+    input: InputSpec = InputSpec()
+    teacher: TeacherSpec | None = None
+    method: str | dict[str, Any] = "vanilla"
+    baseline: bool = False
+    export: ExportSpec = ExportSpec()
+
+
+class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
+    """A recipe with the place it came from: relative paths in it are taken from `base`.
+
+    Attributes:
+        recipe: the decoded recipe.
+        base: the file's folder.
+        where: the file, for messages.
+    """
+
+    recipe: Recipe
+    base: Path
+    where: str
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.recipe.output) / self.recipe.name
+
+    def method(self) -> Method:
+        """The method with its hyper-parameters."""
+        return _decode_method(self.recipe, self.where)
+
+    def resolve(self, path: str) -> str:
+        """A path in the recipe, taken from the recipe's folder when it is relative."""
+        return str(self.base / path)
+
+    def digest(self, *sections: str) -> str:
+        """SHA-256 of the named sections, or of the whole recipe; equal recipes have equal digests."""
+        plain = msgspec.to_builtins(self.recipe)
+        chosen = {name: plain[name] for name in sections} if sections else plain
+        return hashlib.sha256(msgspec.json.encode(chosen, order="sorted")).hexdigest()
+
+
+def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> LoadedRecipe:
+    """Read and check a recipe file, or a packaged one by name.
+
+    Args:
+        path: a .yaml file, or the name of a packaged recipe such as "demo".
+        overrides: top-level keys that replace the file's.
+
+    Raises:
+        ConfigError: names the file, the key and what is allowed.
+    """
+    path = Path(path)
+    if path.suffix not in (".yaml", ".yml") and not path.exists():
+        path = _packaged(str(path))
+    content = {"name": path.stem, **read_yaml(path), **(overrides or {})}
+    where = str(path)
+    recipe = decode(_expand(content, where), Recipe, where=where)
+    _check(recipe, where)
+    return LoadedRecipe(recipe=recipe, base=path.resolve().parent, where=where)
+
+
+def packaged_recipes() -> list[str]:
+    """Names of the recipes that come with edgedistill, e.g. "demo" or "l2d/coco_resnet101_mobilenetv2"."""
+    root = Path(str(resources.files("edgedistill.distill") / "recipes"))
+    return sorted(file.relative_to(root).with_suffix("").as_posix() for file in root.rglob("*.yaml"))
+
+
+def _packaged(name: str) -> Path:
+    if name not in packaged_recipes():
+        raise ConfigError(f"{name}: no such recipe file, nor a packaged recipe ({', '.join(packaged_recipes())}).")
+    return Path(str(resources.files("edgedistill.distill") / "recipes" / f"{name}.yaml"))
+
+
+def _decode_method(recipe: Recipe, where: str) -> Method:
+    return decode_tagged(recipe.method, METHODS, tag="name", where=where, prefix="method")
+
+
+def _expand(value: Any, where: str) -> Any:
+    """Replace ${VARIABLE} in every string, so that a recipe can be shared without one machine's paths."""
+    if isinstance(value, dict):
+        return {key: _expand(entry, where) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_expand(entry, where) for entry in value]
+    if not isinstance(value, str):
+        return value
+    expanded = os.path.expandvars(value)
+    unset = re.search(r"\$\{(\w+)\}", expanded)
+    if unset:
+        raise ConfigError(f"{where}: the environment variable {unset.group(1)} is not set; `{value}` needs it.")
+    return expanded
+
+
+def _check(recipe: Recipe, where: str) -> None:
+    """What types cannot say."""
+    method = _decode_method(recipe, where)
+    teacher = recipe.teacher
+    if method.needs_teacher and teacher is None:
+        raise ConfigError(f"{where}: `method` learns from a teacher: add a `teacher:` section.")
+    if teacher is not None and (teacher.checkpoint is None) == (teacher.model is None or teacher.train is None):
+        raise ConfigError(f"{where}: `teacher` needs either `checkpoint`, or both `model` and `train`.")
+    for prefix, spec in (("student", recipe.student), ("teacher", teacher)):
+        if spec is None:
+            continue
+        if spec.model is not None:
+            check_spec(spec.model, where=f"{where}: `{prefix}.model`")
+        if spec.train is not None and min(spec.train.epochs, spec.train.batch_size, spec.train.evaluate_every) < 1:
+            raise ConfigError(f"{where}: `{prefix}.train`: epochs, batch_size and evaluate_every must be at least 1.")
+    if isinstance(recipe.data.validation, float) and not 0 < recipe.data.validation < 1:
+        raise ConfigError(f"{where}: `data.validation` is a share between 0 and 1, or a dataset.")

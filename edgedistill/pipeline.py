@@ -1,0 +1,199 @@
+"""The whole chain: teacher, baseline, student, bundle, parity, latency. Every step is kept, and resumed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from rich.console import Console
+
+from .distill.checkpoint import Student
+from .distill.engine import Outputs
+from .distill.experiment import Experiment
+from .distill.recipe import LoadedRecipe
+from .export import export_bundle
+from .runtime import metrics
+from .runtime.bench import BenchReport, benchmark
+from .runtime.bundle import Bundle, Record, open_bundle
+from .runtime.errors import BundleError
+from .runtime.files import write_atomic
+from .runtime.parity import ParityReport, verify
+
+T = TypeVar("T")
+
+
+class ModelResult(Record):
+    """A PyTorch model on the test split.
+
+    Attributes:
+        role: "teacher", "baseline" (the student without a teacher) or "student".
+        model: its name.
+        method: what trained it.
+        parameters: how many a device would load.
+        mAP: points, over the classes with a positive.
+        OF1: points, at threshold 0.5.
+        CF1: points, at threshold 0.5.
+        images: how many were scored.
+        skipped: those that could not be decoded, one line each.
+    """
+
+    role: str
+    model: str
+    method: str
+    parameters: int
+    mAP: float  # noqa: N815 (the field's spelling)
+    OF1: float
+    CF1: float
+    images: int
+    skipped: tuple[str, ...] = ()
+
+
+class RunSummary(Record):
+    """What a run found; summary.json in its folder.
+
+    Attributes:
+        name: of the run.
+        test: the test split's name.
+        models: teacher, baseline and student, as far as the recipe has them.
+        bundle: its folder.
+        parity: every runnable artifact against the PyTorch student on the whole test split.
+        bench: latency of the same artifacts.
+        seconds: wall time of each step in this process; a finished step that was only loaded takes next to none.
+    """
+
+    name: str
+    test: str
+    models: tuple[ModelResult, ...]
+    bundle: str
+    parity: ParityReport
+    bench: BenchReport
+    seconds: dict[str, float]
+
+
+class Chain:
+    """Runs a recipe step by step.
+
+    Args:
+        loaded: the recipe.
+        console: where progress is drawn.
+    """
+
+    def __init__(self, loaded: LoadedRecipe, console: Console) -> None:
+        self.loaded, self.console = loaded, console
+        self.experiment = Experiment(loaded, console)
+        self.seconds: dict[str, float] = {}
+
+    def run(self) -> RunSummary:
+        """Every step in order; one that finished in an earlier call is loaded, not repeated."""
+        experiment, recipe = self.experiment, self.loaded.recipe
+        experiment.prepare()
+        splits = self._step("data", "Reading images and labels", lambda: experiment.splits)
+        self._say(
+            f"{len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} test images; "
+            f"{len(splits.train.classes)} classes"
+        )
+        trained: list[tuple[str, str, Student]] = []
+        teacher = self._step("teacher", "Teacher", experiment.teacher) if recipe.teacher else None
+        if teacher is not None:
+            trained.append(("teacher", "labels", teacher))
+        if recipe.baseline:
+            baseline = self._step("baseline", "Student without a teacher", experiment.baseline)
+            trained.append(("baseline", "labels", baseline))
+        method = recipe.method if isinstance(recipe.method, str) else recipe.method["name"]
+        student = self._step("student", f"Student taught by {method}", lambda: experiment.student(teacher))
+        trained.append(("student", method, student))
+
+        outputs = self._step(
+            "test", "Accuracy on the test split", lambda: [experiment.test(model) for _, _, model in trained]
+        )
+        models = tuple(
+            _result(role, method, model, output) for (role, method, model), output in zip(trained, outputs, strict=True)
+        )
+        bundle = self._step("export", "Exporting the bundle", lambda: self._export(student, outputs[-1]))
+        parity = self._step("verify", "Verifying every artifact on the test split", lambda: self._verify(bundle))
+        bench = self._step("bench", "Measuring latency", lambda: self._bench(bundle))
+        summary = RunSummary(
+            name=recipe.name,
+            test=splits.test.name,
+            models=models,
+            bundle=str(bundle.root),
+            parity=parity,
+            bench=bench,
+            seconds=self.seconds,
+        )
+        encoded = msgspec.json.format(msgspec.json.encode(summary), indent=2)
+        write_atomic(experiment.folder / "summary.json", encoded)
+        return summary
+
+    def _export(self, student: Student, outputs: Outputs) -> Bundle:
+        """The bundle of this very checkpoint; an earlier one is kept when it is that already."""
+        out = self.experiment.folder / "bundle"
+        targets = [self._target(name) for name in self.loaded.recipe.export.targets]
+        existing = _open_if_bundle(out)
+        if existing is not None and _is_of(existing, student, outputs):
+            return existing
+        count = self.loaded.recipe.export.selftest_images
+        with self.console.status("exporting") as status:
+            return export_bundle(
+                student,
+                targets,
+                out,
+                name=self.loaded.recipe.name,
+                golden=list(outputs.dataset.images[:count]),
+                reference=(outputs.dataset, outputs.logits),
+                progress=lambda step, total, text: status.update(f"{step}/{total} {text}"),
+            )
+
+    def _target(self, name: str) -> str:
+        return self.loaded.resolve(name) if name.endswith((".yaml", ".yml")) else name
+
+    def _verify(self, bundle: Bundle) -> ParityReport:
+        return verify(bundle, self.experiment.splits.test, max_bad_share=self.loaded.recipe.data.max_bad_share)
+
+    def _bench(self, bundle: Bundle) -> BenchReport:
+        return benchmark(bundle, preset=self.loaded.recipe.export.bench)
+
+    def _step(self, key: str, title: str, work: Callable[[], T]) -> T:
+        self.console.print(f"[bold cyan]>[/] [bold]{title}[/]", highlight=False)
+        started = time.perf_counter()
+        result = work()
+        self.seconds[key] = round(time.perf_counter() - started, 2)
+        self._say(f"{self.seconds[key]:.1f} s")
+        return result
+
+    def _say(self, text: str) -> None:
+        self.console.print(f"  [dim]{text}[/]", highlight=False)
+
+
+def _result(role: str, method: str, student: Student, outputs: Outputs) -> ModelResult:
+    found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
+    spec = student.card.model
+    return ModelResult(
+        role=role,
+        model=spec.name if spec.width == 1.0 else f"{spec.name} x{spec.width:g}",
+        method=method,
+        parameters=sum(parameter.numel() for parameter in student.model.parameters()),
+        mAP=found["mAP"],
+        OF1=found["OF1"],
+        CF1=found["CF1"],
+        images=found["images"],
+        skipped=tuple(outputs.skipped),
+    )
+
+
+def _open_if_bundle(path: Path) -> Bundle | None:
+    try:
+        return open_bundle(path)
+    except BundleError:
+        return None
+
+
+def _is_of(bundle: Bundle, student: Student, outputs: Outputs) -> bool:
+    """Whether a bundle was made from this checkpoint, recipe and test split."""
+    provenance = bundle.manifest.provenance
+    return (
+        provenance.checkpoint_sha256 == student.sha256
+        and provenance.recipe_sha256 == student.card.recipe_sha256
+        and any(r.fingerprint == outputs.dataset.fingerprint() for r in bundle.manifest.references)
+    )
