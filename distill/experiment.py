@@ -12,7 +12,6 @@ import yaml
 from rich.console import Console
 
 from .. import __version__
-
 from ..runtime.datasets import Dataset, open_dataset
 from ..runtime.errors import ConfigError, DataError
 from ..runtime.files import write_atomic

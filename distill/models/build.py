@@ -40,16 +40,13 @@ def build_from_spec(
     std: Sequence[float] = IMAGENET_STD,
 ) -> Classifier:
     """Build a model; raises ConfigError for an unknown name or a width that the family does not have."""
+    check_spec(spec, where=spec.name)
     library, _, name = spec.name.partition("/")
-    if library in ("timm", "torchvision") and name:
-        if spec.width != 1.0:
-            raise ConfigError(f"{spec.name}: `width` exists for {', '.join(_with_width())}, not for library models.")
+    if name:
         build = timm_backbone if library == "timm" else torchvision_backbone
         backbone = build(name, spec.pretrained)
     else:
-        factory = BACKBONES.get(spec.name)()
-        _check_width(spec, factory.widths)
-        backbone = factory.build(width=spec.width, pretrained=spec.pretrained)
+        backbone = BACKBONES.get(spec.name)().build(width=spec.width, pretrained=spec.pretrained)
     if spec.stem == "small":
         shrink_stem(backbone)
     return Classifier(backbone, num_classes, head=spec.head, branches=spec.branches, mean=mean, std=std)
@@ -69,12 +66,18 @@ def build_model(name: str, num_classes: int, **options: Any) -> Classifier:
     return build_from_spec(decode({"name": name, **options}, ModelSpec, where="build_model"), num_classes)
 
 
-def _with_width() -> list[str]:
-    return [name for name in BACKBONES.names() if BACKBONES.get(name).widths != ()]
-
-
-def _check_width(spec: ModelSpec, widths: tuple[float, ...] | None) -> None:
-    allowed = (1.0,) if widths == () else widths
-    if spec.width <= 0 or (allowed is not None and spec.width not in allowed):
-        choices = "any positive number" if allowed is None else ", ".join(map(str, allowed))
-        raise ConfigError(f"{spec.name}: width {spec.width} does not exist; it comes in {choices}.")
+def check_spec(spec: ModelSpec, *, where: str) -> None:
+    """Raise ConfigError for a name or width that does not exist, without building anything."""
+    library, _, name = spec.name.partition("/")
+    if name:
+        if library not in ("timm", "torchvision"):
+            raise ConfigError(f"{where}: unknown model {spec.name!r}: the libraries are timm/ and torchvision/.")
+        widths: tuple[float, ...] | None = (1.0,)
+    else:
+        try:
+            widths = BACKBONES.get(spec.name).widths
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error} Or `timm/<name>`, `torchvision/<name>`.") from None
+    if spec.width <= 0 or (widths is not None and spec.width not in (widths or (1.0,))):
+        choices = "any positive number" if widths is None else ", ".join(map(str, widths or (1.0,)))
+        raise ConfigError(f"{where}: {spec.name} has no width {spec.width}; it comes in {choices}.")
