@@ -1,0 +1,27 @@
+"""Losses of multi-label classification and distillation: functional, one per file, each documenting its reduction."""
+
+from .asymmetric import asymmetric
+from .batch_dependency import batch_dependencies, batch_dependency
+from .bce import bce
+from .class_aware import class_aware
+from .instance_aware import instance_aware
+from .instance_dependency import instance_dependencies, instance_dependency
+from .label_structure import class_and_instance_aware
+from .mld import mld
+from .mse import mse
+from .partial_softmax import partial_softmax
+
+__all__ = [
+    "asymmetric",
+    "batch_dependencies",
+    "batch_dependency",
+    "bce",
+    "class_and_instance_aware",
+    "class_aware",
+    "instance_aware",
+    "instance_dependencies",
+    "instance_dependency",
+    "mld",
+    "mse",
+    "partial_softmax",
+]

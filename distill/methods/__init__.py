@@ -1,0 +1,18 @@
+"""Distillation methods: one file per method, found by name."""
+
+from typing import Any
+
+from ...runtime.config import decode_tagged
+from .base import METHODS, Method, TrainingContext
+
+__all__ = ["METHODS", "Method", "TrainingContext", "build_method"]
+
+
+def build_method(name: str, **hyperparameters: Any) -> Method:
+    """The method called `name` with the given hyper-parameters, the others at their paper's values.
+
+    Raises:
+        ConfigError: unknown method or hyper-parameter, or an impossible value.
+    """
+    content = {**hyperparameters, "name": name}
+    return decode_tagged(content, METHODS, tag="name", where="build_method", prefix="method")

@@ -1,0 +1,66 @@
+"""What the losses share: full precision under autocast, unknown labels, reductions."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Reduction = Literal["batchmean", "mean", "sum", "none"]
+
+
+def full_precision(loss: Callable[P, R]) -> Callable[P, R]:
+    """Run a loss outside autocast, with half-precision inputs raised to float32 (float64 stays).
+
+    Autocast would run the matrix products of a relational loss in bfloat16, whatever the dtype of its inputs.
+    """
+
+    @functools.wraps(loss)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        first = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
+        with torch.autocast(first.device.type, enabled=False):
+            return loss(*map(_raised, args), **{k: _raised(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
+
+    return wrapped
+
+
+def _raised(value: Any) -> Any:
+    if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16):
+        return value.float()
+    return value
+
+
+def require_same_shape(student: Tensor, teacher: Tensor) -> None:
+    """Refuse operands that would broadcast into a wrong but finite loss."""
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"student and teacher logits differ in shape, {tuple(student.shape)} and {tuple(teacher.shape)}: "
+            "both must be (batch, classes) over the same class list."
+        )
+
+
+def reduce_known(loss: Tensor, targets: Tensor | None, reduction: Reduction) -> Tensor:
+    """Reduce a (B, C) loss over the entries whose label is known.
+
+    Args:
+        loss: element-wise loss (B, C).
+        targets: (B, C), negative where unknown; None when every entry counts.
+        reduction: `batchmean` sums over images and classes and divides by B (also when labels are unknown); `mean`
+            divides by the number of known entries; `sum` divides by nothing; `none` keeps (B, C), unknown entries 0.
+    """
+    if targets is not None:
+        loss = loss.masked_fill(targets < 0, 0.0)
+    if reduction == "none":
+        return loss
+    total = loss.sum()
+    if reduction == "sum":
+        return total
+    if reduction == "batchmean":
+        return total / loss.shape[0]
+    if reduction == "mean":
+        return total / loss.numel() if targets is None else total / (targets >= 0).sum().clamp(min=1)
+    raise ValueError(f"unknown reduction {reduction!r}: one of batchmean, mean, sum, none.")

@@ -1,0 +1,112 @@
+"""Batch-level multi-order label pair dependency distillation (MDKD's BD)."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ._common import full_precision, require_same_shape
+from .huber_tail import huber_tail
+from .label_sequences import PairStatistics, centred, known_labels, mean_huber, statistics_of_matrix
+
+Form = Literal["mean_square", "squared_sum"]
+
+
+def batch_dependency(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    order: int,
+    targets: Tensor | None = None,
+    form: Form = "mean_square",
+) -> Tensor:
+    """Disparity of the order-n label dependencies over the batch, unweighted.
+
+    MDKD (MM 2024) Eq. 4-8: order n averages the pair dependency along a sequence of n distinct labels; Huber loss
+    between teacher and student, mean over all sequences. Relations are those of the local batch. The pair dependency
+    is, of predicted probabilities y,
+
+    * `mean_square`: (1/B) sum_i (y_ik - y_il)^2, the paper's words ("mean square difference between two sets");
+      O(BC^2), or O(B^2 C) through B x B Gram matrices where there are more classes than images;
+    * `squared_sum`: (1/B) (sum_i y_ik - sum_i y_il)^2, Eq. 4 as printed. It exceeds 1, where Huber is linear: the
+      exact tail is then subtracted, at O(C^(n-1) log C) and with one host sync; orders whose tail would be too large
+      are refused.
+
+    Args:
+        student_logits: (B, C); the sigmoid is inside.
+        teacher_logits: (B, C); receives no gradient.
+        order: number of labels in a sequence, 2 or more; 0 is returned where it exceeds the number of classes.
+        targets: (B, C); the dependency of two labels is then over the B_kl images in which both are known (not
+            negative), B_kl replacing B, and 0 for two labels never known together. None: all labels take part.
+        form: see above.
+
+    Returns:
+        A scalar in float32 (float64 for float64 logits).
+
+    Raises:
+        ConfigError: `squared_sum` of an order with too many sequences.
+    """
+    return batch_dependencies(student_logits, teacher_logits, (order,), targets, form)[order]
+
+
+@full_precision
+def batch_dependencies(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    orders: Iterable[int],
+    targets: Tensor | None = None,
+    form: Form = "mean_square",
+) -> dict[int, Tensor]:
+    """`batch_dependency` of several orders, under `mean_square` at the cost of one: they share their statistics."""
+    require_same_shape(student_logits, teacher_logits)
+    if form not in ("mean_square", "squared_sum"):
+        raise ValueError(f"unknown form {form!r}: one of mean_square, squared_sum.")
+    images, classes = student_logits.shape
+    known = known_labels(targets, student_logits.dtype)
+    d, m, _ = centred(student_logits, teacher_logits, known)
+    if form == "mean_square" and known is None and classes > images:
+        statistics = _gram_statistics(d, m)
+        return {order: mean_huber(statistics, order) for order in orders}
+    known = torch.ones_like(d) if known is None else known
+    if form == "mean_square":
+        statistics = statistics_of_matrix(_mean_square(d, m, known))
+        return {order: mean_huber(statistics, order) for order in orders}
+    differences = _squared_sum(d, m, known)
+    statistics = statistics_of_matrix(differences)
+    return {order: mean_huber(statistics, order) - huber_tail(differences, order) for order in orders}
+
+
+def _mean_square(d: Tensor, m: Tensor, known: Tensor) -> Tensor:
+    """D (C, C) of the mean square difference; d and m are zero where not known."""
+    own = known.T @ (d * m)
+    mixed = d.T @ m
+    both = (known.T @ known).clamp(min=1.0)
+    differences = (own + own.T - mixed - mixed.T) / both
+    return differences - torch.diag(differences.diagonal())
+
+
+def _squared_sum(d: Tensor, m: Tensor, known: Tensor) -> Tensor:
+    """D (C, C) of the squared difference of sums; d and m are zero where not known."""
+    sum_d, sum_m = d.T @ known, m.T @ known
+    both = (known.T @ known).clamp(min=1.0)
+    return (sum_d - sum_d.T) * (sum_m - sum_m.T) / both
+
+
+def _gram_statistics(d: Tensor, m: Tensor) -> PairStatistics:
+    """Statistics of `_mean_square`'s D without the matrix.
+
+    D = (g 1' + 1 g' - H) / B with g = diag(d'm) and H = d'm + m'd; centring makes H 1 = 0, and the Frobenius norm of H
+    is a sum over B x B Gram matrices.
+    """
+    images, classes = d.shape
+    g = (d * m).sum(dim=0)
+    gg, g_sum = g.square().sum(), g.sum()
+    cross = m @ d.T
+    mixed = 2.0 * ((d @ d.T) * (m @ m.T)).sum() + 2.0 * (cross * cross.T).sum()
+    scale = float(images) ** 2
+    return PairStatistics(
+        square=(2.0 * classes * gg + 2.0 * g_sum.square() + mixed) / scale,
+        rows=(classes**2 * gg + 3.0 * classes * g_sum.square()) / scale,
+        total=(2.0 * classes * g_sum).square() / scale,
+        labels=classes,
+    )

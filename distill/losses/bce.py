@@ -1,0 +1,26 @@
+"""Binary cross-entropy."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ._common import Reduction, full_precision, reduce_known
+
+
+@full_precision
+def bce(logits: Tensor, targets: Tensor, reduction: Reduction = "batchmean") -> Tensor:
+    """Binary cross-entropy of every class against its annotation.
+
+    MDKD (MM 2024) Eq. 1 and the text of L2D (ICCV 2023): `batchmean`, a sum over classes divided by the batch size. The
+    L2D authors' code, which its lambdas belong to: `sum`.
+
+    Args:
+        logits: (B, C).
+        targets: (B, C), 1 present, 0 absent, negative unknown (takes no part); soft targets in [0, 1] are allowed.
+        reduction: see `reduce_known`; `mean` is over the known entries.
+
+    Returns:
+        A scalar in float32 (float64 for float64 logits), or (B, C) for reduction `none`.
+    """
+    # softplus(z) - z y = -[y log s(z) + (1 - y) log s(-z)], finite for every logit.
+    loss = F.softplus(logits) - logits * targets.to(logits.dtype)
+    return reduce_known(loss, targets, reduction)

@@ -1,0 +1,97 @@
+"""Structure of label-wise embeddings: the machinery of L2D's class-aware and instance-aware losses."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ._common import full_precision
+
+Protocol = Literal["code", "paper"]
+
+_EPS = 1e-12  # of a squared distance: identical embeddings get distance 1e-6 and no gradient, as in the authors' code
+
+
+@full_precision
+def class_and_instance_aware(
+    student_emb: Tensor,
+    teacher_emb: Tensor,
+    targets: Tensor,
+    protocol: Protocol = "code",
+) -> tuple[Tensor, Tensor]:
+    """L2D's class-aware (CD) and instance-aware (ID) terms in one pass over the positives, unweighted.
+
+    Equals `(class_aware(...), instance_aware(...))`; see there for the equations, the reduction and the arguments.
+
+    Returns:
+        Two scalars, CD and ID; exactly 0, with a graph, where no class (image) has two positives.
+    """
+    return _structure(student_emb, teacher_emb, targets, protocol, by_class=True, by_image=True)
+
+
+def _structure(
+    student_emb: Tensor,
+    teacher_emb: Tensor,
+    targets: Tensor,
+    protocol: Protocol,
+    *,
+    by_class: bool,
+    by_image: bool,
+) -> tuple[Tensor, Tensor]:
+    """Compare distances between positives that share a class, an image, or either.
+
+    A group is a class (numbers 0..C-1) or an image (C..C+B-1); a pair of positives is in one group at most. Two host
+    syncs in all: the numbers of positives and of pairs size the tensors.
+    """
+    if protocol not in ("code", "paper"):
+        raise ValueError(f"unknown protocol {protocol!r}: one of code, paper.")
+    if student_emb.shape[:2] != targets.shape or teacher_emb.shape[:2] != targets.shape:
+        raise ValueError(
+            f"embeddings of student {tuple(student_emb.shape)} and teacher {tuple(teacher_emb.shape)} must be "
+            f"(batch, classes, width) with batch and classes of the targets {tuple(targets.shape)}."
+        )
+    classes = targets.shape[1]
+    positive = targets == 1
+    image, label = positive.nonzero(as_tuple=True)
+    first, second, group = _pairs(image, label, classes, by_class=by_class, by_image=by_image)
+
+    rows = image * classes + label
+    student = _distances(student_emb.flatten(0, 1).index_select(0, rows), first, second)
+    teacher = _distances(teacher_emb.detach().to(student.dtype).flatten(0, 1).index_select(0, rows), first, second)
+    weight = student.new_full((), 2.0)  # a pair stands for both of its orders
+    if protocol == "code":
+        sizes = torch.cat([positive.sum(dim=0), positive.sum(dim=1)]).to(student.dtype)
+        pairs_in_group = (sizes * (sizes - 1.0) / 2.0).clamp(min=1.0)
+        student = student / _group_means(student, group, pairs_in_group).index_select(0, group)
+        teacher = teacher / _group_means(teacher, group, pairs_in_group).index_select(0, group)
+        weight = weight / sizes.index_select(0, group)
+    terms = F.smooth_l1_loss(student, teacher, reduction="none") * weight
+    zero = terms.new_zeros(())
+    of_class = group < classes
+    return torch.where(of_class, terms, zero).sum(), torch.where(of_class, zero, terms).sum()
+
+
+def _pairs(
+    image: Tensor, label: Tensor, classes: int, *, by_class: bool, by_image: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Unordered pairs of positives that share a group: indices of both members, and the group's number."""
+    same = torch.zeros(len(label), len(label), dtype=torch.bool, device=label.device)
+    if by_class:
+        same |= label[:, None] == label[None, :]
+    if by_image:
+        same |= image[:, None] == image[None, :]
+    first, second = same.triu(diagonal=1).nonzero(as_tuple=True)
+    shares_class = label[first] == label[second]
+    return first, second, torch.where(shares_class, label[first], classes + image[first])
+
+
+def _distances(embeddings: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Euclidean distances; from direct differences, because |a|^2 + |b|^2 - 2ab cancels for close embeddings."""
+    difference = embeddings.index_select(0, first) - embeddings.index_select(0, second)
+    return difference.square().sum(dim=1).clamp(min=_EPS).sqrt()
+
+
+def _group_means(values: Tensor, group: Tensor, counts: Tensor) -> Tensor:
+    """Mean of `values` (pairs,) per group, given the number of pairs of each group."""
+    return torch.zeros_like(counts).index_add(0, group, values) / counts

@@ -1,0 +1,89 @@
+"""What a distillation method is: its hyper-parameters, what it needs, and one call per training step."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from ...runtime.config import Config
+from ...runtime.errors import ConfigError
+from ...runtime.registry import Registry
+from ..losses import asymmetric, bce
+from ..models.output import ModelOutput
+
+Supervised = Literal["bce", "asl"]
+Protocol = Literal["paper", "code"]
+
+SUPERVISED_REDUCTION: dict[Protocol, Literal["batchmean", "sum"]] = {"paper": "batchmean", "code": "sum"}
+"""What L2D's text and its authors' code do with the supervised loss: the scale that the lambdas are relative to."""
+
+
+@dataclass(frozen=True)
+class TrainingContext:
+    """Where training stands, for methods whose weights follow a schedule.
+
+    Attributes:
+        epoch: epochs completed.
+        step: optimiser steps completed.
+        total_steps: optimiser steps of the whole run.
+    """
+
+    epoch: int
+    step: int
+    total_steps: int
+
+
+class Method(Config):
+    """Base of every method: an immutable struct of hyper-parameters that maps outputs to named loss terms.
+
+    A method is a file in this folder with one class, registered by name in `METHODS`; its fields are the keys that a
+    recipe's `method` section may hold.
+
+    Attributes:
+        needs_teacher: whether a teacher's outputs are read.
+        needs: what student and teacher must return beyond logits: a subset of `embeddings`, `stages`, `calibration`.
+        equations: paper, venue and equations.
+        supervised: loss against the annotations; its term carries this name.
+    """
+
+    needs_teacher: ClassVar[bool] = True
+    needs: ClassVar[frozenset[str]] = frozenset()
+    equations: ClassVar[str] = ""
+
+    supervised: Supervised = "bce"
+
+    def __call__(
+        self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
+    ) -> dict[str, Tensor]:
+        """Named, already weighted terms, whose sum is the training loss.
+
+        Args:
+            student: outputs of the student, with a graph.
+            teacher: outputs of the teacher for the same images; None when there is none.
+            targets: int8 (B, C), 1 present, 0 absent, -1 unknown (takes part in no term).
+            context: where training stands.
+
+        Raises:
+            ConfigError: the teacher, or what the method needs from it, is missing.
+        """
+        raise NotImplementedError
+
+    def stages(self) -> tuple[str, ...]:
+        """Names of the runs that must be finished before the student's own; most methods have none."""
+        return ()
+
+    def supervised_loss(self, logits: Tensor, targets: Tensor, reduction: Literal["batchmean", "sum"]) -> Tensor:
+        """The loss called `supervised`, unweighted; every method states which reduction its weights belong to."""
+        if self.supervised == "asl":
+            return asymmetric(logits, targets, reduction=reduction)
+        return bce(logits, targets, reduction=reduction)
+
+
+METHODS: Registry[type[Method]] = Registry("method", __package__)
+
+
+def require_teacher(teacher: ModelOutput | None, method: str) -> ModelOutput:
+    """The teacher's outputs; raises ConfigError when there are none."""
+    if teacher is None:
+        raise ConfigError(f"method {method!r} distils from a teacher and none is given: name one, or use 'vanilla'.")
+    return teacher

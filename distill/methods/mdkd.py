@@ -1,0 +1,63 @@
+"""MDKD: multi-order label pair dependency distillation."""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+from torch import Tensor
+
+from ..losses import batch_dependencies, instance_dependencies, mld
+from ..models.output import ModelOutput
+from .base import METHODS, Method, TrainingContext, require_teacher
+
+Weights = Annotated[float, Meta(ge=0)] | dict[int, Annotated[float, Meta(ge=0)]]
+
+
+@METHODS.register("mdkd")
+class MDKD(Method):
+    """Supervised loss + lambda_mld MLD + sum over orders n of (lambda_bd BD_n + lambda_id ID_n); logits only.
+
+    Attributes:
+        lambda_mld: weight of MLD.
+        max_order: highest order n; all orders from 2 to it take part.
+        lambda_bd: weight of the batch-level terms: one number for all orders, or a mapping order -> weight that leaves
+            out the orders it does not name.
+        lambda_id: weight of the instance-level terms, likewise.
+        batch_dependency: `mean_square`, the text of the paper, or `squared_sum`, its Eq. 4 as printed.
+    """
+
+    equations: ClassVar[str] = "MDKD (MM 2024) Eq. 1-15"
+
+    lambda_mld: Annotated[float, Meta(ge=0)] = 10.0
+    max_order: Annotated[int, Meta(ge=2)] = 4
+    lambda_bd: Weights = 1.0
+    lambda_id: Weights = 1.0
+    batch_dependency: Literal["mean_square", "squared_sum"] = "mean_square"
+
+    def __post_init__(self) -> None:
+        for name, weights in (("lambda_bd", self.lambda_bd), ("lambda_id", self.lambda_id)):
+            if isinstance(weights, Mapping):
+                outside = [order for order in weights if not 2 <= order <= self.max_order]
+                if outside:
+                    raise ValueError(f"{name} names order {outside[0]}, outside 2..max_order ({self.max_order})")
+
+    def __call__(
+        self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
+    ) -> dict[str, Tensor]:
+        """Terms: the supervised loss, `mld`, `bd2`.. and `id2`.. for every order of positive weight."""
+        teacher = require_teacher(teacher, "mdkd")
+        logits, taught = student.logits, teacher.logits
+        batch_weights, image_weights = self._per_order(self.lambda_bd), self._per_order(self.lambda_id)
+        batch_terms = batch_dependencies(logits, taught, batch_weights, targets, form=self.batch_dependency)
+        image_terms = instance_dependencies(logits, taught, image_weights, targets)
+        return {
+            self.supervised: self.supervised_loss(logits, targets, "batchmean"),
+            "mld": self.lambda_mld * mld(logits, taught, targets),
+            **{f"bd{order}": batch_weights[order] * term for order, term in batch_terms.items()},
+            **{f"id{order}": image_weights[order] * term for order, term in image_terms.items()},
+        }
+
+    def _per_order(self, weights: float | dict[int, float]) -> dict[int, float]:
+        if not isinstance(weights, Mapping):
+            weights = dict.fromkeys(range(2, self.max_order + 1), weights)
+        return {order: weight for order, weight in sorted(weights.items()) if weight > 0}

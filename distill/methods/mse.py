@@ -1,0 +1,33 @@
+"""Distillation by the squared error of the logits."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+from torch import Tensor
+
+from ..losses import mse
+from ..models.output import ModelOutput
+from .base import METHODS, Method, TrainingContext, require_teacher
+
+
+@METHODS.register("mse")
+class MSE(Method):
+    """Supervised loss + lambda_mse * squared error of the logits, each a sum over classes divided by the batch size.
+
+    Attributes:
+        lambda_mse: weight of the squared error; CPSD's two halves make 1 for a single teacher.
+    """
+
+    equations: ClassVar[str] = "CPSD (IJCAI 2022) Eq. 6 with one teacher; the MSE rows of L2D and MDKD"
+
+    lambda_mse: Annotated[float, Meta(ge=0)] = 1.0
+
+    def __call__(
+        self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
+    ) -> dict[str, Tensor]:
+        """Terms: the supervised loss, `mse`."""
+        teacher = require_teacher(teacher, "mse")
+        return {
+            self.supervised: self.supervised_loss(student.logits, targets, "batchmean"),
+            "mse": self.lambda_mse * mse(student.logits, teacher.logits, targets),
+        }

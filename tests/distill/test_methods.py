@@ -1,0 +1,153 @@
+"""Every method: its terms, its weights, and that it runs with every pair of models."""
+
+import msgspec
+import pytest
+import torch
+from edgedistill.distill import losses
+from edgedistill.distill.methods import METHODS, Method, TrainingContext, build_method
+from edgedistill.distill.models.output import ModelOutput
+from edgedistill.runtime.errors import ConfigError
+
+B, C = 6, 5
+CONTEXT = TrainingContext(epoch=0, step=0, total_steps=10)
+
+
+def output(seed: int, width: int, *, decoder: str | None = "branch") -> ModelOutput:
+    """Outputs of a model with `width` channels; its decoder is the head, a branch beside it, or absent."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn(B, width, 2, 2, generator=generator)
+    logits = (torch.randn(B, C, generator=generator) * 2).requires_grad_()
+    model = ModelOutput(logits=logits, features=maps, stages=[maps])
+    if decoder:
+        model.embeddings = torch.randn(B, C, width, generator=generator).requires_grad_()
+        branch = torch.randn(B, C, generator=generator).requires_grad_()
+        model.embedding_logits = logits if decoder == "head" else branch
+    return model
+
+
+@pytest.fixture
+def targets() -> torch.Tensor:
+    return torch.randint(-1, 2, (B, C), generator=torch.Generator().manual_seed(7)).to(torch.int8)
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.parametrize("widths", [(8, 8), (4, 16)])
+@pytest.mark.parametrize("supervised", ["bce", "asl"])
+def test_runs_with_every_pair_and_trains_the_student_only(name, widths, supervised, targets):
+    student, teacher = output(0, widths[0]), output(1, widths[1])
+    method = build_method(name, supervised=supervised)
+    terms = method(student, teacher if method.needs_teacher else None, targets, CONTEXT)
+    assert supervised in terms
+    assert all(term.ndim == 0 and torch.isfinite(term) for term in terms.values())
+    sum(terms.values()).backward()
+    assert torch.isfinite(student.logits.grad).all()
+    assert student.logits.grad.abs().sum() > 0
+    assert teacher.logits.grad is None
+    assert teacher.embeddings.grad is None
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_declarations(name):
+    method = METHODS.get(name)
+    assert issubclass(method, Method)
+    assert method.equations
+    assert method.needs <= {"embeddings", "stages", "calibration"}
+    assert build_method(name).stages() == ()
+    assert msgspec.convert(msgspec.to_builtins(build_method(name)), method) == build_method(name)
+
+
+def test_vanilla_is_bce_over_the_batch(targets):
+    student = output(0, 4)
+    assert build_method("vanilla")(student, None, targets, CONTEXT) == {"bce": losses.bce(student.logits, targets)}
+
+
+def test_mse_weights_the_squared_error(targets):
+    student, teacher = output(0, 4), output(1, 8)
+    terms = build_method("mse", lambda_mse=3.0)(student, teacher, targets, CONTEXT)
+    assert list(terms) == ["bce", "mse"]
+    torch.testing.assert_close(terms["mse"], 3 * losses.mse(student.logits, teacher.logits, targets))
+
+
+def test_mld_protocols_differ_in_the_supervised_reduction(targets):
+    student, teacher = output(0, 4), output(1, 8)
+    paper = build_method("mld")(student, teacher, targets, CONTEXT)
+    code = build_method("mld", protocol="code")(student, teacher, targets, CONTEXT)
+    torch.testing.assert_close(code["bce"], B * paper["bce"])
+    torch.testing.assert_close(code["mld"], paper["mld"])
+    torch.testing.assert_close(paper["mld"], 10 * losses.mld(student.logits, teacher.logits, targets))
+
+
+def test_l2d_with_the_decoder_as_head_is_the_papers_objective(targets):
+    student, teacher = output(0, 4, decoder="head"), output(1, 8, decoder="head")
+    terms = build_method("l2d")(student, teacher, targets, CONTEXT)
+    assert list(terms) == ["bce", "mld", "cd", "id"]
+    pair = student.embeddings, teacher.embeddings, targets
+    torch.testing.assert_close(terms["bce"], losses.bce(student.logits, targets, reduction="sum"))
+    torch.testing.assert_close(terms["mld"], 10 * losses.mld(student.logits, teacher.logits, targets))
+    torch.testing.assert_close(terms["cd"], 100 * losses.class_aware(*pair))
+    torch.testing.assert_close(terms["id"], 1000 * losses.instance_aware(*pair))
+
+
+def test_l2d_teaches_a_training_only_decoder_by_its_own_term(targets):
+    student = output(0, 4, decoder="branch")
+    terms = build_method("l2d", supervised="asl")(student, output(1, 8), targets, CONTEXT)
+    assert list(terms) == ["asl", "decoder_asl", "mld", "cd", "id"]
+    expected = losses.asymmetric(student.embedding_logits, targets, reduction="sum")
+    torch.testing.assert_close(terms["decoder_asl"], expected)
+    assert torch.autograd.grad(terms["mld"], student.embedding_logits, allow_unused=True) == (None,)
+
+
+@pytest.mark.parametrize("lacking", ["student", "teacher"])
+def test_l2d_names_who_lacks_embeddings(lacking, targets):
+    outputs = {"student": output(0, 4), "teacher": output(1, 8), lacking: output(2, 4, decoder=None)}
+    with pytest.raises(ConfigError, match=f"the {lacking} has none"):
+        build_method("l2d")(outputs["student"], outputs["teacher"], targets, CONTEXT)
+
+
+def test_mdkd_sums_orders_two_to_four_with_unit_weights(targets):
+    student, teacher = output(0, 4, decoder=None), output(1, 8, decoder=None)
+    terms = build_method("mdkd")(student, teacher, targets, CONTEXT)
+    assert list(terms) == ["bce", "mld", "bd2", "bd3", "bd4", "id2", "id3", "id4"]
+    pair = student.logits, teacher.logits
+    for order in (2, 3, 4):
+        torch.testing.assert_close(terms[f"bd{order}"], losses.batch_dependency(*pair, order, targets))
+        torch.testing.assert_close(terms[f"id{order}"], losses.instance_dependency(*pair, order, targets))
+    torch.testing.assert_close(terms["bce"], losses.bce(student.logits, targets))
+    torch.testing.assert_close(terms["mld"], 10 * losses.mld(*pair, targets))
+
+
+def test_mdkd_weights_per_order_and_form(targets):
+    student, teacher = output(0, 4), output(1, 8)
+    method = build_method("mdkd", max_order=5, lambda_bd={2: 0.5, 5: 2.0}, lambda_id=0, batch_dependency="squared_sum")
+    terms = method(student, teacher, targets, CONTEXT)
+    assert list(terms) == ["bce", "mld", "bd2", "bd5"]
+    expected = losses.batch_dependency(student.logits, teacher.logits, 5, targets, form="squared_sum")
+    torch.testing.assert_close(terms["bd5"], 2 * expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("mdkd", {"lamda_mld": 1.0}, "Did you mean `lambda_mld`"),
+        ("mdkd", {"lambda_bd": {5: 1.0}}, r"lambda_bd names order 5, outside 2..max_order \(4\)"),
+        ("mdkd", {"lambda_id": -1.0}, "lambda_id"),
+        ("mdkd", {"max_order": 1}, "max_order"),
+        ("mdkd", {"batch_dependency": "mean"}, "Allowed: mean_square, squared_sum"),
+        ("vanilla", {"supervised": "ce"}, "Allowed: bce, asl"),
+        ("mdk", {}, "did you mean 'mdkd'"),
+    ],
+)
+def test_wrong_hyper_parameters_are_named(name, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        build_method(name, **arguments)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS.names() if METHODS.get(name).needs_teacher])
+def test_a_missing_teacher_is_named(name, targets):
+    with pytest.raises(ConfigError, match="none is given"):
+        build_method(name)(output(0, 4), None, targets, CONTEXT)
+
+
+def test_hyper_parameters_are_immutable():
+    with pytest.raises(AttributeError):
+        build_method("mld").lambda_mld = 1.0
