@@ -1,0 +1,105 @@
+"""Order and augmentation are functions of (seed, epoch, index); the validation part is held out."""
+
+import numpy as np
+import pytest
+import torch
+from edgedistill.distill.data import split_validation, training_loader
+from edgedistill.distill.data.augment import AUGMENTATIONS, Cutout, build_augmentations
+from edgedistill.distill.data.loader import EpochSampler, TrainingImages
+from edgedistill.distill.data.materialize import materialize
+from edgedistill.runtime.datasets import open_dataset
+from edgedistill.runtime.errors import ConfigError
+from edgedistill.runtime.preprocess import Preprocessing, load
+
+SQUARE = Preprocessing(size=(32, 32))
+
+
+def test_a_sample_can_be_replayed_whatever_came_before(tint_dataset):
+    data = tint_dataset(6)
+    images = TrainingImages(data, SQUARE, build_augmentations(["shift", "flip", "cutout"], (32, 32), where="t"), seed=1)
+    first = images[(4, 2)][0]
+    images[(0, 0)]
+    torch.rand(3)
+    assert torch.equal(images[(4, 2)][0], first)
+    assert not torch.equal(images[(5, 2)][0], first)
+
+
+def test_augmenting_leaves_the_global_generator_and_the_data_alone(tint_dataset):
+    data = tint_dataset(3)
+    before = np.array(data.images)
+    torch.manual_seed(0)
+    expected = torch.rand(2)
+    torch.manual_seed(0)
+    TrainingImages(data, SQUARE, build_augmentations(["cutout"], (32, 32), where="t"), seed=1)[(0, 1)]
+    assert torch.equal(torch.rand(2), expected)
+    assert np.array_equal(data.images, before)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_is_the_same_with_any_number_of_workers_and_can_start_in_the_middle(tint_dataset, workers):
+    augment = build_augmentations(["shift"], (32, 32), where="t")
+    loader, sampler = training_loader(
+        tint_dataset(20), SQUARE, augment, batch_size=6, seed=0, workers=workers, pin_memory=False
+    )
+    sampler.epoch = 1
+    batches = [batch.images.clone() for batch in loader]
+    assert len(batches) == 3
+    sampler.start = 2
+    (last,) = [batch.images for batch in loader]
+    assert torch.equal(last, batches[2])
+
+
+def test_every_image_is_seen_once_per_epoch_in_another_order():
+    sampler = EpochSampler(12, 4, seed=0)
+    first = [index for batch in sampler for _, index in batch]
+    sampler.epoch = 1
+    second = [index for batch in sampler for _, index in batch]
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert first != second
+
+
+def test_cutout_paints_at_most_a_square_of_its_size():
+    image = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    torch.manual_seed(1)
+    painted = [(Cutout(0.5)(image) != 0).any(0).sum().item() for _ in range(50)]
+    assert max(painted) == 16 * 16
+    assert min(painted) >= 0
+    assert image.sum() == 0
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS.names()))
+def test_every_augmentation_keeps_type_and_size(name):
+    image = torch.randint(0, 256, (3, 40, 24), dtype=torch.uint8)
+    out = build_augmentations([name], (40, 24), where="t")(image)
+    assert out.dtype == torch.uint8
+    assert out.shape == image.shape
+
+
+def test_an_unknown_augmentation_is_named():
+    with pytest.raises(ConfigError, match=r"recipe\.yaml: `train.augment.name`: unknown augmentation 'flop'.*'flip'"):
+        build_augmentations(["flop"], (32, 32), where="recipe.yaml")
+
+
+def test_the_validation_part_is_held_out(tint_dataset):
+    data = tint_dataset(50)
+    train, validation = split_validation(data, 0.2, seed=0)
+    assert len(validation) == 10
+    assert set(train.ids) | set(validation.ids) == set(data.ids)
+    assert not set(train.ids) & set(validation.ids)
+    assert split_validation(data, 0.2, seed=0)[1].ids == validation.ids
+    with pytest.raises(ConfigError, match="leaves 0 for validation"):
+        split_validation(data, 0.001, seed=0)
+
+
+def test_materialized_scenes_read_back_the_same(tint_dataset, tmp_path):
+    data = tint_dataset(5)
+    written = materialize(data, tmp_path / "test")
+    assert written.classes == data.classes
+    assert np.array_equal(written.labels, data.labels)
+    difference = np.abs(load(written.images[0], SQUARE).astype(int) - data.images[0])
+    assert difference.mean() < 12  # JPEG of noise at quality 95
+    stamp = written.images[0].stat().st_mtime_ns
+    again = materialize(data, tmp_path / "test")
+    assert again.images[0].stat().st_mtime_ns == stamp
+    assert again.fingerprint() == written.fingerprint()
+    assert open_dataset(tmp_path / "test" / "labels.csv").fingerprint() == written.fingerprint()

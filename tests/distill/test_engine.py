@@ -1,0 +1,173 @@
+"""The training loop: resumed trainings equal uninterrupted ones, and what goes wrong is named."""
+
+import json
+import math
+
+import pytest
+import torch
+from edgedistill.distill.checkpoint import load_student
+from edgedistill.distill.engine import TrainSettings, fit, interrupt, predict_logits
+from edgedistill.distill.engine import trainer as trainer_module
+from edgedistill.distill.engine.optimize import build_optimizer, build_schedule, choose_dtype
+from edgedistill.distill.methods import build_method
+from edgedistill.runtime.errors import CheckpointError, DataError, EdgedistillError, InterruptedRunError
+from rich.console import Console
+from torch.nn import Conv2d
+
+QUIET = Console(quiet=True)
+
+
+class StopAfter:
+    """Stands in for Ctrl-C: true from the n-th time it is asked."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __bool__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch):
+    def install(steps: int) -> None:
+        import contextlib
+
+        monkeypatch.setattr(trainer_module, "catch_interrupt", lambda: contextlib.nullcontext(StopAfter(steps)))
+
+    yield install
+    monkeypatch.setattr(trainer_module, "catch_interrupt", interrupt.catch_interrupt)
+
+
+def weights(path):
+    return load_student(path).model.state_dict()
+
+
+@pytest.mark.parametrize("steps", [1, 4, 6])
+def test_a_resumed_training_ends_with_the_very_same_weights(make_job, make_model, interrupt_after, monkeypatch, steps):
+    whole = fit(make_job("whole"), make_model(), None, QUIET)
+    job = make_job("parts")
+    interrupt_after(steps)
+    with pytest.raises(InterruptedRunError, match=r"stopped after step \d+ of 8.*same command continues"):
+        fit(job, make_model(), None, QUIET)
+    monkeypatch.undo()
+    torch.rand(1)  # whatever happened to the global generator in between does not matter
+    resumed = fit(job, make_model(), None, QUIET)
+    for (name, a), b in zip(weights(whole).items(), weights(resumed).values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_a_finished_training_is_loaded_not_repeated(make_job, make_model):
+    job = make_job()
+    path = fit(job, make_model(), None, QUIET)
+    written = path.stat().st_mtime_ns
+    assert fit(job, make_model(), None, QUIET) == path
+    assert path.stat().st_mtime_ns == written
+
+
+def test_metrics_and_card_tell_what_was_trained(make_job, make_model):
+    job = make_job(epochs=3)
+    student = load_student(fit(job, make_model(), None, QUIET))
+    records = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [0, 1, 2]
+    assert set(records[0]["terms"]) == {"bce"}
+    best = max(record["val_mAP"] for record in records)
+    assert student.card.metrics["mAP"] == pytest.approx(best)
+    assert len(student.card.thresholds) == 3
+    assert list((job.folder / "tensorboard").iterdir())
+
+
+def test_it_learns(make_job, make_model, tint_dataset):
+    job = make_job(epochs=8, train=tint_dataset(256))
+    assert load_student(fit(job, make_model(), None, QUIET)).card.metrics["mAP"] > 90
+
+
+def test_another_recipe_is_not_continued(make_job, make_model):
+    from dataclasses import replace
+
+    job = make_job()
+    fit(job, make_model(), None, QUIET)
+    with pytest.raises(CheckpointError, match="belongs to another recipe"):
+        fit(replace(job, identity="other"), make_model(), None, QUIET)
+
+
+def test_a_damaged_last_checkpoint_is_named(make_job, make_model):
+    job = make_job()
+    fit(job, make_model(), None, QUIET)
+    job.last.write_bytes(job.last.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"last\.ckpt: damaged .* Delete it to start over"):
+        fit(job, make_model(), None, QUIET)
+
+
+def test_a_term_that_is_not_finite_stops_the_run_and_names_it(make_job, make_model):
+    model = make_model()
+    with torch.no_grad():
+        model.head.linear.bias.fill_(math.inf)
+    with pytest.raises(EdgedistillError, match="'bce' stopped being finite in epoch 1"):
+        fit(make_job(), model, None, QUIET)
+
+
+def test_undecodable_images_are_replaced_and_past_the_share_the_run_stops(make_job, make_model, tint_dataset, tmp_path):
+    from dataclasses import replace
+
+    data = tint_dataset(64)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"not a jpeg")
+    images = list(data.images)
+    images[5] = broken
+    job = make_job(train=replace(data, images=images))
+    fit(replace(job, max_bad_share=0.02), make_model(), None, QUIET)
+    state = torch.load(job.last, weights_only=True)
+    assert state["skipped"] == {5: "tints-5"}
+    with pytest.raises(DataError, match=r"1 of 64 images cannot be decoded \(tints-5"):
+        fit(replace(job, folder=tmp_path / "strict", max_bad_share=0.0), make_model(), None, QUIET)
+
+
+def test_a_teacher_is_used_and_left_alone(make_job, make_model):
+    from dataclasses import replace
+
+    teacher = make_model()
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    job = replace(make_job(), method=build_method("mld"))
+    fit(job, make_model(), teacher, QUIET)
+    record = json.loads((job.folder / "metrics.jsonl").read_text().splitlines()[0])
+    assert set(record["terms"]) == {"bce", "mld"}
+    assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
+
+
+def test_evaluation_does_not_depend_on_the_batch_size(make_model, tint_dataset, make_job):
+    data, card = tint_dataset(10), make_job().card
+    one = predict_logits(make_model(), data, card.preprocessing, batch_size=1)
+    many = predict_logits(make_model(), data, card.preprocessing, batch_size=7)
+    assert one.logits == pytest.approx(many.logits, abs=1e-5)
+    assert one.dataset is data
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+def test_schedules_rise_to_the_rate_and_end_near_zero(make_model, schedule):
+    settings = TrainSettings(epochs=1, lr=0.1, schedule=schedule, warmup=0.25, optimizer="sgd")
+    optimizer = build_optimizer(make_model(), settings, torch.device("cpu"))
+    scheduler = build_schedule(optimizer, settings, 40)
+    rates = []
+    for _ in range(40):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert max(rates) == pytest.approx(0.1, rel=0.02)
+    assert rates.index(max(rates)) == pytest.approx(10, abs=1)
+    assert rates[-1] < 0.001
+
+
+def test_biases_and_norms_are_not_decayed(make_model):
+    decayed, free = build_optimizer(make_model(), TrainSettings(epochs=1), torch.device("cpu")).param_groups
+    assert decayed["weight_decay"] == 1e-4
+    assert free["weight_decay"] == 0.0
+    assert all(p.ndim > 1 for p in decayed["params"])
+    assert all(p.ndim <= 1 for p in free["params"])
+
+
+def test_auto_precision_keeps_depthwise_networks_in_float32_on_a_cpu(make_model):
+    assert choose_dtype(TrainSettings(epochs=1), make_model(), torch.device("cpu")) is None
+    assert (
+        choose_dtype(TrainSettings(epochs=1, precision="bf16"), Conv2d(3, 3, 1), torch.device("cpu")) is torch.bfloat16
+    )
