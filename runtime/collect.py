@@ -1,0 +1,119 @@
+"""The outputs of several artifacts on one data set: every image is decoded once and goes through all of them."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from .artifacts import NotRunnable, nothing_ran, open_artifact
+from .batches import Batch, SkippedImage, decode_batches
+from .bundle import Artifact, Bundle
+from .datasets import Dataset
+from .parity import Outputs
+from .predictor import Predictor
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What came out.
+
+    Attributes:
+        decoded: bool (N,), whether an image could be decoded.
+        skipped: the images that could not, with the reason.
+        logits: by artifact that ran to the end: float32 (N, C), meaningful where `decoded`.
+        probabilities: the same for its probabilities.
+        effective: by artifact that ran to the end: the backend's effective properties.
+        failures: by artifact that did not: why.
+    """
+
+    decoded: np.ndarray
+    skipped: tuple[SkippedImage, ...]
+    logits: dict[str, np.ndarray]
+    probabilities: dict[str, np.ndarray]
+    effective: dict[str, dict[str, str]]
+    failures: dict[str, NotRunnable]
+
+    def outputs(self, name: str, rows: np.ndarray, thresholds: np.ndarray) -> Outputs:
+        """One artifact's outputs at `rows` (bool (N,)), with the labels it reports at `thresholds` (C,)."""
+        labels = self.probabilities[name][rows] >= thresholds
+        return Outputs(self.logits[name][rows], labels, self.effective[name])
+
+
+def collect_outputs(
+    bundle: Bundle,
+    artifacts: Sequence[Artifact],
+    data: Dataset,
+    *,
+    threads: int | None,
+    batch_size: int,
+    max_bad_share: float,
+    progress: Progress | None,
+) -> Collected:
+    """Run every artifact that can be run; one that cannot, or gives up on the way, does not stop the others.
+
+    Args:
+        bundle: where the artifacts are.
+        artifacts: which.
+        data: N images.
+        threads: intra-op threads of the backends; None keeps the deploy configs'.
+        batch_size: images per inference.
+        max_bad_share: share of undecodable images that is tolerated.
+        progress: called with (images done, N).
+
+    Raises:
+        MissingDependencyError, BundleError: no artifact at all could be run.
+        DataError: too many images are undecodable.
+    """
+    images, classes = len(data), len(bundle.manifest.classes)
+    decoded = np.zeros(images, dtype=bool)
+    failures: dict[str, NotRunnable] = {}
+    effective: dict[str, dict[str, str]] = {}
+    predictors: dict[str, Predictor] = {}
+    with ExitStack() as stack:
+        for artifact in artifacts:
+            opened = open_artifact(bundle, artifact, threads=threads)
+            if isinstance(opened, NotRunnable):
+                failures[artifact.name] = opened
+            else:
+                predictors[artifact.name] = stack.enter_context(opened)
+        logits = {name: np.zeros((images, classes), np.float32) for name in predictors}
+        probabilities = {name: np.zeros((images, classes), np.float32) for name in predictors}
+        batches = decode_batches(
+            data.images, bundle.manifest.preprocessing, batch_size, ids=data.ids, max_bad_share=max_bad_share
+        )
+        for batch in batches if predictors else ():
+            if not predictors:
+                break
+            decoded[batch.indices] = True
+            for name in list(predictors):
+                reason = _infer(predictors[name], batch, logits[name], probabilities[name])
+                if reason is not None:
+                    failures[name] = NotRunnable(reason, refused=True)
+                    del predictors[name]
+            if progress is not None:
+                progress(int(batch.indices[-1]) + 1, images)
+        effective = {name: dict(predictor.effective) for name, predictor in predictors.items()}
+    if not predictors:
+        raise nothing_ran(bundle, failures)
+    return Collected(
+        decoded=decoded,
+        skipped=tuple(batches.skipped),
+        logits={name: logits[name] for name in predictors},
+        probabilities={name: probabilities[name] for name in predictors},
+        effective=effective,
+        failures=failures,
+    )
+
+
+def _infer(predictor: Predictor, batch: Batch, logits: np.ndarray, probabilities: np.ndarray) -> str | None:
+    """Run one batch into the rows of `logits` and `probabilities`; the reason if that is not possible."""
+    try:
+        logits[batch.indices], probabilities[batch.indices] = predictor.infer(batch.images)
+    except Exception as error:  # a backend raises its own types; the reason goes into the report
+        return f"inference failed ({type(error).__name__}: {error})"
+    if not np.isfinite(logits[batch.indices]).all():
+        return "its outputs hold NaN or infinity"
+    return None

@@ -1,0 +1,198 @@
+"""Does every artifact of a bundle say the same as the reference, on labelled images, on this machine?"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from math import ceil
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+
+from .artifacts import nothing_ran, select_artifacts
+from .batches import MAX_BAD_SHARE
+from .bundle import MANIFEST, Artifact, Bundle, open_bundle
+from .collect import Collected, Progress, collect_outputs
+from .datasets import Dataset, open_dataset
+from .device import device_slug
+from .errors import BundleError, ConfigError, DataError, EdgedistillError
+from .files import sha256_of
+from .metrics import sigmoid
+from .parity import ArtifactParity, Outputs, ParityReport, ReferenceParity, SkippedImageRecord, judge_parity
+from .results import append_result
+
+DatasetSource: TypeAlias = "Dataset | Mapping[str, Any] | str | Path"
+
+
+def verify(
+    bundle: Bundle | str | Path,
+    dataset: DatasetSource,
+    *,
+    artifacts: Sequence[str] | None = None,
+    backend: str | None = None,
+    precision: str | None = None,
+    labels: str | Path | None = None,
+    threads: int | None = None,
+    batch_size: int = 32,
+    max_bad_share: float = MAX_BAD_SHARE,
+    bootstrap: int = 1000,
+    reference: np.ndarray | None = None,
+    progress: Progress | None = None,
+) -> ParityReport:
+    """Run the artifacts on a labelled data set and judge each against the reference.
+
+    Every image is decoded once and goes through all artifacts. The reference is `reference`, or the training
+    framework's logits that the bundle stores for this very split, or the bundle's onnxruntime fp32 artifact run
+    here; the report says which. The report is appended to results/<device>.json.
+
+    Args:
+        bundle: an opened bundle, its folder or its .zip.
+        dataset: an opened data set, what `open_dataset` takes, or, with `labels`, the image folder.
+        artifacts: names; all that match by default.
+        backend: only this backend's.
+        precision: only this precision's.
+        labels: the label file, when `dataset` is the image folder.
+        threads: intra-op threads of the backends, overriding the deploy configs.
+        batch_size: images per inference.
+        max_bad_share: share of undecodable images above which nothing is reported.
+        bootstrap: resamples for the confidence intervals.
+        reference: logits (N, C) for the data set's images, in its order and in the bundle's order of classes.
+        progress: called with (images done, images in all).
+
+    Returns:
+        The report; an artifact that cannot run here is in it with the reason.
+
+    Raises:
+        BundleError: no such artifact, or none could be run and one was refused.
+        MissingDependencyError: no artifact could be run here.
+        DataError: the classes differ, too many images are undecodable, or there is no reference.
+        ConfigError: too few resamples for the confidence that a deploy config asks for.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    chosen = select_artifacts(opened, artifacts, backend, precision)
+    _check_resamples(bootstrap, chosen)
+    data = _open_data(dataset, labels, opened.manifest.classes)
+    stored = _stored_reference(opened, data, reference)
+    own = [] if stored else [_own_reference(opened, data)]
+
+    collected = collect_outputs(
+        opened,
+        [*chosen, *(artifact for artifact in own if artifact not in chosen)],
+        data,
+        threads=threads,
+        batch_size=batch_size,
+        max_bad_share=max_bad_share,
+        progress=progress,
+    )
+    ran = [artifact for artifact in chosen if artifact.name in collected.logits]
+    if not ran:
+        raise nothing_ran(opened, collected.failures)
+    source, logits = stored or _computed_reference(own[0], collected, opened)
+    comparable = np.isfinite(logits).all(axis=1)
+    kept = collected.decoded & comparable
+    if not kept.any():
+        raise DataError(f"{data.name}: no image is left to compare with {source}.")
+
+    thresholds = np.asarray(opened.manifest.thresholds)
+    mean_ap, records = judge_parity(
+        [(artifact, collected.outputs(artifact.name, kept, thresholds)) for artifact in ran],
+        Outputs(logits[kept], sigmoid(logits[kept]) >= thresholds),
+        data.labels[kept],
+        data.classes,
+        resamples=bootstrap,
+    )
+    compared = {record.name: record for record in records}
+    unreferenced = np.flatnonzero(collected.decoded & ~comparable)
+    report = ParityReport(
+        bundle=opened.manifest.name,
+        manifest_sha256=sha256_of(opened.root / MANIFEST),
+        dataset=data.name,
+        fingerprint=data.fingerprint(),
+        images=int(kept.sum()),
+        skipped=(
+            *(SkippedImageRecord(id=image.id, reason=image.reason) for image in collected.skipped),
+            *(SkippedImageRecord(id=data.ids[i], reason="the reference has no logits for it") for i in unreferenced),
+        ),
+        classes_without_positives=int((~(data.labels[kept] == 1).any(axis=0)).sum()),
+        resamples=bootstrap,
+        reference=ReferenceParity(source=source, mean_ap=mean_ap),
+        artifacts=tuple(compared[a.name] if a.name in compared else _not_run(a, collected) for a in chosen),
+        device=device_slug(),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    return _save(bundle, report)
+
+
+def _check_resamples(resamples: int, artifacts: Sequence[Artifact]) -> None:
+    for artifact in artifacts:
+        if not 0 < artifact.target.gates.confidence < 1:
+            raise ConfigError(f"{artifact.name}: the gates' confidence must lie between 0 and 1, e.g. 0.95.")
+    confidence = max(artifact.target.gates.confidence for artifact in artifacts)
+    needed = ceil(2 / (1 - confidence) - 1e-9)
+    if resamples < needed:
+        raise ConfigError(
+            f"{resamples} bootstrap resamples cannot give a {confidence:g} confidence interval: at least {needed}."
+        )
+
+
+def _open_data(dataset: DatasetSource, labels: str | Path | None, classes: tuple[str, ...]) -> Dataset:
+    if isinstance(dataset, Dataset):
+        if labels is not None:
+            raise ConfigError("`labels` goes with an image folder; an opened data set has its labels already.")
+        return dataset.with_classes(classes)
+    if labels is None:
+        return open_dataset(dataset, classes=classes)
+    if isinstance(dataset, Mapping):
+        raise ConfigError("`labels` goes with an image folder; a data set's description names its labels itself.")
+    return open_dataset(labels, images=dataset, classes=classes)
+
+
+def _stored_reference(bundle: Bundle, data: Dataset, given: np.ndarray | None) -> tuple[str, np.ndarray] | None:
+    """Logits that need not be computed here, with their source in words."""
+    source = "the caller's logits"
+    if given is None:
+        source, given = "the training framework, stored at export", bundle.reference_logits(data.fingerprint())
+    if given is None:
+        return None
+    if given.shape != data.labels.shape:
+        raise DataError(f"{data.name}: the reference ({source}) is {given.shape}, the data set {data.labels.shape}.")
+    return source, np.asarray(given, dtype=np.float32)
+
+
+def _own_reference(bundle: Bundle, data: Dataset) -> Artifact:
+    try:
+        return bundle.artifact(backend="onnxruntime", precision="fp32")
+    except BundleError:
+        raise DataError(
+            f"{bundle.root}: holds neither the training framework's logits for {data.name!r} nor an onnxruntime fp32 "
+            "artifact to compare with. Give `reference`, or export with the target onnxruntime-cpu-fp32."
+        ) from None
+
+
+def _computed_reference(artifact: Artifact, collected: Collected, bundle: Bundle) -> tuple[str, np.ndarray]:
+    if artifact.name in collected.failures:
+        raise DataError(
+            f"{bundle.root}: its reference {artifact.name} does not run here: "
+            f"{collected.failures[artifact.name].reason} Mend that, or give `reference`."
+        )
+    return f"{artifact.name} on this device", collected.logits[artifact.name]
+
+
+def _not_run(artifact: Artifact, collected: Collected) -> ArtifactParity:
+    failure = collected.failures[artifact.name]
+    return ArtifactParity(
+        name=artifact.name,
+        backend=artifact.backend,
+        precision=artifact.precision,
+        status="failed" if failure.refused else "could_not_run",
+        reason=failure.reason,
+        bytes=artifact.size,
+    )
+
+
+def _save(bundle: Bundle | str | Path, report: ParityReport) -> ParityReport:
+    """Append the report; a folder that cannot be written must not cost what was measured."""
+    try:
+        return msgspec.structs.replace(report, saved=str(append_result(bundle, "verify", report)))
+    except EdgedistillError as error:
+        return msgspec.structs.replace(report, not_saved=str(error))

@@ -1,0 +1,132 @@
+from typing import ClassVar
+
+import msgspec
+import numpy as np
+import pytest
+from edgedistill.runtime import artifacts as artifacts_module
+from edgedistill.runtime.bundle import Bundle, GoldenImage, describe_file, open_bundle
+from edgedistill.runtime.errors import BundleError, DataError, MissingDependencyError
+from edgedistill.runtime.preprocess import load
+from edgedistill.runtime.selftest import selftest, tolerance_of
+from PIL import Image
+
+
+@pytest.fixture
+def bundle(make_tiny_bundle, tmp_path):
+    return open_bundle(make_tiny_bundle(tmp_path / "tiny"))
+
+
+def test_real_backends_pass_from_original_photographs(bundle):
+    report = selftest(bundle, precision="fp32")
+    assert report.passed
+    assert [artifact.name for artifact in report.artifacts] == ["ort-fp32", "ov-fp32"]
+    for artifact in report.artifacts:
+        assert artifact.tolerance == pytest.approx(1e-3, rel=0.5)
+        assert [image.file for image in artifact.images] == [f"selftest/{n}.jpg" for n in ("red", "teal", "grey")]
+        assert all(image.max_abs_logit < 1e-3 for image in artifact.images)
+        assert artifact.sentence.startswith("3 of 3 photographs agree")
+    assert report.decoder.startswith("Pillow ")
+    assert msgspec.json.decode(msgspec.json.encode(report), type=type(report)) == report
+
+
+def test_another_resize_filter_is_noticed(bundle):
+    """A device that resizes otherwise must not pass: this is what the photographs are for."""
+    other = msgspec.structs.replace(bundle.manifest.preprocessing, resize="center_crop")
+    changed = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, preprocessing=other))
+    report = selftest(changed, backend="onnxruntime", tolerance=1e-4)
+    assert not report.passed
+    assert "photographs differ by more than" in report.artifacts[0].sentence
+
+
+def test_wrong_outputs_fail_with_the_photograph_named(bundle):
+    first, *rest = bundle.manifest.selftest
+    wrong = msgspec.structs.replace(first, logits=(first.logits[0] + 0.5, *first.logits[1:]))
+    changed = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, selftest=(wrong, *rest)))
+    (artifact,) = selftest(changed, backend="onnxruntime").artifacts
+    assert not artifact.passed
+    assert [image.passed for image in artifact.images] == [False, True, True]
+    assert artifact.images[0].max_abs_logit == pytest.approx(0.5, abs=1e-3)
+    assert "1 of 3 photographs differ" in artifact.sentence
+    assert "selftest/red.jpg is 0.5 off" in artifact.sentence
+    assert "JPEG" not in artifact.sentence
+    assert selftest(changed, backend="onnxruntime", tolerance=1.0).passed
+
+
+def test_failing_on_jpeg_alone_points_at_the_decoder(bundle, tiny_reference):
+    path = bundle.root / "selftest" / "lossless.png"
+    Image.new("RGB", (16, 16), (10, 200, 30)).save(path)
+    logits = tiny_reference(load(path, bundle.manifest.preprocessing)[None])[0]
+    lossless = GoldenImage(file=describe_file(path, bundle.root), logits=tuple(map(float, logits)))
+    jpegs = tuple(
+        msgspec.structs.replace(golden, logits=tuple(value + 0.01 for value in golden.logits))
+        for golden in bundle.manifest.selftest
+    )
+    changed = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, selftest=(*jpegs, lossless)))
+    (artifact,) = selftest(changed, backend="onnxruntime").artifacts
+    assert not artifact.passed
+    assert "decodes JPEG unlike the exporting machine" in artifact.sentence
+
+
+def test_tolerance_grows_with_lower_precision_and_larger_logits(bundle):
+    ort, _, bf16 = bundle.manifest.artifacts
+    small, large = np.array([0.0, 1.0]), np.array([-50.0, 50.0])
+    assert tolerance_of(ort, small) == 1e-3
+    assert tolerance_of(ort, large) == pytest.approx(1e-2)
+    assert tolerance_of(bf16, small) == pytest.approx(5e-2)
+
+
+def test_a_tampered_photograph_is_refused(bundle):
+    path = bundle.root / "selftest" / "red.jpg"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(BundleError, match=r"red\.jpg.*SHA-256"):
+        selftest(bundle)
+
+
+def test_an_undecodable_photograph_is_named(bundle):
+    path = bundle.root / "selftest" / "odd.jpg"
+    path.write_bytes(b"no photograph")
+    odd = GoldenImage(file=describe_file(path, bundle.root), logits=(0.0,) * 4)
+    changed = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, selftest=(odd,)))
+    with pytest.raises(DataError, match=r"odd\.jpg: cannot be decoded"):
+        selftest(changed)
+
+
+def test_a_bundle_without_photographs_says_so(bundle):
+    bare = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, selftest=()))
+    with pytest.raises(BundleError, match="no self-test photographs"):
+        selftest(bare)
+
+
+def test_what_cannot_run_is_reported_and_nothing_running_is_an_error(bundle, monkeypatch):
+    real = artifacts_module.load
+
+    def no_openvino(opened, *, name, threads=None):
+        if name.startswith("ov"):
+            raise MissingDependencyError("openvino is not installed.")
+        return real(opened, name=name, threads=threads)
+
+    monkeypatch.setattr(artifacts_module, "load", no_openvino)
+    report = selftest(bundle)
+    assert [artifact.status for artifact in report.artifacts] == ["ran", "could_not_run", "could_not_run"]
+    assert report.passed
+    with pytest.raises(MissingDependencyError, match="ov-fp32: openvino is not installed"):
+        selftest(bundle, backend="openvino")
+
+
+def test_outputs_that_are_not_numbers_fail(bundle, monkeypatch):
+    class Broken:
+        effective: ClassVar = {}
+
+        def infer(self, images):
+            return np.full((len(images), 4), np.nan, np.float32), np.zeros((len(images), 4), np.float32)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(artifacts_module, "load", lambda *_, **__: Broken())
+    (artifact,) = selftest(bundle, backend="onnxruntime").artifacts
+    assert not artifact.passed
+    assert "is not a number" in artifact.sentence
