@@ -57,17 +57,17 @@ class Experiment:
         test = open_dataset(data.test, base, classes=train.classes)
         if isinstance(test.images[0], np.ndarray):
             test = materialize(test, self.folder / "test")
-        if isinstance(data.validation, dict):
-            validation = open_dataset(data.validation, base, classes=train.classes)
-        else:
-            train, validation = split_validation(train, data.validation, self.recipe.seed)
         known = {str(image) for image in train.images if isinstance(image, Path)}
         shared = [str(image) for image in test.images if str(image) in known] if known else []
         if shared:
             raise DataError(
-                f"data.test: {len(shared)} of its images are in the training part too ({shared[0]}, ...): accuracy on "
+                f"data.test: {len(shared)} of its images are in data.train too ({shared[0]}, ...): accuracy on "
                 "them would mean nothing. Give disjoint splits."
             )
+        if isinstance(data.validation, dict):
+            validation = open_dataset(data.validation, base, classes=train.classes)
+        else:
+            train, validation = split_validation(train, data.validation, self.recipe.seed)
         return Splits(train, validation, test)
 
     def prepare(self) -> None:

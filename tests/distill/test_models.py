@@ -1,0 +1,153 @@
+"""Models by name, and checkpoints that describe themselves."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from edgedistill.distill import build_model, load_student
+from edgedistill.distill.checkpoint import ModelCard, save_student
+from edgedistill.distill.models import ModelSpec
+from edgedistill.runtime.errors import CheckpointError, ConfigError
+from edgedistill.runtime.preprocess import Preprocessing, normalize
+from safetensors.torch import save_file
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mobilenetv2", {"width": 0.35}),
+        ("shufflenetv2", {"width": 0.5}),
+        ("repvgg_a0", {}),
+        ("torchvision/resnet18", {}),
+        ("torchvision/regnet_y_400mf", {}),
+        ("timm/mobilenetv3_small_050", {}),
+        ("timm/vit_tiny_patch16_224", {}),
+    ],
+)
+def test_every_family_gives_logits_and_maps(name, options):
+    model = build_model(name, 5, **options).eval()
+    size = 224 if "vit" in name else 64
+    images = model.normalize(torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8))
+    output = model(images)
+    assert output.logits.shape == (2, 5)
+    assert output.features is output.stages[-1]
+    assert output.features.shape[1] == model.backbone.channels
+    assert output.embeddings is None
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "shufflenetv2", "repvgg_a0", "torchvision/resnet18", "timm/resnet18"])
+def test_a_small_stem_doubles_the_maps(name):
+    images = torch.zeros(1, 3, 64, 64)
+    standard, small = (build_model(name, 2, stem=stem).eval()(images).features for stem in ("standard", "small"))
+    assert small.shape[2] == 2 * standard.shape[2]
+
+
+def test_heads_and_branches():
+    images = torch.randn(2, 3, 64, 64)
+    decoder = build_model("shufflenetv2", 4, width=0.5, head="ml_decoder").eval()(images)
+    assert decoder.embeddings.shape == (2, 4, 768)
+    assert decoder.embedding_logits is decoder.logits
+    model = build_model("shufflenetv2", 4, width=0.5, branches=["ml_decoder"]).eval()
+    branch = model(images)
+    assert branch.embedding_logits is not branch.logits
+    model.detach_branches()
+    assert model(images).embeddings is None
+    assert torch.equal(model(images).logits, branch.logits)
+
+
+def test_normalization_is_the_runtimes():
+    preprocessing = Preprocessing(size=(8, 8))
+    images = torch.randint(0, 256, (2, 8, 8, 3), dtype=torch.uint8)
+    ours = build_model("shufflenetv2", 2, width=0.5).normalize(images).numpy()
+    assert ours == pytest.approx(normalize(images.numpy(), preprocessing), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mobilenet2", {}, "did you mean 'mobilenetv2'"),
+        ("shufflenetv2", {"width": 0.7}, "no width 0.7; it comes in 0.5, 1.0, 1.5, 2.0"),
+        ("timm/resnet19", {}, "unknown model timm/resnet19. Near: timm/resnet18"),
+        ("hub/resnet18", {}, "the libraries are timm/ and torchvision/"),
+        ("mobilenetv2", {"hed": "linear"}, "unknown key `hed`. Did you mean `head`"),
+        ("torchvision/vgg11", {"stem": "small"}, "first convolution has stride 2; this one has none"),
+    ],
+)
+def test_what_does_not_exist_is_named(name, options, message):
+    with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
+        build_model(name, 3, **options)
+
+
+def test_pretrained_weights_come_from_a_local_file(tmp_path):
+    from torchvision.models import shufflenet_v2_x0_5
+
+    source = shufflenet_v2_x0_5()
+    save_file(source.state_dict(), tmp_path / "weights.safetensors")
+    torch.save({"state_dict": source.state_dict()}, tmp_path / "weights.pth")
+    for file in ("weights.safetensors", "weights.pth"):
+        model = build_model("shufflenetv2", 7, width=0.5, pretrained=str(tmp_path / file))
+        assert torch.equal(model.backbone.stages[0][0].weight, source.conv1[0].weight)
+    with pytest.raises(CheckpointError, match="has other shapes for .* weights of another model or width"):
+        build_model("shufflenetv2", 7, width=1.0, pretrained=str(tmp_path / "weights.safetensors"))
+    (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(CheckpointError, match="cannot be read as weights"):
+        build_model("shufflenetv2", 7, width=0.5, pretrained=str(tmp_path / "bad.safetensors"))
+
+
+def test_a_pickle_is_never_executed(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "exploded",))
+
+    torch.save({"weights": Bomb()}, tmp_path / "bomb.pth")
+    with pytest.raises(CheckpointError, match=r"bomb\.pth: cannot be read as weights"):
+        build_model("shufflenetv2", 2, width=0.5, pretrained=str(tmp_path / "bomb.pth"))
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_imagenet_mobilenetv2_from_a_file():
+    path = os.environ.get("EDGEDISTILL_MOBILENETV2")
+    if not path:
+        pytest.skip("EDGEDISTILL_MOBILENETV2 does not name ImageNet MobileNetV2 weights")
+    model = build_model("mobilenetv2", 80, pretrained=path).eval()
+    assert model(torch.zeros(1, 3, 64, 64)).logits.shape == (1, 80)
+
+
+CARD = ModelCard(
+    edgedistill="0",
+    name="test",
+    model=ModelSpec(name="shufflenetv2", width=0.5),
+    classes=("a", "b"),
+    preprocessing=Preprocessing(size=(64, 64)),
+    thresholds=(0.5, 0.4),
+    metrics={"mAP": 12.0},
+)
+
+
+def test_a_checkpoint_needs_no_other_file(tmp_path):
+    model = build_model("shufflenetv2", 2, width=0.5, branches=["ml_decoder"]).eval()
+    save_student(tmp_path / "student.safetensors", model, CARD)
+    student = load_student(tmp_path / "student.safetensors")
+    assert student.card == CARD
+    assert not student.model.branches, "the card names no branch, so it was training-only"
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.equal(student.model(images).logits, model(images).logits)
+
+
+def test_damaged_and_foreign_checkpoints_are_named(tmp_path):
+    path = tmp_path / "student.safetensors"
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_student(path)
+    model = build_model("shufflenetv2", 2, width=0.5)
+    save_file(model.state_dict(), path)
+    with pytest.raises(CheckpointError, match="bare weights without an edgedistill card"):
+        load_student(path)
+    save_file(model.state_dict(), path, metadata={"edgedistill": json.dumps({"name": "x"})})
+    with pytest.raises(CheckpointError, match="its card cannot be read"):
+        load_student(path)
+    save_student(path, model, CARD)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="damaged or not a safetensors file"):
+        load_student(path)

@@ -1,0 +1,117 @@
+"""Recipes: every packaged one is valid, every mistake names the file and the key."""
+
+import pytest
+import yaml
+from edgedistill.distill.experiment import Experiment
+from edgedistill.distill.recipe import load_recipe, packaged_recipes
+from edgedistill.runtime.errors import ConfigError, DataError
+from rich.console import Console
+
+BASE = {
+    "name": "tiny",
+    "data": {
+        "train": {"format": "digit_scenes", "split": "train", "images": 40, "size": 32},
+        "test": {"format": "digit_scenes", "split": "test", "images": 20, "size": 32},
+        "validation": 0.25,
+    },
+    "input": {"size": 32},
+    "teacher": {"model": {"name": "shufflenetv2", "width": 0.5}, "train": {"epochs": 1, "batch_size": 8}},
+    "student": {"model": {"name": "shufflenetv2", "width": 0.5}, "train": {"epochs": 1, "batch_size": 8}},
+    "method": "mdkd",
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def make(**changes):
+        path = tmp_path / "recipe.yaml"
+        content = {**BASE, "output": str(tmp_path / "runs"), **changes}
+        path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_packaged_recipes_are_valid(name):
+    loaded = load_recipe(name)
+    assert loaded.method().needs_teacher == (loaded.recipe.teacher is not None)
+
+
+def student(**train):
+    return {"model": {"name": "shufflenetv2"}, "train": {"epochs": 1, **train}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"studnet": {}}, r"unknown key `studnet`\. Did you mean `student`\? Allowed here: baseline, data"),
+        ({"student": student(lr_max=1)}, r"unknown key `student\.train\.lr_max`"),
+        ({"student": student(epochs="ten")}, r"`student\.train\.epochs`: expected `int`, got `str`"),
+        ({"student": student(epochs=0)}, r"`student\.train`: epochs, batch_size and evaluate_every must be at least 1"),
+        ({"student": student(schedule="cosin")}, r"`student\.train\.schedule`: .* Allowed: onecycle, cosine"),
+        ({"student": None}, "the key `student` is required"),
+        ({"student": {"model": {"name": "shuflenetv2"}, "train": {"epochs": 1}}}, "did you mean 'shufflenetv2'"),
+        ({"method": "mkdk"}, r"`method\.name`: unknown method 'mkdk': did you mean 'mdkd'"),
+        ({"method": {"name": "mdkd", "lambda": 1}}, r"unknown key `method\.lambda`"),
+        ({"teacher": None}, "`method` learns from a teacher: add a `teacher:` section"),
+        ({"teacher": {}}, "`teacher` needs either `checkpoint`, or both `model` and `train`"),
+        ({"output": "${NOWHERE_SET}/runs"}, "the environment variable NOWHERE_SET is not set"),
+        ({"data": {**BASE["data"], "validation": 1.5}}, r"`data\.validation` is a share between 0 and 1"),
+    ],
+)
+def test_mistakes_name_the_key(write, changes, message):
+    path = write(**changes)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_recipe(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_broken_yaml_names_the_line(tmp_path):
+    (tmp_path / "r.yaml").write_text("name: x\ndata: [\n")
+    with pytest.raises(ConfigError, match=r"r\.yaml, line 3: not valid YAML"):
+        load_recipe(tmp_path / "r.yaml")
+    with pytest.raises(ConfigError, match="no such recipe file"):
+        load_recipe("does_not_exist")
+
+
+def test_a_teacher_that_lacks_what_the_method_needs_is_refused_with_the_way_out(write):
+    loaded = load_recipe(write(method="l2d"))
+    with pytest.raises(
+        ConfigError, match=r"teacher\.model\.branches: \[ml_decoder\].*edgedistill train .*recipe\.yaml"
+    ):
+        Experiment(loaded, Console(quiet=True)).teacher()
+
+
+@pytest.mark.parametrize("head", ["linear", "ml_decoder"])
+def test_l2d_with_a_taught_decoder_ships_only_the_recipes_head(write, head):
+    teacher = {**BASE["teacher"], "model": {"name": "shufflenetv2", "width": 1.0, "branches": ["ml_decoder"]}}
+    taught = {**BASE["student"], "model": {"name": "shufflenetv2", "width": 0.5, "head": head}}
+    experiment = Experiment(load_recipe(write(method="l2d", teacher=teacher, student=taught)), Console(quiet=True))
+    experiment.prepare()
+    trained = experiment.student(experiment.teacher())
+    assert not trained.model.branches
+    assert trained.card.model.head == head
+    outputs = experiment.test(trained)
+    assert outputs.logits.shape == (20, len(experiment.splits.train.classes))
+
+
+def test_classes_of_a_csv_come_from_its_training_split(write, tmp_path):
+    from PIL import Image
+
+    for name in "abcdef":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.jpg")
+    (tmp_path / "train.csv").write_text("path,labels\na.jpg,cat;dog\nb.jpg,dog\nc.jpg,cat\nd.jpg,\n")
+    (tmp_path / "test.csv").write_text("path,labels\ne.jpg,dog\nf.jpg,\n")
+    data = {
+        "train": {"format": "csv", "path": "train.csv"},
+        "test": {"format": "csv", "path": "test.csv"},
+        "validation": 0.5,
+    }
+    splits = Experiment(load_recipe(write(data=data)), Console(quiet=True)).splits
+    assert splits.train.classes == splits.test.classes == ("cat", "dog")
+    assert splits.test.labels.tolist() == [[0, 1], [0, 0]]
+    (tmp_path / "test.csv").write_text("path,labels\na.jpg,dog\n")
+    with pytest.raises(DataError, match="1 of its images are in data.train too"):
+        Experiment(load_recipe(write(data={**data, "validation": 0.25})), Console(quiet=True)).splits  # noqa: B018
