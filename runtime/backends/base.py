@@ -1,11 +1,13 @@
 """What a backend is: load once, infer many times, close. The public methods own checks; a backend does the work."""
 
-from types import TracebackType
+from pathlib import Path
+from types import ModuleType, TracebackType
 from typing import ClassVar
 
 import numpy as np
 
 from ..bundle import Artifact, Bundle
+from ..errors import BundleError, MissingDependencyError
 from ..registry import Registry
 
 
@@ -40,9 +42,18 @@ class Backend:
         self._load()
 
     @classmethod
+    def library(cls) -> ModuleType:
+        """Import and return the library; raises MissingDependencyError naming the extra to install."""
+        raise NotImplementedError
+
+    @classmethod
     def unavailable(cls) -> str | None:
         """Why this backend cannot run here and how to get it, in one sentence; None when it can."""
-        raise NotImplementedError
+        try:
+            cls.library()
+        except MissingDependencyError as error:
+            return str(error)
+        return None
 
     def infer(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Run the graph.
@@ -75,5 +86,27 @@ class Backend:
     def _infer(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
 
+
+def cannot_load(path: Path, library: ModuleType, error: object) -> BundleError:
+    """The error for an intact file that the library refuses: its many lines become the one that a person reads."""
+    text = " ".join(str(error).split())
+    reason = text if len(text) <= _REASON_LENGTH else f"...{text[-_REASON_LENGTH:]}"  # the cause comes last
+    return BundleError(
+        f"{path}: {library.__name__} {library.__version__} cannot load it ({reason}). "
+        f"Export it again, or install the {library.__name__} version that the manifest names."
+    )
+
+
+def not_importable(name: str, extra: str, error: ImportError) -> MissingDependencyError:
+    """The error for an absent or broken library."""
+    if isinstance(error, ModuleNotFoundError) and error.name == name:
+        return MissingDependencyError(f'{name} is not installed: `pip install "edgedistill[{extra}]"`.')
+    reason = " ".join(str(error).split())[:_REASON_LENGTH]
+    return MissingDependencyError(
+        f'{name} is installed but cannot be imported ({reason}): `pip install -U "edgedistill[{extra}]"`.'
+    )
+
+
+_REASON_LENGTH = 300
 
 BACKENDS: Registry[type[Backend]] = Registry("backend", __package__)
