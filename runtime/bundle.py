@@ -143,6 +143,12 @@ class Manifest(Record):
     selftest: tuple[GoldenImage, ...] = ()
     references: tuple[Reference, ...] = ()
 
+    def files(self) -> list[FileEntry]:
+        """Every file that the manifest vouches for."""
+        entries = [entry for artifact in self.artifacts for entry in artifact.files]
+        entries += [golden.file for golden in self.selftest]
+        return entries + [reference.file for reference in self.references]
+
 
 class Bundle:
     """An opened bundle. Files are checked against the manifest's hashes when they are first used.
@@ -229,7 +235,7 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as error:
         raise BundleError(f"{where}: damaged or not a manifest ({error}). Export or copy the bundle again.") from None
-    for entry in _files(manifest):
+    for entry in manifest.files():
         parts = PurePosixPath(entry.path).parts
         if not parts or ".." in parts or PurePosixPath(entry.path).is_absolute():
             raise BundleError(f"{where}: the file path {entry.path!r} leaves the bundle: refused.")
@@ -255,12 +261,6 @@ def zip_bundle(root: Path, out: Path) -> Path:
 def manifest_schema() -> dict[str, Any]:
     """JSON schema of manifest.json, for consumers in other languages."""
     return msgspec.json.schema(Manifest)
-
-
-def _files(manifest: Manifest) -> list[FileEntry]:
-    entries = [entry for artifact in manifest.artifacts for entry in artifact.files]
-    entries += [golden.file for golden in manifest.selftest]
-    return entries + [reference.file for reference in manifest.references]
 
 
 _UNPACKED: dict[Path, Path] = {}

@@ -1,0 +1,82 @@
+"""The command tree and what happens when a command fails. Each command's libraries are imported when it runs."""
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+from rich.markup import escape
+
+from edgedistill import __version__
+from edgedistill.runtime.errors import EdgedistillError
+
+from . import console
+from .commands import bundles, catalog, chain, export, predict, training
+
+app = typer.Typer(
+    name="edgedistill",
+    help="Distil a large multi-label image classifier into a small one, and prove it on the device.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_TRAINING = "On the training machine"
+_DEVICE = "On the device (needs neither torch nor the training environment)"
+
+app.command(rich_help_panel=_TRAINING)(chain.demo)
+app.command(rich_help_panel=_TRAINING)(chain.run)
+app.command(rich_help_panel=_TRAINING)(training.train)
+app.command(rich_help_panel=_TRAINING)(training.distill)
+app.command(rich_help_panel=_TRAINING)(training.evaluate)
+app.command(rich_help_panel=_TRAINING)(export.export)
+app.command(rich_help_panel=_DEVICE)(predict.predict)
+app.command(rich_help_panel=_DEVICE)(bundles.verify)
+app.command(rich_help_panel=_DEVICE)(bundles.bench)
+app.command(rich_help_panel=_DEVICE)(bundles.selftest)
+app.command(rich_help_panel=_DEVICE)(bundles.inspect)
+app.command(name="list", rich_help_panel="Both")(catalog.list_)
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Options before the command."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+options.__doc__ = app.info.help
+
+
+def main() -> NoReturn:
+    """Run the command line; a user's mistake prints one line and never a traceback."""
+    try:
+        app(prog_name="edgedistill", standalone_mode=False)
+        code = 0
+    except EdgedistillError as error:
+        code = _fail(str(error), error.exit_code)
+    except typer.Exit as done:
+        code = done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted; what was finished is kept.", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` closed the pipe: not an error
+        code = 0
+    except OSError as error:
+        code = _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", 2)
+    except Exception as error:
+        show = getattr(error, "show", None)  # click's usage errors print themselves
+        if show is None:
+            raise
+        show()
+        code = getattr(error, "exit_code", 2)
+    sys.exit(code)
+
+
+def _fail(message: str, code: int) -> int:
+    console.err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    return code

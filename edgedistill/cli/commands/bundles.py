@@ -1,0 +1,120 @@
+"""`verify`, `bench`, `selftest`, `inspect`: what a bundle does on this device. None of them needs torch."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .. import console
+from ..extras import register_training_formats
+
+BundlePath = Annotated[Path, typer.Argument(help="A bundle folder or .zip.")]
+ArtifactNames = Annotated[
+    list[str] | None, typer.Option("--artifact", "-a", help="Only this artifact (`edgedistill inspect`); repeat.")
+]
+Threads = Annotated[int | None, typer.Option(help="Intra-op threads; default: the deploy config's.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")]
+
+
+def verify(
+    bundle: BundlePath,
+    data: Annotated[
+        str,
+        typer.Option("--data", help="Labelled images: .csv, COCO .json, VOC or NUS-WIDE folder, or a .yaml dataset."),
+    ],
+    images: Annotated[Path | None, typer.Option("--images", help="The image folder, where --data does not imply it.")] = None,
+    artifact: ArtifactNames = None,
+    threads: Threads = None,
+    max_bad_share: Annotated[float, typer.Option(help="Share of undecodable images that is tolerated.")] = 0.01,
+    bootstrap: Annotated[int, typer.Option(help="Resamples for the confidence intervals.")] = 1000,
+    json: Json = False,
+) -> None:
+    """Same mAP as the reference, on this device? Exits with 1 when a gate fails, and says which class lost what.
+
+    Example: [bold]edgedistill verify bundle --data test/labels.csv[/]
+    """
+    from edgedistill import runtime
+    from edgedistill.runtime.datasets import open_dataset
+
+    from ..progress import counting
+    from ..render import parity_report
+
+    register_training_formats()
+    opened = runtime.open_bundle(bundle)
+    dataset = open_dataset(data, images=images, classes=opened.manifest.classes)
+    with counting("verifying", console.err) as progress:
+        report = runtime.verify(
+            bundle,
+            dataset,
+            artifacts=artifact,
+            threads=threads,
+            max_bad_share=max_bad_share,
+            bootstrap=bootstrap,
+            progress=progress,
+        )
+    console.print_json(report) if json else parity_report(report, console.out)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def bench(
+    bundle: BundlePath,
+    preset: Annotated[
+        Literal["demo", "smoke", "quick", "full"] | None,
+        typer.Option(help="How long to measure; default: each deploy config's own."),
+    ] = None,
+    artifact: ArtifactNames = None,
+    threads: Threads = None,
+    batch_size: Annotated[int, typer.Option(help="Images per inference.")] = 1,
+    json: Json = False,
+) -> None:
+    """Latency, throughput and memory of every artifact, one process each, interleaved.
+
+    Example: [bold]edgedistill bench bundle --preset quick[/]
+    """
+    from edgedistill import runtime
+
+    from ..render import bench_report
+
+    with console.err.status("measuring") as status:
+        report = runtime.benchmark(
+            bundle,
+            artifacts=artifact,
+            preset=preset,
+            threads=threads,
+            batch_size=batch_size,
+            progress=lambda text: status.update(text),
+        )
+    console.print_json(report) if json else bench_report(report, console.out)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def selftest(bundle: BundlePath, artifact: ArtifactNames = None, json: Json = False) -> None:
+    """The shortest proof: the bundle's own photographs give the training framework's outputs here.
+
+    Example: [bold]edgedistill selftest bundle[/]
+    """
+    from edgedistill import runtime
+
+    from ..render import selftest_report
+
+    report = runtime.selftest(bundle, artifacts=artifact)
+    console.print_json(report) if json else selftest_report(report, console.out)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def inspect(bundle: BundlePath, json: Json = False) -> None:
+    """What a bundle holds, where it came from, and whether its files are intact.
+
+    Example: [bold]edgedistill inspect bundle[/]
+    """
+    from edgedistill import runtime
+
+    from ..render import bundle_table
+
+    opened = runtime.open_bundle(bundle)
+    for entry in opened.manifest.files():
+        opened.path(entry)
+    console.print_json(opened.manifest) if json else bundle_table(opened, console.out)

@@ -1,0 +1,120 @@
+"""`list`: what is available here, what is missing, and how to get it."""
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from .. import console
+from ..extras import register_training_formats, require_training
+
+
+class Kind(str, Enum):
+    """What can be listed."""
+
+    models = "models"
+    methods = "methods"
+    datasets = "datasets"
+    targets = "targets"
+    backends = "backends"
+    recipes = "recipes"
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON on stdout.")] = False,
+) -> None:
+    """What is available here, and what is missing and how to get it.
+
+    Example: [bold]edgedistill list backends[/]
+    """
+    headings, rows = _LISTINGS[kind]()
+    if json:
+        console.print_json([dict(zip(headings, row, strict=True)) for row in rows])
+        return
+    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console.out.print(table)
+
+
+def _models() -> tuple[list[str], list[list[str]]]:
+    require_training("list models")
+    from edgedistill.distill.models import BACKBONES
+
+    rows = []
+    for name in BACKBONES.names():
+        factory = BACKBONES.get(name)
+        widths = "any" if factory.widths is None else " ".join(map(str, factory.widths or (1.0,)))
+        rows.append([name, widths, factory.description])
+    rows += [
+        ["torchvision/<name>", "1.0", "any torchvision classifier with convolutional feature maps"],
+        ["timm/<name>", "1.0", "any timm classifier that exposes its feature maps"],
+    ]
+    return ["model", "width", "description"], rows
+
+
+def _methods() -> tuple[list[str], list[list[str]]]:
+    require_training("list methods")
+    from edgedistill.distill.methods import METHODS
+
+    rows = []
+    for name in METHODS.names():
+        method = METHODS.get(name)
+        needs = ", ".join((["teacher"] if method.needs_teacher else []) + sorted(method.needs)) or "nothing"
+        rows.append([name, needs, " ".join(method.__struct_fields__), method.equations])
+    return ["method", "needs", "hyper-parameters", "source"], rows
+
+
+def _datasets() -> tuple[list[str], list[list[str]]]:
+    register_training_formats()
+    from edgedistill.runtime.datasets import FORMATS
+
+    rows = []
+    for name in FORMATS.names():
+        entry = FORMATS.get(name)
+        rows.append([name, " ".join(entry.__struct_fields__), (entry.__doc__ or "").strip().splitlines()[0]])
+    return ["format", "options", "description"], rows
+
+
+def _targets() -> tuple[list[str], list[list[str]]]:
+    from edgedistill.runtime.backends.base import BACKENDS
+    from edgedistill.runtime.targets import load_target, packaged_targets
+
+    rows = []
+    for name in packaged_targets():
+        target = load_target(name)
+        missing = BACKENDS.get(target.backend).unavailable()
+        rows.append([name, target.description, "runs here" if missing is None else f"does not run here: {missing}"])
+    return ["target", "description", "here"], rows
+
+
+def _backends() -> tuple[list[str], list[list[str]]]:
+    from edgedistill.runtime.backends.base import BACKENDS
+
+    rows = [[name, BACKENDS.get(name).unavailable() or "available"] for name in BACKENDS.names()]
+    return ["backend", "here"], rows
+
+
+def _recipes() -> tuple[list[str], list[list[str]]]:
+    require_training("list recipes")
+    from edgedistill.distill.recipe import load_recipe, packaged_recipes
+
+    rows = []
+    for name in packaged_recipes():
+        recipe = load_recipe(name).recipe
+        method = recipe.method if isinstance(recipe.method, str) else recipe.method["name"]
+        teacher = recipe.teacher.model.name if recipe.teacher and recipe.teacher.model else "none"
+        rows.append([name, teacher, recipe.student.model.name, method])
+    return ["recipe", "teacher", "student", "method"], rows
+
+
+_LISTINGS = {
+    Kind.models: _models,
+    Kind.methods: _methods,
+    Kind.datasets: _datasets,
+    Kind.targets: _targets,
+    Kind.backends: _backends,
+    Kind.recipes: _recipes,
+}

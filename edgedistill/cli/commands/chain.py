@@ -1,0 +1,54 @@
+"""`demo` and `run`: the whole chain from images to a verified, benchmarked bundle."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import console
+from ..extras import require_export
+
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder that gets the run's folder.")] = Path("runs"),
+    seed: Annotated[int, typer.Option(help="Seed of initialisation, order and augmentation.")] = 0,
+    json: Json = False,
+) -> None:
+    """Built-in data: teacher, distilled student, bundle, parity, latency; minutes on a laptop CPU.
+
+    Example: [bold]edgedistill demo[/]
+    """
+    require_export("demo")
+    from edgedistill.distill.recipe import load_recipe
+
+    _run(load_recipe("demo", {"output": str(out), "seed": seed}), json)
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A recipe.yaml, or the name of a packaged recipe.")],
+    json: Json = False,
+) -> None:
+    """The same chain for your data; resumes where it stopped.
+
+    Example: [bold]edgedistill run my_recipe.yaml[/]
+    """
+    require_export("run")
+    from edgedistill.distill.recipe import load_recipe
+
+    _run(load_recipe(recipe), json)
+
+
+def _run(loaded: "LoadedRecipe", json: bool) -> None:  # noqa: F821 (imported only where torch is installed)
+    from edgedistill.pipeline import Chain
+
+    from ..render import run_summary
+
+    summary = Chain(loaded, console.err).run()
+    if json:
+        console.print_json(summary)
+    else:
+        run_summary(summary, console.out)
+    if not (summary.parity.passed and summary.bench.passed):
+        raise typer.Exit(1)

@@ -1,0 +1,90 @@
+"""`train`, `distill`, `evaluate`: the steps of a recipe that need torch, one at a time."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import console
+from ..extras import require_training
+
+Recipe = Annotated[Path, typer.Argument(help="A recipe.yaml, or the name of a packaged recipe.")]
+
+
+def train(recipe: Recipe) -> None:
+    """Train the recipe's teacher; without a `teacher:` section, its student on the labels alone.
+
+    Example: [bold]edgedistill train my_recipe.yaml[/]
+    """
+    experiment = _open(recipe, "train")
+    teacher = experiment.teacher()
+    _report(teacher if teacher is not None else experiment.baseline())
+
+
+def distill(recipe: Recipe) -> None:
+    """Train the student with the recipe's method (and its teacher first, where that is still to be done).
+
+    Example: [bold]edgedistill distill my_recipe.yaml[/]
+    """
+    experiment = _open(recipe, "distill")
+    _report(experiment.student(experiment.teacher()))
+
+
+def evaluate(
+    recipe: Recipe,
+    student: Annotated[
+        Path | None, typer.Option("--student", help="A checkpoint; default: the student of the recipe's run.")
+    ] = None,
+    threshold: Annotated[
+        str, typer.Option(help="A probability, `oracle_k` (the L2D protocol) or `best` (per class, from validation).")
+    ] = "0.5",
+    top_k: Annotated[int | None, typer.Option(help="Predict at most the k highest scores of an image.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout.")] = False,
+) -> None:
+    """Metrics of a checkpoint on the recipe's test split.
+
+    Example: [bold]edgedistill evaluate my_recipe.yaml --threshold oracle_k[/]
+    """
+    experiment = _open(recipe, "evaluate")
+    import numpy as np
+
+    from edgedistill.distill.checkpoint import load_student
+    from edgedistill.runtime import metrics
+
+    from ..render import metrics_table
+
+    model = load_student(student or experiment.folder / "student" / "student.safetensors")
+    outputs = experiment.test(model)
+    chosen = np.asarray(model.card.thresholds) if threshold == "best" else _threshold(threshold)
+    found = metrics.evaluate(outputs.scores, outputs.dataset.labels, chosen, top_k)
+    if json:
+        console.print_json({**found, "skipped": outputs.skipped})
+    else:
+        metrics_table(found, outputs.dataset.classes, outputs.skipped, console.out)
+
+
+def _threshold(text: str) -> "float | str":
+    if text == "oracle_k":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"--threshold {text}: give a number, `oracle_k` or `best`.") from None
+
+
+def _open(recipe: Path, command: str) -> "Experiment":  # noqa: F821 (imported only where torch is installed)
+    require_training(command)
+    from edgedistill.distill.experiment import Experiment
+    from edgedistill.distill.recipe import load_recipe
+
+    experiment = Experiment(load_recipe(recipe), console.err)
+    experiment.prepare()
+    return experiment
+
+
+def _report(student: "Student") -> None:  # noqa: F821
+    found = student.card.metrics
+    console.out.print(
+        f"{student.path}: validation mAP {found['mAP']:.2f} (epoch {found['epoch']:.0f} of the best weights)",
+        soft_wrap=True,
+    )

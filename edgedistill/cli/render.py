@@ -1,0 +1,145 @@
+"""Reports as tables. Reports are typed data; this module only draws them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edgedistill.runtime.bundle import Bundle
+from edgedistill.runtime.gates import Judgement
+from edgedistill.runtime.intervals import Interval
+from edgedistill.runtime.parity import ArtifactParity, ParityReport
+from edgedistill.runtime.selftest import SelfTestReport
+
+_STATUS = {"verified": "green", "built_not_run": "yellow", "failed": "red", "ran": "green", "could_not_run": "yellow"}
+_MOST_LOSSES = 5
+
+
+def table(*headings: str, right: Sequence[str] = ()) -> Table:
+    """A table without boxes; the columns named in `right` are numbers."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in headings:
+        made.add_column(heading, justify="right" if heading in right else "left", no_wrap=heading != "note")
+    return made
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def interval(found: Interval | None, digits: int = 2) -> str:
+    """`estimate [low, high]`."""
+    if found is None or found.estimate is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return f"{found.estimate:.{digits}f}"
+    return f"{found.estimate:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+
+def status(word: str) -> str:
+    """A coloured status word."""
+    return f"[{_STATUS.get(word, 'white')}]{word.replace('_', ' ')}[/]"
+
+
+def judgements(gates: Sequence[Judgement], console: Console, *, of: str) -> None:
+    """One line per gate that is not met."""
+    for gate in gates:
+        if not gate.passed:
+            console.print(f"[red]gate missed[/]  {of}: {escape(gate.sentence)}", soft_wrap=True)
+
+
+def bundle_table(bundle: Bundle, console: Console) -> None:
+    """What a bundle holds."""
+    manifest = bundle.manifest
+    height, width = manifest.preprocessing.size
+    console.print(f"[bold]{escape(manifest.name)}[/]  {bundle.root}", soft_wrap=True)
+    console.print(
+        f"{manifest.provenance.model}, {len(manifest.classes)} classes, input {manifest.input} {height}x{width}, "
+        f"made {manifest.provenance.created} by edgedistill {manifest.provenance.edgedistill}",
+        soft_wrap=True,
+    )
+    rows = table("artifact", "precision", "size", "status", "max |logit diff|", "note", right=("size", "max |logit diff|"))
+    for artifact in manifest.artifacts:
+        difference = f"{artifact.parity.max_abs_logit:.1e}" if artifact.parity else "-"
+        rows.add_row(
+            artifact.name,
+            artifact.precision,
+            size(artifact.size) if artifact.files else "-",
+            status(artifact.status),
+            difference,
+            escape(artifact.reason),
+        )
+    console.print(rows)
+    console.print(f"[dim]{', '.join(manifest.classes)}[/]", soft_wrap=True)
+
+
+def parity_report(report: ParityReport, console: Console) -> None:
+    """Each artifact against the reference, then what was lost where a gate is missed."""
+    console.print(
+        f"[bold]{escape(report.bundle)}[/] on {escape(report.dataset)}: {report.images} images; reference: "
+        f"{report.reference.source}, mAP {interval(report.reference.mean_ap)}",
+        soft_wrap=True,
+    )
+    rows = table(
+        "artifact", "mAP", "drop (points, CI)", "max |logit diff|", "same labels", "status", "note",
+        right=("mAP", "drop (points, CI)", "max |logit diff|", "same labels"),
+    )  # fmt: skip
+    for artifact in report.artifacts:
+        rows.add_row(*_parity_row(artifact), escape(artifact.reason))
+    console.print(rows)
+    for artifact in report.artifacts:
+        judgements(artifact.gates, console, of=artifact.name)
+        if artifact.status == "ran" and not artifact.passed:
+            lost = ", ".join(f"{entry.name} {interval(entry.drop)}" for entry in artifact.losses[:_MOST_LOSSES])
+            console.print(f"  AP lost: {escape(lost)}", soft_wrap=True)
+    for image in report.skipped[:_MOST_LOSSES]:
+        console.print(f"[yellow]skipped[/]  {escape(image.id)}: {escape(image.reason)}", soft_wrap=True)
+    if len(report.skipped) > _MOST_LOSSES:
+        console.print(f"[yellow]skipped[/]  and {len(report.skipped) - _MOST_LOSSES} more images")
+    if report.not_saved:
+        console.print(f"[yellow]not saved[/]  {escape(report.not_saved)}", soft_wrap=True)
+
+
+def _parity_row(artifact: ArtifactParity) -> list[str]:
+    if artifact.status != "ran":
+        return [artifact.name, "-", "-", "-", "-", status(artifact.status)]
+    verdict = "[green]passed[/]" if artifact.passed else "[red]gate missed[/]"
+    same = f"{100 * artifact.unchanged_images:.1f} %" if artifact.unchanged_images is not None else "-"
+    mean_ap = f"{artifact.mean_ap.estimate:.2f}" if artifact.mean_ap and artifact.mean_ap.estimate is not None else "-"
+    difference = f"{artifact.max_abs_logit:.1e}" if artifact.max_abs_logit is not None else "-"
+    return [artifact.name, mean_ap, interval(artifact.drop, 3), difference, same, verdict]
+
+
+def selftest_report(report: SelfTestReport, console: Console) -> None:
+    """One line per artifact."""
+    rows = table("artifact", "verdict", "images", "note", right=("images",))
+    for artifact in report.artifacts:
+        verdict = status(artifact.status)
+        if artifact.status == "ran":
+            verdict = "[green]passed[/]" if artifact.passed else "[red]failed[/]"
+        rows.add_row(artifact.name, verdict, str(len(artifact.images)), escape(artifact.sentence))
+    console.print(rows)
+    console.print(f"[dim]decoded by {report.decoder}[/]")
+
+
+def metrics_table(found: dict[str, Any], classes: Sequence[str], skipped: Sequence[str], console: Console) -> None:
+    """Every metric with its protocol, then AP per class."""
+    left_out = found["classes_without_positives"]
+    note = f" ({left_out} classes without a positive left out)" if left_out else ""
+    console.print(f"mAP [bold]{found['mAP']:.2f}[/] over {found['classes'] - left_out} classes{note}, "
+                  f"{found['images']} images")  # fmt: skip
+    names = ("CP", "CR", "CF1", "CF1_mean", "OP", "OR", "OF1")
+    rows = table("protocol", *names, right=names)
+    rows.add_row(found["protocol"], *[f"{found[name]:.2f}" for name in names])
+    console.print(rows)
+    rows = table("class", "AP", right=("AP",))
+    for name, ap in sorted(zip(classes, found["AP"], strict=True), key=lambda pair: -pair[1] if pair[1] == pair[1] else 1):
+        rows.add_row(escape(name), f"{ap:.2f}" if ap == ap else "no positive")
+    console.print(rows)
+    for line in skipped[:_MOST_LOSSES]:
+        console.print(f"[yellow]skipped[/]  {escape(line)}", soft_wrap=True)
+
+
