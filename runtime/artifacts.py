@@ -52,7 +52,8 @@ def open_artifact(bundle: Bundle, artifact: Artifact, *, threads: int | None = N
     try:
         return load(bundle, name=artifact.name, threads=threads)
     except EdgedistillError as error:
-        return NotRunnable(str(error), refused=isinstance(error, BundleError))
+        reason = str(error).removeprefix(f"{artifact.name}: ")  # the report names the artifact itself
+        return NotRunnable(reason, refused=isinstance(error, BundleError))
 
 
 def nothing_ran(bundle: Bundle, failures: Mapping[str, NotRunnable]) -> EdgedistillError:

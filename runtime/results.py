@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from .bundle import Bundle, Record
-from .device import describe_device, device_slug
+from .device import Device, describe_device, device_slug
 from .errors import BundleError
 from .files import write_atomic
 
@@ -24,13 +24,13 @@ class Run(Record):
     Attributes:
         kind: which command made it.
         created: ISO 8601, UTC.
-        device: describe_device() at that time, as plain data.
+        device: the machine at that time.
         report: the command's report as it was encoded; `decode` gives it back typed.
     """
 
     kind: Literal["verify", "bench"]
     created: str
-    device: dict[str, Any]
+    device: Device
     report: msgspec.Raw
 
     def decode(self, into: type[R]) -> R:
@@ -113,7 +113,7 @@ def append_result(source: Bundle | str | Path, kind: Literal["verify", "bench"],
     run = Run(
         kind=kind,
         created=now.isoformat(timespec="seconds"),
-        device=msgspec.to_builtins(describe_device()),
+        device=describe_device(),
         report=msgspec.Raw(msgspec.json.encode(report)),
     )
     results = Results(runs=(*earlier.runs, run))

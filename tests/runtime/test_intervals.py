@@ -2,11 +2,12 @@ import math
 
 import numpy as np
 import pytest
-from edgedistill.runtime import intervals
-from edgedistill.runtime.metrics import average_precision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+
+from edgedistill.runtime import intervals
+from edgedistill.runtime.metrics import average_precision
 
 
 def problem(seed, images, classes, levels, unknown=0.1):

@@ -2,10 +2,11 @@ import warnings
 
 import numpy as np
 import pytest
-from edgedistill.runtime import metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
+
+from edgedistill.runtime import metrics
 
 
 def problem(seed, images, classes, levels, unknown=0.0):

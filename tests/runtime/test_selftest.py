@@ -3,12 +3,13 @@ from typing import ClassVar
 import msgspec
 import numpy as np
 import pytest
+from PIL import Image
+
 from edgedistill.runtime import artifacts as artifacts_module
 from edgedistill.runtime.bundle import Bundle, GoldenImage, describe_file, open_bundle
 from edgedistill.runtime.errors import BundleError, DataError, MissingDependencyError
 from edgedistill.runtime.preprocess import load
 from edgedistill.runtime.selftest import selftest, tolerance_of
-from PIL import Image
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import msgspec
 import numpy as np
 import pytest
+from PIL import Image
+
 from edgedistill.runtime import artifacts as artifacts_module
 from edgedistill.runtime import results
 from edgedistill.runtime.bundle import Bundle, Reference, decode_manifest, describe_file, open_bundle
@@ -13,7 +15,6 @@ from edgedistill.runtime.errors import BundleError, ConfigError, DataError, Miss
 from edgedistill.runtime.parity import ParityReport
 from edgedistill.runtime.targets import Gates
 from edgedistill.runtime.verify import verify
-from PIL import Image
 
 CLASSES = ("red", "green", "blue", "bright")
 QUICK = {"bootstrap": 100, "batch_size": 3}
@@ -284,7 +285,7 @@ def test_the_report_is_appended_and_reads_back_typed(bundle, data, logits, fake,
     back = saved.latest("verify").decode(ParityReport)
     assert back.artifacts == first.artifacts
     assert saved.latest("bench") is None
-    assert json.loads(Path(first.saved).read_text())["runs"][0]["device"]
+    assert json.loads(Path(first.saved).read_text())["runs"][0]["device"]["cpu"]
 
 
 def test_a_class_without_positives_survives_json(bundle, data, logits, fake, tiny_reference):
