@@ -84,10 +84,10 @@ def paint(rng: np.random.Generator, labels: np.ndarray, glyphs: Glyphs, canvas: 
     pixel_corners = corners * side // _SCENE
     for scene in range(scenes):
         image = canvas[scene]
-        for slot in np.flatnonzero(is_clutter[scene]) + MAX_LABELS:
-            mask = clutter_mask(CLUTTER[kinds[scene, slot]], int(pixel_sides[scene, slot]))
-            _blend(image, mask, pixel_corners[scene, slot], inks[scene, slot])
-        for slot in range(count[scene]):
+        for thing in np.flatnonzero(is_clutter[scene]) + MAX_LABELS:
+            mask = clutter_mask(CLUTTER[kinds[scene, thing]], int(pixel_sides[scene, thing]))
+            _blend(image, mask, pixel_corners[scene, thing], inks[scene, thing])
+        for slot in range(int(count[scene])):
             digit, style = divmod(int(order[scene, slot]), len(STYLES))
             hands, length = glyphs[digit], int(pixel_sides[scene, slot])
             mask = digit_mask(hands[picks[scene, slot] % len(hands)], length, STYLES[style])

@@ -15,7 +15,7 @@ _TRAIN_GLYPHS = 1200
 _CELLS = 8  # a glyph is 8x8
 _ONE = 1 << 10  # fixed-point one of the interpolation weights
 _INK = 16 * _ONE * _ONE  # full ink in an upscaled glyph
-_EDGE = _INK * 7 // 16  # ink level of a digit's contour
+_EDGE = {"solid": _INK * 7 // 16, "outline": _INK * 5 // 16}  # ink level of a digit's contour: an outline needs room
 _SUPERSAMPLE = 3
 
 CLUTTER = ("disc", "triangle", "plus", "cross", "chevron", "diamond")
@@ -56,10 +56,10 @@ def digit_mask(glyph: np.ndarray, side: int, style: str) -> np.ndarray:
     """
     weights = _upscale_weights(side)
     ink = weights @ glyph @ weights.T
-    solid = _contour(ink, side)
+    body = _contour(ink, side, style)
     if style == "solid":
-        return solid
-    return solid - _contour(_erode(ink, max(1, side // 14)), side)
+        return body
+    return body - _contour(_erode(ink, max(1, side // 28)), side, style)
 
 
 @cache
@@ -94,10 +94,10 @@ def _upscale_weights(side: int) -> np.ndarray:
     return padded[:, 1:-1]
 
 
-def _contour(ink: np.ndarray, side: int) -> np.ndarray:
-    """Opacity of the region above the contour level, with an edge about one pixel wide."""
+def _contour(ink: np.ndarray, side: int, style: str) -> np.ndarray:
+    """Opacity of the region above the style's contour level, with an edge about one pixel wide."""
     slope = max(1, _INK * 3 // (2 * side))
-    return np.clip((ink - _EDGE) * 255 // slope + 128, 0, 255)
+    return np.clip((ink - _EDGE[style]) * 255 // slope + 128, 0, 255)
 
 
 def _erode(ink: np.ndarray, radius: int) -> np.ndarray:
