@@ -14,11 +14,13 @@ from .distill.experiment import Experiment
 from .distill.recipe import LoadedRecipe
 from .export import export_bundle
 from .runtime import metrics
-from .runtime.bench import BenchReport, benchmark
+from .runtime.bench import benchmark
+from .runtime.bench_report import BenchReport
 from .runtime.bundle import Bundle, Record, open_bundle
 from .runtime.errors import BundleError
 from .runtime.files import write_atomic
-from .runtime.parity import ParityReport, verify
+from .runtime.parity import ParityReport
+from .runtime.verify import verify
 
 T = TypeVar("T")
 

@@ -1,5 +1,6 @@
 """Reports as tables. Reports are typed data; this module only draws them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from edgedistill.runtime.bench_report import ArtifactBench, BenchReport
 from edgedistill.runtime.bundle import Bundle
 from edgedistill.runtime.gates import Judgement
 from edgedistill.runtime.intervals import Interval
@@ -61,7 +63,9 @@ def bundle_table(bundle: Bundle, console: Console) -> None:
         f"made {manifest.provenance.created} by edgedistill {manifest.provenance.edgedistill}",
         soft_wrap=True,
     )
-    rows = table("artifact", "precision", "size", "status", "max |logit diff|", "note", right=("size", "max |logit diff|"))
+    rows = table(
+        "artifact", "precision", "size", "status", "max |logit diff|", "note", right=("size", "max |logit diff|")
+    )
     for artifact in manifest.artifacts:
         difference = f"{artifact.parity.max_abs_logit:.1e}" if artifact.parity else "-"
         rows.add_row(
@@ -136,10 +140,66 @@ def metrics_table(found: dict[str, Any], classes: Sequence[str], skipped: Sequen
     rows.add_row(found["protocol"], *[f"{found[name]:.2f}" for name in names])
     console.print(rows)
     rows = table("class", "AP", right=("AP",))
-    for name, ap in sorted(zip(classes, found["AP"], strict=True), key=lambda pair: -pair[1] if pair[1] == pair[1] else 1):
-        rows.add_row(escape(name), f"{ap:.2f}" if ap == ap else "no positive")
+    by_ap = sorted(zip(classes, found["AP"], strict=True), key=lambda pair: (math.isnan(pair[1]), -pair[1]))
+    for name, ap in by_ap:
+        rows.add_row(escape(name), "no positive" if math.isnan(ap) else f"{ap:.2f}")
     console.print(rows)
     for line in skipped[:_MOST_LOSSES]:
         console.print(f"[yellow]skipped[/]  {escape(line)}", soft_wrap=True)
 
 
+def milliseconds(value: float | None) -> str:
+    """Three significant digits; a dash where there are too few samples."""
+    return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def bench_report(report: BenchReport, console: Console) -> None:
+    """Latency, throughput and memory, and how far the machine can be believed."""
+    console.print(
+        f"[bold]{escape(report.bundle)}[/] on {report.device}: batch {report.batch_size}, preset {report.preset}, "
+        "latency in ms, headline p90",
+        soft_wrap=True,
+    )
+    numbers = ("size", "p50", "p90", "p95", "p99", "images/s", "load", "first", "peak RSS")
+    rows = table("artifact", *numbers, "effective", right=numbers)
+    for artifact in report.artifacts:
+        rows.add_row(*_bench_row(report, artifact))
+    console.print(rows)
+    if report.preprocess_ms is not None:
+        console.print(f"[dim]decoding and resizing one image takes another {report.preprocess_ms:.2f} ms[/]")
+    for artifact in report.artifacts:
+        judgements(artifact.gates, console, of=artifact.name)
+        if artifact.throttled:
+            console.print(f"[yellow]throttling[/]  {artifact.name}: the last third was over 10 % slower than the first")
+    if report.noisy:
+        console.print(
+            f"[yellow]noisy machine[/]  a fixed workload varied {report.canary_ratio:.1f}x during the run: "
+            "repeat it on a quiet machine before quoting these numbers",
+            soft_wrap=True,
+        )
+    if report.not_saved:
+        console.print(f"[yellow]not saved[/]  {escape(report.not_saved)}", soft_wrap=True)
+
+
+def _bench_row(report: BenchReport, artifact: ArtifactBench) -> list[str]:
+    if artifact.status != "ran":
+        return [
+            artifact.name,
+            size(artifact.bytes),
+            *["-"] * 8,
+            f"{status(artifact.status)}: {escape(artifact.reason)}",
+        ]
+    percentiles = [artifact.p50_ms, artifact.p90_ms, artifact.p95_ms, artifact.p99_ms]
+    throughput = report.throughput(artifact)
+    memory = size(artifact.peak_rss_bytes) if artifact.peak_rss_bytes else "-"
+    effective = ", ".join(artifact.effective[key] for key in ("precision", "device") if key in artifact.effective)
+    return [
+        artifact.name,
+        size(artifact.bytes),
+        *map(milliseconds, percentiles),
+        f"{throughput:.0f}" if throughput else "-",
+        milliseconds(artifact.load_ms),
+        milliseconds(artifact.first_ms),
+        memory,
+        effective,
+    ]

@@ -22,7 +22,9 @@ def verify(
         str,
         typer.Option("--data", help="Labelled images: .csv, COCO .json, VOC or NUS-WIDE folder, or a .yaml dataset."),
     ],
-    images: Annotated[Path | None, typer.Option("--images", help="The image folder, where --data does not imply it.")] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="The image folder, where --data does not imply it.")
+    ] = None,
     artifact: ArtifactNames = None,
     threads: Threads = None,
     max_bad_share: Annotated[float, typer.Option(help="Share of undecodable images that is tolerated.")] = 0.01,
@@ -83,7 +85,7 @@ def bench(
             preset=preset,
             threads=threads,
             batch_size=batch_size,
-            progress=lambda text: status.update(text),
+            progress=status.update,
         )
     console.print_json(report) if json else bench_report(report, console.out)
     if not report.passed:

@@ -43,7 +43,7 @@ def run(
 def _run(loaded: "LoadedRecipe", json: bool) -> None:  # noqa: F821 (imported only where torch is installed)
     from edgedistill.pipeline import Chain
 
-    from ..render import run_summary
+    from ..summary import run_summary
 
     summary = Chain(loaded, console.err).run()
     if json:

@@ -1,0 +1,110 @@
+"""The table at the end of `demo` and `run`: what distillation brought, what each artifact costs, what to type next."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from edgedistill.pipeline import ModelResult, RunSummary
+from edgedistill.runtime.bench_report import ArtifactBench
+from edgedistill.runtime.parity import ArtifactParity
+
+from .render import interval, judgements, milliseconds, size, status, table
+
+_ROLES = {"teacher": "teacher", "baseline": "student, no teacher", "student": "student, distilled"}
+
+
+def run_summary(summary: RunSummary, console: Console) -> None:
+    """Models, artifacts, next steps."""
+    console.print()
+    _models(summary, console)
+    console.print()
+    _artifacts(summary, console)
+    _next_steps(summary, console)
+
+
+def _models(summary: RunSummary, console: Console) -> None:
+    numbers = ("test mAP", "OF1", "CF1", "parameters")
+    rows = table("model", "network", "taught by", *numbers, right=numbers)
+    for model in summary.models:
+        rows.add_row(
+            _ROLES[model.role],
+            model.model,
+            model.method,
+            f"[bold]{model.mAP:.2f}[/]" if model.role == "student" else f"{model.mAP:.2f}",
+            f"{model.OF1:.2f}",
+            f"{model.CF1:.2f}",
+            f"{model.parameters / 1e6:.2f} M",
+        )
+    images = summary.models[0].images
+    console.print(f"[bold]Accuracy[/] in PyTorch on {escape(summary.test)} ({images} images; F1 at threshold 0.5)")
+    console.print(rows)
+    gain = _gain(summary.models)
+    if gain is not None:
+        console.print(
+            f"distillation: [bold]{gain:+.2f}[/] mAP points over the same student without a teacher, one seed"
+        )
+    skipped = [line for model in summary.models[:1] for line in model.skipped]
+    if skipped:
+        console.print(
+            f"[yellow]{len(skipped)} images could not be decoded[/], e.g. {escape(skipped[0])}", soft_wrap=True
+        )
+
+
+def _gain(models: tuple[ModelResult, ...]) -> float | None:
+    found = {model.role: model.mAP for model in models}
+    return found["student"] - found["baseline"] if "baseline" in found else None
+
+
+def _artifacts(summary: RunSummary, console: Console) -> None:
+    """One row per artifact: parity and latency of the same files."""
+    speed = {artifact.name: artifact for artifact in summary.bench.artifacts}
+    numbers = ("size", "mAP", "drop (points, CI)", "max |logit diff|", "p50 ms", "p90 ms")
+    rows = table("artifact", *numbers, "status", right=numbers)
+    notes = []
+    for artifact in summary.parity.artifacts:
+        rows.add_row(*_artifact_row(artifact, speed.get(artifact.name)))
+        if artifact.reason:
+            notes.append(f"{artifact.name}: {artifact.reason}")
+    console.print(
+        f"[bold]Artifacts[/] on this machine ({summary.bench.device}), against {summary.parity.reference.source}"
+    )
+    console.print(rows)
+    for note in notes:
+        console.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
+    for artifact in (*summary.parity.artifacts, *summary.bench.artifacts):
+        judgements(artifact.gates, console, of=artifact.name)
+    if summary.bench.noisy:
+        console.print("[yellow]latency: other work disturbed this machine; `edgedistill bench` measures again[/]")
+
+
+def _artifact_row(parity: ArtifactParity, bench: ArtifactBench | None) -> list[str]:
+    latency = (
+        [milliseconds(bench.p50_ms), milliseconds(bench.p90_ms)] if bench and bench.status == "ran" else ["-", "-"]
+    )
+    bytes_ = size(parity.bytes) if parity.bytes else "-"
+    if parity.status != "ran":
+        return [parity.name, bytes_, "-", "-", "-", *latency, status(parity.status)]
+    passed = parity.passed and (bench is None or bench.passed)
+    mean_ap = f"{parity.mean_ap.estimate:.2f}" if parity.mean_ap and parity.mean_ap.estimate is not None else "-"
+    difference = f"{parity.max_abs_logit:.1e}" if parity.max_abs_logit is not None else "-"
+    verdict = "[green]passed[/]" if passed else "[red]gate missed[/]"
+    return [parity.name, bytes_, mean_ap, interval(parity.drop, 3), difference, *latency, verdict]
+
+
+def _next_steps(summary: RunSummary, console: Console) -> None:
+    bundle = Path(summary.bundle)
+    minutes = sum(summary.seconds.values()) / 60
+    console.print(
+        f"\n[bold]The bundle is {escape(str(bundle))}[/]  [dim]({minutes:.1f} minutes in all)[/]", soft_wrap=True
+    )
+    photo = next(iter(sorted((bundle / "selftest").glob("*"))), Path("photo.jpg"))
+    labels = bundle.parent / "test" / "labels.csv"
+    data = labels if labels.is_file() else "labels.csv"
+    for command, what in (
+        (f"edgedistill predict {bundle} {photo}", "labels of an image"),
+        (f"edgedistill selftest {bundle}", "on the device, without torch: does it compute the same?"),
+        (f"edgedistill verify {bundle} --data {data}", "on the device: the same mAP, with an interval?"),
+        (f"edgedistill bench {bundle}", "on the device: how fast, honestly?"),
+    ):
+        console.print(f"  [cyan]{escape(command)}[/]  [dim]{what}[/]", soft_wrap=True)
