@@ -81,7 +81,7 @@ def device_slug() -> str:
     model = re.sub(r"\((r|tm|c)\)|\bcpu\b|\bprocessor\b|@.*", " ", model.lower())
     words = re.sub(r"[^a-z0-9]+", "-", model).strip("-") or "unknown"
     arch = re.sub(r"[^a-z0-9_]+", "-", platform.machine().lower())
-    return words[:48].strip("-") if words.endswith(arch) else f"{words[:48].strip('-')}-{arch}"
+    return f"{words[:48].strip('-')}-{arch}"
 
 
 def usable_cores() -> int:

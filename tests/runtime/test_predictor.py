@@ -1,0 +1,168 @@
+import threading
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgedistill import runtime
+from edgedistill.runtime.backends.base import BACKENDS, Backend
+from edgedistill.runtime.bundle import Bundle, open_bundle, zip_bundle
+from edgedistill.runtime.errors import BundleError, DataError, MissingDependencyError
+from edgedistill.runtime.predictor import Prediction, Predictor
+from edgedistill.runtime.preprocess import Preprocessing, normalize
+from edgedistill.runtime.preprocess import load as load_image
+from edgedistill.runtime.targets import BatchRange
+
+
+@pytest.fixture
+def predictor(tiny_bundle):
+    with runtime.load(tiny_bundle) as loaded:
+        yield loaded
+
+
+def test_it_takes_the_first_artifact_of_the_manifest(predictor):
+    assert predictor.artifact.name == "ort-fp32"
+    assert predictor.classes == ("red", "green", "blue", "bright")
+    assert predictor.effective["providers"] == "CPUExecutionProvider"
+
+
+def test_it_takes_what_is_asked_for(tiny_bundle):
+    opened = open_bundle(tiny_bundle)
+    for options, name in [
+        ({"backend": "openvino"}, "ov-fp32"),
+        ({"precision": "bf16"}, "ov-bf16"),
+        ({"name": "ov-fp32"}, "ov-fp32"),
+    ]:
+        with runtime.load(opened, **options) as loaded:
+            assert loaded.artifact.name == name
+    with pytest.raises(BundleError, match="no artifact for tensorrt; it holds ort-fp32, ov-fp32, ov-bf16"):
+        runtime.load(opened, backend="tensorrt")
+
+
+def test_an_absent_backend_is_passed_over_and_none_at_all_is_an_error(tiny_bundle, monkeypatch):
+    monkeypatch.setattr(BACKENDS.get("onnxruntime"), "unavailable", lambda: "no ort here.")
+    with runtime.load(tiny_bundle) as loaded:
+        assert loaded.artifact.name == "ov-fp32"
+    monkeypatch.setattr(BACKENDS.get("openvino"), "unavailable", lambda: "no ov here.")
+    with pytest.raises(MissingDependencyError, match="ort-fp32: no ort here. ov-fp32: no ov here. ov-bf16"):
+        runtime.load(tiny_bundle)
+
+
+def test_a_photograph_gets_its_label(predictor, tiny_bundle):
+    path = tiny_bundle / "selftest" / "red.jpg"
+    (prediction,) = predictor.predict(path)
+    assert prediction.source == str(path)
+    assert list(prediction.labels) == ["red"]
+    golden = 1 / (1 + np.exp(-np.array(predictor.manifest.selftest[0].logits)))
+    np.testing.assert_allclose(prediction.probabilities, golden, atol=1e-5)
+
+
+def test_every_kind_of_image_gives_the_same(predictor, tiny_bundle):
+    path = tiny_bundle / "selftest" / "teal.jpg"
+    image = Image.open(path)
+    kinds = [path, str(path), path.read_bytes(), image, np.asarray(image)]
+    predictions = predictor.predict(kinds)
+    assert [p.source for p in predictions] == [str(path), str(path), "image 2", "image 3", "image 4"]
+    for prediction in predictions:
+        np.testing.assert_array_equal(prediction.probabilities, predictions[0].probabilities)
+    for kind in kinds:
+        (alone,) = predictor.predict(kind)
+        np.testing.assert_allclose(alone.probabilities, predictions[0].probabilities, atol=1e-6)
+
+
+def test_more_images_than_a_batch_keep_their_order(predictor, tiny_bundle):
+    photographs = [tiny_bundle / "selftest" / f"{name}.jpg" for name in ("red", "teal", "grey")]
+    many = photographs * 5  # 15 images, batches of 4
+    scores = predictor.scores(many)
+    assert scores.shape == (15, 4)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, np.tile(predictor.scores(photographs), (5, 1)), atol=1e-6)
+
+
+def test_an_undecodable_image_is_named(predictor, tiny_bundle, tmp_path):
+    good, bad = tiny_bundle / "selftest" / "red.jpg", tmp_path / "bad.jpg"
+    bad.write_bytes(b"\xff\xd8 no more")
+    for images in ([good, bad], [good] * 9 + [bad]):
+        with pytest.raises(DataError, match="bad.jpg"):
+            predictor.predict(images)
+
+
+def test_no_image_is_no_prediction(predictor):
+    assert predictor.predict([]) == []
+    assert predictor.scores([]).shape == (0, 4)
+    logits, probabilities = predictor.infer(np.empty((0, 16, 16, 3), np.uint8))
+    assert logits.shape == probabilities.shape == (0, 4)
+
+
+def test_labels_are_what_reaches_its_threshold_most_probable_first():
+    prediction = Prediction(
+        source="x",
+        classes=("a", "b", "c", "d"),
+        thresholds=(0.5, 0.5, 0.9, 0.1),
+        probabilities=np.array([0.5, 0.75, 0.875, 0.125], np.float32),
+    )
+    assert list(prediction.labels.items()) == [("b", 0.75), ("a", 0.5), ("d", 0.125)]
+    assert list(prediction.top(2).items()) == [("c", 0.875), ("b", 0.75)]
+
+
+def test_a_zip_is_a_bundle_too(tiny_bundle, tmp_path):
+    archive = zip_bundle(tiny_bundle, tmp_path / "tiny.zip")
+    with runtime.load(archive) as loaded:
+        assert list(loaded.predict(tiny_bundle / "selftest" / "red.jpg")[0].labels) == ["red"]
+
+
+class Recorder(Backend):
+    """Keeps what it is given; its logits are each image's mean."""
+
+    def _load(self):
+        self.batches = []
+
+    def infer(self, images):
+        self.batches.append(images)
+        logits = np.repeat(images.reshape(len(images), -1).mean(axis=1, keepdims=True), 4, axis=1).astype(np.float32)
+        return logits, logits
+
+
+def recording_predictor(tiny_bundle, **changes):
+    opened = open_bundle(tiny_bundle)
+    batch = changes.pop("batch", BatchRange(max=4))
+    artifact = opened.manifest.artifacts[0]
+    artifact = msgspec.structs.replace(artifact, target=msgspec.structs.replace(artifact.target, batch=batch))
+    bundle = Bundle(opened.root, msgspec.structs.replace(opened.manifest, **changes))
+    backend = Recorder(bundle, artifact)
+    return Predictor(bundle, backend), backend
+
+
+def test_batches_stay_within_the_artifact_s_range(tiny_bundle):
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    predictor, backend = recording_predictor(tiny_bundle, batch=BatchRange(min=2, typical=2, max=7))
+    logits, _ = predictor.infer(images)
+    assert [len(batch) for batch in backend.batches] == [7, 2]
+    np.testing.assert_allclose(logits[:, 0], images.mean(axis=(1, 2, 3)), rtol=1e-6)
+
+
+def test_float32_graphs_get_normalised_images(tiny_bundle):
+    preprocessing = Preprocessing(size=(16, 16))
+    predictor, backend = recording_predictor(tiny_bundle, input="float32_nchw", preprocessing=preprocessing)
+    path = tiny_bundle / "selftest" / "grey.jpg"
+    predictor.predict(path)
+    expected = normalize(load_image(path, preprocessing)[None], preprocessing)
+    assert backend.batches[0].dtype == np.float32
+    np.testing.assert_array_equal(backend.batches[0], expected)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_threads_may_share_a_predictor(tiny_bundle, tiny_reference, backend):
+    images = np.random.default_rng(1).integers(0, 256, (8, 50, 16, 16, 3), dtype=np.uint8)
+    found = {}
+    with runtime.load(tiny_bundle, backend=backend, threads=1) as predictor:
+        workers = [
+            threading.Thread(target=lambda i=i: found.update({i: predictor.infer(images[i])[0]})) for i in range(8)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    for i in range(8):
+        np.testing.assert_allclose(found[i], tiny_reference(images[i]), atol=1e-4)

@@ -1,0 +1,54 @@
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "onnx", "timm", "sklearn", "torchvision", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import edgedistill.runtime",
+        "from edgedistill.runtime import *",
+        "import edgedistill.runtime.bench_worker, edgedistill.runtime.backends.tensorrt",
+        "from edgedistill.runtime.backends.base import BACKENDS; BACKENDS.names()",
+        "from edgedistill.runtime.datasets import FORMATS; FORMATS.names()",
+    ],
+)
+def test_nothing_heavy_is_imported(statement):
+    assert run(f"import sys; {statement}; print([name for name in {HEAVY} if name in sys.modules])") == "[]"
+
+
+def test_importing_the_package_imports_not_even_numpy():
+    assert run("import sys, edgedistill.runtime; print('numpy' in sys.modules)") == "False"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "pass",
+        "import edgedistill.runtime.verify, edgedistill.runtime.selftest",
+        "from edgedistill.runtime.verify import verify; from edgedistill.runtime.selftest import selftest",
+        "from edgedistill.runtime import *",
+    ],
+)
+def test_verify_and_selftest_are_always_the_functions(before):
+    code = f"{before}\nfrom edgedistill import runtime\nfrom edgedistill.runtime import verify\n"
+    code += "print(runtime.verify.__name__, runtime.selftest.__name__, verify is runtime.verify, callable(verify))"
+    assert run(code) == "verify selftest True True"
+
+
+def test_every_public_name_exists_and_is_listed():
+    from edgedistill import runtime
+
+    for name in runtime.__all__:
+        assert getattr(runtime, name) is not None
+    assert set(runtime.__all__) <= set(dir(runtime))
+    assert runtime.metrics.evaluate
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        _ = runtime.nope
