@@ -2,22 +2,17 @@
 
 import math
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
-from importlib import import_module
-from os import environ, pathsep
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 import numpy as np
 
 from .artifacts import NotRunnable, nothing_ran, select_artifacts
+from .bench_process import Worker, WorkerDiedError
 from .bench_report import PLANS, ArtifactBench, BenchPlan, BenchReport, queries_for
 from .bench_worker import Answer, Measure, Measured, Refused, Request, Start, Started
 from .bundle import MANIFEST, Artifact, Bundle, open_bundle
@@ -135,7 +130,7 @@ class _Run:
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
-        self.worker: _Worker | None = None
+        self.worker: Worker | None = None
         self.failure: NotRunnable | None = None
         self.started: Started | None = None
         self.samples: list[float] = []
@@ -146,7 +141,7 @@ class _Run:
             reason = f"not in the bundle: {self.artifact.reason or 'its export failed'}"
             self.failure = NotRunnable(reason, refused=False)
             return
-        self.worker = stack.enter_context(_Worker())
+        self.worker = stack.enter_context(Worker())
         answer = self._ask(Start(str(bundle.root), self.artifact.name, threads, batch_size))
         if isinstance(answer, Started):
             self.started = answer
@@ -188,7 +183,7 @@ class _Run:
         assert self.worker is not None
         try:
             return self.worker.ask(request)
-        except _WorkerDiedError as error:
+        except WorkerDiedError as error:
             self._give_up(NotRunnable(str(error), refused=True))
             return None
 
@@ -197,62 +192,6 @@ class _Run:
         self.failure = failure
         self.worker.close()  # its memory is wanted by the others
         self.worker = None
-
-
-class _Worker:
-    """A bench_worker process."""
-
-    def __init__(self) -> None:
-        root = __package__.partition(".")[0]
-        home = Path(import_module(root).__file__ or "").parent.parent
-        path = pathsep.join(part for part in (environ.get("PYTHONPATH"), str(home)) if part)
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  a pipe that nobody reads would fill up and block it
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.bench_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env={**environ, "PYTHONPATH": path},
-        )
-
-    def ask(self, request: Request) -> Answer:
-        """Send a request and wait for its answer; raises _WorkerDiedError with the last line that it wrote."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(msgspec.json.encode(request) + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            line = b""
-        else:
-            line = self._process.stdout.readline()
-        if not line:
-            raise _WorkerDiedError(self._epitaph())
-        return msgspec.json.decode(line, type=Answer)
-
-    def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.communicate()
-        self._stderr.close()
-
-    def __enter__(self) -> "_Worker":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-    def _epitaph(self) -> str:
-        code = self._process.wait()
-        self._stderr.seek(0)
-        lines = self._stderr.read().decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
-        how = f"by signal {-code}" if code < 0 else f"with code {code}"
-        return f"its process ended {how}: {last}"
-
-
-class _WorkerDiedError(Exception):
-    """The measured process is gone; the others go on."""
 
 
 def _judge(artifact: Artifact, measured: ArtifactBench, batch_size: int) -> tuple[Judgement, ...]:
