@@ -1,0 +1,66 @@
+"""One target after the other: build, run, judge."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..runtime.bundle import Artifact, Bundle, describe_file
+from ..runtime.errors import ConfigError, EdgedistillError
+from ..runtime.targets import Target, load_target
+from .builders import BUILDERS, Ingredients
+from .errors import ExportError
+from .parity import check_artifact
+from .probes import Probes
+
+
+def resolve_targets(targets: Sequence[Target | str | Path]) -> list[Target]:
+    """Deploy configs by name, path or value.
+
+    Raises:
+        ConfigError: none given, one given twice, or a precision that the backend does not compute in.
+    """
+    resolved = [target if isinstance(target, Target) else load_target(target) for target in targets]
+    if not resolved:
+        raise ConfigError("no target to export for: name at least one, `edgedistill list targets` shows them.")
+    for i, target in enumerate(resolved):
+        if target.name in [other.name for other in resolved[:i]]:
+            raise ConfigError(f"the target {target.name} is given twice.")
+        precisions = BUILDERS.get(target.backend).precisions
+        if target.precision not in precisions:
+            raise ConfigError(
+                f"{target.name}: {target.backend} is not built in {target.precision}; one of: {', '.join(precisions)}."
+            )
+    return resolved
+
+
+def build_artifact(target: Target, ingredients: Ingredients, bundle: Bundle, probes: Probes) -> Artifact:
+    """Build and check one target's artifact; what goes wrong is its status and reason, so that the others go on."""
+    try:
+        built = BUILDERS.get(target.backend)().build(target, ingredients)
+    except EdgedistillError as error:
+        return Artifact(name=target.name, target=target, files=(), status="failed", reason=str(error))
+    artifact = Artifact(
+        name=target.name,
+        target=target,
+        files=tuple(describe_file(path, bundle.root) for path in built.files),
+        status="built_not_run",
+        details=built.details,
+    )
+    return check_artifact(bundle, artifact, probes, built_for_elsewhere=built.for_elsewhere)
+
+
+def keep_listed_files(root: Path, artifacts: Sequence[Artifact]) -> None:
+    """Remove the files of failed artifacts.
+
+    Raises:
+        ExportError: every artifact failed; gives each one's reason.
+    """
+    if not any(artifact.files for artifact in artifacts):
+        reasons = "; ".join(f"{artifact.name}: {artifact.reason}" for artifact in artifacts)
+        raise ExportError(f"no artifact could be built. {reasons}")
+    listed = {root / entry.path for artifact in artifacts for entry in artifact.files}
+    for backend_folder in {path.parent for path in root.glob("*/model.*")}:
+        for path in backend_folder.iterdir():
+            if path not in listed:
+                path.unlink()
+        if not any(backend_folder.iterdir()):
+            backend_folder.rmdir()

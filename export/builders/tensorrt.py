@@ -1,0 +1,117 @@
+"""TensorRT engines: by the classic library on a GPU, else ahead of time by TensorRT-RTX, which needs none."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ...runtime import cuda
+from ...runtime.errors import MissingDependencyError
+from ...runtime.files import sha256_of
+from ...runtime.targets import Target
+from ..errors import ExportError, one_line
+from .base import BUILDERS, Builder, Built, Ingredients
+
+
+@BUILDERS.register("tensorrt")
+class TensorRtBuilder(Builder):
+    """Builds a strongly typed network: precision is the ONNX file's own, as TensorRT 10, 11 and RTX all accept."""
+
+    precisions = ("fp32", "fp16")
+
+    def build(self, target: Target, ingredients: Ingredients) -> Built:
+        trt, capabilities = _flavour(target)
+        onnx = ingredients.onnx(target.precision)
+        path = _unused_path(ingredients.root / "tensorrt", target)
+        path.write_bytes(_build_engine(trt, onnx.read_bytes(), target, ingredients))
+        details = {
+            "flavour": trt.__name__,
+            "version": trt.__version__,
+            "compute_capabilities": ", ".join(capabilities) or "portable",
+            "onnx_sha256": sha256_of(onnx),
+        }
+        return Built((path,), details | ingredients.graph.details, for_elsewhere=trt.__name__ == "tensorrt_rtx")
+
+
+def _unused_path(folder: Path, target: Target) -> Path:
+    """Targets of one precision do not share an engine: batch range and compute capabilities are part of it."""
+    folder.mkdir(exist_ok=True)
+    taken = len(list(folder.glob(f"model.{target.precision}*.engine")))
+    return folder / (f"model.{target.precision}.{taken + 1}.engine" if taken else f"model.{target.precision}.engine")
+
+
+def _flavour(target: Target) -> tuple[ModuleType, list[str]]:
+    """The library to build with and the SM versions that the engine will be for; none means portable."""
+    try:
+        gpu = cuda.Gpu(0)
+        trt = importlib.import_module("tensorrt")
+    except (MissingDependencyError, ImportError):
+        try:
+            return importlib.import_module("tensorrt_rtx"), target.compute_capabilities
+        except ImportError as error:
+            raise MissingDependencyError(
+                "no TensorRT here: the classic tensorrt needs a GPU and comes with JetPack or from NVIDIA's package "
+                'index; tensorrt_rtx builds without a GPU: `pip install "edgedistill[tensorrt]"` (x86-64 only).'
+            ) from error
+    try:
+        return trt, [gpu.compute_capability]
+    finally:
+        gpu.close()
+
+
+def _build_engine(trt: ModuleType, onnx: bytes, target: Target, ingredients: Ingredients) -> bytes:
+    messages: list[str] = []
+    logger = _collecting_logger(trt, messages)
+    builder = trt.Builder(logger)
+    # TensorRT 11 types every network strongly and may drop the flag.
+    strongly_typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    network = builder.create_network(0 if strongly_typed is None else 1 << int(strongly_typed))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(onnx):
+        reasons = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
+        raise ExportError(f"{trt.__name__} cannot parse the graph: {one_line(reasons)}")
+    config = builder.create_builder_config()
+    profile = builder.create_optimization_profile()
+    profile.set_shape(
+        ingredients.image.name,
+        *((size, *ingredients.image.shape[1:]) for size in (target.batch.min, target.batch.typical, target.batch.max)),
+    )
+    config.add_optimization_profile(profile)
+    if target.precision == "fp32" and hasattr(trt.BuilderFlag, "TF32"):
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default, with 10 bits of mantissa
+    if trt.__name__ == "tensorrt_rtx":
+        _set_compute_capabilities(trt, config, target)
+    engine = builder.build_serialized_network(network, config)
+    if engine is None:
+        raise ExportError(f"{trt.__name__} cannot build the engine: {one_line('; '.join(messages))}")
+    return bytes(engine)
+
+
+def _set_compute_capabilities(trt: ModuleType, config: Any, target: Target) -> None:
+    wanted = target.compute_capabilities
+    known = {name: value for name, value in vars(trt.ComputeCapability).items() if name.startswith("SM")}
+    names = [f"SM{version.replace('.', '')}" for version in wanted]
+    for version, name in zip(wanted, names, strict=True):
+        if name not in known:
+            raise ExportError(
+                f"{trt.__name__} {trt.__version__} builds nothing for SM {version} (`compute_capabilities` of "
+                f"{target.name}): it knows {', '.join(sorted(known))}."
+            )
+    if wanted:
+        config.num_compute_capabilities = len(wanted)
+        for index, name in enumerate(names):
+            config.set_compute_capability(known[name], index)
+
+
+def _collecting_logger(trt: ModuleType, messages: list[str]) -> Any:
+    """A logger that keeps the errors: TensorRT returns None and tells the reason only there."""
+
+    class Logger(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                messages.append(message)
+
+    return Logger()

@@ -1,0 +1,143 @@
+"""The whole export: a student and its targets in, one bundle out."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+
+from ..distill.checkpoint import Student, load_student
+from ..runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, InputKind, Manifest, open_bundle, zip_bundle
+from ..runtime.datasets.base import Dataset
+from ..runtime.errors import ConfigError
+from ..runtime.files import atomic_path, write_atomic
+from ..runtime.preprocess import ImageSource
+from ..runtime.targets import Target
+from .artifacts import build_artifact, keep_listed_files, resolve_targets
+from .builders import Ingredients
+from .golden import write_golden
+from .graph import DeployGraph, input_spec, output_specs
+from .onnx import check_onnx, export_onnx, require_onnx
+from .probes import make_probes
+from .provenance import make_provenance
+from .references import write_references
+from .reparameterize import reparameterize
+from .simplify import simplify
+from .staging import staged_bundle
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+ReferenceLogits: TypeAlias = tuple[Dataset, np.ndarray]
+
+
+def export_bundle(
+    student: Student | str | Path,
+    targets: Sequence[Target | str | Path],
+    out: str | Path,
+    *,
+    golden: Sequence[ImageSource] = (),
+    reference: ReferenceLogits | Sequence[ReferenceLogits] = (),
+    input: InputKind = "uint8_nhwc",
+    name: str | None = None,
+    zip: bool = False,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Build every target's artifact of a student, check what runs here against PyTorch, and write the bundle.
+
+    A target that cannot be built, or whose outputs are wrong, is recorded as "failed" with its reason and without
+    files; one that this machine cannot run as "built_not_run".
+
+    Args:
+        student: a loaded checkpoint or its path.
+        targets: deploy configs: values, names of packaged ones, or paths of .yaml files.
+        out: the bundle's folder. A bundle that stands there is replaced once the new one is complete.
+        golden: a few images for the self-test; files are copied byte for byte, arrays become JPEG files.
+        reference: the student's logits float32 (N, C) on one or more splits, which `verify` compares with on devices
+            that have no PyTorch.
+        input: "uint8_nhwc" has normalisation inside the graph; "float32_nchw" leaves it to the app.
+        name: of the bundle; the student's own when absent.
+        zip: also write `<out>.zip`.
+        progress: called with (step, number of steps, what begins) at each step.
+
+    Raises:
+        ConfigError: an unknown, impossible or repeated target.
+        CheckpointError, DataError: the student, an image or a split cannot be used.
+        MissingDependencyError: the ONNX toolchain, which every target needs, is not installed.
+        ExportError: the student cannot be traced, or no target could be built.
+    """
+    out = Path(out)
+    if out.suffix == ".zip":
+        raise ConfigError(f"{out}: a bundle is a folder; drop the suffix and ask for the .zip beside it.")
+    targets = resolve_targets(targets)
+    require_onnx()
+    student = student if isinstance(student, Student) else load_student(student)
+    card = student.card
+    step = _steps(progress, total=6 + len(targets) + zip)
+
+    with staged_bundle(out) as staging:
+        root, scratch = staging.root, staging.scratch
+        step("self-test images and reference logits")
+        golden_records, golden_images = write_golden(golden, student, root)
+        reference_records, samples = write_references(_as_pairs(reference), student, root)
+        probes = make_probes(student.model, np.concatenate([golden_images, samples]), card.preprocessing, input)
+
+        step("re-parameterize")
+        graph = DeployGraph(reparameterize(student.model), input)
+
+        step("trace to ONNX")
+        image = input_spec(input, card.preprocessing.size)
+        traced = export_onnx(graph, image, scratch / "traced.onnx")
+
+        step("check the ONNX graph")
+        check_onnx(traced, probes)
+
+        step("simplify the ONNX graph")
+        simplified = simplify(traced, scratch / "simplified.onnx", probes)
+
+        manifest = Manifest(
+            schema_version=SCHEMA_VERSION,
+            name=name or card.name,
+            classes=card.classes,
+            preprocessing=card.preprocessing,
+            input=input,
+            inputs=(image,),
+            outputs=output_specs(len(card.classes)),
+            thresholds=card.thresholds,
+            provenance=make_provenance(student),
+            artifacts=(),
+            selftest=golden_records,
+            references=reference_records,
+        )
+        ingredients = Ingredients(root, scratch, simplified, image)
+        artifacts = []
+        for target in targets:
+            step(f"build and check {target.name}")
+            artifacts.append(build_artifact(target, ingredients, Bundle(root, manifest), probes))
+        keep_listed_files(root, artifacts)
+
+        step("write the manifest")
+        manifest = msgspec.structs.replace(manifest, artifacts=tuple(artifacts))
+        write_atomic(root / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+
+    if zip:
+        step("pack the .zip")
+        with atomic_path(out.with_name(f"{out.name}.zip")) as temporary:
+            zip_bundle(out, temporary)
+    return open_bundle(out)
+
+
+def _as_pairs(reference: ReferenceLogits | Sequence[ReferenceLogits]) -> Sequence[ReferenceLogits]:
+    if isinstance(reference, tuple) and len(reference) == 2 and isinstance(reference[0], Dataset):
+        return [reference]
+    return reference
+
+
+def _steps(progress: Progress | None, total: int) -> Callable[[str], None]:
+    numbers = itertools.count(1)
+
+    def step(text: str) -> None:
+        if progress is not None:
+            progress(next(numbers), total, text)
+
+    return step

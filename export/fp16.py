@@ -1,0 +1,37 @@
+"""The float16 flavour of the ONNX file, for runtimes whose precision comes from the graph."""
+
+import warnings
+from pathlib import Path
+
+from .errors import ExportError, one_line
+
+
+def convert_to_fp16(path: Path, out: Path) -> Path:
+    """Write a float16 copy of the float32 ONNX file `path` to `out`; its inputs and outputs keep their types.
+
+    The final sigmoid stays in float32: float16 rounds every probability above 0.9998 to 1.0, which would tie images
+    that the logits rank.
+
+    Raises:
+        ExportError: the graph cannot be converted.
+    """
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = onnx.load(path)
+    graph = model.graph
+    sigmoid = next(node for node in graph.node if "probabilities" in node.output)
+    probabilities = next(output for output in graph.output if output.name == "probabilities")
+    graph.node.remove(sigmoid)
+    graph.output.remove(probabilities)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one per weight below float16's smallest number
+            model = convert_float_to_float16(model, keep_io_types=True)
+        model.graph.node.append(sigmoid)
+        model.graph.output.append(probabilities)
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # the converter and the checker raise whatever they meet
+        raise ExportError(f"the graph cannot be converted to float16: {one_line(error)}") from error
+    onnx.save(model, out)
+    return out

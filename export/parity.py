@@ -1,0 +1,89 @@
+"""Does an artifact say what the training framework says? Judged through the very backend that ships."""
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from ..runtime.backends.base import BACKENDS
+from ..runtime.bundle import Artifact, Bundle, ExportParity
+from ..runtime.errors import EdgedistillError, MissingDependencyError
+from ..runtime.targets import Precision
+from .errors import one_line
+from .probes import Probes
+
+# Largest |logit difference| at a logit spread up to 10; beyond that it grows with the spread, as rounding does.
+# fp32: MobileNetV2 differs by 4e-4 between PyTorch and onnxruntime. fp16 and bf16: 11 and 8 significant bits through
+# some 50 layers (bf16 was measured at 0.2 for a spread of 20). These catch a wrong graph; what reduced precision costs
+# in mAP is for `verify` and the deploy config's gates to say.
+_LIMITS: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2, "bf16": 5e-1}
+_PROBABILITY_LIMIT = 1e-2
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An artifact's outputs against the training framework's; `problem` says in words what is wrong, or nothing."""
+
+    parity: ExportParity | None
+    problem: str = ""
+
+
+def tolerance(precision: Precision, spread: float) -> float:
+    """Largest allowed |logit difference| where the framework's logits span `spread`."""
+    return _LIMITS[precision] * max(1.0, spread / 10.0)
+
+
+def compare(logits: np.ndarray, probabilities: np.ndarray, expected: np.ndarray, precision: Precision) -> Difference:
+    """Judge outputs float32 (N, C) against the framework's logits (N, C)."""
+    if logits.shape != expected.shape or probabilities.shape != expected.shape:
+        return Difference(None, f"its outputs are {logits.shape} and {probabilities.shape}, not {expected.shape}")
+    if not (np.isfinite(logits).all() and np.isfinite(probabilities).all()):
+        return Difference(None, f"its outputs are not finite numbers: the network overflows in {precision}")
+    difference = np.abs(logits.astype(np.float64) - expected)
+    parity = ExportParity(
+        images=len(expected), max_abs_logit=float(difference.max()), mean_abs_logit=float(difference.mean())
+    )
+    limit = tolerance(precision, float(np.ptp(expected)))
+    if parity.max_abs_logit > limit:
+        return Difference(
+            parity,
+            f"its logits differ from the training framework's by up to {parity.max_abs_logit:.2g}, "
+            f"more than the {limit:.2g} allowed in {precision}",
+        )
+    with np.errstate(over="ignore"):
+        sigmoid = 1.0 / (1.0 + np.exp(-logits.astype(np.float64)))
+    if np.abs(probabilities - sigmoid).max() > _PROBABILITY_LIMIT:
+        return Difference(parity, "its probabilities are not the sigmoid of its logits")
+    return Difference(parity)
+
+
+def check_artifact(bundle: Bundle, artifact: Artifact, probes: Probes, *, built_for_elsewhere: bool) -> Artifact:
+    """Run an artifact with batches of several sizes and return it with its status, reason and parity.
+
+    Args:
+        bundle: where the artifact's files are; its manifest needs the inputs and outputs only.
+        artifact: with files.
+        probes: what to compare with.
+        built_for_elsewhere: the files are machine code for other devices, so that a refusal to load them here says
+            nothing about them.
+    """
+    try:
+        backend = BACKENDS.get(artifact.backend)(bundle, artifact)
+    except EdgedistillError as error:
+        not_run = built_for_elsewhere or isinstance(error, MissingDependencyError)
+        return _judged(artifact, "built_not_run" if not_run else "failed", str(error))
+    with backend:
+        try:
+            outputs = [(*backend.infer(images), expected) for images, expected in probes.batches(artifact.target.batch)]
+        except Exception as error:  # a toolchain's own exception types are many
+            return _judged(artifact, "failed", f"it loads but does not run: {one_line(error)}")
+    difference = compare(*(np.concatenate(part) for part in zip(*outputs, strict=True)), artifact.precision)
+    if difference.problem:
+        return _judged(artifact, "failed", f"{difference.problem}.", difference.parity)
+    return msgspec.structs.replace(artifact, status="verified", parity=difference.parity)
+
+
+def _judged(artifact: Artifact, status: str, reason: str, parity: ExportParity | None = None) -> Artifact:
+    """A failed artifact keeps no file: nothing wrong ships."""
+    files = () if status == "failed" else artifact.files
+    return msgspec.structs.replace(artifact, status=status, reason=reason, parity=parity, files=files)

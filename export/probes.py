@@ -1,0 +1,81 @@
+"""Images with the training framework's own logits: what every graph and artifact is compared with."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..distill.models import Classifier
+from ..runtime.bundle import InputKind
+from ..runtime.preprocess import Preprocessing, normalize
+from ..runtime.targets import BatchRange
+
+_AT_LEAST = 8
+_FORWARD_BATCH = 16
+_BATCHES = (1, 2, 5)
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What is compared.
+
+    Attributes:
+        images: what the graph takes: uint8 (N, H, W, 3) or normalised float32 (N, 3, H, W).
+        logits: the training framework's, float32 (N, C).
+    """
+
+    images: np.ndarray
+    logits: np.ndarray
+
+    @property
+    def spread(self) -> float:
+        """Largest minus smallest logit: rounding errors grow with it."""
+        return float(np.ptp(self.logits))
+
+    def batches(self, allowed: BatchRange) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All images and logits in batches of 1, 2, 5, 5, ... as far as the artifact takes them."""
+        start, step = 0, 0
+        while start < len(self.images):
+            size = min(max(_BATCHES[min(step, len(_BATCHES) - 1)], allowed.min), allowed.max)
+            end = min(start + size, len(self.images))
+            # Modulo: a last batch below the allowed size is filled up from the first images.
+            rows = np.arange(start, max(end, start + allowed.min)) % len(self.images)
+            yield self.images[rows], self.logits[rows]
+            start, step = end, step + 1
+
+
+def make_probes(
+    model: Classifier, images: np.ndarray, preprocessing: Preprocessing, input: InputKind = "uint8_nhwc"
+) -> Probes:
+    """Probes from uint8 (N, H, W, 3) images, filled up with generated ones where they are few.
+
+    Args:
+        model: as it was trained, not reparameterized: the comparison then covers that step too.
+        images: resized, N may be 0.
+        preprocessing: of the student.
+        input: what the graph takes.
+    """
+    images = np.concatenate([images, _generated(max(0, _AT_LEAST - len(images)), preprocessing.size)])
+    logits = framework_logits(model, images)
+    return Probes(images if input == "uint8_nhwc" else normalize(images, preprocessing), logits)
+
+
+@torch.inference_mode()
+def framework_logits(model: Classifier, images: np.ndarray) -> np.ndarray:
+    """The training framework's logits float32 (N, C) for uint8 (N, H, W, 3) RGB images."""
+    model.eval()
+    batches = torch.from_numpy(np.ascontiguousarray(images)).split(_FORWARD_BATCH)
+    return torch.cat([model(model.normalize(batch)).logits.float() for batch in batches]).numpy()
+
+
+def _generated(count: int, size: tuple[int, int]) -> np.ndarray:
+    """Smooth colour noise uint8 (count, H, W, 3): nearer to photographs than white noise is."""
+    height, width = size
+    images = np.empty((count, height, width, 3), np.uint8)
+    for image, coarse in zip(
+        images, np.random.default_rng(0).integers(0, 256, (count, 6, 6, 3), np.uint8), strict=True
+    ):
+        image[:] = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+    return images

@@ -1,0 +1,74 @@
+"""The training framework's logits on whole splits, so that `verify` needs no PyTorch."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..distill.checkpoint import Student
+from ..runtime.bundle import Reference, describe_file
+from ..runtime.datasets.base import Dataset
+from ..runtime.errors import DataError
+from ..runtime.preprocess import load
+from .errors import ExportError
+from .probes import framework_logits
+
+_SAMPLES = 16
+# Of the logits' spread: far above TF32's or bf16's rounding, far below another student's logits.
+_MIXED_UP = 0.1
+
+
+def write_references(
+    references: Sequence[tuple[Dataset, np.ndarray]], student: Student, root: Path
+) -> tuple[tuple[Reference, ...], np.ndarray]:
+    """Store logits as `root`/reference/<name>.npy.
+
+    Args:
+        references: splits with the student's logits (N, C) in the student's order of classes; rows of undecodable
+            images may be NaN.
+        student: against whose own logits a sample of each split is compared.
+        root: the bundle's folder.
+
+    Returns:
+        one record per split, and up to 16 images uint8 (M, H, W, 3) of each, to check the artifacts on.
+
+    Raises:
+        DataError: a split's classes or the shape of its logits do not fit the student.
+        ExportError: the logits are not this student's.
+    """
+    records: list[Reference] = []
+    samples = [np.empty((0, *student.card.preprocessing.size, 3), np.uint8)]
+    for dataset, logits in references:
+        split = dataset.with_classes(student.card.classes)
+        if logits.shape != split.labels.shape:
+            raise DataError(
+                f"{split.name}: the reference logits are {logits.shape}, the split is {split.labels.shape}."
+            )
+        samples.append(_checked_sample(split, logits, student))
+        path = root / "reference" / f"{_file_name(split.name, taken=len(records))}.npy"
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, logits.astype(np.float32), allow_pickle=False)
+        records.append(Reference(file=describe_file(path, root), dataset=split.name, fingerprint=split.fingerprint()))
+    return tuple(records), np.concatenate(samples)
+
+
+def _checked_sample(split: Dataset, logits: np.ndarray, student: Student) -> np.ndarray:
+    usable = np.flatnonzero(np.isfinite(logits).all(axis=1))
+    rows = usable[np.unique(np.linspace(0, len(usable) - 1, min(_SAMPLES, len(usable))).astype(int))]
+    if not len(rows):
+        raise DataError(f"{split.name}: none of its {len(split)} images has reference logits.")
+    images = np.stack([load(split.images[row], student.card.preprocessing) for row in rows])
+    own = framework_logits(student.model, images)
+    difference = float(np.abs(own - logits[rows]).max())
+    if difference > _MIXED_UP * max(1.0, float(np.ptp(own))):
+        raise ExportError(
+            f"{split.name}: the reference logits are off by up to {difference:.2g} from this student's own: they "
+            "belong to another checkpoint, or were computed with another preprocessing or order of classes."
+        )
+    return images
+
+
+def _file_name(name: str, taken: int) -> str:
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "split"
+    return f"{slug}-{taken + 1}" if taken else slug
