@@ -1,6 +1,5 @@
 """Training batches: every sample's augmentation depends on (seed, epoch, index) alone, never on order or workers."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from ...runtime.datasets import Dataset
+from ...runtime.device import usable_cores
 from ...runtime.errors import DataError
 from ...runtime.preprocess import Preprocessing, load
 
@@ -96,7 +96,7 @@ def training_loader(
     batch_size: int,
     seed: int,
     workers: int | None,
-    pin_memory: bool,
+    device: torch.device,
 ) -> tuple["DataLoader[Batch]", EpochSampler]:
     """A loader and the sampler that drives it.
 
@@ -106,21 +106,23 @@ def training_loader(
         augment: applied after resizing.
         batch_size: clipped to the dataset's length.
         seed: of order and augmentation.
-        workers: decoding processes; None: none for images in memory, else one per core up to 8.
-        pin_memory: for a GPU.
+        workers: decoding processes; None: none for images in memory, one beside a training on the CPU (which wants
+            the cores itself), else one per core up to 8.
+        device: where the training runs.
     """
     if len(dataset) == 0:
         raise DataError(f"{dataset.name}: there is no image to train on.")
     if workers is None:
         in_memory = isinstance(dataset.images[0], np.ndarray)
-        workers = 0 if in_memory else min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
+        workers = 0 if in_memory else 1 if device.type == "cpu" else min(8, usable_cores())
     sampler = EpochSampler(len(dataset), batch_size, seed)
     loader = DataLoader(
         TrainingImages(dataset, preprocessing, augment, seed),
         batch_sampler=sampler,
         collate_fn=_collate,
         num_workers=workers,
-        pin_memory=pin_memory,
+        pin_memory=device.type == "cuda",
+        persistent_workers=bool(workers),
         worker_init_fn=_quiet_worker if workers else None,
     )
     return loader, sampler

@@ -90,7 +90,7 @@ def fit(job: Job, model: Classifier, teacher: Classifier | None, console: Consol
         batch_size=settings.batch_size,
         seed=job.seed,
         workers=settings.workers,
-        pin_memory=device.type == "cuda",
+        device=device,
     )
     total_steps = len(sampler) * settings.epochs
     optimizer = build_optimizer(model, settings, device)

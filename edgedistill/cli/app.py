@@ -39,14 +39,19 @@ app.command(rich_help_panel=_DEVICE)(bundles.inspect)
 app.command(name="list", rich_help_panel="Both")(catalog.list_)
 
 
-@app.callback()
-def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Options before the command."""
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options before the command."""
 
 
 options.__doc__ = app.info.help
@@ -55,12 +60,9 @@ options.__doc__ = app.info.help
 def main() -> NoReturn:
     """Run the command line; a user's mistake prints one line and never a traceback."""
     try:
-        app(prog_name="edgedistill", standalone_mode=False)
-        code = 0
+        code = int(app(prog_name="edgedistill", standalone_mode=False) or 0)  # the code of typer.Exit, if any
     except EdgedistillError as error:
         code = _fail(str(error), error.exit_code)
-    except typer.Exit as done:
-        code = done.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted; what was finished is kept.", 130)
     except BrokenPipeError:

@@ -39,7 +39,7 @@ def test_augmenting_leaves_the_global_generator_and_the_data_alone(tint_dataset)
 def test_an_epoch_is_the_same_with_any_number_of_workers_and_can_start_in_the_middle(tint_dataset, workers):
     augment = build_augmentations(["shift"], (32, 32), where="t")
     loader, sampler = training_loader(
-        tint_dataset(20), SQUARE, augment, batch_size=6, seed=0, workers=workers, pin_memory=False
+        tint_dataset(20), SQUARE, augment, batch_size=6, seed=0, workers=workers, device=torch.device("cpu")
     )
     sampler.epoch = 1
     batches = [batch.images.clone() for batch in loader]

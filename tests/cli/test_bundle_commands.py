@@ -1,0 +1,165 @@
+"""The device's commands as a user types them: output, JSON, exit codes, one-line errors."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from edgedistill.cli import main
+
+
+@pytest.fixture
+def edgedistill(monkeypatch, capsys):
+    """Run a command line; returns (exit code, stdout, stderr)."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["edgedistill", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as done:
+            main()
+        out, err = capsys.readouterr()
+        return int(done.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def labels(tmp_path, tiny_bundle):
+    """A CSV that labels the bundle's own photographs."""
+    path = tmp_path / "labels.csv"
+    rows = "".join(
+        f"{name}.jpg,{label}\n" for name, label in (("red", "red"), ("teal", "green;blue"), ("grey", "bright"))
+    )
+    path.write_text("path,labels\n" + rows)
+    for photo in (tiny_bundle / "selftest").iterdir():
+        shutil.copy(photo, tmp_path)
+    return path
+
+
+def test_predict_prints_labels_and_json_lines(edgedistill, tiny_bundle):
+    photo = tiny_bundle / "selftest" / "red.jpg"
+    code, out, _ = edgedistill("predict", tiny_bundle, photo)
+    assert code == 0
+    assert "red.jpg: red" in out
+    code, out, err = edgedistill("predict", tiny_bundle, tiny_bundle / "selftest", "--json", "--top", 2)
+    assert code == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["image"].rsplit("/", 1)[-1] for row in rows] == ["grey.jpg", "red.jpg", "teal.jpg"]
+    assert all(len(row["labels"]) == 2 for row in rows)
+
+
+def test_predict_reads_paths_from_standard_input(tiny_bundle):
+    photo = tiny_bundle / "selftest" / "red.jpg"
+    done = subprocess.run(
+        [sys.executable, "-m", "edgedistill", "predict", tiny_bundle, "-", "--json"],
+        input=f"{photo}\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["labels"]["red"] > 0.9
+
+
+def test_one_bad_image_does_not_cost_the_others(edgedistill, tiny_bundle, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    code, out, err = edgedistill("predict", tiny_bundle, tmp_path / "bad.jpg", tiny_bundle / "selftest" / "red.jpg")
+    assert code == 2
+    assert "red.jpg: red" in out
+    assert "bad.jpg: cannot be decoded" in err
+    assert "1 image(s) could not be decoded" in err
+
+
+def test_verify_tells_parity_and_exits_by_the_gates(edgedistill, make_tiny_bundle, labels, tmp_path):
+    bundle = make_tiny_bundle(tmp_path / "bundle")
+    code, out, _ = edgedistill("verify", bundle, "--data", labels)
+    assert code == 0
+    assert "ort-fp32 on this device" in out
+    assert "passed" in out
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["artifacts"][0]["target"]["gates"] = {"max_bytes": 1}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    code, out, _ = edgedistill("verify", bundle, "--data", labels, "--artifact", "ort-fp32")
+    assert code == 1
+    assert "gate missed  ort-fp32: size" in out
+    code, out, _ = edgedistill("verify", bundle, "--data", labels, "--json")
+    assert code == 1
+    assert {artifact["name"] for artifact in json.loads(out)["artifacts"]} == {"ort-fp32", "ov-fp32", "ov-bf16"}
+
+
+def test_bench_and_selftest(edgedistill, make_tiny_bundle, tmp_path):
+    bundle = make_tiny_bundle(tmp_path / "bundle")
+    code, out, _ = edgedistill("bench", bundle, "--preset", "demo", "--artifact", "ort-fp32", "--json")
+    assert code == 0
+    assert len(json.loads(out)["artifacts"][0]["samples_ms"]) >= 100
+    code, out, _ = edgedistill("selftest", bundle)
+    assert code == 0
+    assert out.count("passed") >= 3
+
+
+def test_inspect_checks_every_file(edgedistill, make_tiny_bundle, tmp_path):
+    bundle = make_tiny_bundle(tmp_path / "bundle")
+    code, out, _ = edgedistill("inspect", bundle)
+    assert code == 0
+    assert "ov-bf16" in out
+    model = bundle / "onnx" / "model.fp32.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"\x00")
+    for command in ("inspect", "selftest"):
+        code, out, err = edgedistill(command, bundle)
+        assert code != 0
+        assert "SHA-256 differs from the manifest" in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["predict", "{nowhere}", "x.jpg"], 2, "not a bundle"),
+        (["predict", "{bundle}", "nowhere.jpg"], 2, "no such image"),
+        (["predict", "{bundle}", "x.jpg", "--backend", "tensorflow"], 2, "holds no artifact for tensorflow"),
+        (["verify", "{bundle}", "--data", "nowhere.csv"], 2, "nowhere.csv: no such file"),
+        (["bench", "{bundle}", "--artifact", "ort-fp64"], 2, "holds no artifact 'ort-fp64'"),
+        (["verify", "{bundle}"], 2, "Missing option"),
+        (["predikt"], 2, "No such command"),
+        (["run", "nowhere"], 2, "no such recipe file, nor a packaged recipe"),
+        (["export", "nowhere.safetensors"], 2, "no such checkpoint"),
+    ],
+)
+def test_mistakes_take_one_line_and_no_traceback(edgedistill, tiny_bundle, tmp_path, arguments, code, message):
+    given = [argument.format(bundle=tiny_bundle, nowhere=tmp_path / "nothing") for argument in arguments]
+    found, out, err = edgedistill(*given)
+    assert found == code
+    assert message in err
+    assert "Traceback" not in out + err
+
+
+def test_a_newer_schema_is_refused(edgedistill, make_tiny_bundle, tmp_path):
+    bundle = make_tiny_bundle(tmp_path / "bundle")
+    (bundle / "manifest.json").write_text('{"schema_version": 99}')
+    code, _, err = edgedistill("inspect", bundle)
+    assert code == 2
+    assert "schema 99 is newer than this edgedistill reads (1)" in err
+
+
+@pytest.mark.parametrize("kind", ["models", "methods", "datasets", "targets", "backends", "recipes"])
+def test_list(edgedistill, kind):
+    code, out, _ = edgedistill("list", kind)
+    assert code == 0
+    rows = json.loads(edgedistill("list", kind, "--json")[1])
+    assert len(rows) >= 1
+    assert all(next(iter(row.values())) in out for row in rows)
+
+
+def test_every_command_has_help_with_an_example(edgedistill):
+    _, out, _ = edgedistill("--help")
+    commands = ["demo", "run", "train", "distill", "evaluate", "export", "predict", "verify", "bench", "selftest"]
+    for command in [*commands, "inspect", "list"]:
+        assert command in out
+        code, text, _ = edgedistill(command, "--help")
+        assert code == 0
+        assert f"Example: edgedistill {command}" in text
+
+
+def test_version(edgedistill):
+    from edgedistill import __version__
+
+    assert edgedistill("--version")[:2] == (0, f"{__version__}\n")

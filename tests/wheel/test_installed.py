@@ -1,0 +1,49 @@
+"""An installed wheel with the runtime's dependencies alone: package data, prediction, and clear words about the rest.
+
+Run by .ci/run in an environment without torch, from outside the checkout.
+"""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import edgedistill
+import pytest
+from edgedistill.runtime.targets import load_target, packaged_targets
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "edgedistill", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_this_is_the_wheel_and_torch_is_absent():
+    assert CHECKOUT not in Path(edgedistill.__file__).resolve().parents
+    assert find_spec("torch") is None
+
+
+def test_package_data_is_there():
+    assert "onnxruntime-cpu-fp32" in packaged_targets()
+    assert all(load_target(name).name == name for name in packaged_targets())
+    package = Path(edgedistill.__file__).parent
+    assert (package / "distill" / "recipes" / "demo.yaml").is_file()
+    assert (package / "py.typed").is_file()
+    assert not (package / "tests").exists()
+
+
+@pytest.mark.parametrize("name", ["demo", "run x.yaml", "train x.yaml", "distill x.yaml", "export x", "list models"])
+def test_training_commands_name_the_extra(name):
+    done = command(*name.split())
+    assert done.returncode == 3
+    assert 'pip install "edgedistill[train]"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_backend_names_its_extra():
+    done = command("list", "backends")
+    assert done.returncode == 0
+    assert "edgedistill[openvino]" in done.stdout
