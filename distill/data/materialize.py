@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def materialize(dataset: Dataset, folder: Path) -> Dataset:
         for name, image in zip(dataset.ids, dataset.images, strict=True):
             Image.fromarray(np.asarray(image)).save(folder / f"{name}.jpg", quality=95, subsampling=0)
         write_atomic(index, text)  # last: its presence says that the images are complete
-    return open_dataset({"format": "csv", "path": _LABELS}, folder).with_classes(dataset.classes)
+    return replace(open_dataset({"format": "csv", "path": _LABELS}, folder), name=dataset.name)
 
 
 def _table(dataset: Dataset) -> str:

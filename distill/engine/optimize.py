@@ -47,8 +47,9 @@ def build_optimizer(model: nn.Module, settings: TrainSettings, device: torch.dev
 def build_schedule(optimizer: Optimizer, settings: TrainSettings, total_steps: int) -> LRScheduler:
     """A per-step schedule that ends at (nearly) zero."""
     if settings.schedule == "onecycle":
-        # One step of slack: the scheduler counts its own construction as a step.
-        return OneCycleLR(optimizer, settings.lr, total_steps=total_steps + 1, pct_start=max(settings.warmup, 1e-6))
+        steps = total_steps + 1  # the scheduler counts its own construction as a step
+        rising = max(settings.warmup * steps, 1.5)  # it divides by the rising steps less one
+        return OneCycleLR(optimizer, settings.lr, total_steps=steps, pct_start=min(rising / steps, 0.9))
     rising = max(1, round(settings.warmup * total_steps)) if settings.warmup else 0
 
     def factor(step: int) -> float:

@@ -5,8 +5,11 @@ import sys
 import msgspec
 from rich.console import Console
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Without a terminal there is no width to fit: a table in a log or a pipe is never cut.
+_PLAIN_WIDTH = 160
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+err = Console(highlight=False, stderr=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)
 
 
 def print_json(value: object) -> None:

@@ -21,9 +21,9 @@ _MOST_LOSSES = 5
 
 def table(*headings: str, right: Sequence[str] = ()) -> Table:
     """A table without boxes; the columns named in `right` are numbers."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for heading in headings:
-        made.add_column(heading, justify="right" if heading in right else "left", no_wrap=heading != "note")
+        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     return made
 
 

@@ -158,6 +158,19 @@ def test_schedules_rise_to_the_rate_and_end_near_zero(make_model, schedule):
     assert rates[-1] < 0.001
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+@pytest.mark.parametrize("warmup", [0.0, 0.2, 1.0])
+def test_the_shortest_trainings_have_a_schedule_too(make_model, schedule, steps, warmup):
+    settings = TrainSettings(epochs=1, lr=0.1, schedule=schedule, warmup=warmup)
+    optimizer = build_optimizer(make_model(), settings, torch.device("cpu"))
+    scheduler = build_schedule(optimizer, settings, steps)
+    for _ in range(steps):
+        assert 0 <= optimizer.param_groups[0]["lr"] <= 0.1 + 1e-9
+        optimizer.step()
+        scheduler.step()
+
+
 def test_biases_and_norms_are_not_decayed(make_model):
     decayed, free = build_optimizer(make_model(), TrainSettings(epochs=1), torch.device("cpu")).param_groups
     assert decayed["weight_decay"] == 1e-4

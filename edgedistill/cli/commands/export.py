@@ -22,9 +22,7 @@ def export(
         list[Path] | None,
         typer.Option("--selftest", help="An image that travels with the bundle as proof; repeat."),
     ] = None,
-    input: Annotated[
-        Literal["uint8_nhwc", "float32_nchw"], typer.Option(help="What the graph takes.")
-    ] = "uint8_nhwc",
+    input: Annotated[Literal["uint8_nhwc", "float32_nchw"], typer.Option(help="What the graph takes.")] = "uint8_nhwc",
     zip: Annotated[bool, typer.Option("--zip", help="Also write the bundle as one .zip.")] = False,
 ) -> None:
     """Build a bundle: ONNX, OpenVINO, TensorRT; each file checked against PyTorch where it can run.

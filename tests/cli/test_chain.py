@@ -1,0 +1,147 @@
+"""`run`, its steps one at a time, and Ctrl-C in the middle: the chain as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+RECIPE = {
+    "name": "tiny",
+    "data": {
+        "train": {"format": "digit_scenes", "split": "train", "images": 96, "size": 32},
+        "test": {"format": "digit_scenes", "split": "test", "images": 40, "size": 32},
+        "validation": 0.25,
+    },
+    "input": {"size": 32},
+    "teacher": {"model": {"name": "shufflenetv2"}, "train": {"epochs": 1, "batch_size": 16, "lr": 0.001}},
+    "student": {
+        "model": {"name": "shufflenetv2", "width": 0.5},
+        "train": {"epochs": 2, "batch_size": 16, "lr": 0.001, "augment": ["shift", "cutout"]},
+    },
+    "method": "mdkd",
+    "baseline": True,
+    "export": {"targets": ["target.yaml"], "bench": "demo", "selftest_images": 2},
+}
+# No mAP gate: two epochs leave scores so close together that rounding reorders images.
+TARGET = {"backend": "onnxruntime", "precision": "fp32", "threads": 1}
+
+
+def command(*arguments, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "edgedistill", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chain")
+    (folder / "target.yaml").write_text(yaml.safe_dump(TARGET))
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**RECIPE, "output": str(folder / "runs")}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(recipe):
+    """The chain, run once; its process result and its run folder."""
+    return command("run", recipe), recipe.parent / "runs" / "tiny"
+
+
+def test_run_ends_with_a_table_and_a_bundle(finished):
+    done, folder = finished
+    assert done.returncode == 0, done.stderr
+    for text in ("student, no teacher", "student, distilled", "distillation:", "onnxruntime", "edgedistill verify"):
+        assert text in done.stdout.replace("target ", "onnxruntime ")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert [model["role"] for model in summary["models"]] == ["teacher", "baseline", "student"]
+    (artifact,) = summary["parity"]["artifacts"]
+    assert artifact["status"] == "ran"
+    assert artifact["max_abs_logit"] <= 1e-3
+    assert summary["parity"]["images"] == 40
+    assert yaml.safe_load((folder / "recipe.yaml").read_text())["method"] == "mdkd"
+
+
+def test_run_again_repeats_nothing(finished, recipe):
+    _, folder = finished
+    kept = [folder / "teacher" / "teacher.safetensors", folder / "bundle" / "manifest.json"]
+    before = [path.stat().st_mtime_ns for path in kept]
+    done = command("run", recipe, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "epoch" not in done.stderr.replace("epochs", "")
+    assert [path.stat().st_mtime_ns for path in kept] == before
+    assert json.loads(done.stdout)["name"] == "tiny"
+
+
+def test_the_bundle_stands_alone(finished):
+    _, folder = finished
+    photo = next((folder / "bundle" / "selftest").iterdir())
+    assert photo.suffix == ".jpg"
+    assert command("selftest", folder / "bundle").returncode == 0
+    assert photo.name in command("predict", folder / "bundle", photo).stdout
+    verified = command("verify", folder / "bundle", "--data", folder / "test" / "labels.csv", "--json")
+    report = json.loads(verified.stdout)
+    assert report["reference"]["source"] == "the training framework, stored at export"
+    assert report["artifacts"][0]["max_abs_logit"] <= 1e-3
+
+
+def test_the_steps_one_at_a_time(finished, recipe, tmp_path):
+    _, folder = finished
+    assert "teacher.safetensors: validation mAP" in command("train", recipe).stdout
+    assert "student.safetensors: validation mAP" in command("distill", recipe).stdout
+    evaluated = command("evaluate", recipe, "--threshold", "oracle_k", "--json")
+    found = json.loads(evaluated.stdout)
+    assert found["protocol"] == "oracle_k"
+    assert len(found["AP"]) == 20
+    exported = command(
+        "export", folder / "student" / "student.safetensors", "-t", recipe.parent / "target.yaml", "-o", tmp_path / "b"
+    )
+    assert exported.returncode == 0, exported.stderr
+    assert "verified" in exported.stdout
+
+
+def test_a_changed_recipe_does_not_continue_the_old_run(finished, recipe):
+    changed = recipe.with_name("changed.yaml")
+    content = yaml.safe_load(recipe.read_text())
+    content["student"]["train"]["lr"] = 0.002
+    changed.write_text(yaml.safe_dump(content))
+    done = command("distill", changed)
+    assert done.returncode == 2
+    assert "belongs to another recipe" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_is_told_and_the_same_command_continues(recipe):
+    content = {**yaml.safe_load(recipe.read_text()), "name": "interrupted"}
+    content["teacher"]["train"]["epochs"] = 40
+    path = recipe.with_name("interrupted.yaml")
+    path.write_text(yaml.safe_dump(content))
+    folder = recipe.parent / "runs" / "interrupted" / "teacher"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgedistill", "train", str(path)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "The same command continues" in err
+    assert "Traceback" not in err
+    done = command("train", path)
+    assert done.returncode == 0
+    first = int(done.stderr.split("epoch ")[1].split("/")[0])
+    assert first > 1
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == list(range(40))
