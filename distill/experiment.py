@@ -12,15 +12,17 @@ import yaml
 from rich.console import Console
 
 from .. import __version__
+from ..runtime import metrics
 from ..runtime.datasets import Dataset, open_dataset
 from ..runtime.errors import ConfigError, DataError
 from ..runtime.files import write_atomic
-from .checkpoint import ModelCard, Student, load_student
+from ..runtime.preprocess import Preprocessing
+from .checkpoint import ModelCard, Student, load_student, save_student
 from .data.materialize import materialize
 from .data.split import split_validation
 from .engine import Job, Outputs, TrainSettings, fit, predict_logits
 from .methods import Method, build_method
-from .models import ModelSpec, build_from_spec
+from .models import Classifier, ModelSpec, build_from_spec
 from .recipe import LoadedRecipe
 
 
@@ -93,6 +95,8 @@ class Experiment:
             self._check_teacher(teacher.card.model, str(teacher.path))
             return teacher
         self._check_teacher(spec.model, "teacher.model")
+        if spec.train is None:
+            return self._adopt_teacher(spec.model)
         return self._train("teacher", spec.model, spec.train, build_method("vanilla"), None)
 
     def baseline(self) -> Student:
@@ -112,22 +116,34 @@ class Experiment:
             student.model, self.splits.test, student.card.preprocessing, max_bad_share=self.recipe.data.max_bad_share
         )
 
-    def _train(
-        self,
-        role: str,
-        spec: ModelSpec,
-        settings: TrainSettings,
-        method: Method,
-        teacher: Student | None,
-    ) -> Student:
+    def _adopt_teacher(self, spec: ModelSpec) -> Student:
+        """The user's own network as it is, with a card, and its validation mAP told."""
         classes = self.splits.train.classes
+        model, card = self._build("teacher", spec)
+        if not model.head_is_pretrained:
+            raise ConfigError(
+                f"{self.loaded.where}: `teacher.model.pretrained`: {spec.pretrained} holds no linear classifier for "
+                f"the {len(classes)} classes of {self.splits.train.name}. Add `teacher.train` to fine-tune it first."
+            )
+        data = self.splits.validation
+        outputs = predict_logits(model, data, card.preprocessing, max_bad_share=self.recipe.data.max_bad_share)
+        found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
+        self.console.print(f"teacher as it is: validation mAP {found['mAP']:.2f}", highlight=False)
+        path = self.folder / "teacher" / "teacher.safetensors"
+        save_student(path, model, msgspec.structs.replace(card, metrics={"mAP": found["mAP"]}))
+        return load_student(path)
+
+    def _build(self, role: str, spec: ModelSpec) -> tuple[Classifier, ModelCard]:
+        """A network, initialised from the recipe's seed or its weights file, and the card it will be saved with."""
+        classes, teacher = self.splits.train.classes, self.recipe.teacher
         if spec.pretrained not in (None, "imagenet"):
             spec = msgspec.structs.replace(spec, pretrained=self.loaded.resolve(spec.pretrained))
-        torch.manual_seed(self.recipe.seed)
         preprocessing = self.recipe.input.preprocessing()
+        if role == "teacher" and teacher is not None:
+            mean, std = teacher.mean or preprocessing.mean, teacher.std or preprocessing.std
+            preprocessing = msgspec.structs.replace(preprocessing, mean=mean, std=std)
+        torch.manual_seed(self.recipe.seed)
         model = build_from_spec(spec, len(classes), mean=preprocessing.mean, std=preprocessing.std)
-        if "embeddings" in method.needs and not model.embeds_labels:
-            model.attach("ml_decoder")
         card = ModelCard(
             edgedistill=__version__,
             name=self.recipe.name,
@@ -137,6 +153,19 @@ class Experiment:
             thresholds=(0.5,) * len(classes),
             recipe_sha256=self.loaded.digest(),
         )
+        return model, card
+
+    def _train(
+        self,
+        role: str,
+        spec: ModelSpec,
+        settings: TrainSettings,
+        method: Method,
+        teacher: Student | None,
+    ) -> Student:
+        model, card = self._build(role, spec)
+        if "embeddings" in method.needs and not model.embeds_labels:
+            model.attach("ml_decoder")
         job = Job(
             title=role,
             folder=self.folder / role,
@@ -147,16 +176,23 @@ class Experiment:
             method=method,
             settings=settings,
             seed=self.recipe.seed,
-            identity=self._identity(spec, settings, method, teacher),
+            identity=self._identity(spec, card.preprocessing, settings, method, teacher),
             max_bad_share=self.recipe.data.max_bad_share,
         )
         return load_student(fit(job, model, teacher.model if teacher else None, self.console))
 
-    def _identity(self, spec: ModelSpec, settings: TrainSettings, method: Method, teacher: Student | None) -> str:
+    def _identity(
+        self,
+        spec: ModelSpec,
+        preprocessing: Preprocessing,
+        settings: TrainSettings,
+        method: Method,
+        teacher: Student | None,
+    ) -> str:
         """Hash of what decides the resulting weights."""
         parts = {
             "seed": self.recipe.seed,
-            "input": msgspec.to_builtins(self.recipe.input),
+            "preprocessing": msgspec.to_builtins(preprocessing),
             "model": msgspec.to_builtins(spec),
             "train": {**msgspec.to_builtins(settings), "workers": None},
             "method": [type(method).__name__, msgspec.to_builtins(method)],

@@ -61,17 +61,22 @@ class InputSpec(Config):
 
 
 class TeacherSpec(Config):
-    """The teacher: either a checkpoint that is used as it is, or a model that is trained first.
+    """The teacher: a checkpoint of an earlier run, a network of one's own as it is, or one that is trained first.
 
     Attributes:
-        checkpoint: a teacher.safetensors of an earlier run.
-        model: a network to fine-tune on the training part.
-        train: its hyper-parameters.
+        checkpoint: a teacher.safetensors (or student.safetensors) of an earlier run.
+        model: a network. Without `train`, its `pretrained` file must hold a linear classifier for exactly the data's
+            classes, in the data's order; its validation mAP is printed, so that a wrong order shows.
+        train: hyper-parameters of its training on the training part.
+        mean: the teacher's own normalisation, where it differs from the recipe's `input`.
+        std: likewise.
     """
 
     checkpoint: str | None = None
     model: ModelSpec | None = None
     train: TrainSettings | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
 
 
 class StudentSpec(Config):
@@ -213,8 +218,12 @@ def _check(recipe: Recipe, where: str) -> None:
     teacher = recipe.teacher
     if method.needs_teacher and teacher is None:
         raise ConfigError(f"{where}: `method` learns from a teacher: add a `teacher:` section.")
-    if teacher is not None and (teacher.checkpoint is None) == (teacher.model is None or teacher.train is None):
-        raise ConfigError(f"{where}: `teacher` needs either `checkpoint`, or both `model` and `train`.")
+    if teacher is not None and (teacher.checkpoint is None) == (teacher.model is None):
+        raise ConfigError(f"{where}: `teacher` needs either `checkpoint` or `model`.")
+    if teacher is not None and teacher.model is not None and teacher.train is None and not teacher.model.pretrained:
+        raise ConfigError(
+            f"{where}: `teacher` needs `train`, or `model.pretrained` with weights that can teach as they are."
+        )
     for prefix, spec in (("student", recipe.student), ("teacher", teacher)):
         if spec is None:
             continue

@@ -8,15 +8,11 @@ import numpy as np
 from ..runtime.backends.base import BACKENDS
 from ..runtime.bundle import Artifact, Bundle, ExportParity
 from ..runtime.errors import EdgedistillError, MissingDependencyError
+from ..runtime.selftest import tolerance_of
 from ..runtime.targets import Precision
 from .errors import one_line
 from .probes import Probes
 
-# Largest |logit difference| at a logit spread up to 10; beyond that it grows with the spread, as rounding does.
-# fp32: MobileNetV2 differs by 4e-4 between PyTorch and onnxruntime. fp16 and bf16: 11 and 8 significant bits through
-# some 50 layers (bf16 was measured at 0.2 for a spread of 20). These catch a wrong graph; what reduced precision costs
-# in mAP is for `verify` and the deploy config's gates to say.
-_LIMITS: dict[Precision, float] = {"fp32": 1e-3, "fp16": 5e-2, "bf16": 5e-1}
 _PROBABILITY_LIMIT = 1e-2
 
 
@@ -26,11 +22,6 @@ class Difference:
 
     parity: ExportParity | None
     problem: str = ""
-
-
-def tolerance(precision: Precision, spread: float) -> float:
-    """Largest allowed |logit difference| where the framework's logits span `spread`."""
-    return _LIMITS[precision] * max(1.0, spread / 10.0)
 
 
 def compare(logits: np.ndarray, probabilities: np.ndarray, expected: np.ndarray, precision: Precision) -> Difference:
@@ -43,7 +34,7 @@ def compare(logits: np.ndarray, probabilities: np.ndarray, expected: np.ndarray,
     parity = ExportParity(
         images=len(expected), max_abs_logit=float(difference.max()), mean_abs_logit=float(difference.mean())
     )
-    limit = tolerance(precision, float(np.ptp(expected)))
+    limit = tolerance_of(precision, expected)
     if parity.max_abs_logit > limit:
         return Difference(
             parity,

@@ -29,11 +29,6 @@ class Probes:
     images: np.ndarray
     logits: np.ndarray
 
-    @property
-    def spread(self) -> float:
-        """Largest minus smallest logit: rounding errors grow with it."""
-        return float(np.ptp(self.logits))
-
     def batches(self, allowed: BatchRange) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """All images and logits in batches of 1, 2, 5, 5, ... as far as the artifact takes them."""
         start, step = 0, 0

@@ -18,12 +18,14 @@ class Backbone(nn.Module):
     Args:
         stages: shallow to deep; each maps (B, F_i, H_i, W_i) to the next.
         channels: F of the last map.
+        source: the library's model the stages were taken from, for the classifier its weights file may have held.
     """
 
-    def __init__(self, stages: Sequence[nn.Module], channels: int) -> None:
+    def __init__(self, stages: Sequence[nn.Module], channels: int, source: nn.Module | None = None) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.channels = channels
+        self.pretrained_linear: tuple[Tensor, Tensor] | None = getattr(source, "pretrained_linear", None)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """The map of every stage for normalised images (B, 3, H, W), shallow to deep."""

@@ -25,7 +25,7 @@ class LinearHead(nn.Module):
 
     def __init__(self, in_features: int, num_classes: int, pool: Literal["avg", "max"] = "avg") -> None:
         super().__init__()
-        self.pool = nn.AdaptiveAvgPool2d(1) if pool == "avg" else nn.AdaptiveMaxPool2d(1)
+        self.pool: nn.Module = nn.AdaptiveAvgPool2d(1) if pool == "avg" else nn.AdaptiveMaxPool2d(1)
         self.linear = nn.Linear(in_features, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -44,6 +44,9 @@ class Classifier(nn.Module):
             L2D distils.
         mean: per RGB channel in [0, 1] units; the model's own normalisation.
         std: per RGB channel in [0, 1] units.
+
+    Attributes:
+        head_is_pretrained: the linear head holds the classifier of the weights file that `pretrained` named.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Classifier(nn.Module):
             self.head: nn.Module = MLDecoder(channels, num_classes)
         else:
             self.head = LinearHead(channels, num_classes, "max" if head == "linear_max" else "avg")
+        self.head_is_pretrained = self._adopt_pretrained_linear()
         self.branches = nn.ModuleDict()
         for branch in branches:
             self.attach(branch)
@@ -71,6 +75,19 @@ class Classifier(nn.Module):
         self.register_buffer("scale", scale.view(1, 3, 1, 1), persistent=False)
         shift = torch.tensor(mean, dtype=torch.float32) / torch.tensor(std, dtype=torch.float32)
         self.register_buffer("shift", shift.view(1, 3, 1, 1), persistent=False)
+
+    def _adopt_pretrained_linear(self) -> bool:
+        """Copy the weights file's classifier into a linear head on averages, where it has this many classes."""
+        found = getattr(self.backbone, "pretrained_linear", None)
+        linear = getattr(self.head, "linear", None)
+        if found is None or linear is None or found[0].shape != linear.weight.shape:
+            return False
+        if not isinstance(self.head.pool, nn.AdaptiveAvgPool2d):
+            return False
+        with torch.no_grad():
+            linear.weight.copy_(found[0])
+            linear.bias.copy_(found[1])
+        return True
 
     @property
     def embeds_labels(self) -> bool:

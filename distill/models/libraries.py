@@ -26,7 +26,7 @@ def torchvision_backbone(name: str, pretrained: str | None) -> Backbone:
         classifier=("fc.", "classifier.", "head.", "heads.", "AuxLogits."),
     )
     stages = _torchvision_stages(model, name)
-    return Backbone(stages, probe_channels(stages))
+    return Backbone(stages, probe_channels(stages), model)
 
 
 def _torchvision_stages(model: nn.Module, name: str) -> list[nn.Module]:
@@ -56,6 +56,7 @@ class TimmStages(nn.Module):
         super().__init__()
         self.model = model
         self.channels: int = model.num_features
+        self.pretrained_linear = getattr(model, "pretrained_linear", None)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         final, maps = self.model.forward_intermediates(images, norm=True, output_fmt="NCHW")

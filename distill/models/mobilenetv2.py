@@ -27,4 +27,4 @@ class MobileNetV2(BackboneFactory):
         stages = [
             nn.Sequential(*layers[start:end]) for start, end in zip((0, *_STAGE_ENDS[:-1]), _STAGE_ENDS, strict=True)
         ]
-        return Backbone(stages, model.last_channel)
+        return Backbone(stages, model.last_channel, model)

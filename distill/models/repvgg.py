@@ -17,7 +17,7 @@ class RepVGG(BackboneFactory):
             lambda weights: timm.create_model(self.variant, pretrained=bool(weights)), pretrained, classifier=("head.",)
         )
         stages: list[nn.Module] = [model.stem, *model.stages]
-        return Backbone(stages, model.num_features)
+        return Backbone(stages, model.num_features, model)
 
 
 @BACKBONES.register("repvgg_a0")

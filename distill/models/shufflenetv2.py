@@ -25,4 +25,4 @@ class ShuffleNetV2(BackboneFactory):
             model.stage3,
             nn.Sequential(model.stage4, model.conv5),
         ]
-        return Backbone(stages, model.fc.in_features)
+        return Backbone(stages, model.fc.in_features, model)

@@ -39,6 +39,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 def load_pretrained(model: nn.Module, pretrained: str | Path, *, classifier: tuple[str, ...]) -> None:
     """Load `pretrained` into a library's model; only keys below a `classifier` prefix may be absent or misshapen.
 
+    A classifier that is one linear layer is kept as `model.pretrained_linear`, (weight, bias), for a head with as many
+    classes: so a user's own fine-tuned network can teach as it is.
+
     Raises:
         CheckpointError: names the first keys that do not fit.
     """
@@ -60,6 +63,9 @@ def load_pretrained(model: nn.Module, pretrained: str | Path, *, classifier: tup
                 f"{pretrained}: {label} {', '.join(keys[:3])}{more}: these are weights of another model or width."
             )
     model.load_state_dict({k: v for k, v in state.items() if not k.startswith(classifier)}, strict=False)
+    tail = {key.rpartition(".")[2]: value for key, value in state.items() if key.startswith(classifier)}
+    if len([key for key in state if key.startswith(classifier)]) == 2 and set(tail) == {"weight", "bias"}:
+        model.pretrained_linear = (tail["weight"], tail["bias"])
 
 
 def with_pretrained(

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from edgedistill.distill.checkpoint import ModelCard
 from edgedistill.distill.engine import Job, TrainSettings
 from edgedistill.distill.methods import build_method

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from edgedistill.distill.data import split_validation, training_loader
 from edgedistill.distill.data.augment import AUGMENTATIONS, Cutout, build_augmentations
 from edgedistill.distill.data.loader import EpochSampler, TrainingImages

@@ -5,14 +5,15 @@ import math
 
 import pytest
 import torch
+from rich.console import Console
+from torch.nn import Conv2d
+
 from edgedistill.distill.checkpoint import load_student
 from edgedistill.distill.engine import TrainSettings, fit, interrupt, predict_logits
 from edgedistill.distill.engine import trainer as trainer_module
 from edgedistill.distill.engine.optimize import build_optimizer, build_schedule, choose_dtype
 from edgedistill.distill.methods import build_method
 from edgedistill.runtime.errors import CheckpointError, DataError, EdgedistillError, InterruptedRunError
-from rich.console import Console
-from torch.nn import Conv2d
 
 QUIET = Console(quiet=True)
 

@@ -5,11 +5,12 @@ import warnings
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from edgedistill.distill import losses
 from edgedistill.distill.losses.huber_tail import huber_tail
 from edgedistill.runtime.errors import ConfigError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 f64 = torch.float64
 FORMS = ["mean_square", "squared_sum"]

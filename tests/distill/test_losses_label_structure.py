@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from edgedistill.distill import losses
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from edgedistill.distill import losses
 
 f64 = torch.float64
 PROTOCOLS = ["code", "paper"]

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from edgedistill.distill import losses
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from edgedistill.distill import losses
 
 f64 = torch.float64
 

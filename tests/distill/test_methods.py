@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 import torch
+
 from edgedistill.distill import losses
 from edgedistill.distill.methods import METHODS, Method, TrainingContext, build_method
 from edgedistill.distill.models.output import ModelOutput

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+
 from edgedistill.distill.models.ml_decoder import MLDecoder
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from edgedistill.distill import build_model, load_student
 from edgedistill.distill.checkpoint import ModelCard, save_student
 from edgedistill.distill.models import ModelSpec
 from edgedistill.runtime.errors import CheckpointError, ConfigError
 from edgedistill.runtime.preprocess import Preprocessing, normalize
-from safetensors.torch import save_file
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 import pytest
 import yaml
+from rich.console import Console
+
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.recipe import load_recipe, packaged_recipes
 from edgedistill.runtime.errors import ConfigError, DataError
-from rich.console import Console
 
 BASE = {
     "name": "tiny",
@@ -55,7 +56,7 @@ def student(**train):
         ({"method": "mkdk"}, r"`method\.name`: unknown method 'mkdk': did you mean 'mdkd'"),
         ({"method": {"name": "mdkd", "lambda": 1}}, r"unknown key `method\.lambda`"),
         ({"teacher": None}, "`method` learns from a teacher: add a `teacher:` section"),
-        ({"teacher": {}}, "`teacher` needs either `checkpoint`, or both `model` and `train`"),
+        ({"teacher": {}}, "`teacher` needs either `checkpoint` or `model`"),
         ({"output": "${NOWHERE_SET}/runs"}, "the environment variable NOWHERE_SET is not set"),
         ({"data": {**BASE["data"], "validation": 1.5}}, r"`data\.validation` is a share between 0 and 1"),
     ],
@@ -115,3 +116,22 @@ def test_classes_of_a_csv_come_from_its_training_split(write, tmp_path):
     (tmp_path / "test.csv").write_text("path,labels\na.jpg,dog\n")
     with pytest.raises(DataError, match="1 of its images are in data.train too"):
         Experiment(load_recipe(write(data={**data, "validation": 0.25})), Console(quiet=True)).splits  # noqa: B018
+
+
+def test_a_network_of_ones_own_teaches_as_it_is(write, tmp_path):
+    import torch
+    from torchvision.models import shufflenet_v2_x0_5
+
+    own = shufflenet_v2_x0_5(num_classes=20).eval()
+    torch.save(own.state_dict(), tmp_path / "own.pth")
+    model = {"name": "shufflenetv2", "width": 0.5, "pretrained": "own.pth"}
+    recipe = write(teacher={"model": model, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]})
+    teacher = Experiment(load_recipe(recipe), Console(quiet=True)).teacher()
+    images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    normalised = (images.permute(0, 3, 1, 2) / 255 - 0.5) / 0.25
+    assert torch.allclose(teacher.model(teacher.model.normalize(images)).logits, own(normalised), atol=1e-4)
+    torch.save(shufflenet_v2_x0_5(num_classes=7).state_dict(), tmp_path / "own.pth")
+    with pytest.raises(ConfigError, match="holds no linear classifier for the 20 classes of .* Add `teacher.train`"):
+        Experiment(load_recipe(recipe), Console(quiet=True)).teacher()
+    with pytest.raises(ConfigError, match="`teacher` needs `train`, or `model.pretrained`"):
+        load_recipe(write(teacher={"model": {"name": "shufflenetv2"}}))

@@ -13,9 +13,9 @@ _SCENE = 64 * _UNIT
 _MAX_CLUTTER = 3
 _SLOTS = MAX_LABELS + _MAX_CLUTTER
 _CANDIDATES = 12  # places tried per object; the least overlapping one is taken
-_DIGIT_SIDE = np.array([(26, 36), (25, 34), (22, 30), (20, 27), (19, 25), (18, 23)]) * _UNIT  # by number of labels
+_DIGIT_SIDE = np.array([(28, 36), (27, 34), (25, 31), (23, 28), (22, 26), (21, 25)]) * _UNIT  # by number of labels
 _CLUTTER_SIDE = (7 * _UNIT, 14 * _UNIT)
-_P_DIFFICULT = 0.2  # half of them small, half occluded
+_P_DIFFICULT = 0.15  # half of them small, half occluded
 _SMALL = (9, 16)  # a small digit's share of its side
 
 
@@ -28,14 +28,12 @@ class Backdrop(NamedTuple):
 
 
 _BRIGHT = ((255, 209, 102), (239, 120, 110), (6, 214, 160), (240, 240, 240), (120, 200, 255), (214, 162, 232))
-_DEEP = ((38, 50, 72), (178, 34, 52), (0, 96, 88), (92, 42, 130), (20, 84, 160), (120, 62, 12))
 _BACKDROPS = (
     Backdrop((16, 24, 48), (44, 62, 98), _BRIGHT),
     Backdrop((40, 20, 52), (84, 44, 88), _BRIGHT),
     Backdrop((14, 46, 44), (34, 84, 74), _BRIGHT),
-    Backdrop((250, 240, 222), (236, 208, 180), _DEEP),
-    Backdrop((226, 240, 250), (182, 212, 232), _DEEP),
-    Backdrop((232, 244, 226), (196, 222, 186), _DEEP),
+    Backdrop((52, 24, 24), (98, 52, 40), _BRIGHT),
+    Backdrop((22, 22, 26), (62, 64, 72), _BRIGHT),
 )
 _INKS = np.array([backdrop.inks for backdrop in _BACKDROPS], dtype=np.int64)
 _GRAIN = 7  # amplitude of the background's pixel noise, in grey levels

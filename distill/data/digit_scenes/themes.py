@@ -38,12 +38,12 @@ THEMES = (
 )
 _MEMBERS = np.array([[CLASSES.index(name) for name in theme.members] for theme in THEMES])
 
-_P_PAIR = 0.5  # the scene has the pair, whole or broken
+_P_PAIR = 0.4  # the scene has the pair, whole or broken
 _P_PAIR_WHOLE = 0.93
-_P_HUB = 0.5
+_P_HUB = 0.35
 _P_SATELLITE_WITH_HUB = 0.7  # each, independently
-_P_SATELLITE_ALONE = 0.7  # one of the two, where there is no hub
-_P_STRANGER = (0.3, 0.1)  # a first and a second class from anywhere
+_P_SATELLITE_ALONE = 0.4  # one of the two, where there is no hub
+_P_STRANGER = (0.2, 0.08)  # a first and a second class from anywhere
 
 
 def sample_labels(rng: np.random.Generator, scenes: int) -> np.ndarray:
