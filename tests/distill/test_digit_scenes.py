@@ -14,8 +14,8 @@ from edgedistill.runtime.errors import ConfigError
 
 # A change here changes every number ever published on digit scenes.
 PINNED = {
-    "train": "4defe856186fce2123e66dba271f64ced55b82181e3ed424207f22adcbf6e046",
-    "test": "001ea4144a8d435ad9c3df478544b9ea01c8a7f290c6493e5079c45111c01912",
+    "train": "7633a77916be01c545f6ec7e5a21afc71c9053f32118dcedc2bd2e45e6762c10",
+    "test": "fe290907a8cfad8ddf4c3ad5a264ab15e4dcaea9035f6e83374f490cbf2eba7b",
 }
 
 
@@ -66,7 +66,7 @@ def test_the_format_gives_views_of_one_array_and_int8_labels():
 def test_difficult_digits_are_positive_or_ignored():
     scenes = generate("train", 250)
     assert not (scenes.difficult & ~scenes.labels).any()
-    assert 0.15 < scenes.difficult.sum() / scenes.labels.sum() < 0.25
+    assert 0.1 < scenes.difficult.sum() / scenes.labels.sum() < 0.2
     ignored = DigitScenes(split="train", images=250, difficult="ignore").read(Path()).labels
     assert np.array_equal(ignored == -1, scenes.difficult)
     assert np.array_equal(ignored == 1, scenes.labels & ~scenes.difficult)
@@ -89,7 +89,7 @@ def test_scenes_have_one_to_six_of_twenty_balanced_classes(labels):
     assert (np.bincount(count)[1:] > 0).all()
     share = labels.mean(axis=0)
     assert len(share) == len(CLASSES) == 20
-    assert 0.1 < share.min() < share.max() < 0.2
+    assert 0.09 < share.min() < share.max() < 0.15
 
 
 def test_themes_use_every_class_once():

@@ -2,7 +2,7 @@
 
 A scene holds 1 to 6 of 20 classes, each a handwritten digit drawn solid or as an outline, among clutter. Colours say
 nothing about the class. Which classes meet is designed (see `themes`): four themes, each with a pair that is nearly
-always together and two satellites that meet through a hub. A fifth of the digits are "difficult": small or occluded.
+always together and two satellites that meet through a hub. One digit in seven is "difficult": small or occluded.
 The handwriting is split between train and test, so no glyph is seen in both.
 """
 
