@@ -61,7 +61,7 @@ def make_probes(
 def framework_logits(model: Classifier, images: np.ndarray) -> np.ndarray:
     """The training framework's logits float32 (N, C) for uint8 (N, H, W, 3) RGB images."""
     model.eval()
-    batches = torch.from_numpy(np.ascontiguousarray(images)).split(_FORWARD_BATCH)
+    batches = torch.tensor(images).split(_FORWARD_BATCH)
     return torch.cat([model(model.normalize(batch)).logits.float() for batch in batches]).numpy()
 
 

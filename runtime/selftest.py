@@ -14,11 +14,12 @@ from .errors import BundleError
 from .preprocess import load
 from .targets import Precision
 
-# Allowed |logit difference|: the larger of an absolute part and a share of the golden logits' spread. fp32 differs by
-# the order of summation (up to 4e-4 at |logit| ~ 10 between frameworks). Half precisions carry 11 (fp16) and 8 (bf16)
-# significant bits through some fifty layers: a few hundredths and a few tenths at that size.
+# Allowed |logit difference|: the larger of an absolute part and a share of the logits' spread. fp32 differs by the
+# order of summation (up to 4e-4 at |logit| ~ 10 between frameworks). bf16 carries 8 significant bits through some fifty
+# layers: ImageNet's MobileNetV2 is off by up to 5 % of the spread on 24 photographs, a random one by 8 %; fp16 with its
+# 11 bits by about an eighth of that. Swapped channels cost 39 %, a missing normalisation 66 %.
 _ABSOLUTE = 1e-3
-_SHARE_OF_SPREAD = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 5e-2}
+_SHARE_OF_SPREAD = {"fp32": 1e-4, "fp16": 3e-2, "bf16": 2e-1}
 
 
 class GoldenCheck(Record):
@@ -94,7 +95,7 @@ def selftest(
     """Decode the bundle's photographs, resize, infer, and compare with the training framework's logits.
 
     The photographs are original files, so decoding and resizing are proven with the model. Tolerance per artifact:
-    max(0.001, share x spread of the golden logits), share 1e-4 for fp32, 1e-2 for fp16, 5e-2 for bf16. A JPEG decoder
+    max(0.001, share x spread of the golden logits), share 1e-4 for fp32, 0.03 for fp16, 0.2 for bf16. A JPEG decoder
     other than libjpeg-turbo may decode some pixels one level apart, which can exceed the fp32 tolerance: a failure on
     JPEG files alone is worded accordingly.
 

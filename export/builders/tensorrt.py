@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from ...runtime import cuda
+from ...runtime.backends.tensorrt import collecting_logger
 from ...runtime.errors import MissingDependencyError
 from ...runtime.files import sha256_of
 from ...runtime.targets import Target
@@ -61,7 +62,7 @@ def _flavour(target: Target) -> tuple[ModuleType, list[str]]:
 
 def _build_engine(trt: ModuleType, onnx: bytes, target: Target, ingredients: Ingredients) -> bytes:
     messages: list[str] = []
-    logger = _collecting_logger(trt, messages)
+    logger = collecting_logger(trt, messages)
     builder = trt.Builder(logger)
     # TensorRT 11 types every network strongly and may drop the flag.
     strongly_typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
@@ -101,17 +102,3 @@ def _set_compute_capabilities(trt: ModuleType, config: Any, target: Target) -> N
         config.num_compute_capabilities = len(wanted)
         for index, name in enumerate(names):
             config.set_compute_capability(known[name], index)
-
-
-def _collecting_logger(trt: ModuleType, messages: list[str]) -> Any:
-    """A logger that keeps the errors: TensorRT returns None and tells the reason only there."""
-
-    class Logger(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                messages.append(message)
-
-    return Logger()

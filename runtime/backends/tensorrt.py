@@ -43,7 +43,7 @@ class TensorRtBackend(Backend):
         check_engine(self.artifact, trt.__name__, trt.__version__, self._gpu.compute_capability)
         path = self.bundle.path(self.artifact.files[0])
         messages: list[str] = []
-        self._runtime = trt.Runtime(_collecting_logger(trt, messages))
+        self._runtime = trt.Runtime(collecting_logger(trt, messages))
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
             raise cannot_load(path, trt, " ".join(messages) or "no reason given")
@@ -138,7 +138,7 @@ def _flavour(name: str) -> ModuleType:
         raise not_importable(name, TensorRtBackend.extra, error) from error
 
 
-def _collecting_logger(trt: Any, messages: list[str]) -> Any:
+def collecting_logger(trt: Any, messages: list[str]) -> Any:
     """A logger that keeps the errors: TensorRT returns None and tells the reason only there."""
 
     class Logger(trt.ILogger):

@@ -274,7 +274,7 @@ def test_tensorrt_device_words(monkeypatch, engine_bundle, device):
 def test_the_library_has_the_api_that_the_backend_calls():
     trt = pytest.importorskip("tensorrt_rtx")
     messages = []
-    runtime = trt.Runtime(trt_backend._collecting_logger(trt, messages))
+    runtime = trt.Runtime(trt_backend.collecting_logger(trt, messages))
     assert runtime.deserialize_cuda_engine(b"junk") is None
     assert messages
     assert hasattr(trt.ICudaEngine, "create_execution_context")

@@ -1,0 +1,111 @@
+"""Untrained students with statistics as trained ones have them, and one bundle that all tests read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from edgedistill.distill.checkpoint import ModelCard, Student, load_student, save_student
+from edgedistill.distill.models import ModelSpec, build_from_spec
+from edgedistill.export import export_bundle
+from edgedistill.export.probes import framework_logits
+from edgedistill.runtime.datasets import Dataset
+from edgedistill.runtime.preprocess import Preprocessing
+
+SIZE = (64, 64)
+CLASSES = ("cat", "dog", "tree", "car", "boat")
+TARGETS = ("onnxruntime-cpu-fp32", "openvino-cpu-fp32", "openvino-cpu-bf16", "tensorrt-gpu-fp16", "tensorrt-gpu-fp32")
+
+
+@torch.no_grad()
+def randomise(model: nn.Module) -> None:
+    """Random BatchNorm statistics, from a forward pass on noise that keeps the maps at unit scale, then shaken."""
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.uniform_(norm.bias, -0.3, 0.3)
+        norm.momentum = 1.0
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    model.train()(torch.randn(8, 3, *SIZE))
+    for norm in norms:
+        norm.running_mean += 0.1 * torch.randn_like(norm.running_mean)
+        norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.8, 1.25)
+    linear = getattr(model.head, "linear", None)
+    if linear is not None:
+        linear.weight *= 10  # logits of a trained student's size
+    model.eval()
+
+
+@pytest.fixture(scope="session")
+def make_student(tmp_path_factory):
+    """A student, saved and loaded; the same name and options give the same weights."""
+
+    def make(name: str, **options) -> Student:
+        spec = ModelSpec(name=name, **options)
+        torch.manual_seed(0)
+        model = build_from_spec(spec, len(CLASSES))
+        randomise(model)
+        card = ModelCard(
+            edgedistill="0",
+            name=name,
+            model=spec,
+            classes=CLASSES,
+            preprocessing=Preprocessing(size=SIZE),
+            thresholds=(0.5, 0.4, 0.3, 0.6, 0.7),
+            recipe_sha256="ab" * 32,
+        )
+        path = tmp_path_factory.mktemp("student") / "student.safetensors"
+        save_student(path, model, card)
+        return load_student(path)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def student(make_student):
+    return make_student("mobilenetv2", width=0.35)
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory) -> list[Path]:
+    """Three JPEGs and a PNG that need a resize; the last JPEG is grey."""
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(1)
+    paths = []
+    for name, mode in (("a.jpg", "RGB"), ("b.JPEG", "RGB"), ("c.jpg", "L"), ("d.png", "RGB")):
+        coarse = Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8))
+        coarse.resize((120, 90), Image.Resampling.BICUBIC).convert(mode).save(folder / name)
+        paths.append(folder / name)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def split(student) -> tuple[Dataset, np.ndarray]:
+    """Twenty images with the student's logits."""
+    rng = np.random.default_rng(2)
+    images = rng.integers(0, 256, (20, *SIZE, 3), dtype=np.uint8)
+    labels = rng.integers(0, 2, (20, len(CLASSES))).astype(np.int8)
+    dataset = Dataset("my test/split", CLASSES, tuple(map(str, range(20))), images, labels)
+    return dataset, framework_logits(student.model, images)
+
+
+@pytest.fixture(scope="session")
+def exported(student, photographs, split, tmp_path_factory):
+    """The whole bundle (do not write into it), with the steps that were announced."""
+    out = tmp_path_factory.mktemp("exported") / "bundle"
+    steps = []
+    bundle = export_bundle(
+        student,
+        TARGETS,
+        out,
+        golden=photographs,
+        reference=split,
+        zip=True,
+        progress=lambda *step: steps.append(step),
+    )
+    return bundle, steps

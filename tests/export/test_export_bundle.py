@@ -1,0 +1,155 @@
+"""One real bundle, built by every toolchain that is installed here."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from edgedistill.export.probes import framework_logits
+from edgedistill.runtime.backends.base import BACKENDS
+from edgedistill.runtime.bundle import open_bundle
+from edgedistill.runtime.errors import BundleError
+from edgedistill.runtime.predictor import load
+from edgedistill.runtime.preprocess import load as load_image
+from edgedistill.runtime.selftest import selftest
+
+RUNNABLE = ("onnxruntime-cpu-fp32", "openvino-cpu-fp32")
+
+
+def artifact_of(bundle, name):
+    return next(artifact for artifact in bundle.manifest.artifacts if artifact.name == name)
+
+
+def test_the_layout_is_the_documented_one(exported):
+    bundle, _ = exported
+    files = {path.relative_to(bundle.root).as_posix() for path in bundle.root.rglob("*") if path.is_file()}
+    assert files == {
+        "manifest.json",
+        "onnx/model.fp32.onnx",
+        "openvino/model.fp32.xml",
+        "openvino/model.fp32.bin",
+        "tensorrt/model.fp16.engine",
+        "tensorrt/model.fp32.engine",
+        "selftest/00.jpg",
+        "selftest/01.jpg",
+        "selftest/02.jpg",
+        "selftest/03.png",
+        "reference/my-test-split.npy",
+    }
+    assert [path.name for path in bundle.root.parent.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_fp32_artifacts_are_verified_within_a_thousandth(exported, name):
+    artifact = artifact_of(exported[0], name)
+    assert (artifact.status, artifact.reason) == ("verified", "")
+    assert artifact.parity.images == 20  # four golden ones and sixteen of the reference split
+    assert artifact.parity.max_abs_logit <= 1e-3
+
+
+def test_bf16_shares_the_fp32_file(exported):
+    bundle, _ = exported
+    bf16 = artifact_of(bundle, "openvino-cpu-bf16")
+    assert bf16.files == artifact_of(bundle, "openvino-cpu-fp32").files
+    # Where the CPU lacks bf16, OpenVINO computes in float32: that agrees too.
+    assert bf16.status == "verified"
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+def test_tensorrt_engines_are_really_built_and_say_why_they_were_not_run(exported, precision):
+    artifact = artifact_of(exported[0], f"tensorrt-gpu-{precision}")
+    assert artifact.size > 100_000
+    assert artifact.details["flavour"] in ("tensorrt", "tensorrt_rtx")
+    assert artifact.details["version"]
+    assert len(artifact.details["onnx_sha256"]) == 64
+    if BACKENDS.get("tensorrt").unavailable():
+        assert artifact.status == "built_not_run"
+        assert "GPU" in artifact.reason
+        assert artifact.details["compute_capabilities"] == "portable"
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_any_batch_size_runs_through_the_runtime(exported, student, name, batch):
+    bundle, _ = exported
+    images = np.random.default_rng(batch).integers(0, 256, (batch, 64, 64, 3), dtype=np.uint8)
+    with load(bundle, name=name) as predictor:
+        logits, _ = predictor.infer(images)
+    np.testing.assert_allclose(logits, framework_logits(student.model, images), atol=1e-3)
+
+
+def test_golden_images_are_the_original_bytes_and_prove_the_artifacts(exported, photographs, student):
+    bundle, _ = exported
+    for golden, source in zip(bundle.manifest.selftest, photographs, strict=True):
+        assert bundle.path(golden.file).read_bytes() == source.read_bytes()
+        image = load_image(source, student.card.preprocessing)[None]
+        np.testing.assert_allclose(golden.logits, framework_logits(student.model, image)[0], atol=1e-4)
+    passed = {artifact.name for artifact in selftest(bundle).artifacts if artifact.passed}
+    assert passed >= {*RUNNABLE, "openvino-cpu-bf16"}
+
+
+def test_reference_logits_belong_to_their_split_only(exported, split):
+    bundle, _ = exported
+    dataset, logits = split
+    np.testing.assert_array_equal(bundle.reference_logits(dataset.fingerprint()), logits)
+    assert bundle.reference_logits(dataset.subset([0, 1]).fingerprint()) is None
+
+
+def test_the_manifest_says_where_everything_comes_from(exported, student):
+    manifest = exported[0].manifest
+    card = student.card
+    assert (manifest.name, manifest.classes, manifest.thresholds) == (card.name, card.classes, card.thresholds)
+    assert manifest.preprocessing == card.preprocessing
+    assert manifest.inputs[0].shape == ("batch", 64, 64, 3)
+    assert [output.name for output in manifest.outputs] == ["logits", "probabilities"]
+    provenance = manifest.provenance
+    assert provenance.checkpoint_sha256 == hashlib.sha256(student.path.read_bytes()).hexdigest()
+    assert provenance.recipe_sha256 == card.recipe_sha256
+    assert {"torch", "onnx", "onnxruntime", "openvino"} <= set(provenance.toolchain)
+    assert int(manifest.artifacts[0].details["onnx_nodes"]) > 50
+
+
+def test_progress_counts_every_step_once(exported):
+    numbers = [(step, total) for step, total, _ in exported[1]]
+    assert numbers == [(i + 1, 12) for i in range(12)]
+
+
+def test_the_zip_is_the_same_bundle(exported):
+    bundle, _ = exported
+    archived = open_bundle(bundle.root.with_name("bundle.zip"))
+    assert archived.manifest == bundle.manifest
+    for artifact in archived.manifest.artifacts:
+        for entry in artifact.files:
+            archived.path(entry)
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_a_tampered_artifact_is_refused(exported, tmp_path, name):
+    root = tmp_path / "tampered"
+    shutil.copytree(exported[0].root, root)
+    path = root / artifact_of(exported[0], name).files[-1].path
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match="SHA-256 differs"):
+        load(open_bundle(root), name=name)
+
+
+def test_the_bundle_runs_where_torch_is_not_imported(exported):
+    code = (
+        "import sys; from edgedistill.runtime import load; bundle, image = sys.argv[1:]; "
+        "print(load(bundle, name='onnxruntime-cpu-fp32').scores([image]).shape); "
+        "assert not {'torch', 'onnx', 'timm'} & set(sys.modules)"
+    )
+    root = exported[0].root
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(root), str(root / "selftest" / "00.jpg")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "(1, 5)"

@@ -1,0 +1,240 @@
+"""What can go wrong in an export, and what is then left on the disk. The tracing is done once and reused."""
+
+import errno
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgedistill.export import ExportError, export_bundle
+from edgedistill.export import bundle as export_module
+from edgedistill.export import simplify as simplify_module
+from edgedistill.export.builders import BUILDERS
+from edgedistill.export.parity import compare
+from edgedistill.export.probes import framework_logits, make_probes
+from edgedistill.export.simplify import Simplified
+from edgedistill.export.staging import staged_bundle
+from edgedistill.runtime.bundle import open_bundle
+from edgedistill.runtime.errors import ConfigError, DataError
+from edgedistill.runtime.preprocess import load
+from edgedistill.runtime.targets import BatchRange, Target, load_target
+
+ORT = "onnxruntime-cpu-fp32"
+OPENVINO = "openvino-cpu-fp32"
+
+
+@pytest.fixture
+def quick(monkeypatch, exported):
+    """Tracing and simplifying give the ONNX file of the session's bundle, so that a test takes a moment."""
+    traced = exported[0].root / "onnx" / "model.fp32.onnx"
+
+    def export_onnx(graph, image, path):
+        return shutil.copyfile(traced, path)
+
+    monkeypatch.setattr(export_module, "export_onnx", export_onnx)
+    monkeypatch.setattr(export_module, "simplify", lambda path, out, probes: Simplified(path, 1, 1))
+
+
+def statuses(bundle):
+    return {artifact.name: artifact.status for artifact in bundle.manifest.artifacts}
+
+
+def leftovers(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_missing_toolchain_fails_its_target_only(quick, student, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    bundle = export_bundle(student, [ORT, OPENVINO], tmp_path / "b")
+    assert statuses(bundle) == {ORT: "verified", OPENVINO: "failed"}
+    failed = bundle.manifest.artifacts[1]
+    assert failed.files == ()
+    assert "edgedistill[openvino]" in failed.reason
+
+
+def test_no_artifact_at_all_is_an_error_and_leaves_nothing(quick, student, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ExportError, match=r"no artifact could be built. openvino-cpu-fp32: openvino is not installed"):
+        export_bundle(student, [OPENVINO], tmp_path / "b")
+    assert leftovers(tmp_path) == []
+
+
+def test_without_tensorrt_the_reason_names_both_ways_to_get_it(quick, student, tmp_path, monkeypatch):
+    for name in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.setitem(sys.modules, name, None)
+    bundle = export_bundle(student, [ORT, "tensorrt-gpu-fp16"], tmp_path / "b")
+    assert statuses(bundle)["tensorrt-gpu-fp16"] == "failed"
+    assert "edgedistill[tensorrt]" in bundle.manifest.artifacts[1].reason
+
+
+def test_an_sm_version_that_cannot_be_built_for_is_named(quick, student, tmp_path):
+    pytest.importorskip("tensorrt_rtx")
+    target = Target(name="orin", backend="tensorrt", precision="fp16", device="cuda:0", compute_capabilities=["8.7"])
+    bundle = export_bundle(student, [ORT, target], tmp_path / "b")
+    assert "SM 8.7" in bundle.manifest.artifacts[1].reason
+
+
+def test_engines_of_one_precision_do_not_overwrite_each_other(quick, student, tmp_path):
+    pytest.importorskip("tensorrt_rtx")
+    targets = [
+        Target(name=name, backend="tensorrt", precision="fp16", device="cuda:0", compute_capabilities=[sm])
+        for name, sm in (("ampere", "8.6"), ("ada", "8.9"))
+    ]
+    one, two = export_bundle(student, targets, tmp_path / "b").manifest.artifacts
+    assert one.files[0].path != two.files[0].path
+    assert (one.details["compute_capabilities"], two.details["compute_capabilities"]) == ("8.6", "8.9")
+
+
+def test_an_artifact_that_disagrees_is_failed_and_does_not_ship(quick, student, tmp_path, monkeypatch):
+    import openvino
+
+    real = openvino.convert_model
+
+    def wrong(path):
+        import onnx
+
+        model = onnx.load(path)
+        bias = next(entry for entry in model.graph.initializer if entry.name.endswith("head.linear.bias"))
+        shifted = onnx.numpy_helper.to_array(bias) + np.float32(0.5)
+        bias.CopyFrom(onnx.numpy_helper.from_array(shifted, bias.name))
+        onnx.save(model, tmp_path / "wrong.onnx")
+        return real(tmp_path / "wrong.onnx")
+
+    monkeypatch.setattr(openvino, "convert_model", wrong)
+    bundle = export_bundle(student, [ORT, OPENVINO], tmp_path / "b")
+    failed = bundle.manifest.artifacts[1]
+    assert (failed.status, failed.files) == ("failed", ())
+    assert "differ from the training framework's by up to 0.5" in failed.reason
+    assert failed.parity.max_abs_logit == pytest.approx(0.5, abs=0.01)
+    assert not (bundle.root / "openvino").exists()
+
+
+def test_a_device_that_is_not_here_is_built_not_run(quick, student, tmp_path):
+    target = Target(name="npu", backend="openvino", precision="fp16", device="npu")
+    artifact = export_bundle(student, [target], tmp_path / "b").manifest.artifacts[0]
+    assert artifact.status == "built_not_run"
+    assert "NPU" in artifact.reason
+    assert [entry.path for entry in artifact.files] == ["openvino/model.fp16.xml", "openvino/model.fp16.bin"]
+
+
+def test_onnxruntime_fp16_and_a_fixed_batch(quick, student, tmp_path):
+    target = Target(name="half", backend="onnxruntime", precision="fp16", batch=BatchRange(min=3, typical=3, max=3))
+    artifact = export_bundle(student, [target], tmp_path / "b").manifest.artifacts[0]
+    assert artifact.status == "verified", artifact.reason
+    assert [entry.path for entry in artifact.files] == ["onnx/model.fp16.onnx"]
+
+
+def test_arrays_become_jpeg_files_whose_decoded_pixels_count(quick, student, tmp_path):
+
+    noise = np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    bundle = export_bundle(student, [ORT], tmp_path / "b", golden=[noise])
+    (golden,) = bundle.manifest.selftest
+    pixels = load(bundle.path(golden.file), student.card.preprocessing)
+    assert golden.file.path == "selftest/00.jpg"
+    assert (pixels != noise).any()
+    np.testing.assert_allclose(golden.logits, framework_logits(student.model, pixels[None])[0], atol=1e-5)
+
+
+def test_a_bundle_is_replaced_and_its_old_results_go_with_it(quick, student, tmp_path):
+    out = tmp_path / "b"
+    export_bundle(student, [ORT], out, name="first")
+    (out / "results").mkdir()
+    (out / "results" / "device.json").write_text("{}")
+    export_bundle(student, [ORT], out, name="second")
+    assert open_bundle(out).manifest.name == "second"
+    assert not (out / "results").exists()
+    assert leftovers(tmp_path) == ["b"]
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_an_interrupted_export_leaves_the_old_bundle_and_no_rubbish(quick, student, tmp_path, monkeypatch, fault):
+    out = tmp_path / "b"
+    export_bundle(student, [ORT], out, name="first")
+
+    def broken(self, target, ingredients):
+        raise fault
+
+    monkeypatch.setattr(BUILDERS.get("onnxruntime"), "build", broken)
+    expected = KeyboardInterrupt if isinstance(fault, KeyboardInterrupt) else ExportError
+    with pytest.raises(expected):
+        export_bundle(student, [ORT], out, name="second")
+    assert open_bundle(out).manifest.name == "first"
+    assert leftovers(tmp_path) == ["b"]
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(student, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ExportError, match="not a bundle"):
+        export_bundle(student, [ORT], tmp_path)
+    with pytest.raises(ExportError, match="is a file"):
+        export_bundle(student, [ORT], tmp_path / "thesis.tex")
+    assert leftovers(tmp_path) == ["thesis.tex"]
+
+
+def test_publishing_is_undone_when_its_second_half_fails(tmp_path, monkeypatch):
+    out = tmp_path / "b"
+    out.mkdir()
+    (out / "manifest.json").write_text("old")
+
+    rename = Path.rename
+
+    def failing(self, target):
+        if self.name == "bundle":
+            raise OSError(errno.EACCES, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(ExportError, match="what stood there is intact"), staged_bundle(out) as staging:
+        (staging.root / "manifest.json").write_text("new")
+    assert (out / "manifest.json").read_text() == "old"
+    assert leftovers(tmp_path) == ["b"]
+
+
+def test_impossible_targets_are_refused_before_any_work(student, tmp_path):
+    half = Target(name="half", backend="onnxruntime", precision="bf16")
+    with pytest.raises(ConfigError, match="half: onnxruntime is not built in bf16; one of: fp32, fp16"):
+        export_bundle(student, [half], tmp_path / "b")
+    with pytest.raises(ConfigError, match="given twice"):
+        export_bundle(student, [ORT, load_target(ORT)], tmp_path / "b")
+    with pytest.raises(ConfigError, match="no target"):
+        export_bundle(student, [], tmp_path / "b")
+    with pytest.raises(ConfigError, match="drop the suffix"):
+        export_bundle(student, [ORT], tmp_path / "b.zip")
+
+
+def test_reference_logits_of_another_student_are_refused(student, split, tmp_path):
+    dataset, logits = split
+    with pytest.raises(ExportError, match="belong to another checkpoint"):
+        export_bundle(student, [ORT], tmp_path / "b", reference=[(dataset, logits[::-1])])
+    with pytest.raises(DataError, match="the reference logits are"):
+        export_bundle(student, [ORT], tmp_path / "b", reference=[(dataset, logits[:, :3])])
+
+
+def test_a_bad_golden_image_is_named(student, tmp_path):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"broken.jpg: cannot be decoded"):
+        export_bundle(student, [ORT], tmp_path / "b", golden=[path])
+    assert leftovers(tmp_path) == ["broken.jpg"]
+
+
+def test_outputs_that_are_no_numbers_or_swapped_are_problems():
+    logits = np.array([[4.0, -2.0], [0.0, 1.0]], np.float32)
+    sigmoid = 1 / (1 + np.exp(-logits))
+    assert compare(logits, sigmoid, logits, "fp32").problem == ""
+    assert "not finite" in compare(logits * np.float32("nan"), sigmoid, logits, "fp16").problem
+    assert "sigmoid" in compare(logits, logits, logits, "fp32").problem
+    assert "not (2, 2)" in compare(logits[:1], sigmoid[:1], logits, "fp32").problem
+
+
+def test_a_crashing_simplifier_keeps_the_original(exported, student, tmp_path, monkeypatch):
+
+    monkeypatch.setattr(simplify_module, "_SCRIPT", "import os; os.abort()")
+    path = exported[0].root / "onnx" / "model.fp32.onnx"
+    probes = make_probes(student.model, np.empty((0, 64, 64, 3), np.uint8), student.card.preprocessing)
+    kept = simplify_module.simplify(path, tmp_path / "out.onnx", probes)
+    assert kept.path == path
+    assert kept.nodes_before == kept.nodes_after
+    assert "status -6" in kept.note

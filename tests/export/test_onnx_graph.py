@@ -1,0 +1,121 @@
+"""The graph alone: what is in it, and that it computes the student at any batch size."""
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from edgedistill.export import reparameterize
+from edgedistill.export.errors import ExportError
+from edgedistill.export.fp16 import convert_to_fp16
+from edgedistill.export.graph import DeployGraph, input_spec
+from edgedistill.export.onnx import check_onnx, export_onnx
+from edgedistill.export.probes import Probes, framework_logits, make_probes
+from edgedistill.runtime.preprocess import Preprocessing, normalize
+
+
+@pytest.fixture(scope="session")
+def trace(make_student, tmp_path_factory):
+    """Export a student's graph once; returns (student, path)."""
+    done = {}
+
+    def make(name, input="uint8_nhwc", **options):
+        key = (name, input, str(options))
+        if key not in done:
+            student = make_student(name, **options)
+            path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+            spec = input_spec(input, student.card.preprocessing.size)
+            done[key] = student, export_onnx(DeployGraph(reparameterize(student.model), input), spec, path)
+        return done[key]
+
+    return make
+
+
+def operators(path) -> Counter:
+    return Counter(node.op_type for node in onnx.load(path).graph.node)
+
+
+def run(path, images):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(["logits", "probabilities"], {"image": images})
+
+
+STUDENTS = [
+    ("mobilenetv2", {"width": 0.35}),
+    ("shufflenetv2", {"width": 0.5}),
+    ("repvgg_a0", {}),
+    ("shufflenetv2", {"width": 0.5, "head": "ml_decoder"}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), STUDENTS)
+def test_it_computes_the_student_at_any_batch_size(trace, name, options):
+    student, path = trace(name, **options)
+    images = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
+    expected = framework_logits(student.model, images)
+    assert np.ptp(expected) > 0.5
+    for rows in (slice(0, 1), slice(1, 3), slice(3, 8)):
+        logits, probabilities = run(path, images[rows])
+        np.testing.assert_allclose(logits, expected[rows], atol=1e-3)
+        np.testing.assert_allclose(probabilities, torch.from_numpy(expected[rows]).sigmoid(), atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "options"), STUDENTS)
+def test_nothing_is_left_to_fold(trace, name, options):
+    _, path = trace(name, **options)
+    graph = onnx.load(path).graph
+    constants = {entry.name for entry in graph.initializer}
+    assert "BatchNormalization" not in operators(path)
+    assert not {"Gather", "Range", "Shape", "Identity"} & set(operators(path))
+    assert [node.name for node in graph.node if set(node.input) <= constants] == []
+
+
+def test_the_decoders_query_path_is_a_constant(trace):
+    _, path = trace("shufflenetv2", width=0.5, head="ml_decoder")
+    shapes = {entry.name: tuple(entry.dims) for entry in onnx.load(path).graph.initializer}
+    assert any(name.endswith("to_key.bias") for name in shapes)
+    assert not any("to_query" in name or "norm_queries" in name for name in shapes)
+
+
+def test_a_training_only_branch_leaves_no_trace(trace):
+    _, vanilla = trace("shufflenetv2", width=0.5)
+    _, branched = trace("shufflenetv2", width=0.5, branches=["ml_decoder"])
+    assert operators(branched) == operators(vanilla)
+    assert branched.stat().st_size == pytest.approx(vanilla.stat().st_size, rel=0.01)
+
+
+def test_normalisation_can_be_left_to_the_app(trace):
+    student, path = trace("shufflenetv2", input="float32_nchw", width=0.5)
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    logits, _ = run(path, normalize(images, student.card.preprocessing))
+    np.testing.assert_allclose(logits, framework_logits(student.model, images), atol=1e-3)
+    assert "Cast" not in operators(path)
+
+
+def test_the_exporting_machine_is_not_in_the_file(trace):
+    _, path = trace("mobilenetv2", width=0.35)
+    assert b".py" not in path.read_bytes()
+
+
+def test_fp16_keeps_its_interface_and_its_ranking(trace, tmp_path):
+    student, path = trace("mobilenetv2", width=0.35)
+    half = convert_to_fp16(path, tmp_path / "half.onnx")
+    assert half.stat().st_size < 0.6 * path.stat().st_size
+    images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+    logits, probabilities = run(half, images)
+    expected = framework_logits(student.model, images)
+    assert logits.dtype == probabilities.dtype == np.float32
+    np.testing.assert_allclose(logits, expected, atol=1e-2 * np.ptp(expected))
+    # In float16 the largest number below 1 is 0.99951.
+    np.testing.assert_allclose(probabilities, torch.from_numpy(logits).sigmoid(), atol=1e-6)
+
+
+def test_a_graph_that_disagrees_is_refused(trace):
+    student, path = trace("mobilenetv2", width=0.35)
+    probes = make_probes(student.model, np.empty((0, 64, 64, 3), np.uint8), Preprocessing(size=(64, 64)))
+    check_onnx(path, probes)
+    with pytest.raises(ExportError, match="more than the .* allowed in fp32"):
+        check_onnx(path, Probes(probes.images, probes.logits + 0.01 * np.ptp(probes.logits)))
