@@ -1,7 +1,7 @@
 """Tag a folder of photographs with a bundle; torch is not needed.
 
-    pip install "edgedistill[onnxruntime]"
-    python predict_folder.py BUNDLE FOLDER
+pip install "edgedistill[onnxruntime]"
+python predict_folder.py BUNDLE FOLDER
 """
 
 import sys

@@ -16,7 +16,7 @@ class Registry(Generic[T]):
 
     Args:
         kind: what an entry is called in messages, e.g. "backend".
-        package: dotted name of the module, or of the package whose modules, register entries; imported on first look-up.
+        package: dotted name of the module, or of the package whose modules, register entries; imported on look-up.
     """
 
     def __init__(self, kind: str, package: str) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from edgedistill.cli import main
 
 
@@ -42,7 +43,7 @@ def test_predict_prints_labels_and_json_lines(edgedistill, tiny_bundle):
     code, out, _ = edgedistill("predict", tiny_bundle, photo)
     assert code == 0
     assert "red.jpg: red" in out
-    code, out, err = edgedistill("predict", tiny_bundle, tiny_bundle / "selftest", "--json", "--top", 2)
+    code, out, _ = edgedistill("predict", tiny_bundle, tiny_bundle / "selftest", "--json", "--top", 2)
     assert code == 0
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["image"].rsplit("/", 1)[-1] for row in rows] == ["grey.jpg", "red.jpg", "teal.jpg"]

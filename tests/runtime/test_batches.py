@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
 from edgedistill.runtime import batches as module
 from edgedistill.runtime.batches import SkippedImage, decode_batches
 from edgedistill.runtime.errors import DataError
 from edgedistill.runtime.preprocess import Preprocessing, load
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
 
 TINY = Preprocessing(size=(4, 6))
 BAD = np.zeros((2, 2), np.float32)

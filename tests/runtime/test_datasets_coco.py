@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from edgedistill.runtime.batches import decode_batches
 from edgedistill.runtime.datasets import open_dataset
 from edgedistill.runtime.datasets.coco import CocoFormat

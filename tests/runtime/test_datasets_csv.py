@@ -3,10 +3,11 @@ import io
 
 import numpy as np
 import pytest
-from edgedistill.runtime.datasets.csv import CsvFormat
-from edgedistill.runtime.errors import DataError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from edgedistill.runtime.datasets.csv import CsvFormat
+from edgedistill.runtime.errors import DataError
 
 
 @pytest.fixture

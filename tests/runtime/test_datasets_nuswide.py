@@ -1,4 +1,5 @@
 import pytest
+
 from edgedistill.runtime.datasets.nuswide import NusWideFormat
 from edgedistill.runtime.errors import DataError
 

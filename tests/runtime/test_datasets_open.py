@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from edgedistill.runtime.datasets import FORMATS, open_dataset
 from edgedistill.runtime.errors import ConfigError, DataError
 

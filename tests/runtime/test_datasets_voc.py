@@ -1,8 +1,9 @@
 import pytest
-from edgedistill.runtime.datasets.voc import VOC_CLASSES, VocFormat
-from edgedistill.runtime.errors import DataError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from edgedistill.runtime.datasets.voc import VOC_CLASSES, VocFormat
+from edgedistill.runtime.errors import DataError
 
 OBJECT = "<object><name>{}</name><pose>Left</pose><truncated>1</truncated>{}<bndbox><xmin>1</xmin></bndbox>{}</object>"
 

@@ -8,8 +8,9 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import edgedistill
 import pytest
+
+import edgedistill
 from edgedistill.runtime.targets import load_target, packaged_targets
 
 CHECKOUT = Path(__file__).resolve().parents[2]
