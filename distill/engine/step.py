@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,8 @@ class Step:
         method: the objective.
         settings: hyper-parameters.
         device: where it runs.
-        dtype: of autocast, or None for float32; the terms are always computed in float32.
+        dtype: the student's under autocast, or None for float32; the terms are always computed in float32.
+        teacher_dtype: the teacher's, which may gain from half precision where the student does not.
     """
 
     state: TrainState
@@ -32,17 +34,18 @@ class Step:
     settings: TrainSettings
     device: torch.device
     dtype: torch.dtype | None
+    teacher_dtype: torch.dtype | None
 
     def __call__(self, batch: Batch, context: TrainingContext) -> dict[str, Tensor]:
         """Take the step; returns the detached weighted terms, still on the device."""
         state = self.state
         images = batch.images.to(self.device, non_blocking=True)
         targets = batch.targets.to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, self.dtype) if self.dtype is not None else contextlib.nullcontext():
-            taught = None
-            if self.teacher is not None:
-                with torch.no_grad():
-                    taught = self.teacher(self.teacher.normalize(images))
+        taught = None
+        if self.teacher is not None:
+            with torch.no_grad(), self._autocast(self.teacher_dtype):
+                taught = self.teacher(self.teacher.normalize(images))
+        with self._autocast(self.dtype):
             student = state.model(state.model.normalize(images))
         terms = self.method(student, taught, targets, context)
         loss = torch.stack(list(terms.values())).sum()
@@ -57,3 +60,6 @@ class Step:
         if state.ema is not None:
             state.ema.update(state.model, step=context.step + 1)
         return {name: term.detach() for name, term in terms.items()}
+
+    def _autocast(self, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[Any]:
+        return contextlib.nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)

@@ -101,7 +101,8 @@ def fit(job: Job, model: Classifier, teacher: Classifier | None, console: Consol
         build_schedule(optimizer, settings, total_steps),
         torch.amp.GradScaler(device.type, enabled=dtype is torch.float16),
     )
-    take_step = Step(state, teacher, job.method, settings, device, dtype)
+    teacher_dtype = choose_dtype(settings, teacher, device) if teacher is not None else None
+    take_step = Step(state, teacher, job.method, settings, device, dtype, teacher_dtype)
     if job.last.is_file():
         state.restore(job.last, job.identity)
 
