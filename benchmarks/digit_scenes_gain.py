@@ -9,10 +9,7 @@ differs. The demo was tuned on seeds 0-2, which are therefore refused. Interrupt
 
 import argparse
 import json
-import os
 from pathlib import Path
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is imported
 
 import msgspec
 import numpy as np

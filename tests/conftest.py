@@ -1,6 +1,5 @@
 """A hand-written bundle of a closed-form model, so that the runtime is tested without torch or a trained net."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,9 +19,6 @@ from edgedistill.runtime.bundle import (
 )
 from edgedistill.runtime.preprocess import Preprocessing, load
 from edgedistill.runtime.targets import BatchRange, Target
-
-# As the command line does: spinning OpenMP threads crawl as soon as another process wants a core.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 CLASSES = ("red", "green", "blue", "bright")
 SIZE = (16, 16)

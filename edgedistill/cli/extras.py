@@ -1,6 +1,5 @@
 """Commands that need more than the device's runtime say which extra brings it."""
 
-import os
 from importlib.util import find_spec
 
 from edgedistill.runtime.errors import MissingDependencyError
@@ -8,9 +7,6 @@ from edgedistill.runtime.errors import MissingDependencyError
 
 def require_training(command: str) -> None:
     """Raise MissingDependencyError unless torch and its companions are installed."""
-    # OpenMP threads that spin while they wait stall a training as soon as another process wants a core: beside two busy
-    # processes on two cores a step took 50 times longer. libgomp reads this when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _require(command, "train", ("torch", "torchvision", "timm", "safetensors", "sklearn", "tensorboard"))
 
 
