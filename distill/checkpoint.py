@@ -1,5 +1,6 @@
 """student.safetensors: weights plus, as JSON in its metadata, all that export needs without any other file."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..runtime.bundle import Record
-from ..runtime.errors import CheckpointError
+from ..runtime.errors import CheckpointError, first_line
 from ..runtime.files import atomic_path, sha256_of
 from ..runtime.preprocess import Preprocessing
 from .models import Classifier, ModelSpec, build_from_spec
@@ -53,6 +54,15 @@ class Student:
         """Of the checkpoint file."""
         return sha256_of(self.path)
 
+    @property
+    def weights_sha256(self) -> str:
+        """Of names and values alone: equal for the same weights under another card."""
+        digest = hashlib.sha256()
+        for name, value in self.model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy())
+        return digest.hexdigest()
+
 
 def save_student(path: Path, model: Classifier, card: ModelCard) -> None:
     """Write weights and card; branches that the card's model does not name are training-only and left out."""
@@ -63,7 +73,10 @@ def save_student(path: Path, model: Classifier, card: ModelCard) -> None:
         if not (dropped and key.startswith(dropped))
     }
     with atomic_path(path) as temporary:
-        save_file(state, temporary, metadata={_KEY: msgspec.json.encode(card).decode()})
+        try:
+            save_file(state, temporary, metadata={_KEY: msgspec.json.encode(card).decode()})
+        except SafetensorError as error:  # how it reports a full disk
+            raise OSError(str(error)) from error
 
 
 def load_student(path: str | Path) -> Student:
@@ -96,5 +109,5 @@ def load_student(path: str | Path) -> Student:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise CheckpointError(f"{path}: weights do not fit its own card ({str(error).splitlines()[0]}).") from None
+        raise CheckpointError(f"{path}: weights do not fit its own card ({first_line(error)}).") from None
     return Student(model.eval().requires_grad_(False), card, path)

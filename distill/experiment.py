@@ -17,10 +17,11 @@ from ..runtime.datasets import Dataset, open_dataset
 from ..runtime.errors import ConfigError, DataError
 from ..runtime.files import write_atomic
 from ..runtime.preprocess import Preprocessing
+from ..runtime.progress import counting
 from .checkpoint import ModelCard, Student, load_student, save_student
 from .data.materialize import materialize
 from .data.split import split_validation
-from .engine import Job, Outputs, TrainSettings, fit, predict_logits
+from .engine import Job, Outputs, TrainSettings, choose_device, fit, predict_logits
 from .methods import Method, build_method
 from .models import Classifier, ModelSpec, build_from_spec
 from .recipe import LoadedRecipe
@@ -59,23 +60,14 @@ class Experiment:
         test = open_dataset(data.test, base, classes=train.classes)
         if isinstance(test.images[0], np.ndarray):
             test = materialize(test, self.folder / "test")
-        known = {str(image) for image in train.images if isinstance(image, Path)}
-        shared = [str(image) for image in test.images if str(image) in known] if known else []
-        if shared:
-            raise DataError(
-                f"data.test: {len(shared)} of its images are in data.train too ({shared[0]}, ...): accuracy on "
-                "them would mean nothing. Give disjoint splits."
-            )
         if isinstance(data.validation, dict):
             validation = open_dataset(data.validation, base, classes=train.classes)
-        else:
+            _refuse_shared("data.validation", validation, "data.train", train)
+            _refuse_shared("data.test", test, "data.validation", validation)
+        _refuse_shared("data.test", test, "data.train", train)
+        if not isinstance(data.validation, dict):
             train, validation = split_validation(train, data.validation, self.recipe.seed)
         return Splits(train, validation, test)
-
-    def prepare(self) -> None:
-        """Make the run folder and store the resolved recipe in it."""
-        plain = msgspec.to_builtins(self.recipe)
-        write_atomic(self.folder / "recipe.yaml", yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
     def teacher(self) -> Student | None:
         """The teacher: loaded, or trained first; None when the recipe has none.
@@ -95,6 +87,8 @@ class Experiment:
             self._check_teacher(teacher.card.model, str(teacher.path))
             return teacher
         self._check_teacher(spec.model, "teacher.model")
+        if spec.train is None and spec.model.branches:
+            raise ConfigError(f"{self.loaded.where}: `teacher.model.branches` must be trained: add `teacher.train`.")
         if spec.train is None:
             return self._adopt_teacher(spec.model)
         return self._train("teacher", spec.model, spec.train, build_method("vanilla"), None)
@@ -111,10 +105,15 @@ class Experiment:
         )
 
     def test(self, student: Student) -> Outputs:
-        """Logits of a checkpoint on the test split, in float32."""
-        return predict_logits(
-            student.model, self.splits.test, student.card.preprocessing, max_bad_share=self.recipe.data.max_bad_share
-        )
+        """Logits of a checkpoint on the test split, in float32; DataError when its classes are others."""
+        with counting("test", self.console) as progress:
+            return predict_logits(
+                student.model.to(choose_device()),
+                self.splits.test.with_classes(student.card.classes),
+                student.card.preprocessing,
+                max_bad_share=self.recipe.data.max_bad_share,
+                progress=progress,
+            )
 
     def _adopt_teacher(self, spec: ModelSpec) -> Student:
         """The user's own network as it is, with a card, and its validation mAP told."""
@@ -179,7 +178,20 @@ class Experiment:
             identity=self._identity(spec, card.preprocessing, settings, method, teacher),
             max_bad_share=self.recipe.data.max_bad_share,
         )
-        return load_student(fit(job, model, teacher.model if teacher else None, self.console))
+        taught_by = None
+        if teacher is not None and method.needs_teacher:
+            taught_by = teacher.model
+            if "embeddings" not in method.needs:
+                taught_by.detach_branches()  # nothing reads them
+        best = fit(job, model, taught_by, self.console)
+        self._store_recipe()
+        return load_student(best)
+
+    def _store_recipe(self) -> None:
+        """The resolved recipe beside what was trained with it; a refused one never gets here."""
+        header = f"# Relative paths are taken from {self.loaded.base}\n"
+        plain = yaml.safe_dump(msgspec.to_builtins(self.recipe), sort_keys=False, allow_unicode=True)
+        write_atomic(self.folder / "recipe.yaml", header + plain)
 
     def _identity(
         self,
@@ -196,8 +208,9 @@ class Experiment:
             "model": msgspec.to_builtins(spec),
             "train": {**msgspec.to_builtins(settings), "workers": None},
             "method": [type(method).__name__, msgspec.to_builtins(method)],
-            "data": [self.splits.train.fingerprint(), self.splits.validation.fingerprint()],
-            "teacher": teacher.sha256 if teacher else None,
+            "data": {**msgspec.to_builtins(self.recipe.data), "max_bad_share": None},
+            "images": [self.splits.train.fingerprint(), self.splits.validation.fingerprint()],
+            "teacher": teacher.weights_sha256 if teacher else None,
         }
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
@@ -208,3 +221,14 @@ class Experiment:
                 f"{where}: the method needs label-wise embeddings, which this teacher was not trained with. Set "
                 f"`teacher.model.branches: [ml_decoder]` and run `edgedistill train {self.loaded.where}`."
             )
+
+
+def _refuse_shared(key: str, part: Dataset, other_key: str, other: Dataset) -> None:
+    """Raise DataError where two splits name the same image file."""
+    known = {str(image) for image in other.images if isinstance(image, Path)}
+    shared = [str(image) for image in part.images if str(image) in known] if known else []
+    if shared:
+        raise DataError(
+            f"{key}: {len(shared)} of its images are in {other_key} too ({shared[0]}, ...): accuracy on them would "
+            "mean nothing. Give disjoint splits."
+        )

@@ -5,18 +5,23 @@ import os
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from ..runtime.config import Config, decode, decode_tagged, read_yaml
 from ..runtime.errors import ConfigError
 from ..runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from ..runtime.targets import BenchPreset
+from ..runtime.targets import BenchPreset, Target, load_target
+from .data.augment import build_augmentations
 from .engine.settings import TrainSettings
 from .methods import METHODS, Method
 from .models import ModelSpec
 from .models.build import check_spec
+
+_SMALLEST = 16
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 class DataSpec(Config):
@@ -32,7 +37,7 @@ class DataSpec(Config):
     train: dict[str, Any]
     test: dict[str, Any]
     validation: float | dict[str, Any] = 0.1
-    max_bad_share: float = 0.01
+    max_bad_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
 
 
 class InputSpec(Config):
@@ -96,7 +101,7 @@ class ExportSpec(Config):
     """
 
     targets: list[str] = msgspec.field(default_factory=lambda: ["onnxruntime-cpu-fp32"])
-    selftest_images: int = 4
+    selftest_images: Annotated[int, Meta(ge=0)] = 4
     bench: BenchPreset | None = None
 
 
@@ -120,7 +125,7 @@ class Recipe(Config):
     data: DataSpec
     student: StudentSpec
     output: str = "runs"
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=0)] = 0
     input: InputSpec = InputSpec()
     teacher: TeacherSpec | None = None
     method: str | dict[str, Any] = "vanilla"
@@ -148,17 +153,22 @@ class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def method(self) -> Method:
         """The method with its hyper-parameters."""
-        return _decode_method(self.recipe, self.where)
+        return decode_tagged(self.recipe.method, METHODS, tag="name", where=self.where, prefix="method")
 
     def resolve(self, path: str) -> str:
         """A path in the recipe, taken from the recipe's folder when it is relative."""
-        return str(self.base / path)
+        return str(self.base / Path(path).expanduser())
 
-    def digest(self, *sections: str) -> str:
-        """SHA-256 of the named sections, or of the whole recipe; equal recipes have equal digests."""
-        plain = msgspec.to_builtins(self.recipe)
-        chosen = {name: plain[name] for name in sections} if sections else plain
-        return hashlib.sha256(msgspec.json.encode(chosen, order="sorted")).hexdigest()
+    def targets(self) -> list[Target]:
+        """The deploy configs to export for."""
+        return [
+            load_target(self.resolve(name) if name.endswith((".yaml", ".yml")) else name)
+            for name in self.recipe.export.targets
+        ]
+
+    def digest(self) -> str:
+        """SHA-256 of the recipe; equal recipes have equal digests."""
+        return hashlib.sha256(msgspec.json.encode(msgspec.to_builtins(self.recipe), order="sorted")).hexdigest()
 
 
 def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> LoadedRecipe:
@@ -172,13 +182,14 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Lo
         ConfigError: names the file, the key and what is allowed.
     """
     path = Path(path)
-    if path.suffix not in (".yaml", ".yml") and not path.exists():
+    if path.suffix not in (".yaml", ".yml") and (str(path) in packaged_recipes() or not path.exists()):
         path = _packaged(str(path))
     content = {"name": path.stem, **read_yaml(path), **(overrides or {})}
     where = str(path)
     recipe = decode(_expand(content, where), Recipe, where=where)
-    _check(recipe, where)
-    return LoadedRecipe(recipe=recipe, base=path.resolve().parent, where=where)
+    loaded = LoadedRecipe(recipe=recipe, base=path.resolve().parent, where=where)
+    _check(loaded)
+    return loaded
 
 
 def packaged_recipes() -> list[str]:
@@ -193,10 +204,6 @@ def _packaged(name: str) -> Path:
     return Path(str(resources.files("edgedistill.distill") / "recipes" / f"{name}.yaml"))
 
 
-def _decode_method(recipe: Recipe, where: str) -> Method:
-    return decode_tagged(recipe.method, METHODS, tag="name", where=where, prefix="method")
-
-
 def _expand(value: Any, where: str) -> Any:
     """Replace ${VARIABLE} in every string, so that a recipe can be shared without one machine's paths."""
     if isinstance(value, dict):
@@ -205,31 +212,40 @@ def _expand(value: Any, where: str) -> Any:
         return [_expand(entry, where) for entry in value]
     if not isinstance(value, str):
         return value
-    expanded = os.path.expandvars(value)
-    unset = re.search(r"\$\{(\w+)\}", expanded)
+    unset = [name for name in _VARIABLE.findall(value) if name not in os.environ]
     if unset:
-        raise ConfigError(f"{where}: the environment variable {unset.group(1)} is not set; `{value}` needs it.")
-    return expanded
+        raise ConfigError(f"{where}: the environment variable {unset[0]} is not set; `{value}` needs it.")
+    return _VARIABLE.sub(lambda found: os.environ[found.group(1)], value)
 
 
-def _check(recipe: Recipe, where: str) -> None:
-    """What types cannot say."""
-    method = _decode_method(recipe, where)
-    teacher = recipe.teacher
-    if method.needs_teacher and teacher is None:
+def _check(loaded: LoadedRecipe) -> None:
+    """What types cannot say, told before anything is computed."""
+    recipe, where, teacher = loaded.recipe, loaded.where, loaded.recipe.teacher
+    if loaded.method().needs_teacher and teacher is None:
         raise ConfigError(f"{where}: `method` learns from a teacher: add a `teacher:` section.")
     if teacher is not None and (teacher.checkpoint is None) == (teacher.model is None):
         raise ConfigError(f"{where}: `teacher` needs either `checkpoint` or `model`.")
     if teacher is not None and teacher.model is not None and teacher.train is None and not teacher.model.pretrained:
         raise ConfigError(
-            f"{where}: `teacher` needs `train`, or `model.pretrained` with weights that can teach as they are."
+            f"{where}: `teacher` needs `train`, or `model.pretrained` with weights that teach as they are."
         )
-    for prefix, spec in (("student", recipe.student), ("teacher", teacher)):
-        if spec is None:
-            continue
-        if spec.model is not None:
-            check_spec(spec.model, where=f"{where}: `{prefix}.model`")
-        if spec.train is not None and min(spec.train.epochs, spec.train.batch_size, spec.train.evaluate_every) < 1:
-            raise ConfigError(f"{where}: `{prefix}.train`: epochs, batch_size and evaluate_every must be at least 1.")
+    if min(recipe.input.preprocessing().size) < _SMALLEST:
+        raise ConfigError(f"{where}: `input.size`: {recipe.input.size} is too small, at least {_SMALLEST} pixels a side.")
     if isinstance(recipe.data.validation, float) and not 0 < recipe.data.validation < 1:
         raise ConfigError(f"{where}: `data.validation` is a share between 0 and 1, or a dataset.")
+    files = {"teacher.checkpoint": teacher.checkpoint if teacher else None}
+    for role, spec in (("student", recipe.student), ("teacher", teacher)):
+        if spec is not None and spec.model is not None:
+            check_spec(spec.model, where=f"{where}: `{role}.model`")
+            if spec.model.pretrained != "imagenet":
+                files[f"{role}.model.pretrained"] = spec.model.pretrained
+        if spec is not None and spec.train is not None:
+            size = recipe.input.preprocessing().size
+            build_augmentations(spec.train.augment, size, where=where, prefix=f"{role}.train.augment")
+    for key, path in files.items():
+        if path is not None and not Path(loaded.resolve(path)).is_file():
+            raise ConfigError(f"{where}: `{key}`: {loaded.resolve(path)} is no file.")
+    try:
+        loaded.targets()
+    except ConfigError as error:
+        raise ConfigError(f"{where}: `export.targets`: {error}") from None

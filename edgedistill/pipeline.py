@@ -20,6 +20,8 @@ from .runtime.bundle import Bundle, Record, open_bundle
 from .runtime.errors import BundleError
 from .runtime.files import write_atomic
 from .runtime.parity import ParityReport
+from .runtime.progress import counting
+from .runtime.targets import Target
 from .runtime.verify import verify
 
 T = TypeVar("T")
@@ -89,7 +91,6 @@ class Chain:
     def run(self) -> RunSummary:
         """Every step in order; one that finished in an earlier call is loaded, not repeated."""
         experiment, recipe = self.experiment, self.loaded.recipe
-        experiment.prepare()
         splits = self._step("data", "Reading images and labels", lambda: experiment.splits)
         self._say(
             f"{len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} test images; "
@@ -113,7 +114,9 @@ class Chain:
             _result(role, method, model, output) for (role, method, model), output in zip(trained, outputs, strict=True)
         )
         bundle = self._step("export", "Exporting the bundle", lambda: self._export(student, outputs[-1]))
-        parity = self._step("verify", "Verifying every artifact on the test split", lambda: self._verify(bundle))
+        parity = self._step(
+            "verify", "Verifying every artifact on the test split", lambda: self._verify(bundle, outputs[-1])
+        )
         bench = self._step("bench", "Measuring latency", lambda: self._bench(bundle))
         summary = RunSummary(
             name=recipe.name,
@@ -131,11 +134,11 @@ class Chain:
     def _export(self, student: Student, outputs: Outputs) -> Bundle:
         """The bundle of this very checkpoint; an earlier one is kept when it is that already."""
         out = self.experiment.folder / "bundle"
-        targets = [self._target(name) for name in self.loaded.recipe.export.targets]
-        existing = _open_if_bundle(out)
-        if existing is not None and _is_of(existing, student, outputs):
-            return existing
+        targets = self.loaded.targets()
         count = self.loaded.recipe.export.selftest_images
+        existing = _open_if_bundle(out)
+        if existing is not None and _is_current(existing, student, outputs, targets, count):
+            return existing
         with self.console.status("exporting") as status:
             return export_bundle(
                 student,
@@ -147,14 +150,14 @@ class Chain:
                 progress=lambda step, total, text: status.update(f"{step}/{total} {text}"),
             )
 
-    def _target(self, name: str) -> str:
-        return self.loaded.resolve(name) if name.endswith((".yaml", ".yml")) else name
-
-    def _verify(self, bundle: Bundle) -> ParityReport:
-        return verify(bundle, self.experiment.splits.test, max_bad_share=self.loaded.recipe.data.max_bad_share)
+    def _verify(self, bundle: Bundle, outputs: Outputs) -> ParityReport:
+        """On the images that PyTorch could decode: those its stored logits are for."""
+        with counting("verifying", self.console) as progress:
+            return verify(bundle, outputs.dataset, progress=progress)
 
     def _bench(self, bundle: Bundle) -> BenchReport:
-        return benchmark(bundle, preset=self.loaded.recipe.export.bench)
+        with self.console.status("measuring") as status:
+            return benchmark(bundle, preset=self.loaded.recipe.export.bench, progress=status.update)
 
     def _step(self, key: str, title: str, work: Callable[[], T]) -> T:
         self.console.print(f"[bold cyan]>[/] [bold]{title}[/]", highlight=False)
@@ -191,11 +194,13 @@ def _open_if_bundle(path: Path) -> Bundle | None:
         return None
 
 
-def _is_of(bundle: Bundle, student: Student, outputs: Outputs) -> bool:
-    """Whether a bundle was made from this checkpoint, recipe and test split."""
-    provenance = bundle.manifest.provenance
+def _is_current(bundle: Bundle, student: Student, outputs: Outputs, targets: list[Target], selftest: int) -> bool:
+    """Whether a bundle is complete and was made from this checkpoint, test split and export section."""
+    manifest = bundle.manifest
     return (
-        provenance.checkpoint_sha256 == student.sha256
-        and provenance.recipe_sha256 == student.card.recipe_sha256
-        and any(r.fingerprint == outputs.dataset.fingerprint() for r in bundle.manifest.references)
+        manifest.provenance.checkpoint_sha256 == student.sha256
+        and any(reference.fingerprint == outputs.dataset.fingerprint() for reference in manifest.references)
+        and [artifact.target for artifact in manifest.artifacts] == targets
+        and all(artifact.status != "failed" for artifact in manifest.artifacts)
+        and len(manifest.selftest) == min(selftest, len(outputs.dataset))
     )

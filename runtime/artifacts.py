@@ -48,7 +48,9 @@ def select_artifacts(
 def open_artifact(bundle: Bundle, artifact: Artifact, *, threads: int | None = None) -> Predictor | NotRunnable:
     """A predictor, or why there is none: a value, so that one artifact's trouble does not hide the others' results."""
     if not artifact.files:
-        return NotRunnable(f"not in the bundle: {artifact.reason or 'its export failed'}", refused=False)
+        # One that was built and found wrong is a failure here too; a toolchain that was missing is not.
+        wrong = artifact.parity is not None
+        return NotRunnable(f"not in the bundle: {artifact.reason or 'its export failed'}", refused=wrong)
     try:
         return load(bundle, name=artifact.name, threads=threads)
     except EdgedistillError as error:

@@ -114,7 +114,7 @@ class DecodedBatches:
             name, reason = str(source), reason.removeprefix(f"{source}: ")
         self.skipped.append(SkippedImage(index, self._ids[index] if self._ids else name, reason))
         total, bad = len(self._images), len(self.skipped)
-        if bad > _tolerated(total, self._max_bad_share):
+        if bad > tolerated(total, self._max_bad_share):
             raise DataError(
                 f"{bad} of the first {index + 1} of {total} images cannot be decoded, past the tolerated share of "
                 f"{self._max_bad_share:.2%}: {self._named()}. Mend or remove them, or raise the share."
@@ -168,7 +168,7 @@ def _decode(source: ImageSource, preprocessing: Preprocessing) -> np.ndarray | D
         return error
 
 
-def _tolerated(total: int, share: float) -> int:
+def tolerated(total: int, share: float) -> int:
     """How many of `total` images may be bad."""
     if share in (0, 1):
         return int(share * total)

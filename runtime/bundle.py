@@ -156,16 +156,19 @@ class Bundle:
     Args:
         root: the unpacked folder.
         manifest: its decoded manifest.
+        archive: the .zip that `root` was unpacked from.
     """
 
-    def __init__(self, root: Path, manifest: Manifest) -> None:
+    def __init__(self, root: Path, manifest: Manifest, archive: Path | None = None) -> None:
         self.root = root
         self.manifest = manifest
+        self._archive = archive
         self._checked: set[str] = set()
 
     @property
     def results_folder(self) -> Path:
-        return self.root / "results"
+        """Inside the folder, or beside a .zip as `<name>.results`, which stays as it is."""
+        return self.root / "results" if self._archive is None else self._archive.with_suffix(".results")
 
     def artifact(self, backend: str | None = None, precision: str | None = None, name: str | None = None) -> Artifact:
         """The first artifact with files that matches what is given.
@@ -214,13 +217,13 @@ def open_bundle(path: str | Path) -> Bundle:
     Raises:
         BundleError: no bundle there, a broken manifest, or one written by a newer edgedistill.
     """
-    path = Path(path)
+    path, archive = Path(path), None
     if path.is_file() and path.suffix == ".zip":
-        path = _unpack(path)
+        path, archive = _unpack(path), path
     manifest_path = path / MANIFEST
     if not manifest_path.is_file():
         raise BundleError(f"{path}: not a bundle (no {MANIFEST}). `edgedistill export` makes one.")
-    return Bundle(path, decode_manifest(manifest_path.read_bytes(), str(manifest_path)))
+    return Bundle(path, decode_manifest(manifest_path.read_bytes(), str(manifest_path)), archive)
 
 
 def decode_manifest(data: bytes, where: str) -> Manifest:
@@ -233,7 +236,7 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
                 "upgrade with `pip install -U edgedistill`."
             )
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{where}: damaged or not a manifest ({error}). Export or copy the bundle again.") from None
     for entry in manifest.files():
         parts = PurePosixPath(entry.path).parts
@@ -267,7 +270,7 @@ _UNPACKED: dict[Path, Path] = {}
 
 
 def _unpack(archive_path: Path) -> Path:
-    """Extract once per process; zip entries that leave the folder are refused by zipfile itself."""
+    """Extract once per process; zipfile strips what would leave the folder."""
     key = archive_path.resolve()
     if key not in _UNPACKED:
         import atexit

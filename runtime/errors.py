@@ -26,12 +26,6 @@ class CheckpointError(EdgedistillError):
     """A checkpoint is missing, damaged, or does not fit what it is asked for."""
 
 
-class GateFailedError(EdgedistillError):
-    """A proven artifact misses a limit that its deploy config sets."""
-
-    exit_code = 1
-
-
 class MissingDependencyError(EdgedistillError):
     """A backend or toolchain is not installed here, or not usable on this machine."""
 
@@ -42,3 +36,8 @@ class InterruptedRunError(EdgedistillError):
     """Ctrl-C or SIGTERM: everything computed so far is saved and the same command continues."""
 
     exit_code = 130
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's error, or its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

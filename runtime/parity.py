@@ -44,11 +44,13 @@ class ReferenceParity(Record):
 
     Attributes:
         source: in words, e.g. "the training framework, stored at export".
+        stored: it is the training framework's, not another artifact's.
         mean_ap: its mAP in points with a bootstrap interval.
     """
 
     source: str
     mean_ap: Interval
+    stored: bool = True
 
 
 class ArtifactParity(Record):

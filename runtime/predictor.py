@@ -182,7 +182,7 @@ def load(
         with runtime.load("bundle") as predictor:
             print(predictor.predict("photo.jpg")[0].labels)
 
-    Of the artifacts that match what is given, the first in the manifest's order whose backend is available here.
+    Of the artifacts that match what is given, the first in the manifest's order that runs here.
 
     Args:
         bundle: an opened bundle, its folder or its .zip.
@@ -206,7 +206,10 @@ def load(
         kind = BACKENDS.get(artifact.backend)
         reason = kind.unavailable()
         if reason is None:
-            return Predictor(opened, kind(opened, artifact, threads=threads, device=device))
+            try:
+                return Predictor(opened, kind(opened, artifact, threads=threads, device=device))
+            except MissingDependencyError as error:
+                reason = str(error)
         reasons[artifact.name] = reason
     raise MissingDependencyError(" ".join(f"{artifact}: {reason}" for artifact, reason in reasons.items()))
 

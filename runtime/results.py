@@ -49,7 +49,7 @@ class Results(Record):
 
 
 def results_folder(source: Bundle | str | Path) -> Path:
-    """Where a bundle's results lie: inside its folder, or beside a .zip as `<name>.results`, which stays as it is."""
+    """Where a bundle's results lie (see Bundle.results_folder), without opening it."""
     if isinstance(source, Bundle):
         return source.results_folder
     path = Path(source)

@@ -115,7 +115,7 @@ def verify(
         ),
         classes_without_positives=int((~(data.labels[kept] == 1).any(axis=0)).sum()),
         resamples=bootstrap,
-        reference=ReferenceParity(source=source, mean_ap=mean_ap),
+        reference=ReferenceParity(source=source, mean_ap=mean_ap, stored=stored is not None),
         artifacts=tuple(compared[a.name] if a.name in compared else _not_run(a, collected) for a in chosen),
         device=device_slug(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),

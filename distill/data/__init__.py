@@ -1,8 +1,8 @@
-"""Data for training: the built-in scenes, augmentation, loading."""
+"""Data for training: the built-in scenes, augmentation, loading.
 
-from . import digit_scenes  # registers the format
-from .augment import AUGMENTATIONS
-from .loader import training_loader
-from .split import split_validation
+Importing this package registers the format `digit_scenes` and imports neither torch nor scikit-learn.
+"""
 
-__all__ = ["AUGMENTATIONS", "digit_scenes", "split_validation", "training_loader"]
+from . import digit_scenes
+
+__all__ = ["digit_scenes"]

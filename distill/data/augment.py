@@ -94,7 +94,9 @@ class Cutout(nn.Module):
         return image
 
 
-def build_augmentations(steps: list[Any], size: tuple[int, int], *, where: str) -> nn.Sequential:
+def build_augmentations(
+    steps: list[Any], size: tuple[int, int], *, where: str, prefix: str = "train.augment"
+) -> nn.Sequential:
     """A pipeline on uint8 (3, H, W) from a recipe's list of names or {name: ..., option: ...} mappings."""
-    built = [decode_tagged(step, AUGMENTATIONS, tag="name", where=where, prefix="train.augment") for step in steps]
+    built = [decode_tagged(step, AUGMENTATIONS, tag="name", where=where, prefix=prefix) for step in steps]
     return nn.Sequential(*[augmentation.build(size) for augmentation in built])

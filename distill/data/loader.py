@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from ...runtime.datasets import Dataset
+from ...runtime.datasets import UNKNOWN, Dataset
 from ...runtime.device import usable_cores
 from ...runtime.errors import DataError
 from ...runtime.preprocess import Preprocessing, load
+
+_STAND_INS = 16
 
 
 @dataclass
@@ -68,24 +70,26 @@ class TrainingImages(TorchDataset[Batch]):
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int, list[int]]:
         epoch, index = key
-        image, used, bad = self._decode(index)
+        image, labels, used, bad = self._decode(index)
         state = torch.get_rng_state()
         # Only the CPU generator: torch.manual_seed would also reseed a GPU's.
         torch.default_generator.manual_seed(int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]))
         augmented = self.augment(torch.from_numpy(image).permute(2, 0, 1))
         torch.set_rng_state(state)
-        return augmented.permute(1, 2, 0).contiguous(), torch.from_numpy(self.dataset.labels[used]), used, bad
+        return augmented.permute(1, 2, 0).contiguous(), torch.from_numpy(labels), used, bad
 
-    def _decode(self, index: int) -> tuple[np.ndarray, int, list[int]]:
+    def _decode(self, index: int) -> tuple[np.ndarray, np.ndarray, int, list[int]]:
+        """An image or the next that can be decoded; after many failures a blank one of which nothing is known."""
         bad: list[int] = []
-        for offset in range(len(self.dataset)):
+        for offset in range(min(len(self.dataset), _STAND_INS)):
             used = (index + offset) % len(self.dataset)
             try:
                 image = load(self.dataset.images[used], self.preprocessing)
-                return (image if image.flags.writeable else image.copy()), used, bad
+                return (image if image.flags.writeable else image.copy()), self.dataset.labels[used], used, bad
             except DataError:
                 bad.append(used)
-        raise DataError(f"{self.dataset.name}: not one of its {len(self.dataset)} images can be decoded.")
+        blank = np.zeros((*self.preprocessing.size, 3), np.uint8)
+        return blank, np.full_like(self.dataset.labels[index], UNKNOWN), index, bad
 
 
 def training_loader(
@@ -123,6 +127,7 @@ def training_loader(
         num_workers=workers,
         pin_memory=device.type == "cuda",
         persistent_workers=bool(workers),
+        generator=torch.Generator(),  # else every start draws from the global one, and a resumed dropout differs
         worker_init_fn=_quiet_worker if workers else None,
     )
     return loader, sampler

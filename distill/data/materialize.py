@@ -12,6 +12,7 @@ from ...runtime.datasets import Dataset, open_dataset
 from ...runtime.files import write_atomic
 
 _LABELS = "labels.csv"
+_STAMP = ".fingerprint"
 
 
 def materialize(dataset: Dataset, folder: Path) -> Dataset:
@@ -21,13 +22,15 @@ def materialize(dataset: Dataset, folder: Path) -> Dataset:
         dataset: images as uint8 arrays.
         folder: gets the images and labels.csv.
     """
-    index = folder / _LABELS
-    text = _table(dataset)
-    if not index.is_file() or index.read_text(encoding="utf-8") != text:
+    index, stamp = folder / _LABELS, folder / _STAMP
+    fingerprint = dataset.fingerprint()
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != fingerprint:
+        stamp.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         for name, image in zip(dataset.ids, dataset.images, strict=True):
             Image.fromarray(np.asarray(image)).save(folder / f"{name}.jpg", quality=95, subsampling=0)
-        write_atomic(index, text)  # last: its presence says that the images are complete
+        write_atomic(index, _table(dataset))
+        write_atomic(stamp, fingerprint)  # last: its presence says that the images are complete
     return replace(open_dataset({"format": "csv", "path": _LABELS}, folder), name=dataset.name)
 
 

@@ -40,7 +40,7 @@ def predict_logits(
     *,
     batch_size: int = 64,
     max_bad_share: float = 0.01,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Outputs:
     """Run `model` in eval mode and float32 over every decodable image of `dataset`.
 
@@ -50,7 +50,7 @@ def predict_logits(
         preprocessing: the model's own.
         batch_size: images per forward pass.
         max_bad_share: share of images that may fail to decode before DataError is raised.
-        progress: called with the number of images done so far.
+        progress: called with (images done, images in all).
     """
     device = next(model.parameters()).device
     training = model.training
@@ -63,7 +63,7 @@ def predict_logits(
         indices.append(batch.indices)
         done += len(batch.indices)
         if progress:
-            progress(done)
+            progress(done, len(dataset))
     model.train(training)
     kept = dataset if done == len(dataset) else dataset.subset(np.concatenate(indices))
     return Outputs(np.concatenate(logits), kept, [f"{image.id}: {image.reason}" for image in batches.skipped])

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 
@@ -18,8 +18,8 @@ class Interrupt:
 
 
 @contextlib.contextmanager
-def catch_interrupt() -> Iterator[Interrupt]:
-    """The first SIGINT or SIGTERM sets the flag; a second SIGINT raises KeyboardInterrupt at once."""
+def catch_interrupt(acknowledge: Callable[[], None]) -> Iterator[Interrupt]:
+    """The first SIGINT or SIGTERM sets the flag and calls `acknowledge`; a second SIGINT raises KeyboardInterrupt."""
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt  # only the main thread may handle signals
@@ -28,7 +28,9 @@ def catch_interrupt() -> Iterator[Interrupt]:
     def handle(number: int, frame: FrameType | None) -> None:
         if interrupt.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        interrupt.requested = True
+        if not interrupt.requested:
+            interrupt.requested = True
+            acknowledge()
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

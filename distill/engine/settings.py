@@ -1,8 +1,9 @@
 """How a model is trained: the `train:` section of a recipe."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from ...runtime.config import Config
 
@@ -27,16 +28,16 @@ class TrainSettings(Config):
         evaluate_every: epochs between evaluations on the validation part; the last epoch is always evaluated.
     """
 
-    epochs: int
-    batch_size: int = 64
-    lr: float = 1e-4
+    epochs: Annotated[int, Meta(ge=1)]
+    batch_size: Annotated[int, Meta(ge=1)] = 64
+    lr: Annotated[float, Meta(gt=0)] = 1e-4
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    weight_decay: float = 1e-4
+    weight_decay: Annotated[float, Meta(ge=0)] = 1e-4
     schedule: Literal["onecycle", "cosine"] = "onecycle"
-    warmup: float = 0.2
-    ema: float | None = None
+    warmup: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    ema: Annotated[float, Meta(gt=0, lt=1)] | None = None
     augment: list[Any] = msgspec.field(default_factory=lambda: ["flip", "cutout"])
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    clip_grad_norm: float | None = None
-    workers: int | None = None
-    evaluate_every: int = 1
+    clip_grad_norm: Annotated[float, Meta(gt=0)] | None = None
+    workers: Annotated[int, Meta(ge=0)] | None = None
+    evaluate_every: Annotated[int, Meta(ge=1)] = 1

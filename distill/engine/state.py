@@ -10,7 +10,7 @@ from timm.utils import ModelEmaV3
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ...runtime.errors import CheckpointError
+from ...runtime.errors import CheckpointError, first_line
 from ...runtime.files import atomic_path
 from ..models import Classifier
 
@@ -36,7 +36,6 @@ class TrainState:
     epoch: int = 0
     batch: int = 0
     best: float = -1.0
-    best_epoch: int = -1
     history: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[int, str] = field(default_factory=dict)
 
@@ -50,14 +49,17 @@ class TrainState:
         state = {
             "identity": identity,
             "modules": {name: part.state_dict() for name, part in self._parts().items()},
-            "scalars": {name: getattr(self, name) for name in ("epoch", "batch", "best", "best_epoch")},
+            "scalars": {name: getattr(self, name) for name in ("epoch", "batch", "best")},
             "history": self.history,
             "skipped": self.skipped,
             "generator": torch.get_rng_state(),
             "cuda_generators": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+            try:
+                torch.save(state, temporary)
+            except RuntimeError as error:  # how it reports a full disk
+                raise OSError(str(error).splitlines()[0]) from error
 
     def restore(self, path: Path, identity: str) -> None:
         """Read last.ckpt back.
@@ -68,7 +70,7 @@ class TrainState:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-            raise CheckpointError(f"{path}: damaged ({str(error).splitlines()[0]}). Delete it to start over.") from None
+            raise CheckpointError(f"{path}: damaged ({first_line(error)}). Delete it to start over.") from None
         if state["identity"] != identity:
             raise CheckpointError(
                 f"{path}: belongs to another recipe (data, model or hyper-parameters changed). "

@@ -14,6 +14,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from ...runtime import metrics
+from ...runtime.batches import tolerated
 from ...runtime.datasets import Dataset
 from ...runtime.errors import DataError, EdgedistillError, InterruptedRunError
 from ..checkpoint import ModelCard, save_student
@@ -107,7 +108,7 @@ def fit(job: Job, model: Classifier, teacher: Classifier | None, console: Consol
         state.restore(job.last, job.identity)
 
     with (
-        catch_interrupt() as interrupt,
+        catch_interrupt(lambda: console.print("stopping after this step; again to stop at once")) as interrupt,
         TrainingProgress(job.title, total_steps, console) as progress,
         contextlib.closing(Journal(job.folder, state.epoch)) as journal,
     ):
@@ -125,10 +126,7 @@ def fit(job: Job, model: Classifier, teacher: Classifier | None, console: Consol
                 progress.step(step + 1, best=state.best)
                 if interrupt:
                     state.save(job.last, job.identity)
-                    raise InterruptedRunError(
-                        f"{job.title}: stopped after step {step + 1} of {total_steps}; saved in {job.last}. "
-                        "The same command continues."
-                    )
+                    raise _interrupted(job, step + 1, total_steps)
             seconds = time.perf_counter() - started
             record = {
                 "epoch": state.epoch,
@@ -143,7 +141,18 @@ def fit(job: Job, model: Classifier, teacher: Classifier | None, console: Consol
             state.save(job.last, job.identity)
             journal.write(state.history)
             progress.epoch(record, settings.epochs)
+            if interrupt:
+                raise _interrupted(job, state.epoch * len(sampler), total_steps)
+    if state.skipped:
+        names = ", ".join(list(state.skipped.values())[:3])
+        console.print(f"{job.title}: {len(state.skipped)} undecodable images skipped ({names}, ...)", highlight=False)
     return job.folder / job.checkpoint
+
+
+def _interrupted(job: Job, step: int, total_steps: int) -> InterruptedRunError:
+    return InterruptedRunError(
+        f"{job.title}: stopped after step {step} of {total_steps}; saved in {job.last}. The same command continues."
+    )
 
 
 def _means(job: Job, sums: dict[str, Tensor], steps: int, epoch: int) -> dict[str, float]:
@@ -163,7 +172,7 @@ def _evaluate(job: Job, state: TrainState, record: dict[str, Any]) -> None:
     found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
     record["val_mAP"] = found["mAP"]
     if found["mAP"] > state.best:
-        state.best, state.best_epoch = found["mAP"], record["epoch"]
+        state.best = found["mAP"]
         thresholds = metrics.best_thresholds(outputs.scores, outputs.dataset.labels)
         card = msgspec.structs.replace(
             job.card,
@@ -177,7 +186,7 @@ def _note_bad(job: Job, state: TrainState, batch: Batch) -> None:
     """Remember images that could not be decoded; past the set share the run stops."""
     for index in batch.bad:
         state.skipped[index] = job.train.ids[index]
-    if len(state.skipped) > job.max_bad_share * len(job.train):
+    if len(state.skipped) > tolerated(len(job.train), job.max_bad_share):
         names = ", ".join(list(state.skipped.values())[:3])
         raise DataError(
             f"{job.train.name}: {len(state.skipped)} of {len(job.train)} images cannot be decoded ({names}, ...), more "

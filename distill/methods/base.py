@@ -68,9 +68,18 @@ class Method(Config):
         """
         raise NotImplementedError
 
-    def stages(self) -> tuple[str, ...]:
-        """Names of the runs that must be finished before the student's own; most methods have none."""
-        return ()
+    def supervised_terms(
+        self, student: ModelOutput, targets: Tensor, reduction: Literal["batchmean", "sum"]
+    ) -> dict[str, Tensor]:
+        """The supervised loss by its name, and `decoder_<name>` for a training-only decoder beside the head.
+
+        Without its own term the decoder would stay random, and a later student would distil noise from it.
+        """
+        terms = {self.supervised: self.supervised_loss(student.logits, targets, reduction)}
+        if student.embedding_logits is not None and student.embedding_logits is not student.logits:
+            branch = self.supervised_loss(student.embedding_logits, targets, reduction)
+            terms[f"decoder_{self.supervised}"] = branch
+        return terms
 
     def supervised_loss(self, logits: Tensor, targets: Tensor, reduction: Literal["batchmean", "sum"]) -> Tensor:
         """The loss called `supervised`, unweighted; every method states which reduction its weights belong to."""

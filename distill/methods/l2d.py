@@ -43,10 +43,7 @@ class L2D(Method):
         teacher = require_teacher(teacher, "l2d")
         student_emb, teacher_emb = _embeddings(student, "student"), _embeddings(teacher, "teacher")
         reduction = SUPERVISED_REDUCTION[self.protocol]
-        terms: dict[str, Tensor] = {self.supervised: self.supervised_loss(student.logits, targets, reduction)}
-        if student.embedding_logits is not None and student.embedding_logits is not student.logits:
-            branch = self.supervised_loss(student.embedding_logits, targets, reduction)
-            terms[f"decoder_{self.supervised}"] = branch
+        terms = self.supervised_terms(student, targets, reduction)
         terms["mld"] = self.lambda_mld * mld(student.logits, teacher.logits, targets)
         class_term, image_term = class_and_instance_aware(student_emb, teacher_emb, targets, self.protocol)
         terms["cd"] = self.lambda_cd * class_term

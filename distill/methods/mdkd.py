@@ -51,7 +51,7 @@ class MDKD(Method):
         batch_terms = batch_dependencies(logits, taught, batch_weights, targets, form=self.batch_dependency)
         image_terms = instance_dependencies(logits, taught, image_weights, targets)
         return {
-            self.supervised: self.supervised_loss(logits, targets, "batchmean"),
+            **self.supervised_terms(student, targets, "batchmean"),
             "mld": self.lambda_mld * mld(logits, taught, targets),
             **{f"bd{order}": batch_weights[order] * term for order, term in batch_terms.items()},
             **{f"id{order}": image_weights[order] * term for order, term in image_terms.items()},

@@ -31,6 +31,6 @@ class MLD(Method):
         """Terms: the supervised loss, `mld`."""
         teacher = require_teacher(teacher, "mld")
         return {
-            self.supervised: self.supervised_loss(student.logits, targets, SUPERVISED_REDUCTION[self.protocol]),
+            **self.supervised_terms(student, targets, SUPERVISED_REDUCTION[self.protocol]),
             "mld": self.lambda_mld * mld(student.logits, teacher.logits, targets),
         }

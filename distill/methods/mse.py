@@ -28,6 +28,6 @@ class MSE(Method):
         """Terms: the supervised loss, `mse`."""
         teacher = require_teacher(teacher, "mse")
         return {
-            self.supervised: self.supervised_loss(student.logits, targets, "batchmean"),
+            **self.supervised_terms(student, targets, "batchmean"),
             "mse": self.lambda_mse * mse(student.logits, teacher.logits, targets),
         }

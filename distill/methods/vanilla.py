@@ -19,4 +19,4 @@ class Vanilla(Method):
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
     ) -> dict[str, Tensor]:
         """Terms: the supervised loss."""
-        return {self.supervised: self.supervised_loss(student.logits, targets, "batchmean")}
+        return self.supervised_terms(student, targets, "batchmean")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ...runtime.errors import ConfigError
 from ...runtime.registry import Registry
+from .weights import PretrainedClassifier
 
 Stem = Literal["standard", "small"]
 
@@ -25,7 +26,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.channels = channels
-        self.pretrained_linear: tuple[Tensor, Tensor] | None = getattr(source, "pretrained_linear", None)
+        self.pretrained_classifier: PretrainedClassifier | None = getattr(source, "pretrained_classifier", None)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """The map of every stage for normalised images (B, 3, H, W), shallow to deep."""

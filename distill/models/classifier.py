@@ -67,7 +67,7 @@ class Classifier(nn.Module):
             self.head: nn.Module = MLDecoder(channels, num_classes)
         else:
             self.head = LinearHead(channels, num_classes, "max" if head == "linear_max" else "avg")
-        self.head_is_pretrained = self._adopt_pretrained_linear()
+        self.head_is_pretrained = self._adopt_pretrained_classifier()
         self.branches = nn.ModuleDict()
         for branch in branches:
             self.attach(branch)
@@ -76,18 +76,22 @@ class Classifier(nn.Module):
         shift = torch.tensor(mean, dtype=torch.float32) / torch.tensor(std, dtype=torch.float32)
         self.register_buffer("shift", shift.view(1, 3, 1, 1), persistent=False)
 
-    def _adopt_pretrained_linear(self) -> bool:
-        """Copy the weights file's classifier into a linear head on averages, where it has this many classes."""
-        found = getattr(self.backbone, "pretrained_linear", None)
+    @torch.no_grad()
+    def _adopt_pretrained_classifier(self) -> bool:
+        """Take over the weights file's classifier where the result computes exactly what the library's network does."""
+        found = getattr(self.backbone, "pretrained_classifier", None)
         linear = getattr(self.head, "linear", None)
-        if found is None or linear is None or found[0].shape != linear.weight.shape:
+        if found is None or linear is None or found.weight.shape != linear.weight.shape:
             return False
-        if not isinstance(self.head.pool, nn.AdaptiveAvgPool2d):
-            return False
-        with torch.no_grad():
-            linear.weight.copy_(found[0])
-            linear.bias.copy_(found[1])
-        return True
+        fresh = {name: value.clone() for name, value in linear.state_dict().items()}
+        linear.load_state_dict({"weight": found.weight, "bias": found.bias})
+        self.eval()
+        difference = (self.head(self.backbone(found.images)[-1]) - found.logits).abs().max()
+        self.train()
+        if difference <= 1e-4 * (1 + found.logits.abs().max()):
+            return True
+        linear.load_state_dict(fresh)  # e.g. another pooling, or a changed stem: it has to be trained
+        return False
 
     @property
     def embeds_labels(self) -> bool:

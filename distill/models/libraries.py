@@ -44,6 +44,8 @@ def _torchvision_stages(model: nn.Module, name: str) -> list[nn.Module]:
         return [nn.Sequential(model.features, model.norm, model.permute)]
     if hasattr(model, "trunk_output"):  # RegNet
         return [model.stem, *model.trunk_output]
+    if name.startswith("densenet"):  # its last activation is written in forward
+        return [*model.features, nn.ReLU()]
     if isinstance(getattr(model, "features", None), nn.Sequential):  # VGG, MobileNet, EfficientNet, DenseNet, ...
         return list(model.features)
     raise ConfigError(f"torchvision/{name} has no convolutional feature maps to pool: use timm/<name> instead.")
@@ -56,7 +58,7 @@ class TimmStages(nn.Module):
         super().__init__()
         self.model = model
         self.channels: int = model.num_features
-        self.pretrained_linear = getattr(model, "pretrained_linear", None)
+        self.pretrained_classifier = getattr(model, "pretrained_classifier", None)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         final, maps = self.model.forward_intermediates(images, norm=True, output_fmt="NCHW")

@@ -2,12 +2,13 @@
 
 import pickle
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ...runtime.errors import CheckpointError
+from ...runtime.errors import CheckpointError, first_line
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -26,8 +27,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: cannot be read as weights ({reason}). Save it as .safetensors.") from None
+        raise CheckpointError(
+            f"{path}: cannot be read as weights ({first_line(error)}). Save it as .safetensors."
+        ) from None
     except Exception as error:  # safetensors raises its own type, which it does not export for catching
         raise CheckpointError(f"{path}: cannot be read as weights ({error}).") from None
     state = state.get("state_dict", state.get("model", state)) if isinstance(state, dict) else state
@@ -39,8 +41,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 def load_pretrained(model: nn.Module, pretrained: str | Path, *, classifier: tuple[str, ...]) -> None:
     """Load `pretrained` into a library's model; only keys below a `classifier` prefix may be absent or misshapen.
 
-    A classifier that is one linear layer is kept as `model.pretrained_linear`, (weight, bias), for a head with as many
-    classes: so a user's own fine-tuned network can teach as it is.
+    A classifier that is one linear layer is kept as `model.pretrained_classifier`, for a head with as many classes: so
+    a user's own fine-tuned network can teach as it is.
 
     Raises:
         CheckpointError: names the first keys that do not fit.
@@ -63,9 +65,41 @@ def load_pretrained(model: nn.Module, pretrained: str | Path, *, classifier: tup
                 f"{pretrained}: {label} {', '.join(keys[:3])}{more}: these are weights of another model or width."
             )
     model.load_state_dict({k: v for k, v in state.items() if not k.startswith(classifier)}, strict=False)
-    tail = {key.rpartition(".")[2]: value for key, value in state.items() if key.startswith(classifier)}
-    if len([key for key in state if key.startswith(classifier)]) == 2 and set(tail) == {"weight", "bias"}:
-        model.pretrained_linear = (tail["weight"], tail["bias"])
+    tail = {key: value for key, value in state.items() if key.startswith(classifier)}
+    names = {key.rpartition(".")[2]: key for key in tail}
+    if len(tail) == 2 and set(names) == {"weight", "bias"}:
+        layer = names["weight"].rpartition(".")[0]
+        if isinstance(model.get_submodule(layer), nn.Linear):
+            model.pretrained_classifier = _probe(model, layer, tail[names["weight"]], tail[names["bias"]])
+
+
+@dataclass(frozen=True)
+class PretrainedClassifier:
+    """The last layer of a weights file, and what the whole network says about two images.
+
+    Attributes:
+        weight: (C, F).
+        bias: (C,).
+        images: float32 (2, 3, 224, 224), normalised.
+        logits: float32 (2, C), the library's own forward pass.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    images: Tensor
+    logits: Tensor
+
+
+@torch.no_grad()
+def _probe(model: nn.Module, layer: str, weight: Tensor, bias: Tensor) -> PretrainedClassifier:
+    """Put the file's classifier in its place and run the library's network once."""
+    linear = nn.Linear(weight.shape[1], weight.shape[0])
+    linear.load_state_dict({"weight": weight, "bias": bias})
+    model.set_submodule(layer, linear)
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    logits = model.eval()(images)
+    model.train()
+    return PretrainedClassifier(weight, bias, images, logits)
 
 
 def with_pretrained(
@@ -84,8 +118,7 @@ def with_pretrained(
     try:
         return create("imagenet")
     except (OSError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"pretrained: imagenet: the weights cannot be fetched here ({reason}). "
+            f"pretrained: imagenet: the weights cannot be fetched here ({first_line(error)}). "
             "Give `pretrained:` a local .safetensors or .pth path instead."
         ) from error

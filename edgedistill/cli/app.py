@@ -22,6 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_INTERRUPTED = 130
+_KEPT = "interrupted; what was finished is kept, and the same command continues."
 _TRAINING = "On the training machine"
 _DEVICE = "On the device (needs neither torch nor the training environment)"
 
@@ -61,10 +63,12 @@ def main() -> NoReturn:
     """Run the command line; a user's mistake prints one line and never a traceback."""
     try:
         code = int(app(prog_name="edgedistill", standalone_mode=False) or 0)  # the code of typer.Exit, if any
+        if code == _INTERRUPTED:  # Typer turns Ctrl-C into an exit without a word
+            code = _fail(_KEPT, code)
     except EdgedistillError as error:
         code = _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted; what was finished is kept.", 130)
+        code = _fail(_KEPT, _INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` closed the pipe: not an error
         code = 0

@@ -4,22 +4,22 @@ from importlib.util import find_spec
 
 from edgedistill.runtime.errors import MissingDependencyError
 
+_TRAINING = ("torch", "torchvision", "timm", "safetensors", "sklearn", "tensorboard")
+
 
 def require_training(command: str) -> None:
     """Raise MissingDependencyError unless torch and its companions are installed."""
-    _require(command, "train", ("torch", "torchvision", "timm", "safetensors", "sklearn", "tensorboard"))
+    _require(command, "train", _TRAINING)
 
 
 def require_export(command: str) -> None:
     """Raise MissingDependencyError unless the export toolchain is installed."""
-    require_training(command)
-    _require(command, "export", ("onnx", "onnxscript", "onnxruntime"))
+    _require(command, "export", (*_TRAINING, "onnx", "onnxscript", "onnxruntime"))
 
 
 def register_training_formats() -> None:
-    """Make dataset formats that only training brings (the built-in scenes) known, where training is installed."""
-    if find_spec("torch") is not None and find_spec("sklearn") is not None:
-        import edgedistill.distill.data  # noqa: F401
+    """Make the built-in scenes known as a dataset format; using it asks for scikit-learn."""
+    import edgedistill.distill.data  # noqa: F401
 
 
 def _require(command: str, extra: str, modules: tuple[str, ...]) -> None:

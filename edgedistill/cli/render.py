@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,6 +18,16 @@ from edgedistill.runtime.selftest import SelfTestReport
 
 _STATUS = {"verified": "green", "built_not_run": "yellow", "failed": "red", "ran": "green", "could_not_run": "yellow"}
 _MOST_LOSSES = 5
+
+
+def verdict(report: ParityReport | BenchReport | SelfTestReport) -> dict[str, Any]:
+    """A report for machines, with what its properties say: whether it passed, and a benchmark's percentiles."""
+    plain = msgspec.to_builtins(report)
+    for artifact, entry in zip(report.artifacts, plain["artifacts"], strict=True):
+        entry["passed"] = artifact.passed
+        if isinstance(artifact, ArtifactBench):
+            entry |= {name: getattr(artifact, name) for name in ("mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms")}
+    return {"passed": report.passed, **plain}
 
 
 def table(*headings: str, right: Sequence[str] = ()) -> Table:

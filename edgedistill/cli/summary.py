@@ -73,7 +73,7 @@ def _artifacts(summary: RunSummary, console: Console) -> None:
     largest = [
         a.max_abs_logit for a in summary.parity.artifacts if a.precision == "fp32" and a.max_abs_logit is not None
     ]
-    if largest:
+    if largest and summary.parity.reference.stored:
         console.print(f"[dim]fp32 artifacts: no logit differs from PyTorch's by more than {max(largest):.1e}[/]")
     for note in notes:
         console.print(f"[dim]{escape(note)}[/]", soft_wrap=True)

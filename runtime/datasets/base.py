@@ -73,11 +73,17 @@ class Dataset:
         return replace(self, classes=tuple(classes), labels=np.ascontiguousarray(self.labels[:, columns]))
 
     def fingerprint(self) -> str:
-        """SHA-256 over classes, ids and labels: equal for the same test set read on another machine."""
+        """SHA-256 over classes, ids and labels, and over the pixels of images that exist only in memory.
+
+        Files count by their ids: the same test set read on another machine has the same fingerprint.
+        """
         digest = hashlib.sha256()
         for part in (self.classes, self.ids):
             digest.update("\x1f".join(part).encode() + b"\x1e")
         digest.update(np.ascontiguousarray(self.labels).tobytes())
+        for image in self.images:
+            if isinstance(image, np.ndarray):
+                digest.update(np.ascontiguousarray(image))
         return digest.hexdigest()
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from edgedistill.distill.data import split_validation, training_loader
 from edgedistill.distill.data.augment import AUGMENTATIONS, Cutout, build_augmentations
-from edgedistill.distill.data.loader import EpochSampler, TrainingImages
+from edgedistill.distill.data.loader import EpochSampler, TrainingImages, training_loader
 from edgedistill.distill.data.materialize import materialize
+from edgedistill.distill.data.split import split_validation
 from edgedistill.runtime.datasets import open_dataset
 from edgedistill.runtime.errors import ConfigError
 from edgedistill.runtime.preprocess import Preprocessing, load

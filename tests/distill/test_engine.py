@@ -34,7 +34,7 @@ def interrupt_after(monkeypatch):
     def install(steps: int) -> None:
         import contextlib
 
-        monkeypatch.setattr(trainer_module, "catch_interrupt", lambda: contextlib.nullcontext(StopAfter(steps)))
+        monkeypatch.setattr(trainer_module, "catch_interrupt", lambda _: contextlib.nullcontext(StopAfter(steps)))
 
     yield install
     monkeypatch.setattr(trainer_module, "catch_interrupt", interrupt.catch_interrupt)
@@ -56,6 +56,51 @@ def test_a_resumed_training_ends_with_the_very_same_weights(make_job, make_model
     resumed = fit(job, make_model(), None, QUIET)
     for (name, a), b in zip(weights(whole).items(), weights(resumed).values(), strict=True):
         assert torch.equal(a, b), name
+
+
+def test_dropout_resumes_exactly_too(make_job, make_model, interrupt_after, monkeypatch):
+    whole = fit(make_job("whole"), make_model(["ml_decoder"]), None, QUIET)
+    job = make_job("parts")
+    interrupt_after(2)
+    with pytest.raises(InterruptedRunError):
+        fit(job, make_model(["ml_decoder"]), None, QUIET)
+    monkeypatch.undo()
+    resumed = fit(job, make_model(["ml_decoder"]), None, QUIET)
+    for (name, a), b in zip(weights(whole).items(), weights(resumed).values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_it_trains_on_files_with_a_loading_process_and_tells_what_it_skipped(
+    make_job, make_model, tint_dataset, tmp_path
+):
+    import io
+    from dataclasses import replace
+
+    from PIL import Image
+
+    data = tint_dataset(32)
+    paths = [tmp_path / f"{i}.jpg" for i in range(32)]
+    for path, pixels in zip(paths, data.images, strict=True):
+        Image.fromarray(pixels).resize((48, 40)).save(path)
+    paths[3].write_bytes(b"broken")
+    told = io.StringIO()
+    job = replace(make_job(train=replace(data, images=paths), workers=1), max_bad_share=0.1)
+    fit(job, make_model(), None, Console(file=told, width=200))
+    assert "1 undecodable images skipped (tints-3" in told.getvalue()
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(make_job, make_model, monkeypatch):
+    job = make_job()
+    fit(job, make_model(), None, QUIET)
+    before = job.last.read_bytes()
+    monkeypatch.setattr(torch, "save", lambda *_: (_ for _ in ()).throw(RuntimeError("PytorchStreamWriter failed")))
+    from dataclasses import replace
+
+    longer = replace(job, folder=job.folder.with_name("full"))
+    with pytest.raises(EdgedistillError, match=r"cannot write .*last\.ckpt"):
+        fit(longer, make_model(), None, QUIET)
+    assert job.last.read_bytes() == before
+    assert not list(longer.folder.glob("*.tmp"))
 
 
 def test_a_finished_training_is_loaded_not_repeated(make_job, make_model):

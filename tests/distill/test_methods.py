@@ -53,17 +53,27 @@ def test_declarations(name):
     assert issubclass(method, Method)
     assert method.equations
     assert method.needs <= {"embeddings", "stages", "calibration"}
-    assert build_method(name).stages() == ()
     assert msgspec.convert(msgspec.to_builtins(build_method(name)), method) == build_method(name)
 
 
 def test_vanilla_is_bce_over_the_batch(targets):
-    student = output(0, 4)
+    student = output(0, 4, decoder=None)
     assert build_method("vanilla")(student, None, targets, CONTEXT) == {"bce": losses.bce(student.logits, targets)}
 
 
-def test_mse_weights_the_squared_error(targets):
+def test_a_decoder_beside_the_head_learns_from_the_labels_under_every_method(targets):
     student, teacher = output(0, 4), output(1, 8)
+    for name in METHODS.names():
+        terms = build_method(name)(student, teacher, targets, CONTEXT)
+        reduction = "sum" if name == "l2d" else "batchmean"
+        expected = losses.bce(student.embedding_logits, targets, reduction=reduction)
+        torch.testing.assert_close(terms["decoder_bce"], expected)
+        head = output(0, 4, decoder="head")
+        assert "decoder_bce" not in build_method(name)(head, teacher, targets, CONTEXT)
+
+
+def test_mse_weights_the_squared_error(targets):
+    student, teacher = output(0, 4, decoder=None), output(1, 8)
     terms = build_method("mse", lambda_mse=3.0)(student, teacher, targets, CONTEXT)
     assert list(terms) == ["bce", "mse"]
     torch.testing.assert_close(terms["mse"], 3 * losses.mse(student.logits, teacher.logits, targets))
@@ -118,7 +128,7 @@ def test_mdkd_sums_orders_two_to_four_with_unit_weights(targets):
 
 
 def test_mdkd_weights_per_order_and_form(targets):
-    student, teacher = output(0, 4), output(1, 8)
+    student, teacher = output(0, 4, decoder=None), output(1, 8)
     method = build_method("mdkd", max_order=5, lambda_bd={2: 0.5, 5: 2.0}, lambda_id=0, batch_dependency="squared_sum")
     terms = method(student, teacher, targets, CONTEXT)
     assert list(terms) == ["bce", "mld", "bd2", "bd5"]

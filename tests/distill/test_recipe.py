@@ -1,5 +1,8 @@
 """Recipes: every packaged one is valid, every mistake names the file and the key."""
 
+import json
+from pathlib import Path
+
 import pytest
 import yaml
 from rich.console import Console
@@ -49,7 +52,18 @@ def student(**train):
         ({"studnet": {}}, r"unknown key `studnet`\. Did you mean `student`\? Allowed here: baseline, data"),
         ({"student": student(lr_max=1)}, r"unknown key `student\.train\.lr_max`"),
         ({"student": student(epochs="ten")}, r"`student\.train\.epochs`: expected `int`, got `str`"),
-        ({"student": student(epochs=0)}, r"`student\.train`: epochs, batch_size and evaluate_every must be at least 1"),
+        ({"student": student(epochs=0)}, r"`student\.train\.epochs`: expected `int` >= 1"),
+        ({"student": student(lr=-1.0)}, r"`student\.train\.lr`: expected `float` > 0"),
+        ({"student": student(augment=["flop"])}, r"`student\.train\.augment\.name`: unknown augmentation 'flop'"),
+        (
+            {"student": {"model": {"name": "shufflenetv2", "pretrained": "no.pth"}, "train": {"epochs": 1}}},
+            "is no file",
+        ),
+        (
+            {"export": {"targets": ["onnxruntime-gpu-int4"]}},
+            r"`export\.targets`: unknown target 'onnxruntime-gpu-int4'",
+        ),
+        ({"input": {"size": -3}}, r"`input\.size`"),
         ({"student": student(schedule="cosin")}, r"`student\.train\.schedule`: .* Allowed: onecycle, cosine"),
         ({"student": None}, "the key `student` is required"),
         ({"student": {"model": {"name": "shuflenetv2"}, "train": {"epochs": 1}}}, "did you mean 'shufflenetv2'"),
@@ -90,8 +104,10 @@ def test_l2d_with_a_taught_decoder_ships_only_the_recipes_head(write, head):
     teacher = {**BASE["teacher"], "model": {"name": "shufflenetv2", "width": 1.0, "branches": ["ml_decoder"]}}
     taught = {**BASE["student"], "model": {"name": "shufflenetv2", "width": 0.5, "head": head}}
     experiment = Experiment(load_recipe(write(method="l2d", teacher=teacher, student=taught)), Console(quiet=True))
-    experiment.prepare()
-    trained = experiment.student(experiment.teacher())
+    master = experiment.teacher()
+    record = json.loads((experiment.folder / "teacher" / "metrics.jsonl").read_text())
+    assert set(record["terms"]) == {"bce", "decoder_bce"}, "an untrained decoder would teach noise"
+    trained = experiment.student(master)
     assert not trained.model.branches
     assert trained.card.model.head == head
     outputs = experiment.test(trained)
@@ -114,8 +130,11 @@ def test_classes_of_a_csv_come_from_its_training_split(write, tmp_path):
     assert splits.train.classes == splits.test.classes == ("cat", "dog")
     assert splits.test.labels.tolist() == [[0, 1], [0, 0]]
     (tmp_path / "test.csv").write_text("path,labels\na.jpg,dog\n")
-    with pytest.raises(DataError, match="1 of its images are in data.train too"):
+    with pytest.raises(DataError, match="data.test: 1 of its images are in data.train too"):
         Experiment(load_recipe(write(data={**data, "validation": 0.25})), Console(quiet=True)).splits  # noqa: B018
+    (tmp_path / "test.csv").write_text("path,labels\ne.jpg,dog\n")
+    with pytest.raises(DataError, match="data.test: 1 of its images are in data.validation too"):
+        Experiment(load_recipe(write(data={**data, "validation": data["test"]})), Console(quiet=True)).splits  # noqa: B018
 
 
 def test_a_network_of_ones_own_teaches_as_it_is(write, tmp_path):
@@ -123,6 +142,7 @@ def test_a_network_of_ones_own_teaches_as_it_is(write, tmp_path):
     from torchvision.models import shufflenet_v2_x0_5
 
     own = shufflenet_v2_x0_5(num_classes=20).eval()
+    own(torch.randn(1, 3, 32, 32))
     torch.save(own.state_dict(), tmp_path / "own.pth")
     model = {"name": "shufflenetv2", "width": 0.5, "pretrained": "own.pth"}
     recipe = write(teacher={"model": model, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]})
@@ -135,3 +155,27 @@ def test_a_network_of_ones_own_teaches_as_it_is(write, tmp_path):
         Experiment(load_recipe(recipe), Console(quiet=True)).teacher()
     with pytest.raises(ConfigError, match="`teacher` needs `train`, or `model.pretrained`"):
         load_recipe(write(teacher={"model": {"name": "shufflenetv2"}}))
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "examples").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_examples_are_valid(path, tmp_path, monkeypatch):
+    (tmp_path / "weights.pth").touch()
+    monkeypatch.setenv("EDGEDISTILL_COCO", str(tmp_path))
+    monkeypatch.setenv("EDGEDISTILL_MOBILENETV2", str(tmp_path / "weights.pth"))
+    assert load_recipe(path).recipe.baseline
+
+
+def test_a_seed_and_a_size_make_another_run(write):
+    """Other pixels under the same labels must never be mistaken for a finished training."""
+    small = Experiment(load_recipe(write()), Console(quiet=True)).splits
+    data = {**BASE["data"], "test": {**BASE["data"]["test"], "size": 48}}
+    large = Experiment(load_recipe(write(data=data)), Console(quiet=True)).splits
+    from PIL import Image
+
+    assert Image.open(large.test.images[0]).size == (48, 48)
+    assert (
+        small.train.fingerprint()
+        != Experiment(
+            load_recipe(write(data={**data, "train": {**data["train"], "size": 48}})), Console(quiet=True)
+        ).splits.train.fingerprint()
+    )

@@ -27,7 +27,9 @@ def verify(
     ] = None,
     artifact: ArtifactNames = None,
     threads: Threads = None,
-    max_bad_share: Annotated[float, typer.Option(help="Share of undecodable images that is tolerated.")] = 0.01,
+    max_bad_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of undecodable images that is tolerated.")
+    ] = 0.01,
     bootstrap: Annotated[int, typer.Option(help="Resamples for the confidence intervals.")] = 1000,
     json: Json = False,
 ) -> None:
@@ -37,9 +39,9 @@ def verify(
     """
     from edgedistill import runtime
     from edgedistill.runtime.datasets import open_dataset
+    from edgedistill.runtime.progress import counting
 
-    from ..progress import counting
-    from ..render import parity_report
+    from ..render import parity_report, verdict
 
     register_training_formats()
     opened = runtime.open_bundle(bundle)
@@ -54,7 +56,7 @@ def verify(
             bootstrap=bootstrap,
             progress=progress,
         )
-    console.print_json(report) if json else parity_report(report, console.out)
+    console.print_json(verdict(report)) if json else parity_report(report, console.out)
     if not report.passed:
         raise typer.Exit(1)
 
@@ -67,7 +69,7 @@ def bench(
     ] = None,
     artifact: ArtifactNames = None,
     threads: Threads = None,
-    batch_size: Annotated[int, typer.Option(help="Images per inference.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per inference.")] = 1,
     json: Json = False,
 ) -> None:
     """Latency, throughput and memory of every artifact, one process each, interleaved.
@@ -76,7 +78,7 @@ def bench(
     """
     from edgedistill import runtime
 
-    from ..render import bench_report
+    from ..render import bench_report, verdict
 
     with console.err.status("measuring") as status:
         report = runtime.benchmark(
@@ -87,7 +89,7 @@ def bench(
             batch_size=batch_size,
             progress=status.update,
         )
-    console.print_json(report) if json else bench_report(report, console.out)
+    console.print_json(verdict(report)) if json else bench_report(report, console.out)
     if not report.passed:
         raise typer.Exit(1)
 
@@ -99,10 +101,10 @@ def selftest(bundle: BundlePath, artifact: ArtifactNames = None, json: Json = Fa
     """
     from edgedistill import runtime
 
-    from ..render import selftest_report
+    from ..render import selftest_report, verdict
 
     report = runtime.selftest(bundle, artifacts=artifact)
-    console.print_json(report) if json else selftest_report(report, console.out)
+    console.print_json(verdict(report)) if json else selftest_report(report, console.out)
     if not report.passed:
         raise typer.Exit(1)
 

@@ -23,7 +23,8 @@ def demo(
     require_export("demo")
     from edgedistill.distill.recipe import load_recipe
 
-    _run(load_recipe("demo", {"output": str(out), "seed": seed}), json)
+    name = "demo" if seed == 0 else f"demo-seed{seed}"
+    _run(load_recipe("demo", {"name": name, "output": str(out), "seed": seed}), json)
 
 
 def run(

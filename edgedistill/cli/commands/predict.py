@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from edgedistill.runtime.errors import DataError
 
@@ -23,7 +24,7 @@ def predict(
     precision: Annotated[str | None, typer.Option(help="fp32, fp16 or bf16.")] = None,
     threads: Annotated[int | None, typer.Option(help="Intra-op threads.")] = None,
     top: Annotated[
-        int | None, typer.Option(help="Show the k most probable classes instead of those over their threshold.")
+        int | None, typer.Option(min=1, help="Show the k most probable classes instead of those over their threshold.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line and image.")] = False,
 ) -> None:
@@ -40,14 +41,14 @@ def predict(
                 prediction = predictor.predict(path)[0]
             except DataError as error:
                 failures += 1
-                console.err.print(f"[red]skipped:[/] {error}", soft_wrap=True)
+                console.err.print(f"[red]skipped:[/] {escape(str(error))}", soft_wrap=True)
                 continue
             labels = prediction.top(top) if top else prediction.labels
             if json:
                 console.print_json_line({"image": str(path), "labels": labels})
             else:
-                shown = "  ".join(f"[bold]{name}[/] {value:.2f}" for name, value in labels.items()) or "[dim]none[/]"
-                console.out.print(f"{path}: {shown}", soft_wrap=True)
+                shown = "  ".join(f"[bold]{escape(name)}[/] {value:.2f}" for name, value in labels.items())
+                console.out.print(f"{escape(str(path))}: {shown or '[dim]none[/]'}", soft_wrap=True)
     if failures:
         raise DataError(f"{failures} image(s) could not be decoded; the others are above.")
 

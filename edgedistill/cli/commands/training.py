@@ -38,7 +38,7 @@ def evaluate(
     threshold: Annotated[
         str, typer.Option(help="A probability, `oracle_k` (the L2D protocol) or `best` (per class, from validation).")
     ] = "0.5",
-    top_k: Annotated[int | None, typer.Option(help="Predict at most the k highest scores of an image.")] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Predict at most the k highest scores of an image.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout.")] = False,
 ) -> None:
     """Metrics of a checkpoint on the recipe's test split.
@@ -77,9 +77,7 @@ def _open(recipe: Path, command: str) -> "Experiment":  # noqa: F821 (imported o
     from edgedistill.distill.experiment import Experiment
     from edgedistill.distill.recipe import load_recipe
 
-    experiment = Experiment(load_recipe(recipe), console.err)
-    experiment.prepare()
-    return experiment
+    return Experiment(load_recipe(recipe), console.err)
 
 
 def _report(student: "Student") -> None:  # noqa: F821
