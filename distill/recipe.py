@@ -230,7 +230,9 @@ def _check(loaded: LoadedRecipe) -> None:
             f"{where}: `teacher` needs `train`, or `model.pretrained` with weights that teach as they are."
         )
     if min(recipe.input.preprocessing().size) < _SMALLEST:
-        raise ConfigError(f"{where}: `input.size`: {recipe.input.size} is too small, at least {_SMALLEST} pixels a side.")
+        raise ConfigError(
+            f"{where}: `input.size`: {recipe.input.size} is too small, at least {_SMALLEST} pixels a side."
+        )
     if isinstance(recipe.data.validation, float) and not 0 < recipe.data.validation < 1:
         raise ConfigError(f"{where}: `data.validation` is a share between 0 and 1, or a dataset.")
     files = {"teacher.checkpoint": teacher.checkpoint if teacher else None}

@@ -101,11 +101,16 @@ def test_the_steps_one_at_a_time(finished, recipe, tmp_path):
     found = json.loads(evaluated.stdout)
     assert found["protocol"] == "oracle_k"
     assert len(found["AP"]) == 20
+    student, labels = folder / "student" / "student.safetensors", folder / "test" / "labels.csv"
     exported = command(
-        "export", folder / "student" / "student.safetensors", "-t", recipe.parent / "target.yaml", "-o", tmp_path / "b"
+        "export", student, "-t", recipe.parent / "target.yaml", "--data", labels, "-o", tmp_path / "bundle", "--zip"
     )
     assert exported.returncode == 0, exported.stderr
     assert "verified" in exported.stdout
+    verified = json.loads(command("verify", tmp_path / "bundle.zip", "--data", labels, "--json").stdout)
+    assert verified["reference"]["stored"]
+    assert verified["passed"]
+    assert command("selftest", tmp_path / "bundle.zip").returncode == 0
 
 
 def test_a_changed_recipe_does_not_continue_the_old_run(finished, recipe):

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 import typer
 
 from .. import console
-from ..extras import require_export
+from ..extras import register_training_formats, require_export
+
+_SELFTEST_IMAGES = 4
 
 
 def export(
@@ -18,28 +20,49 @@ def export(
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle's folder.")] = Path("bundle"),
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Labelled images: the bundle gets the student's logits on them, for `verify`."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Image folder, where --data does not imply it.")
+    ] = None,
     selftest: Annotated[
         list[Path] | None,
-        typer.Option("--selftest", help="An image that travels with the bundle as proof; repeat."),
+        typer.Option("--selftest", help="An image that travels as proof; repeat. Default: the first four of --data."),
     ] = None,
     input: Annotated[Literal["uint8_nhwc", "float32_nchw"], typer.Option(help="What the graph takes.")] = "uint8_nhwc",
     zip: Annotated[bool, typer.Option("--zip", help="Also write the bundle as one .zip.")] = False,
 ) -> None:
     """Build a bundle: ONNX, OpenVINO, TensorRT; each file checked against PyTorch where it can run.
 
-    Example: [bold]edgedistill export runs/demo/student/student.safetensors -t onnxruntime-cpu-fp32 -o bundle[/]
+    Example: [bold]edgedistill export student.safetensors -t onnxruntime-cpu-fp32 --data test.csv -o bundle[/]
     """
     require_export("export")
+    from edgedistill.distill.checkpoint import load_student
+    from edgedistill.distill.engine import predict_logits
     from edgedistill.export import export_bundle
+    from edgedistill.runtime.datasets import open_dataset
+    from edgedistill.runtime.progress import counting
 
     from ..render import bundle_table
 
+    trained = load_student(student)
+    golden, reference = list(selftest or []), []
+    if data is not None:
+        register_training_formats()
+        dataset = open_dataset(data, images=images, classes=trained.card.classes)
+        with counting("reference", console.err) as progress:
+            outputs = predict_logits(trained.model, dataset, trained.card.preprocessing, progress=progress)
+        reference = [(outputs.dataset, outputs.logits)]
+        golden = golden or list(outputs.dataset.images[:_SELFTEST_IMAGES])
     with console.err.status("exporting") as status:
         bundle = export_bundle(
-            student,
+            trained,
             target or ["onnxruntime-cpu-fp32"],
             out,
-            golden=selftest or [],
+            golden=golden,
+            reference=reference,
             input=input,
             zip=zip,
             progress=lambda step, total, text: status.update(f"{step}/{total} {text}"),

@@ -1,0 +1,35 @@
+"""From a trained student to artifacts that say the same: the promise of an fp32 export, on a whole test split."""
+
+import pytest
+from rich.console import Console
+
+from edgedistill.distill.checkpoint import load_student
+from edgedistill.distill.engine import fit, predict_logits
+from edgedistill.export import export_bundle
+from edgedistill.runtime.verify import verify
+
+
+@pytest.fixture
+def trained(make_job, make_model, tint_dataset):
+    return load_student(fit(make_job(epochs=4, train=tint_dataset(160)), make_model(), None, Console(quiet=True)))
+
+
+def test_fp32_artifacts_keep_every_logit_and_the_map(trained, tint_dataset, tmp_path):
+    test = tint_dataset(200, seed=9, name="test")
+    outputs = predict_logits(trained.model, test, trained.card.preprocessing)
+    bundle = export_bundle(
+        trained,
+        ["onnxruntime-cpu-fp32", "openvino-cpu-fp32"],
+        tmp_path / "bundle",
+        golden=[test.images[0]],
+        reference=(test, outputs.logits),
+    )
+    report = verify(bundle, test)
+    assert report.reference.stored
+    assert report.images == 200
+    for artifact in report.artifacts:
+        assert artifact.status == "ran", artifact.reason
+        assert artifact.max_abs_logit <= 1e-3
+        assert abs(artifact.drop.estimate) <= 0.05
+        assert artifact.drop.high <= 0.05
+        assert artifact.passed
