@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130
-_KEPT = "interrupted; what was finished is kept, and the same command continues."
+_KEPT = "interrupted; what was finished is kept."
 _TRAINING = "On the training machine"
 _DEVICE = "On the device (needs neither torch nor the training environment)"
 
