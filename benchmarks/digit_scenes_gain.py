@@ -4,7 +4,8 @@
     python benchmarks/digit_scenes_gain.py --seeds 3 4     # fewer
 
 All students of one seed share teacher, initialisation, order, augmentation, epochs and selection; only the objective
-differs. The demo was tuned on seeds 0-2, which are therefore refused. Interrupted, the same command continues.
+differs. Seeds 0-2 were kept for tuning the demo and are refused; the test scenes of all seeds share their handwriting.
+Interrupted, the same command continues.
 """
 
 import argparse

@@ -107,13 +107,15 @@ class Experiment:
     def test(self, student: Student) -> Outputs:
         """Logits of a checkpoint on the test split, in float32; DataError when its classes are others."""
         with counting("test", self.console) as progress:
-            return predict_logits(
+            outputs = predict_logits(
                 student.model.to(choose_device()),
                 self.splits.test.with_classes(student.card.classes),
                 student.card.preprocessing,
                 max_bad_share=self.recipe.data.max_bad_share,
                 progress=progress,
             )
+        student.model.cpu()  # a Student is on the CPU, where export traces it
+        return outputs
 
     def _adopt_teacher(self, spec: ModelSpec) -> Student:
         """The user's own network as it is, with a card, and its validation mAP told."""

@@ -4,7 +4,9 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TextColumn
+
+from ...runtime.progress import progress_bar
 
 
 class TrainingProgress:
@@ -18,18 +20,7 @@ class TrainingProgress:
 
     def __init__(self, title: str, total_steps: int, console: Console) -> None:
         self.title, self.console = title, console
-        self._bar = Progress(
-            TextColumn("[bold]{task.description}[/]"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
+        self._bar = progress_bar(console, TextColumn("{task.fields[status]}"))
         self._task = self._bar.add_task(title, total=total_steps, status="")
 
     def __enter__(self) -> "TrainingProgress":

@@ -1,8 +1,10 @@
 """Recipes: every packaged one is valid, every mistake names the file and the key."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from rich.console import Console
@@ -179,3 +181,19 @@ def test_a_seed_and_a_size_make_another_run(write):
             load_recipe(write(data={**data, "train": {**data["train"], "size": 48}})), Console(quiet=True)
         ).splits.train.fingerprint()
     )
+
+
+def test_an_adopted_teacher_does_not_block_a_run_after_an_edit_of_the_export(write, tmp_path):
+    import torch
+    from torchvision.models import shufflenet_v2_x0_5
+
+    torch.save(shufflenet_v2_x0_5(num_classes=20).state_dict(), tmp_path / "own.pth")
+    teacher = {"model": {"name": "shufflenetv2", "width": 0.5, "pretrained": "own.pth"}}
+    for images in (4, 2):
+        experiment = Experiment(
+            load_recipe(write(teacher=teacher, export={"selftest_images": images})), Console(quiet=True)
+        )
+        trained = experiment.student(experiment.teacher())
+    backwards = tuple(reversed(trained.card.classes))
+    turned = replace(trained, card=msgspec.structs.replace(trained.card, classes=backwards))
+    assert experiment.test(turned).dataset.classes == backwards, "labels follow the checkpoint's order of classes"

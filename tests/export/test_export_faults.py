@@ -70,14 +70,14 @@ def test_without_tensorrt_the_reason_names_both_ways_to_get_it(quick, student, t
 
 
 def test_an_sm_version_that_cannot_be_built_for_is_named(quick, student, tmp_path):
-    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has wheels for x86-64 Linux and Windows only")
     target = Target(name="orin", backend="tensorrt", precision="fp16", device="cuda:0", compute_capabilities=["8.7"])
     bundle = export_bundle(student, [ORT, target], tmp_path / "b")
     assert "SM 8.7" in bundle.manifest.artifacts[1].reason
 
 
 def test_engines_of_one_precision_do_not_overwrite_each_other(quick, student, tmp_path):
-    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has wheels for x86-64 Linux and Windows only")
     targets = [
         Target(name=name, backend="tensorrt", precision="fp16", device="cuda:0", compute_capabilities=[sm])
         for name, sm in (("ampere", "8.6"), ("ada", "8.9"))

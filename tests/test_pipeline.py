@@ -1,0 +1,60 @@
+"""The chain on image files with a broken one among them, and what makes it export again."""
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from rich.console import Console
+
+from edgedistill.distill.recipe import load_recipe
+from edgedistill.pipeline import Chain
+
+
+@pytest.fixture
+def write(tmp_path):
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 48), ("test", 12)):
+        rows = ["path,labels"]
+        for index in range(count):
+            label = ("red", "blue")[index % 2]
+            pixels = rng.integers(0, 80, (40, 36, 3))
+            pixels[..., 0 if label == "red" else 2] += 150
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{split}{index}.jpg")
+            rows.append(f"{split}{index}.jpg,{label}")
+        (tmp_path / f"{split}.csv").write_text("\n".join(rows))
+    (tmp_path / "test3.jpg").write_bytes(b"broken")
+    (tmp_path / "target.yaml").write_text("{backend: onnxruntime, precision: fp32, threads: 1}")
+
+    def make(images):
+        student = {"model": {"name": "shufflenetv2", "width": 0.5}, "train": {"epochs": 1, "batch_size": 8}}
+        recipe = {
+            "output": str(tmp_path / "runs"),
+            "data": {
+                "train": {"format": "csv", "path": "train.csv"},
+                "test": {"format": "csv", "path": "test.csv"},
+                "validation": 0.25,
+                "max_bad_share": 0.1,
+            },
+            "input": {"size": 32},
+            "student": student,
+            "export": {"targets": ["target.yaml"], "selftest_images": images, "bench": "demo"},
+        }
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(recipe))
+        return load_recipe(path)
+
+    return make
+
+
+def test_parity_stays_against_pytorch_when_a_test_image_is_broken_and_a_changed_export_is_made_again(write, tmp_path):
+    first = Chain(write(2), Console(quiet=True)).run()
+    assert first.parity.reference.stored
+    assert first.parity.images == first.models[0].images == 11
+    assert "test3.jpg" in first.models[0].skipped[0]
+    manifest = tmp_path / "runs" / "recipe" / "bundle" / "manifest.json"
+    made = manifest.stat().st_mtime_ns
+    Chain(write(2), Console(quiet=True)).run()
+    assert manifest.stat().st_mtime_ns == made
+    Chain(write(3), Console(quiet=True)).run()
+    assert manifest.stat().st_mtime_ns != made
+    assert len(list((manifest.parent / "selftest").iterdir())) == 3
