@@ -80,7 +80,7 @@ def main() -> None:
         print(f"{name:28}" + "".join(f"{statistics.median(found[name]):>22.0f}" for found in rates.values()))
     summary = {
         "what": "images per second of a ShuffleNetV2 x0.5 training step at 64 px, batch 32",
-        "command": "python benchmarks/openmp_spin.py",
+        "command": f"python benchmarks/openmp_spin.py --rounds {arguments.rounds} --seconds {arguments.seconds:g}",
         "busy_processes": usable_cores(),
         "rates": rates,
         "device": msgspec.to_builtins(describe_device()),

@@ -8,9 +8,8 @@ from importlib import import_module
 from typing import Any
 
 # libgomp's threads spin for long before they sleep. Where another process wants the core, all wait for a thread that is
-# not running: on two cores beside two busy processes a training step took 100 times longer. With a short spin it took
-# 5 times longer, and nothing was lost on a quiet machine (OMP_WAIT_POLICY=PASSIVE costs 30 % there). libgomp reads this
-# when torch is imported, so it stands here; the user's own setting wins.
+# not running; a short spin trains several times faster there and no slower alone (benchmarks/openmp_spin.py). libgomp
+# reads this when torch is imported, so it stands here; the user's own setting wins.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 _HOMES = {
