@@ -28,9 +28,10 @@ class LinearHead(nn.Module):
         self.pool: nn.Module = nn.AdaptiveAvgPool2d(1) if pool == "avg" else nn.AdaptiveMaxPool2d(1)
         self.linear = nn.Linear(in_features, num_classes)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, F, H, W) -> logits (B, C)."""
-        return self.linear(self.pool(features).flatten(1))
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, F, H, W) -> what the layer reads (B, F) and logits (B, C)."""
+        vector = self.pool(features).flatten(1)
+        return vector, self.linear(vector)
 
 
 class Classifier(nn.Module):
@@ -86,7 +87,8 @@ class Classifier(nn.Module):
         fresh = {name: value.clone() for name, value in linear.state_dict().items()}
         linear.load_state_dict({"weight": found.weight, "bias": found.bias})
         self.eval()
-        difference = (self.head(self.backbone(found.images)[-1]) - found.logits).abs().max()
+        _, logits = self.head(self.backbone(found.images)[-1])
+        difference = (logits - found.logits).abs().max()
         self.train()
         if difference <= 1e-4 * (1 + found.logits.abs().max()):
             return True
@@ -97,6 +99,10 @@ class Classifier(nn.Module):
     def embeds_labels(self) -> bool:
         """Whether forward returns label-wise embeddings."""
         return isinstance(self.head, MLDecoder) or "ml_decoder" in self.branches
+
+    @property
+    def _pools_by_average(self) -> bool:
+        return isinstance(self.head, LinearHead) and isinstance(self.head.pool, nn.AdaptiveAvgPool2d)
 
     def attach(self, branch: BranchName) -> None:
         """Add a training-only branch on the last feature map."""
@@ -115,10 +121,12 @@ class Classifier(nn.Module):
         """Every output for normalised images (B, 3, H, W)."""
         stages = self.backbone(images)
         features = stages[-1]
+        representation, logits = self.head(features)
+        # In the exported graph nobody reads a mean beside the head, and the exporter drops it.
+        pooled = representation if self._pools_by_average else features.mean((2, 3))
+        output = ModelOutput(logits, features, stages, pooled)
         if isinstance(self.head, MLDecoder):
-            embeddings, logits = self.head(features)
-            return ModelOutput(logits, features, stages, embeddings, logits)
-        output = ModelOutput(self.head(features), features, stages)
-        if "ml_decoder" in self.branches:
+            output.embeddings, output.embedding_logits = representation, logits
+        elif "ml_decoder" in self.branches:
             output.embeddings, output.embedding_logits = self.branches["ml_decoder"](features)
         return output

@@ -1,6 +1,6 @@
 """What every model returns in training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -9,18 +9,22 @@ from torch import Tensor
 class ModelOutput:
     """Outputs of one forward pass; what a method does not need is None or not computed.
 
+    A teacher served from a cache has its logits and what the method names in `needs`, and nothing else.
+
     Attributes:
         logits: (B, C) of the head that ships.
         features: last feature map (B, F, H, W).
         stages: feature maps of every stage, shallow to deep; the last one is `features`.
+        pooled: `features` averaged over the map (B, F): the image's representation, whatever the head pools.
         embeddings: label-wise embeddings (B, C, D) of an ML-Decoder head or branch.
         embedding_logits: (B, C) read from `embeddings`; the same tensor as `logits` when the decoder is the head.
         calibration_logits: (B, C) of a calibration branch (UD).
     """
 
     logits: Tensor
-    features: Tensor
-    stages: list[Tensor]
+    features: Tensor | None = None
+    stages: list[Tensor] = field(default_factory=list)
+    pooled: Tensor | None = None
     embeddings: Tensor | None = None
     embedding_logits: Tensor | None = None
     calibration_logits: Tensor | None = None

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from edgedistill.distill import build_model, load_student
 from edgedistill.distill.checkpoint import ModelCard, save_student
 from edgedistill.distill.models import ModelSpec
+from edgedistill.distill.models.output import ModelOutput
 from edgedistill.runtime.errors import CheckpointError, ConfigError
 from edgedistill.runtime.preprocess import Preprocessing, normalize
 
@@ -56,6 +57,28 @@ def test_heads_and_branches():
     model.detach_branches()
     assert model(images).embeddings is None
     assert torch.equal(model(images).logits, branch.logits)
+
+
+@pytest.mark.parametrize("head", ["linear", "linear_max", "ml_decoder"])
+def test_pooled_is_the_mean_of_the_last_map_whatever_the_head_pools(head):
+    output = build_model("shufflenetv2", 4, width=0.5, head=head).eval()(torch.randn(2, 3, 96, 64))
+    assert output.features.shape[2:] == (3, 2)
+    torch.testing.assert_close(output.pooled, output.features.mean((2, 3)))
+
+
+def test_an_average_head_pools_once():
+    model = build_model("shufflenetv2", 4, width=0.5).eval()
+    output = model(torch.randn(2, 3, 64, 64))
+    assert torch.equal(model.head.linear(output.pooled), output.logits)
+    read, _ = torch.autograd.grad(output.logits.sum(), [output.pooled, output.features])
+    torch.testing.assert_close(read, model.head.linear.weight.sum(dim=0).expand(2, -1))
+
+
+def test_outputs_may_hold_logits_alone():
+    cached, other = ModelOutput(torch.zeros(2, 3)), ModelOutput(torch.zeros(2, 3))
+    assert cached.features is cached.pooled is cached.embeddings is None
+    assert cached.stages == []
+    assert cached.stages is not other.stages
 
 
 def test_normalization_is_the_runtimes():
