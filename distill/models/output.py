@@ -19,6 +19,7 @@ class ModelOutput:
         embeddings: label-wise embeddings (B, C, D) of an ML-Decoder head or branch.
         embedding_logits: (B, C) read from `embeddings`; the same tensor as `logits` when the decoder is the head.
         calibration_logits: (B, C) of a calibration branch (UD).
+        partition_logits: (B, P, C) of a merged teacher (CPSD), one for each partition of the classes.
     """
 
     logits: Tensor
@@ -28,3 +29,4 @@ class ModelOutput:
     embeddings: Tensor | None = None
     embedding_logits: Tensor | None = None
     calibration_logits: Tensor | None = None
+    partition_logits: Tensor | None = None
