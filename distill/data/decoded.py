@@ -1,0 +1,156 @@
+"""A data set's images, decoded and resized to the network's input, and kept for the next epoch where that pays."""
+
+import hashlib
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+import PIL
+from PIL import features
+
+from ...runtime.datasets import Dataset
+from ...runtime.preprocess import ImageSource, Preprocessing, load, load_reduced
+from .free_memory import free_memory, processes_here
+from .pixel_cache import FileBytes, PixelCache, SharedBytes
+
+Decode: TypeAlias = Literal["full", "reduced"]
+DecodedCache: TypeAlias = Literal["auto", "memory", "disk", "off"]
+
+MAX_MEMORY_CACHE = 1 << 30  # bytes that "auto" takes at most
+
+# The latest cache in memory, by what it holds: teacher, baseline and student train on the same images in turn.
+_held: dict[str, PixelCache] = {}
+
+
+class DecodedImages:
+    """Decodes and resizes one image at a time; what is kept is not decoded again.
+
+        images = DecodedImages(dataset, preprocessing, cache="disk", folder=Path("cache"))
+        images[7]  # decoded, and stored
+        images[7]  # read back
+
+    It can be pickled to loading processes, which share what is kept. An image that cannot be decoded is never kept.
+
+    Args:
+        dataset: the images.
+        preprocessing: size, resize mode and filter.
+        decode: "full" as in evaluation and on the device, or "reduced" (see `runtime.preprocess.load_reduced`).
+        cache: where decoded images are kept. "memory": until another data set's are, or `release_memory`. "disk": in
+            one file below `folder`, which later runs use too and which may be deleted between runs; its name follows
+            from what decides the pixels, so that changed images get another. "off": nowhere. "auto": in memory when
+            the images are files and all of them take at most 1 GiB and half of the free memory, else nowhere.
+        folder: of the "disk" cache's file.
+
+    Attributes:
+        cache: where decoded images are kept: "memory", "disk" or "off".
+
+    Raises:
+        EdgedistillError: memory or disk has no room for the cache.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        preprocessing: Preprocessing,
+        *,
+        decode: Decode = "reduced",
+        cache: DecodedCache = "auto",
+        folder: Path | None = None,
+    ) -> None:
+        self.dataset, self.preprocessing, self.decode = dataset, preprocessing, decode
+        self.cache: Literal["memory", "disk", "off"] = self._choose(cache)
+        self._kept = None if self.cache == "off" else self._open(folder)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @property
+    def transform(self) -> dict[str, Any]:
+        """All that decides the pixels besides the image file; plain data, to be hashed."""
+        plain = msgspec.to_builtins(self.preprocessing)
+        transform = {key: plain[key] for key in ("size", "resize", "interpolation")}
+        return transform | {"decode": "reduced"} if self.decode == "reduced" and self._are_files else transform
+
+    @property
+    def cache_bytes(self) -> int:
+        """How much memory or disk the cache takes."""
+        return 0 if self.cache == "off" else PixelCache.nbytes(len(self), self._shape)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """uint8 (H, W, 3) RGB, the caller's own; raises DataError where the image cannot be decoded."""
+        kept = self._kept.read(index) if self._kept is not None else None
+        if kept is not None:
+            return kept
+        decode = load_reduced if self.decode == "reduced" else load
+        image = decode(self.dataset.images[index], self.preprocessing)
+        if self._kept is not None:
+            self._kept.write(index, image)
+        return image if image.flags.writeable else image.copy()
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        return (*self.preprocessing.size, 3)
+
+    @property
+    def _are_files(self) -> bool:
+        return len(self) > 0 and _is_file(self.dataset.images[0])
+
+    @cached_property
+    def _key(self) -> str:
+        return _content_key(self.dataset, self.transform)
+
+    def _choose(self, cache: DecodedCache) -> Literal["memory", "disk", "off"]:
+        if not len(self):
+            return "off"
+        if cache != "auto":
+            return cache
+        needed = PixelCache.nbytes(len(self), self._shape)
+        if not self._are_files or needed > MAX_MEMORY_CACHE:
+            return "off"
+        return "memory" if self._key in _held or needed <= free_memory() / 2 / processes_here() else "off"
+
+    def _open(self, folder: Path | None) -> PixelCache:
+        if self.cache == "memory":
+            if self._key not in _held:
+                _held.clear()  # before the next takes its memory
+                _held[self._key] = PixelCache(SharedBytes(self.cache_bytes), len(self), self._shape)
+            return _held[self._key]
+        if folder is None:
+            raise ValueError("the disk cache needs a folder")
+        return PixelCache(FileBytes(folder / f"images-{self._key[:32]}.bin", self.cache_bytes), len(self), self._shape)
+
+
+def release_memory() -> None:
+    """Forget the cache in memory; it is freed when the last `DecodedImages` that uses it is."""
+    _held.clear()
+
+
+def _is_file(image: ImageSource) -> bool:
+    return isinstance(image, str | Path)
+
+
+def _content_key(dataset: Dataset, transform: dict[str, Any]) -> str:
+    """SHA-256 of what decides the pixels. Labels don't: sub-tasks that share images share what is kept of them."""
+    decoder = [PIL.__version__, features.version("jpg")]
+    digest = hashlib.sha256(msgspec.json.encode([transform, decoder], order="sorted"))
+    for name, image in zip(dataset.ids, dataset.images, strict=True):
+        digest.update(f"\x1e{name}\x1f".encode())
+        if _is_file(image):
+            digest.update(_state(image).encode())
+        else:
+            pixels = np.ascontiguousarray(image)
+            digest.update(str(pixels.shape).encode())
+            digest.update(pixels.data)
+    return digest.hexdigest()
+
+
+def _state(path: str | Path) -> str:
+    """Size and time of the last change; a missing file has neither, and another key once it is there."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 (a Path per image is slow for long lists)
+    except OSError:
+        return "missing"
+    return f"{found.st_size} {found.st_mtime_ns}"

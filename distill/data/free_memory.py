@@ -1,0 +1,71 @@
+"""How much memory a process may still take."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+_CGROUPS = Path("sys/fs/cgroup")
+# Version 2, and version 1 below its `memory` folder; "inactive_file" is page cache that the kernel gives up at once.
+_V2 = ("memory.max", "memory.current", "inactive_file")
+_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """Bytes that are free in RAM, within the container's or job's limit, and in the shared-memory file system.
+
+    0 where the system does not tell (only Linux does).
+
+    Args:
+        root: where the system's /proc, /sys and /dev are found.
+    """
+    found = [*_available(root), *_within_cgroups(root)]
+    shared = root / "dev" / "shm"
+    if shared.is_dir():
+        found.append(shutil.disk_usage(shared).free)
+    return max(0, min(found)) if found else 0
+
+
+def processes_here() -> int:
+    """How many processes of a distributed training share this machine's memory (torchrun tells)."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _available(root: Path) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for line in (root / "proc" / "meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                yield int(line.split()[1]) * 1024
+
+
+def _within_cgroups(root: Path) -> Iterator[int]:
+    """What each memory limit that this process is under leaves; none where there is no limit."""
+    try:
+        lines = (root / "proc" / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            base, names = root / _CGROUPS, _V2
+        elif "memory" in controllers.split(","):
+            base, names = root / _CGROUPS / "memory", _V1
+        else:
+            continue
+        group = base / path.lstrip("/")
+        while True:  # a container sees its own group as the root, whatever path it is told
+            yield from _left(group, *names)
+            if group == base or base not in group.parents:
+                break
+            group = group.parent
+
+
+def _left(group: Path, limit: str, usage: str, reclaimable: str) -> Iterator[int]:
+    try:
+        most, used = ((group / name).read_text(encoding="ascii").strip() for name in (limit, usage))
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+    except OSError:
+        return
+    if most.isdigit():  # else "max"
+        yield int(most) - int(used) + int(statistics.get(reclaimable, 0))
