@@ -10,6 +10,8 @@ from .label_structure import class_and_instance_aware
 from .mld import mld
 from .mse import mse
 from .partial_softmax import partial_softmax
+from .pkt import pkt
+from .rkd import rkd_angle, rkd_distance
 
 __all__ = [
     "asymmetric",
@@ -24,4 +26,7 @@ __all__ = [
     "mld",
     "mse",
     "partial_softmax",
+    "pkt",
+    "rkd_angle",
+    "rkd_distance",
 ]

@@ -43,6 +43,15 @@ def require_same_shape(student: Tensor, teacher: Tensor) -> None:
         )
 
 
+def require_same_images(student: Tensor, teacher: Tensor) -> None:
+    """Refuse features that are not one row per image, of the same images."""
+    if student.ndim != 2 or teacher.ndim != 2 or len(student) != len(teacher):
+        raise ValueError(
+            f"features of student {tuple(student.shape)} and teacher {tuple(teacher.shape)} must be (batch, width) "
+            "of the same images; the widths may differ."
+        )
+
+
 def reduce_known(loss: Tensor, targets: Tensor | None, reduction: Reduction) -> Tensor:
     """Reduce a (B, C) loss over the entries whose label is known.
 

@@ -41,7 +41,8 @@ class Method(Config):
 
     Attributes:
         needs_teacher: whether a teacher's outputs are read.
-        needs: what student and teacher must return beyond logits: a subset of `embeddings`, `stages`, `calibration`.
+        needs: what student and teacher must return beyond logits: a subset of `embeddings`, `pooled`, `stages`,
+            `calibration`. Of the teacher nothing else is read, so that a cache holds no more than this.
         equations: paper, venue and equations.
         supervised: loss against the annotations; its term carries this name.
     """
@@ -67,6 +68,20 @@ class Method(Config):
             ConfigError: the teacher, or what the method needs from it, is missing.
         """
         raise NotImplementedError
+
+    def batch_terms(self) -> frozenset[str]:
+        """Names of the terms that depend on the whole batch: relations among its images, and sums over it.
+
+        Every other term is the mean over images of something that each image has by itself: its value on a batch is
+        the average of its values on equal parts, with unknown labels too, since the mean divides by the number of
+        images. Those terms are the same whether a step's images come at once, one part after the other or on several
+        devices; the ones named here are not. A name may be one that a call leaves out.
+        """
+        return frozenset()
+
+    def summed_terms(self, reduction: Literal["batchmean", "sum"]) -> frozenset[str]:
+        """Names of the `supervised_terms` of this reduction that are sums over the batch: all of them, or none."""
+        return frozenset({self.supervised, f"decoder_{self.supervised}"} if reduction == "sum" else ())
 
     def supervised_terms(
         self, student: ModelOutput, targets: Tensor, reduction: Literal["batchmean", "sum"]
@@ -96,3 +111,13 @@ def require_teacher(teacher: ModelOutput | None, method: str) -> ModelOutput:
     if teacher is None:
         raise ConfigError(f"method {method!r} distils from a teacher and none is given: name one, or use 'vanilla'.")
     return teacher
+
+
+def require_pooled(output: ModelOutput, who: str, method: str) -> Tensor:
+    """The pooled features (B, F) of `who`; raises ConfigError when there are none."""
+    if output.pooled is None:
+        raise ConfigError(
+            f"method {method!r} relates pooled features and the {who} has none: its outputs must hold `pooled`, "
+            "as those of every model built here do."
+        )
+    return output.pooled

@@ -50,6 +50,10 @@ class L2D(Method):
         terms["id"] = self.lambda_id * image_term
         return terms
 
+    def batch_terms(self) -> frozenset[str]:
+        """`cd` relates images and `id` is a sum over them; under `code` the supervised loss is one too."""
+        return frozenset({"cd", "id"}) | self.summed_terms(SUPERVISED_REDUCTION[self.protocol])
+
 
 def _embeddings(output: ModelOutput, who: str) -> Tensor:
     if output.embeddings is None:

@@ -57,6 +57,10 @@ class MDKD(Method):
             **{f"id{order}": image_weights[order] * term for order, term in image_terms.items()},
         }
 
+    def batch_terms(self) -> frozenset[str]:
+        """`bd<order>` of every order of positive weight."""
+        return frozenset(f"bd{order}" for order in self._per_order(self.lambda_bd))
+
     def _per_order(self, weights: float | dict[int, float]) -> dict[int, float]:
         if not isinstance(weights, Mapping):
             weights = dict.fromkeys(range(2, self.max_order + 1), weights)

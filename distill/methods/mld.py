@@ -34,3 +34,7 @@ class MLD(Method):
             **self.supervised_terms(student, targets, SUPERVISED_REDUCTION[self.protocol]),
             "mld": self.lambda_mld * mld(student.logits, teacher.logits, targets),
         }
+
+    def batch_terms(self) -> frozenset[str]:
+        """Under `code` the supervised loss, a sum over the batch."""
+        return self.summed_terms(SUPERVISED_REDUCTION[self.protocol])

@@ -18,7 +18,7 @@ def output(seed: int, width: int, *, decoder: str | None = "branch") -> ModelOut
     generator = torch.Generator().manual_seed(seed)
     maps = torch.randn(B, width, 2, 2, generator=generator)
     logits = (torch.randn(B, C, generator=generator) * 2).requires_grad_()
-    model = ModelOutput(logits=logits, features=maps, stages=[maps])
+    model = ModelOutput(logits=logits, features=maps, stages=[maps], pooled=maps.mean((2, 3)).requires_grad_())
     if decoder:
         model.embeddings = torch.randn(B, C, width, generator=generator).requires_grad_()
         branch = torch.randn(B, C, generator=generator).requires_grad_()
@@ -45,6 +45,7 @@ def test_runs_with_every_pair_and_trains_the_student_only(name, widths, supervis
     assert student.logits.grad.abs().sum() > 0
     assert teacher.logits.grad is None
     assert teacher.embeddings.grad is None
+    assert teacher.pooled.grad is None
 
 
 @pytest.mark.parametrize("name", METHODS.names())
@@ -52,7 +53,7 @@ def test_declarations(name):
     method = METHODS.get(name)
     assert issubclass(method, Method)
     assert method.equations
-    assert method.needs <= {"embeddings", "stages", "calibration"}
+    assert method.needs <= {"embeddings", "pooled", "stages", "calibration"}
     assert msgspec.convert(msgspec.to_builtins(build_method(name)), method) == build_method(name)
 
 
@@ -134,6 +135,40 @@ def test_mdkd_weights_per_order_and_form(targets):
     assert list(terms) == ["bce", "mld", "bd2", "bd5"]
     expected = losses.batch_dependency(student.logits, teacher.logits, 5, targets, form="squared_sum")
     torch.testing.assert_close(terms["bd5"], 2 * expected)
+
+
+def test_rkd_and_pkt_weigh_relations_of_the_pooled_features(targets):
+    student, teacher = output(0, 4, decoder=None), output(1, 8)
+    pair = student.pooled, teacher.pooled
+    rkd, pkt = (build_method(name)(student, teacher, targets, CONTEXT) for name in ("rkd", "pkt"))
+    assert list(rkd) == ["bce", "rkd_distance", "rkd_angle"]
+    assert list(pkt) == ["bce", "pkt"]
+    torch.testing.assert_close(rkd["rkd_distance"], 25 * losses.rkd_distance(*pair))
+    torch.testing.assert_close(rkd["rkd_angle"], 50 * losses.rkd_angle(*pair))
+    torch.testing.assert_close(pkt["pkt"], 30000 * losses.pkt(*pair))
+    for terms in (rkd, pkt):
+        torch.testing.assert_close(terms["bce"], losses.bce(student.logits, targets))
+    assert list(build_method("rkd", lambda_angle=0)(student, teacher, targets, CONTEXT)) == ["bce", "rkd_distance"]
+
+
+def test_rkd_as_l2ds_authors_weigh_it(targets):
+    student, teacher = output(0, 4, decoder=None), output(1, 8)
+    method = build_method("rkd", lambda_distance=10, lambda_angle=10, protocol="code")
+    terms = method(student, teacher, targets, CONTEXT)
+    relative = [d / (d.sum() / (B * (B - 1))) for d in (torch.cdist(x, x) for x in (student.pooled, teacher.pooled))]
+    expected = torch.nn.functional.smooth_l1_loss(*relative, reduction="sum") / B
+    torch.testing.assert_close(terms["rkd_distance"], 10 * expected)
+    torch.testing.assert_close(terms["rkd_angle"], 10 * losses.rkd_angle(student.pooled, teacher.pooled))
+    torch.testing.assert_close(terms["bce"], losses.bce(student.logits, targets, reduction="sum"))
+
+
+@pytest.mark.parametrize("name", ["rkd", "pkt"])
+@pytest.mark.parametrize("lacking", ["student", "teacher"])
+def test_rkd_and_pkt_name_who_lacks_pooled_features(name, lacking, targets):
+    outputs = {"student": output(0, 4), "teacher": output(1, 8)}
+    outputs[lacking].pooled = None
+    with pytest.raises(ConfigError, match=f"{name}.* the {lacking} has none"):
+        build_method(name)(outputs["student"], outputs["teacher"], targets, CONTEXT)
 
 
 @pytest.mark.parametrize(

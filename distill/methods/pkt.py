@@ -1,0 +1,43 @@
+"""PKT: probabilistic knowledge transfer."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+from torch import Tensor
+
+from ..losses import pkt
+from ..models.output import ModelOutput
+from .base import METHODS, SUPERVISED_REDUCTION, Method, Protocol, TrainingContext, require_pooled, require_teacher
+
+
+@METHODS.register("pkt")
+class PKT(Method):
+    """Supervised loss + lambda_pkt PKT on the pooled features.
+
+    Attributes:
+        lambda_pkt: weight; the default is that of CRD's benchmark (ICLR 2020, authors' code), at a batch of 64: PKT
+            shrinks with the batch. L2D and MDKD do not say theirs.
+        protocol: `paper` divides the supervised loss by the batch size; `code` sums it over the batch, as L2D's authors
+            do for every row of their tables, so that the same lambda weighs B times less.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    equations: ClassVar[str] = "PKT (ECCV 2018) Sec. 3; the PKT rows of L2D and MDKD"
+
+    lambda_pkt: Annotated[float, Meta(ge=0)] = 30000.0
+    protocol: Protocol = "paper"
+
+    def __call__(
+        self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
+    ) -> dict[str, Tensor]:
+        """Terms: the supervised loss, `pkt`."""
+        teacher = require_teacher(teacher, "pkt")
+        pair = require_pooled(student, "student", "pkt"), require_pooled(teacher, "teacher", "pkt")
+        return {
+            **self.supervised_terms(student, targets, SUPERVISED_REDUCTION[self.protocol]),
+            "pkt": self.lambda_pkt * pkt(*pair),
+        }
+
+    def batch_terms(self) -> frozenset[str]:
+        """`pkt`; under `code` the supervised loss too, a sum over the batch."""
+        return frozenset({"pkt"}) | self.summed_terms(SUPERVISED_REDUCTION[self.protocol])

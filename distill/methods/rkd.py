@@ -1,0 +1,53 @@
+"""RKD: relational knowledge distillation."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+from torch import Tensor
+
+from ..losses import rkd_angle, rkd_distance
+from ..models.output import ModelOutput
+from .base import METHODS, SUPERVISED_REDUCTION, Method, Protocol, TrainingContext, require_pooled, require_teacher
+
+
+@METHODS.register("rkd")
+class RKD(Method):
+    """Supervised loss + lambda_distance RKD-D + lambda_angle RKD-A on the pooled features.
+
+    The default weights are those of CRD's benchmark (ICLR 2020, authors' code, batch 64), which are RKD's own for
+    classification. L2D's authors take `protocol: code` with lambda_distance = lambda_angle = 10.
+
+    Attributes:
+        lambda_distance: weight of the distance-wise term; 0 leaves it out.
+        lambda_angle: weight of the angle-wise term, whose cost grows with the cube of the batch; 0 leaves it out.
+        protocol: `paper` takes every mean as RKD's authors do, the supervised loss divided by the batch size. `code`,
+            that of L2D's authors, sums the supervised loss over the batch and divides the distance-wise term by B
+            instead of B^2.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    equations: ClassVar[str] = "RKD (CVPR 2019) Sec. 3.2; the RKD rows of L2D and MDKD"
+
+    lambda_distance: Annotated[float, Meta(ge=0)] = 25.0
+    lambda_angle: Annotated[float, Meta(ge=0)] = 50.0
+    protocol: Protocol = "paper"
+
+    def __call__(
+        self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
+    ) -> dict[str, Tensor]:
+        """Terms: the supervised loss, `rkd_distance` and `rkd_angle` where their weight is positive."""
+        teacher = require_teacher(teacher, "rkd")
+        pair = require_pooled(student, "student", "rkd"), require_pooled(teacher, "teacher", "rkd")
+        terms = self.supervised_terms(student, targets, SUPERVISED_REDUCTION[self.protocol])
+        if self.lambda_distance > 0:
+            scale = len(targets) if self.protocol == "code" else 1
+            terms["rkd_distance"] = scale * self.lambda_distance * rkd_distance(*pair)
+        if self.lambda_angle > 0:
+            terms["rkd_angle"] = self.lambda_angle * rkd_angle(*pair)
+        return terms
+
+    def batch_terms(self) -> frozenset[str]:
+        """The relations; under `code` the supervised loss too, a sum over the batch."""
+        weights = {"rkd_distance": self.lambda_distance, "rkd_angle": self.lambda_angle}
+        relations = frozenset(name for name, weight in weights.items() if weight > 0)
+        return relations | self.summed_terms(SUPERVISED_REDUCTION[self.protocol])

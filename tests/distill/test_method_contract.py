@@ -1,0 +1,150 @@
+"""What every method promises the engine: which terms need the whole batch, and what it reads of a teacher."""
+
+import itertools
+import typing
+from dataclasses import replace
+
+import pytest
+import torch
+
+from edgedistill.distill import losses
+from edgedistill.distill.methods import METHODS, Method, TrainingContext, build_method
+from edgedistill.distill.models.output import ModelOutput
+
+B, C, D = 8, 6, 7
+CONTEXT = TrainingContext(epoch=0, step=0, total_steps=10)
+DISTILLING = [name for name in METHODS.names() if METHODS.get(name).needs_teacher]
+FIELDS = {"calibration": "calibration_logits"}
+WEIGHTS = {
+    "mdkd": [{"max_order": 5, "lambda_bd": {2: 0.5, 5: 2.0}}, {"lambda_bd": 0}, {"lambda_id": 0}],
+    "rkd": [{"lambda_distance": 0}, {"lambda_angle": 0}],
+}
+
+
+def output(seed: int, width: int, dtype: torch.dtype = torch.float64, partitions: int = 1) -> ModelOutput:
+    """Everything that a model can return, with gradients."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(B, *shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+
+    maps = draw(width, 2, 2)
+    return ModelOutput(
+        logits=draw(C),
+        features=maps,
+        stages=[draw(width, 4, 4), maps],
+        pooled=draw(width),
+        embeddings=draw(C, D + width),
+        embedding_logits=draw(C),
+        calibration_logits=draw(C),
+        partition_logits=draw(partitions, C),
+    )
+
+
+def teacher_of(method: Method, dtype: torch.dtype = torch.float64) -> ModelOutput:
+    """Outputs of a teacher that the method accepts."""
+    return output(1, 9, dtype, partitions=2 if getattr(method, "partitions", None) == "co_dis" else 1)
+
+
+def labels(*, unknown: bool) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(7)
+    return torch.randint(-1 if unknown else 0, 2, (B, C), generator=generator).to(torch.int8)
+
+
+def rows(whole: ModelOutput, part: slice) -> ModelOutput:
+    """Some images of a batch."""
+    values = {name: value[part] for name, value in vars(whole).items() if isinstance(value, torch.Tensor)}
+    return replace(whole, stages=[stage[part] for stage in whole.stages], **values)
+
+
+def terms_that_do_not_average(method: Method, targets: torch.Tensor) -> set[str]:
+    """Terms whose value on the batch is not the average of their values on its halves."""
+    student, teacher = output(0, 5), teacher_of(method) if method.needs_teacher else None
+    whole, *halves = (
+        method(rows(student, part), teacher and rows(teacher, part), targets[part], CONTEXT)
+        for part in (slice(B), slice(B // 2), slice(B // 2, B))
+    )
+    assert all(whole.keys() == half.keys() for half in halves)
+    averages = {name: (halves[0][name] + halves[1][name]) / 2 for name in whole}
+    assert all(term.dtype == torch.float64 for term in whole.values())
+    return {name for name, term in whole.items() if not torch.isclose(term, averages[name], rtol=1e-9, atol=0)}
+
+
+def variants() -> list[typing.Any]:
+    """Every method under every combination of its named choices (`protocol`, `supervised`, ...), and with weights."""
+    cases = []
+    for name in METHODS.names():
+        hints = typing.get_type_hints(METHODS.get(name), include_extras=True)
+        named = {key: hint for key, hint in hints.items() if typing.get_origin(hint) is typing.Literal}
+        combinations = itertools.product(*map(typing.get_args, named.values()))
+        cases += [(name, dict(zip(named, values, strict=True))) for values in combinations]
+        cases += [(name, weights) for weights in WEIGHTS.get(name, ())]
+    return [pytest.param(*case, id=f"{case[0]}-{'-'.join(map(str, case[1].values()))}") for case in cases]
+
+
+@pytest.mark.parametrize("unknown", [False, True], ids=["known", "unknown"])
+@pytest.mark.parametrize(("name", "options"), variants())
+def test_batch_terms_are_exactly_those_that_do_not_average(name, options, unknown):
+    method = build_method(name, **options)
+    found = terms_that_do_not_average(method, labels(unknown=unknown))
+    returned = method(output(0, 5), teacher_of(method), labels(unknown=unknown), CONTEXT).keys()
+    assert found == method.batch_terms() & returned
+
+
+def test_a_method_that_forgets_to_name_a_relation_is_found():
+    class Forgetful(Method):
+        def __call__(self, student, teacher, targets, context):
+            return {
+                **self.supervised_terms(student, targets, "batchmean"),
+                "relation": losses.pkt(student.pooled, teacher.pooled),
+                "total": losses.mse(student.logits, teacher.logits, targets, reduction="sum"),
+                "known": losses.mse(student.logits, teacher.logits, targets, reduction="mean"),
+            }
+
+    assert Forgetful().batch_terms() == frozenset()
+    assert terms_that_do_not_average(Forgetful(), labels(unknown=True)) == {"relation", "total", "known"}
+
+
+def cached(teacher: ModelOutput, method: Method, dtype: torch.dtype) -> ModelOutput:
+    """What a cache gives back: logits and what the method names, without a graph."""
+    names = {"logits"} | {FIELDS.get(need, need) for need in method.needs}
+    return ModelOutput(**{name: getattr(teacher, name).detach().to(dtype) for name in names})
+
+
+@pytest.mark.parametrize("name", DISTILLING)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_teacher_may_be_a_cache_of_what_the_method_needs(name, dtype):
+    method, targets = build_method(name), labels(unknown=True)
+    # The live teacher says the same rounded numbers, so the terms must agree to the bit.
+    teacher = teacher_of(method, dtype)
+    live = replace(teacher, **{n: v.float() for n, v in vars(teacher).items() if isinstance(v, torch.Tensor)})
+    gradients = []
+    for given in (live, cached(teacher, method, dtype)):
+        student = output(0, 5, torch.float32)
+        terms = method(student, given, targets, CONTEXT)
+        sum(terms.values()).backward()
+        gradients.append([terms, student.logits.grad, student.pooled.grad, student.embeddings.grad])
+    (said, *live_gradients), (read, *read_gradients) = gradients
+    assert said.keys() == read.keys()
+    assert all(read[term].dtype == torch.float32 and torch.equal(read[term], said[term]) for term in said)
+    for ours, theirs in zip(live_gradients, read_gradients, strict=True):
+        assert (ours is None and theirs is None) or torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("protocol", ["code", "paper"])
+@pytest.mark.parametrize("filling", [0.0, float("nan")])
+def test_l2d_reads_the_teachers_embeddings_at_positives_only(protocol, filling):
+    method, targets = build_method("l2d", protocol=protocol), labels(unknown=True)
+    whole = output(1, 9)
+    sparse = replace(whole, embeddings=whole.embeddings.detach().masked_fill((targets != 1)[:, :, None], filling))
+    results = []
+    for teacher in (whole, sparse):
+        student = output(0, 5)
+        terms = method(student, teacher, targets, CONTEXT)
+        sum(terms.values()).backward()
+        results.append((terms, student.embeddings.grad, student.logits.grad))
+    (terms, *gradients), (sparse_terms, *sparse_gradients) = results
+    assert terms["cd"] > 0
+    assert terms["id"] > 0
+    assert terms == sparse_terms
+    assert all(torch.equal(*pair) for pair in zip(gradients, sparse_gradients, strict=True))
