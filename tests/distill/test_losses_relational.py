@@ -162,6 +162,16 @@ def test_pkt_does_not_see_the_length_of_a_row():
     assert losses.pkt(t + 1.0, t) > 1e-3
 
 
+def test_opposite_images_have_a_finite_pkt_in_float32():
+    for seed in range(50):
+        x = 100 * features(seed, 1, 512, torch.float32)
+        s = torch.cat([x, -x]).requires_grad_()
+        value = losses.pkt(s, features(seed, 2, dtype=torch.float32))
+        value.backward()
+        assert torch.isfinite(value)
+        assert torch.isfinite(s.grad).all()
+
+
 @each
 def test_what_is_not_one_row_per_image_is_refused(loss):
     for s, t in ((features(0, 6), features(1, 5)), (features(0)[:, :, None], features(1))):
