@@ -1,9 +1,11 @@
 """A recipe at work: its data, its teacher, its baseline, its student, each trained once and resumable."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -15,16 +17,17 @@ from .. import __version__
 from ..runtime import metrics
 from ..runtime.datasets import Dataset, open_dataset
 from ..runtime.errors import ConfigError, DataError
-from ..runtime.files import write_atomic
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import counting
 from .checkpoint import ModelCard, Student, load_student, save_student
 from .data.materialize import materialize
 from .data.split import split_validation
-from .engine import Job, Outputs, TrainSettings, choose_device, fit, predict_logits
+from .engine import Job, Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from .methods import Method, build_method
 from .models import Classifier, ModelSpec, build_from_spec
 from .recipe import LoadedRecipe
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Experiment:
         train = open_dataset(data.train, base)
         test = open_dataset(data.test, base, classes=train.classes)
         if isinstance(test.images[0], np.ndarray):
-            test = materialize(test, self.folder / "test")
+            test = self._once(lambda: materialize(test, self.folder / "test"))
         if isinstance(data.validation, dict):
             validation = open_dataset(data.validation, base, classes=train.classes)
             _refuse_shared("data.validation", validation, "data.train", train)
@@ -131,7 +134,9 @@ class Experiment:
         found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
         self.console.print(f"teacher as it is: validation mAP {found['mAP']:.2f}", highlight=False)
         path = self.folder / "teacher" / "teacher.safetensors"
-        save_student(path, model, msgspec.structs.replace(card, metrics={"mAP": found["mAP"]}))
+        if current_world().is_main:
+            save_student(path, model, msgspec.structs.replace(card, metrics={"mAP": found["mAP"]}))
+        current_world().wait()
         return load_student(path)
 
     def _build(self, role: str, spec: ModelSpec) -> tuple[Classifier, ModelCard]:
@@ -179,6 +184,9 @@ class Experiment:
             seed=self.recipe.seed,
             identity=self._identity(spec, card.preprocessing, settings, method, teacher),
             max_bad_share=self.recipe.data.max_bad_share,
+            cache_teacher=self.recipe.teacher.cache if self.recipe.teacher else None,
+            caches=Path(self.recipe.output) / "caches",
+            records={self.folder / "recipe.yaml": self._resolved()},
         )
         taught_by = None
         if teacher is not None and method.needs_teacher:
@@ -186,14 +194,22 @@ class Experiment:
             if "embeddings" not in method.needs:
                 taught_by.detach_branches()  # nothing reads them
         best = fit(job, model, taught_by, self.console)
-        self._store_recipe()
         return load_student(best)
 
-    def _store_recipe(self) -> None:
-        """The resolved recipe beside what was trained with it; a refused one never gets here."""
+    def _resolved(self) -> str:
+        """The recipe with every default, as YAML."""
         header = f"# Relative paths are taken from {self.loaded.base}\n"
-        plain = yaml.safe_dump(msgspec.to_builtins(self.recipe), sort_keys=False, allow_unicode=True)
-        write_atomic(self.folder / "recipe.yaml", header + plain)
+        return header + yaml.safe_dump(msgspec.to_builtins(self.recipe), sort_keys=False, allow_unicode=True)
+
+    def _once(self, write: Callable[[], T]) -> T:
+        """Let rank 0 write files first; the others then find them written."""
+        world = current_world()
+        if not world.is_main:
+            world.wait()
+            return write()
+        written = write()
+        world.wait()
+        return written
 
     def _identity(
         self,
@@ -208,7 +224,7 @@ class Experiment:
             "seed": self.recipe.seed,
             "preprocessing": msgspec.to_builtins(preprocessing),
             "model": msgspec.to_builtins(spec),
-            "train": {**msgspec.to_builtins(settings), "workers": None},
+            "train": settings.deciding(),
             "method": [type(method).__name__, msgspec.to_builtins(method)],
             "data": {**msgspec.to_builtins(self.recipe.data), "max_bad_share": None},
             "images": [self.splits.train.fingerprint(), self.splits.validation.fingerprint()],

@@ -1,8 +1,11 @@
 """Files that are either the old version or the new one, never half of either."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +46,26 @@ def atomic_path(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Find out now whether `size` bytes can be written below `folder`, not after hours.
+
+    Raises:
+        EdgedistillError: the folder cannot be written, or the disk or a limit on file sizes leaves less.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            free = shutil.disk_usage(folder).free
+            if free < size:
+                raise OSError(errno.ENOSPC, f"{free / 1e6:,.0f} MB are free")  # noqa: TRY301
+            probe.truncate(size)  # finds a limit on file sizes; a sparse file takes no space
+    except OSError as error:
+        raise EdgedistillError(
+            f"{folder}: cannot hold the {size / 1e6:,.0f} MB that will be written there ({error.strerror or error}). "
+            "Free space, or choose another folder."
+        ) from error
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

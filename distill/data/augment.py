@@ -1,5 +1,6 @@
 """Training augmentations by name. Each sees one image and draws from torch's generator only, so it can be replayed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -94,9 +95,11 @@ class Cutout(nn.Module):
         return image
 
 
-def build_augmentations(
-    steps: list[Any], size: tuple[int, int], *, where: str, prefix: str = "train.augment"
-) -> nn.Sequential:
-    """A pipeline on uint8 (3, H, W) from a recipe's list of names or {name: ..., option: ...} mappings."""
-    built = [decode_tagged(step, AUGMENTATIONS, tag="name", where=where, prefix=prefix) for step in steps]
-    return nn.Sequential(*[augmentation.build(size) for augmentation in built])
+def read_augmentations(steps: Sequence[Any], *, where: str, prefix: str = "train.augment") -> list[Augmentation]:
+    """A recipe's list of names or {name: ..., option: ...} mappings, checked."""
+    return [decode_tagged(step, AUGMENTATIONS, tag="name", where=where, prefix=prefix) for step in steps]
+
+
+def build_augmentations(steps: Sequence[Augmentation], size: tuple[int, int]) -> nn.Sequential:
+    """One module on uint8 (3, H, W) that applies the steps in order."""
+    return nn.Sequential(*[step.build(size) for step in steps])

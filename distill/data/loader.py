@@ -1,18 +1,18 @@
-"""Training batches: every sample's augmentation depends on (seed, epoch, index) alone, never on order or workers."""
+"""Training batches: which images a step sees depends on (seed, epoch, step) alone, never on workers or processes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
 from ...runtime.datasets import UNKNOWN, Dataset
 from ...runtime.device import usable_cores
-from ...runtime.errors import DataError
-from ...runtime.preprocess import Preprocessing, load
+from ...runtime.errors import ConfigError, DataError
+from .views import Views
 
 _STAND_INS = 16
 
@@ -25,120 +25,142 @@ class Batch:
         images: uint8 (B, H, W, 3) RGB.
         targets: int8 (B, C); 1 present, 0 absent, -1 unknown.
         indices: int64 (B,), positions in the dataset.
+        view: which view of each image this is.
         bad: positions whose image could not be decoded; the next decodable image stands in for each.
     """
 
     images: Tensor
     targets: Tensor
     indices: Tensor
+    view: int
     bad: list[int]
 
     def pin_memory(self) -> "Batch":
         """Called by the loader for transfers to a GPU."""
-        return Batch(self.images.pin_memory(), self.targets.pin_memory(), self.indices, self.bad)
+        return Batch(self.images.pin_memory(), self.targets.pin_memory(), self.indices, self.view, self.bad)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every step's batch this process computes, and in how many pieces.
+
+    Attributes:
+        rank: of this process.
+        processes: that share a step.
+        pieces: one after the other in each process (gradient accumulation).
+    """
+
+    rank: int = 0
+    processes: int = 1
+    pieces: int = 1
+
+    def clip(self, batch_size: int, length: int) -> int:
+        """`batch_size`, made to fit a small data set; raises ConfigError where it cannot be shared out equally."""
+        parts = self.processes * self.pieces
+        if batch_size % parts:
+            raise ConfigError(
+                f"`batch_size` {batch_size} is that of a whole step and cannot be shared equally by {self.processes} "
+                f"processes x `accumulate` {self.pieces}: give a multiple of {parts}."
+            )
+        return min(batch_size, length // parts * parts)
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """Shuffled batches of (epoch, index), a pure function of (seed, epoch); incomplete last batches are dropped.
+    """Shuffled batches of (view, index), a pure function of (seed, epoch); incomplete last batches are dropped.
 
-    Set `epoch` and `start` before iterating; `start` skips the batches that an interrupted epoch already took.
+    Each step gives `share.pieces` of them, this process's. The pieces with the same number of all processes, in the
+    order of their ranks, are consecutive in the shuffled order.
+
+    Set `epoch` and `start` before iterating; `start` skips the steps that an interrupted epoch already took.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int) -> None:
-        self.length, self.batch_size, self.seed = length, min(batch_size, length), seed
+    def __init__(self, views: Views, batch_size: int, seed: int, share: Share = Share()) -> None:
+        self.batch_size = share.clip(batch_size, len(views))
+        if self.batch_size == 0:
+            parts = share.processes * share.pieces
+            raise DataError(f"{len(views)} images cannot be shared by the {parts} parts of a step.")
         self.epoch = 0
         self.start = 0
+        self._views, self._seed, self._share = views, seed, share
 
     def __len__(self) -> int:
-        return self.length // self.batch_size
+        """Steps in an epoch."""
+        return len(self._views) // self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        for batch in range(self.start, len(self)):
-            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield [(self.epoch, int(index)) for index in chosen]
+        order = np.random.default_rng([self._seed, self.epoch]).permutation(len(self._views))
+        view, share = self._views.of_epoch(self.epoch), self._share
+        size = self.batch_size // (share.processes * share.pieces)
+        for step in range(self.start, len(self)):
+            for piece in range(share.pieces):
+                first = step * self.batch_size + (piece * share.processes + share.rank) * size
+                yield [(view, int(index)) for index in order[first : first + size]]
 
 
-class TrainingImages(TorchDataset[Batch]):
-    """Decodes, resizes and augments one image; `augment` maps uint8 (3, H, W) to the same."""
+class TrainingImages(TorchDataset[tuple[Tensor, Tensor, int, int, list[int]]]):
+    """The samples that a loading process reads, by (view, index)."""
 
-    def __init__(self, dataset: Dataset, preprocessing: Preprocessing, augment: nn.Module, seed: int) -> None:
-        self.dataset, self.preprocessing, self.augment, self.seed = dataset, preprocessing, augment, seed
+    def __init__(self, dataset: Dataset, views: Views) -> None:
+        self.dataset, self.views = dataset, views
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int, list[int]]:
-        epoch, index = key
-        image, labels, used, bad = self._decode(index)
-        state = torch.get_rng_state()
-        # Only the CPU generator: torch.manual_seed would also reseed a GPU's.
-        torch.default_generator.manual_seed(int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]))
-        augmented = self.augment(torch.from_numpy(image).permute(2, 0, 1))
-        torch.set_rng_state(state)
-        return augmented.permute(1, 2, 0).contiguous(), torch.from_numpy(labels), used, bad
-
-    def _decode(self, index: int) -> tuple[np.ndarray, np.ndarray, int, list[int]]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, int, int, list[int]]:
         """An image or the next that can be decoded; after many failures a blank one of which nothing is known."""
+        view, index = key
         bad: list[int] = []
         for offset in range(min(len(self.dataset), _STAND_INS)):
             used = (index + offset) % len(self.dataset)
             try:
-                image = load(self.dataset.images[used], self.preprocessing)
-                return (image if image.flags.writeable else image.copy()), self.dataset.labels[used], used, bad
+                return self.views.image(used, view), torch.from_numpy(self.dataset.labels[used]), used, view, bad
             except DataError:
                 bad.append(used)
-        blank = np.zeros((*self.preprocessing.size, 3), np.uint8)
-        return blank, np.full_like(self.dataset.labels[index], UNKNOWN), index, bad
+        blank = torch.zeros(*self.views.decoded.preprocessing.size, 3, dtype=torch.uint8)
+        return blank, torch.full((len(self.dataset.classes),), UNKNOWN, dtype=torch.int8), index, view, bad
 
 
 def training_loader(
-    dataset: Dataset,
-    preprocessing: Preprocessing,
-    augment: nn.Module,
-    *,
-    batch_size: int,
-    seed: int,
-    workers: int | None,
-    device: torch.device,
-) -> tuple["DataLoader[Batch]", EpochSampler]:
-    """A loader and the sampler that drives it.
+    dataset: Dataset, views: Views, sampler: EpochSampler, *, workers: int | None, device: torch.device
+) -> "DataLoader[Batch]":
+    """A loader that follows `sampler`, whose `epoch` and `start` are read at every iteration.
 
     Args:
         dataset: images and labels.
-        preprocessing: how an image is resized.
-        augment: applied after resizing.
-        batch_size: clipped to the dataset's length.
-        seed: of order and augmentation.
-        workers: decoding processes; None: none for images in memory, one beside a training on the CPU (which wants
+        views: of its images.
+        sampler: the order.
+        workers: loading processes; None: none for images in memory, one beside a training on the CPU (which wants
             the cores itself), else one per core up to 8.
         device: where the training runs.
     """
-    if len(dataset) == 0:
-        raise DataError(f"{dataset.name}: there is no image to train on.")
-    if workers is None:
-        in_memory = isinstance(dataset.images[0], np.ndarray)
-        workers = 0 if in_memory else 1 if device.type == "cpu" else min(8, usable_cores())
-    sampler = EpochSampler(len(dataset), batch_size, seed)
-    loader = DataLoader(
-        TrainingImages(dataset, preprocessing, augment, seed),
+    workers = choose_workers(dataset, workers, device)
+    return DataLoader(
+        TrainingImages(dataset, views),
         batch_sampler=sampler,
         collate_fn=_collate,
         num_workers=workers,
         pin_memory=device.type == "cuda",
         persistent_workers=bool(workers),
-        generator=torch.Generator(),  # else every start draws from the global one, and a resumed dropout differs
-        worker_init_fn=_quiet_worker if workers else None,
+        generator=torch.Generator(),  # else every start draws from the global one
+        worker_init_fn=quiet_worker if workers else None,
     )
-    return loader, sampler
 
 
-def _collate(samples: list[tuple[Tensor, Tensor, int, list[int]]]) -> Batch:
-    images, targets, indices, bad = zip(*samples, strict=True)
-    return Batch(torch.stack(images), torch.stack(targets), torch.tensor(indices), [i for group in bad for i in group])
+def choose_workers(dataset: Dataset, workers: int | None, device: torch.device) -> int:
+    """How many loading processes there are (see `training_loader`)."""
+    if workers is not None:
+        return workers
+    in_memory = len(dataset) and isinstance(dataset.images[0], np.ndarray)
+    return 0 if in_memory else 1 if device.type == "cpu" else min(8, usable_cores())
 
 
-def _quiet_worker(_: int) -> None:
+def _collate(samples: list[tuple[Tensor, Tensor, int, int, list[int]]]) -> Batch:
+    images, targets, indices, views, bad = zip(*samples, strict=True)
+    bad_ones = [index for group in bad for index in group]
+    return Batch(torch.stack(images), torch.stack(targets), torch.tensor(indices), views[0], bad_ones)
+
+
+def quiet_worker(_: int) -> None:
     """Ctrl-C is the main process's to handle; a worker that printed a traceback would bury the message."""
     import signal
 

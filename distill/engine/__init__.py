@@ -1,8 +1,20 @@
 """Training: settings, the loop, evaluation."""
 
 from .evaluate import Outputs, predict_logits
+from .job import Job
 from .optimize import choose_device
 from .settings import TrainSettings
-from .trainer import Job, fit
+from .trainer import fit
+from .world import World, current_world, joined_world
 
-__all__ = ["Job", "Outputs", "TrainSettings", "choose_device", "fit", "predict_logits"]
+__all__ = [
+    "Job",
+    "Outputs",
+    "TrainSettings",
+    "World",
+    "choose_device",
+    "current_world",
+    "fit",
+    "joined_world",
+    "predict_logits",
+]

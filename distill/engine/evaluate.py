@@ -10,6 +10,7 @@ from ...runtime.batches import decode_batches
 from ...runtime.datasets import Dataset
 from ...runtime.preprocess import Preprocessing
 from ..models import Classifier
+from .world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,11 @@ def predict_logits(
     batch_size: int = 64,
     max_bad_share: float = 0.01,
     progress: Callable[[int, int], None] | None = None,
+    world: World = ALONE,
 ) -> Outputs:
     """Run `model` in eval mode and float32 over every decodable image of `dataset`.
+
+    Several processes share the images, none twice, and all get all outputs.
 
     Args:
         model: left in the mode it was in.
@@ -51,19 +55,29 @@ def predict_logits(
         batch_size: images per forward pass.
         max_bad_share: share of images that may fail to decode before DataError is raised.
         progress: called with (images done, images in all).
+        world: the processes that share the work.
     """
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    batches = decode_batches(dataset.images, preprocessing, batch_size, ids=dataset.ids, max_bad_share=max_bad_share)
+    mine = np.arange(world.rank, len(dataset), world.size)
+    share = dataset if world.size == 1 else dataset.subset(mine)
+    batches = decode_batches(share.images, preprocessing, batch_size, ids=share.ids, max_bad_share=max_bad_share)
     logits, indices, done = [], [], 0
     for batch in batches:
         images = model.normalize(torch.from_numpy(batch.images).to(device))
         logits.append(model(images).logits.float().cpu().numpy())
-        indices.append(batch.indices)
+        indices.append(mine[batch.indices])
         done += len(batch.indices)
         if progress:
-            progress(done, len(dataset))
+            progress(done * world.size, len(dataset))
     model.train(training)
-    kept = dataset if done == len(dataset) else dataset.subset(np.concatenate(indices))
-    return Outputs(np.concatenate(logits), kept, [f"{image.id}: {image.reason}" for image in batches.skipped])
+    skipped = [f"{image.id}: {image.reason}" for image in batches.skipped]
+    parts = world.gather((indices, logits, skipped))
+    kept = np.concatenate([rows for found, _, _ in parts for rows in found])
+    order = np.argsort(kept, kind="stable")
+    return Outputs(
+        np.concatenate([values for _, found, _ in parts for values in found])[order],
+        dataset if len(kept) == len(dataset) else dataset.subset(kept[order]),
+        [line for _, _, lines in parts for line in lines],
+    )

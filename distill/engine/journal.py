@@ -7,6 +7,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from ...runtime.files import write_atomic
+from .summary import shares
 
 
 class Journal:
@@ -21,12 +22,21 @@ class Journal:
         self._path = folder / "metrics.jsonl"
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=epoch)
 
-    def write(self, history: list[dict[str, Any]]) -> None:
-        """Rewrite metrics.jsonl, so that it holds exactly the finished epochs, and add the last one's events."""
+    def write(self, history: list[dict[str, Any]], per_class: dict[str, float]) -> None:
+        """Rewrite metrics.jsonl, so that it holds exactly the finished epochs, and add the last one's events.
+
+        Args:
+            history: one record per finished epoch.
+            per_class: AP of each class in the last epoch, in points; empty when it was not evaluated.
+        """
         write_atomic(self._path, "".join(json.dumps(record) + "\n" for record in history))
         record = history[-1]
         scalars = {f"loss/{name}": value for name, value in record["terms"].items()}
-        scalars |= {name: record[name] for name in ("lr", "images_per_second", "val_mAP") if name in record}
+        scalars |= {
+            name: record[name] for name in ("lr", "images_per_second", "skipped_steps", "val_mAP") if name in record
+        }
+        scalars |= {f"time/{phase}": share for phase, share in shares([record["time"]]).items()}
+        scalars |= {f"AP/{name}": ap for name, ap in per_class.items()}
         for name, value in scalars.items():
             self._events.add_scalar(name, value, record["epoch"])
         self._events.flush()

@@ -13,7 +13,7 @@ from .settings import TrainSettings
 def choose_device() -> torch.device:
     """The accelerator at hand, else the CPU."""
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return torch.device("cuda", torch.cuda.current_device())
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
@@ -28,6 +28,12 @@ def choose_dtype(settings: TrainSettings, model: nn.Module, device: torch.device
     # Depthwise convolutions have no fast bf16 kernel on CPUs: such networks train slower in bf16 than in fp32.
     depthwise = any(isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1 for m in model.modules())
     return None if depthwise else torch.bfloat16
+
+
+def choose_format(settings: TrainSettings, device: torch.device) -> torch.memory_format:
+    """Channels last on a GPU, or as the settings say."""
+    channels_last = device.type == "cuda" if settings.channels_last is None else settings.channels_last
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def build_optimizer(model: nn.Module, settings: TrainSettings, device: torch.device) -> Optimizer:

@@ -1,5 +1,6 @@
 """What a person sees while a model trains: a live line with an ETA on a terminal, one line per epoch elsewhere."""
 
+import time
 from types import TracebackType
 from typing import Any
 
@@ -7,6 +8,12 @@ from rich.console import Console
 from rich.progress import TextColumn
 
 from ...runtime.progress import progress_bar
+from .state import TrainState
+from .step import Taken
+from .summary import shares
+
+_REFRESH = 0.25  # seconds
+_WORTH = 0.005  # shares of time below it are not printed
 
 
 class TrainingProgress:
@@ -22,6 +29,7 @@ class TrainingProgress:
         self.title, self.console = title, console
         self._bar = progress_bar(console, TextColumn("{task.fields[status]}"))
         self._task = self._bar.add_task(title, total=total_steps, status="")
+        self._total, self._shown = total_steps, float("-inf")
 
     def __enter__(self) -> "TrainingProgress":
         self._bar.start()
@@ -30,20 +38,35 @@ class TrainingProgress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._bar.stop()
 
-    def step(self, done: int, *, best: float) -> None:
-        """Advance to `done` steps."""
-        status = f"best mAP {best:.1f}" if best >= 0 else ""
-        self._bar.update(self._task, completed=done, status=status)
+    def step(self, done: int, state: TrainState, taken: Taken, batch_size: int) -> None:
+        """Advance to `done` steps; the numbers follow a few times a second."""
+        now = time.monotonic()
+        if self._bar.disable or (now - self._shown < _REFRESH and done < self._total):
+            return
+        seconds = sum(state.tally.seconds.values())
+        status = [
+            *(f"{name} {value:.3g}" for name, value in state.tally.means().items()),
+            f"lr {state.schedule.get_last_lr()[0]:.2g}",
+            f"{state.batch * batch_size / max(seconds, 1e-9):,.0f} images/s",
+        ]
+        if state.best >= 0:
+            status.append(f"best mAP {state.best:.1f}")
+        if state.skipped_steps:
+            status.append(f"[yellow]{state.skipped_steps} steps skipped[/]")
+        self._bar.update(self._task, completed=done, status="  ".join(status))
+        self._shown = now
 
     def epoch(self, record: dict[str, Any], epochs: int) -> None:
-        """One line per evaluated epoch, when nobody watches a live bar."""
+        """One line per finished epoch, when nobody watches a live bar."""
         if self.console.is_terminal:
             return
-        terms = "  ".join(f"{name} {value:.4g}" for name, value in record["terms"].items())
-        validation = f"  val mAP {record['val_mAP']:.2f}" if "val_mAP" in record else ""
-        self.console.print(
-            f"{self.title}  epoch {record['epoch'] + 1}/{epochs}  {terms}{validation}"
-            f"  {record['images_per_second']:.0f} images/s",
-            highlight=False,
-            soft_wrap=True,
-        )
+        parts = [f"{self.title}  epoch {record['epoch'] + 1}/{epochs}"]
+        parts += [f"{name} {value:.4g}" for name, value in record["terms"].items()]
+        if "val_mAP" in record:
+            parts.append(f"val mAP {record['val_mAP']:.2f}")
+        if record["skipped_steps"]:
+            parts.append(f"{record['skipped_steps']} steps skipped so far")
+        parts.append(f"{record['images_per_second']:.0f} images/s")
+        found = shares([record["time"]])
+        parts.append("(" + ", ".join(f"{phase} {share:.0%}" for phase, share in found.items() if share >= _WORTH) + ")")
+        self.console.print("  ".join(parts), highlight=False, markup=False, soft_wrap=True)

@@ -7,13 +7,21 @@ from msgspec import Meta
 
 from ...runtime.config import Config
 
+Decode = Literal["full", "reduced"]
+DecodedCache = Literal["auto", "memory", "disk", "off"]
+
 
 class TrainSettings(Config):
     """Hyper-parameters of one training.
 
     Attributes:
         epochs: passes over the training part.
-        batch_size: images per step.
+        batch_size: images per optimiser step, of all processes and pieces together.
+        accumulate: pieces that each process computes one after the other before the step, to save memory. BatchNorm
+            and the terms that relate images to each other (told at the start) then see a piece, not the batch.
+        relations: with several processes, whether such terms see the `gathered` batch of all of them, exactly as one
+            process would, or each its `local` part.
+        sync_batchnorm: with several processes, normalise over all their images instead of each over its own.
         lr: peak learning rate.
         optimizer: "adam" (L2 weight decay, as the papers' code), "adamw" (decoupled) or "sgd" (momentum 0.9, Nesterov).
         weight_decay: on weights only, never on biases and normalisation.
@@ -22,14 +30,32 @@ class TrainSettings(Config):
         ema: decay of the exponential moving average of the weights, which is then what is evaluated and saved;
             None trains without. It ramps up over the first steps, so short trainings may use it too.
         augment: steps by name, in order, after resizing.
+        views: how many augmented views an image has, shown in turn by the epochs; None: a new one every epoch. A
+            teacher's outputs are cached per view.
+        view_seed: of the augmentation; None takes the recipe's seed. Runs with other seeds that share it and the
+            training images share a teacher cache.
+        decode: `reduced` decodes a large JPEG at a fraction of its size, never below twice the network's input (in
+            training only); `full` always as the device does.
+        decoded_cache: where decoded and resized images are kept: `memory`, `disk`, `off`; `auto` takes memory where
+            they are small.
         precision: "auto" is bf16 where the device computes it natively and the network gains from it, else fp32.
+        channels_last: memory format of student and teacher; None takes it on a GPU. On a CPU it speeds some networks
+            up and crashes others (PyTorch 2.15 on RepVGG).
+        compile: torch.compile the student; pays off in long trainings on a GPU.
+        deterministic: only algorithms that give the same bits every time; slower on a GPU, a CPU needs none.
         clip_grad_norm: largest gradient norm, or None.
+        skip_limit: a step whose loss or gradient is not finite is skipped; that many in a row, or all of an epoch's,
+            stop the run.
         workers: decoding processes; None chooses.
         evaluate_every: epochs between evaluations on the validation part; the last epoch is always evaluated.
+        save_minutes: between saves within an epoch; every finished epoch is saved too.
     """
 
     epochs: Annotated[int, Meta(ge=1)]
     batch_size: Annotated[int, Meta(ge=1)] = 64
+    accumulate: Annotated[int, Meta(ge=1)] = 1
+    relations: Literal["gathered", "local"] = "gathered"
+    sync_batchnorm: bool = False
     lr: Annotated[float, Meta(gt=0)] = 1e-4
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: Annotated[float, Meta(ge=0)] = 1e-4
@@ -37,7 +63,23 @@ class TrainSettings(Config):
     warmup: Annotated[float, Meta(ge=0, le=1)] = 0.2
     ema: Annotated[float, Meta(gt=0, lt=1)] | None = None
     augment: list[Any] = msgspec.field(default_factory=lambda: ["flip", "cutout"])
+    views: Annotated[int, Meta(ge=1)] | None = None
+    view_seed: Annotated[int, Meta(ge=0)] | None = None
+    decode: Decode = "reduced"
+    decoded_cache: DecodedCache = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: bool | None = None
+    compile: bool = False
+    deterministic: bool = False
     clip_grad_norm: Annotated[float, Meta(gt=0)] | None = None
+    skip_limit: Annotated[int, Meta(ge=1)] = 10
     workers: Annotated[int, Meta(ge=0)] | None = None
     evaluate_every: Annotated[int, Meta(ge=1)] = 1
+    save_minutes: Annotated[float, Meta(gt=0)] = 10.0
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide the resulting weights, as plain data."""
+        plain = msgspec.to_builtins(self)
+        for key in ("workers", "decoded_cache", "save_minutes", "skip_limit"):
+            del plain[key]
+        return plain

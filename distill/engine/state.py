@@ -1,7 +1,7 @@
 """Everything that a training needs to continue exactly where it stopped: last.ckpt."""
 
 import pickle
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,34 @@ from ...runtime.errors import CheckpointError, first_line
 from ...runtime.files import atomic_path
 from ..models import Classifier
 
+_VERSION = 2
+_SCALARS = ("epoch", "batch", "best", "skipped_steps")
+
+
+@dataclass
+class Tally:
+    """Sums over the epoch in progress, kept with it so that an interrupted epoch reports all of itself.
+
+    Attributes:
+        terms: weighted loss terms, summed over the steps taken.
+        steps: how many were taken.
+        seconds: spent in them, by phase.
+    """
+
+    terms: dict[str, float] = field(default_factory=dict)
+    steps: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, terms: dict[str, float]) -> None:
+        """Count one step."""
+        self.steps += 1
+        for name, value in terms.items():
+            self.terms[name] = self.terms.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        """Each term's mean over the steps taken."""
+        return {name: total / max(1, self.steps) for name, total in self.terms.items()}
+
 
 @dataclass
 class TrainState:
@@ -25,7 +53,10 @@ class TrainState:
         epoch: the epoch in progress.
         batch: how many batches of it are done.
         best: validation mAP of the saved checkpoint, in points; -1 before the first evaluation.
+        skipped_steps: steps not taken because their loss or gradient was not finite.
+        tally: of the epoch in progress.
         history: one record per finished epoch, as in metrics.jsonl.
+        bad_images: position -> id of training images that could not be decoded.
     """
 
     model: Classifier
@@ -36,8 +67,10 @@ class TrainState:
     epoch: int = 0
     batch: int = 0
     best: float = -1.0
+    skipped_steps: int = 0
+    tally: Tally = field(default_factory=Tally)
     history: list[dict[str, Any]] = field(default_factory=list)
-    skipped: dict[int, str] = field(default_factory=dict)
+    bad_images: dict[int, str] = field(default_factory=dict)
 
     @property
     def evaluated(self) -> Classifier:
@@ -46,14 +79,15 @@ class TrainState:
 
     def save(self, path: Path, identity: str) -> None:
         """Write last.ckpt; `identity` is the hash of what may not change between the parts of a run."""
+        # No generator: a step's draws depend on (seed, step) alone.
         state = {
+            "version": _VERSION,
             "identity": identity,
             "modules": {name: part.state_dict() for name, part in self._parts().items()},
-            "scalars": {name: getattr(self, name) for name in ("epoch", "batch", "best")},
+            "scalars": {name: getattr(self, name) for name in _SCALARS},
+            "tally": asdict(self.tally),
             "history": self.history,
-            "skipped": self.skipped,
-            "generator": torch.get_rng_state(),
-            "cuda_generators": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "bad_images": self.bad_images,
         }
         with atomic_path(path) as temporary:
             try:
@@ -71,19 +105,21 @@ class TrainState:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
             raise CheckpointError(f"{path}: damaged ({first_line(error)}). Delete it to start over.") from None
+        if state.get("version") != _VERSION:
+            raise CheckpointError(
+                f"{path}: was written by another version of edgedistill. Finish it with that one, or delete the folder."
+            )
         if state["identity"] != identity:
             raise CheckpointError(
                 f"{path}: belongs to another recipe (data, model or hyper-parameters changed). "
-                "Use another `name:`, or delete the folder to start over."
+                "Use another name (`name=...` on the command line), or delete the folder to start over."
             )
         for name, part in self._parts().items():
             part.load_state_dict(state["modules"][name])
         for name, value in state["scalars"].items():
             setattr(self, name, value)
-        self.history, self.skipped = state["history"], state["skipped"]
-        torch.set_rng_state(state["generator"])
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["cuda_generators"])
+        self.tally = Tally(**state["tally"])
+        self.history, self.bad_images = state["history"], state["bad_images"]
 
     def _parts(self) -> dict[str, Any]:
         parts = {

@@ -1,70 +1,33 @@
-"""The training loop: one page, the same for every model and method."""
+"""The training loop: one page, the same for every model, method and number of processes."""
 
 import contextlib
+import math
 import time
-from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 from rich.console import Console
-from timm.utils import ModelEmaV3
-from torch import Tensor
 
 from ...runtime import metrics
 from ...runtime.batches import tolerated
-from ...runtime.datasets import Dataset
 from ...runtime.errors import DataError, EdgedistillError, InterruptedRunError
-from ..checkpoint import ModelCard, save_student
-from ..data.augment import build_augmentations
-from ..data.loader import Batch, training_loader
-from ..methods import Method, TrainingContext
+from ..checkpoint import save_student
+from ..data.loader import Batch
+from ..methods import TrainingContext
 from ..models import Classifier
 from .evaluate import predict_logits
-from .interrupt import catch_interrupt
+from .faults import explained
+from .interrupt import Interrupt, catch_interrupt
+from .folder import sole_writer
+from .job import Job
 from .journal import Journal
-from .optimize import build_optimizer, build_schedule, choose_device, choose_dtype
+from .prepare import Prepared, prepare
 from .progress import TrainingProgress
-from .settings import TrainSettings
-from .state import TrainState
-from .step import Step
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training, completely described.
-
-    Attributes:
-        title: for progress.
-        folder: where last.ckpt, metrics.jsonl, TensorBoard events and the checkpoint go.
-        checkpoint: file name of the best weights, e.g. "student.safetensors".
-        card: what the checkpoint says about itself; thresholds and metrics are filled in.
-        train: the training part.
-        validation: selects the epoch and the thresholds.
-        method: the objective.
-        settings: hyper-parameters.
-        seed: of order, augmentation and dropout.
-        identity: hash of everything that may not change when the run is continued.
-        max_bad_share: share of undecodable images at which the run stops.
-    """
-
-    title: str
-    folder: Path
-    checkpoint: str
-    card: ModelCard
-    train: Dataset
-    validation: Dataset
-    method: Method
-    settings: TrainSettings
-    seed: int
-    identity: str
-    max_bad_share: float = 0.01
-
-    @property
-    def last(self) -> Path:
-        return self.folder / "last.ckpt"
+from .state import Tally, TrainState
+from .step import Taken
+from .summary import write_summary
+from .world import current_world
 
 
 def fit(job: Job, model: Classifier, teacher: Classifier | None, console: Console) -> Path:
@@ -74,121 +37,159 @@ def fit(job: Job, model: Classifier, teacher: Classifier | None, console: Consol
         InterruptedRunError: Ctrl-C or SIGTERM; last.ckpt holds the step just finished.
         CheckpointError: last.ckpt is damaged or belongs to another recipe.
         DataError: too many images cannot be decoded.
-        EdgedistillError: a loss term stopped being finite.
+        EdgedistillError: the numbers stopped being finite, or the memory or disk is too small.
     """
     if not (job.validation.labels == 1).any():
         raise DataError(f"{job.validation.name}: no image carries a label, so no epoch could be selected by mAP.")
-    settings, device = job.settings, choose_device()
-    job.folder.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(job.seed)
-    model = model.to(device)
-    teacher = teacher.to(device).eval().requires_grad_(False) if teacher is not None else None
-    dtype = choose_dtype(settings, model, device)
-    loader, sampler = training_loader(
-        job.train,
-        job.card.preprocessing,
-        build_augmentations(settings.augment, job.card.preprocessing.size, where=job.title),
-        batch_size=settings.batch_size,
-        seed=job.seed,
-        workers=settings.workers,
-        device=device,
-    )
-    total_steps = len(sampler) * settings.epochs
-    optimizer = build_optimizer(model, settings, device)
-    state = TrainState(
-        model,
-        ModelEmaV3(model, decay=settings.ema, use_warmup=True) if settings.ema is not None else None,
-        optimizer,
-        build_schedule(optimizer, settings, total_steps),
-        torch.amp.GradScaler(device.type, enabled=dtype is torch.float16),
-    )
-    teacher_dtype = choose_dtype(settings, teacher, device) if teacher is not None else None
-    take_step = Step(state, teacher, job.method, settings, device, dtype, teacher_dtype)
-    if job.last.is_file():
-        state.restore(job.last, job.identity)
-
-    with (
-        catch_interrupt(lambda: console.print("stopping after this step; again to stop at once")) as interrupt,
-        TrainingProgress(job.title, total_steps, console) as progress,
-        contextlib.closing(Journal(job.folder, state.epoch)) as journal,
-    ):
-        while state.epoch < settings.epochs:
-            sampler.epoch, sampler.start = state.epoch, state.batch
-            sums, started, steps = defaultdict[str, Any](float), time.perf_counter(), 0
-            model.train()
-            for batch in loader:
-                step = state.epoch * len(sampler) + state.batch
-                context = TrainingContext(epoch=state.epoch, step=step, total_steps=total_steps)
-                for name, term in take_step(batch, context).items():
-                    sums[name] += term
-                state.batch, steps = state.batch + 1, steps + 1
-                _note_bad(job, state, batch)
-                progress.step(step + 1, best=state.best)
-                if interrupt:
-                    state.save(job.last, job.identity)
-                    raise _interrupted(job, step + 1, total_steps)
-            seconds = time.perf_counter() - started
-            record = {
-                "epoch": state.epoch,
-                "terms": _means(job, sums, steps, state.epoch),
-                "lr": state.schedule.get_last_lr()[0],
-                "images_per_second": steps * sampler.batch_size / seconds,
-            }
-            state.epoch, state.batch = state.epoch + 1, 0
-            if state.epoch % settings.evaluate_every == 0 or state.epoch == settings.epochs:
-                _evaluate(job, state, record)
-            state.history.append(record)
-            state.save(job.last, job.identity)
-            journal.write(state.history)
-            progress.epoch(record, settings.epochs)
-            if interrupt:
-                raise _interrupted(job, state.epoch * len(sampler), total_steps)
-    if state.skipped:
-        names = ", ".join(list(state.skipped.values())[:3])
-        console.print(f"{job.title}: {len(state.skipped)} undecodable images skipped ({names}, ...)", highlight=False)
-    return job.folder / job.checkpoint
+    with explained(job.title), sole_writer(job.folder) if current_world().is_main else contextlib.nullcontext():
+        return _Training(job, model, teacher, console).run()
 
 
-def _interrupted(job: Job, step: int, total_steps: int) -> InterruptedRunError:
-    return InterruptedRunError(
-        f"{job.title}: stopped after step {step} of {total_steps}; saved in {job.last}. The same command continues."
-    )
+class _Training:
+    """`fit`, with what its parts share."""
 
+    def __init__(self, job: Job, model: Classifier, teacher: Classifier | None, console: Console) -> None:
+        self.job, self.console, self.world = job, console, current_world()
+        self.prepared: Prepared = prepare(job, model, teacher, console, self.world)
+        self.state: TrainState = self.prepared.state
+        self.skipped_in_a_row = 0
+        self.saved = time.monotonic()
 
-def _means(job: Job, sums: dict[str, Tensor], steps: int, epoch: int) -> dict[str, float]:
-    means = {name: float(total) / steps for name, total in sums.items()}
-    broken = [name for name, value in means.items() if not abs(value) < float("inf")]
-    if broken:
-        raise EdgedistillError(
-            f"{job.title}: the term {broken[0]!r} stopped being finite in epoch {epoch + 1}. Lower `lr`, set "
-            "`clip_grad_norm: 1.0` or `precision: fp32`; the last good checkpoint is kept."
+    def run(self) -> Path:
+        """All epochs that are left."""
+        job, state = self.job, self.state
+        with (
+            catch_interrupt(lambda: self.console.print("stopping after this step; again to stop at once")) as interrupt,
+            TrainingProgress(job.title, self.prepared.total_steps, self.console) as progress,
+            contextlib.closing(Journal(job.folder, state.epoch) if self.world.is_main else _Nothing()) as journal,
+        ):
+            while state.epoch < job.settings.epochs:
+                self._train_epoch(interrupt, progress)
+                record, per_class = self._finish_epoch()
+                self._save()
+                if self.world.is_main:
+                    journal.write(state.history, per_class)
+                    write_summary(job, state)
+                progress.epoch(record, job.settings.epochs)
+                self._stop_if(interrupt)
+        self.world.wait()  # until rank 0 has written what the others read next
+        if state.bad_images:
+            names = ", ".join(list(state.bad_images.values())[:3])
+            self.console.print(
+                f"{job.title}: {len(state.bad_images)} undecodable images skipped ({names}, ...)", highlight=False
+            )
+        return job.folder / job.checkpoint
+
+    def _train_epoch(self, interrupt: Interrupt, progress: TrainingProgress) -> None:
+        state, prepared, step = self.state, self.prepared, self.prepared.step
+        step.stopwatch.reset(state.tally.seconds)
+        state.model.train()
+        for pieces in prepared.steps():
+            done = state.epoch * len(prepared.sampler) + state.batch
+            taken = step(pieces, TrainingContext(state.epoch, done, prepared.total_steps))
+            state.batch += 1
+            self._count(taken, pieces)
+            progress.step(done + 1, state, taken, prepared.sampler.batch_size)
+            if time.monotonic() - self.saved > self.job.settings.save_minutes * 60:
+                self._save()
+            self._stop_if(interrupt)
+
+    def _count(self, taken: Taken, pieces: list[Batch]) -> None:
+        """Add a step to the tally; too many in a row that could not be taken stop the run."""
+        self.state.tally.seconds = self.prepared.step.stopwatch.seconds
+        self._note_bad({index for batch in pieces for index in batch.bad})
+        if taken.finite:
+            self.state.tally.add(taken.terms)
+            self.skipped_in_a_row = 0
+            return
+        self.state.skipped_steps += 1
+        self.skipped_in_a_row += 1
+        in_epoch = len(self.prepared.sampler)
+        if self.skipped_in_a_row >= min(self.job.settings.skip_limit, in_epoch):
+            ids = [self.job.train.ids[int(index)] for batch in pieces for index in batch.indices]
+            raise EdgedistillError(
+                f"{self.job.title}: {taken.culprit} was not finite in {self.skipped_in_a_row} steps in a row, the last "
+                f"one step {self.state.batch} of {in_epoch} in epoch {self.state.epoch + 1} on {', '.join(ids[:4])}"
+                f"{f' and {len(ids) - 4} more' if len(ids) > 4 else ''}. Lower `lr`, set `clip_grad_norm: 1.0` or "
+                "`precision: fp32`; the last good checkpoint is kept."
+            )
+
+    def _finish_epoch(self) -> tuple[dict[str, Any], dict[str, float]]:
+        """The epoch's record and, where it was evaluated, the AP of each class."""
+        state, job = self.state, self.job
+        per_process = self.world.gather(state.tally.means())
+        seconds = state.tally.seconds
+        record = {
+            "epoch": state.epoch,
+            "terms": {name: _mean([means[name] for means in per_process]) for name in per_process[0]},
+            "lr": state.schedule.get_last_lr()[0],
+            "images_per_second": state.batch * self.prepared.sampler.batch_size / max(sum(seconds.values()), 1e-9),
+            "seconds": round(sum(seconds.values()), 3),
+            "time": {phase: round(value, 3) for phase, value in seconds.items()},
+            "skipped_steps": state.skipped_steps,
+        }
+        state.epoch, state.batch, state.tally = state.epoch + 1, 0, Tally()
+        per_class: dict[str, float] = {}
+        if state.epoch % job.settings.evaluate_every == 0 or state.epoch == job.settings.epochs:
+            per_class = self._evaluate(record)
+        state.history.append(record)
+        return record, per_class
+
+    def _evaluate(self, record: dict[str, Any]) -> dict[str, float]:
+        """Score the validation part; a better mAP replaces the checkpoint."""
+        job, state = self.job, self.state
+        outputs = predict_logits(
+            state.evaluated, job.validation, job.card.preprocessing, max_bad_share=job.max_bad_share, world=self.world
         )
-    return means
+        found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
+        scored = zip(job.card.classes, found["AP"].tolist(), strict=True)
+        per_class = {name: round(ap, 4) for name, ap in scored if not math.isnan(ap)}
+        record["val_mAP"], record["val_AP"] = found["mAP"], per_class
+        if found["mAP"] > state.best:
+            state.best = found["mAP"]
+            thresholds = metrics.best_thresholds(outputs.scores, outputs.dataset.labels)
+            card = msgspec.structs.replace(
+                job.card,
+                thresholds=tuple(float(t) for t in thresholds),
+                metrics={key: float(found[key]) for key in ("mAP", "OF1", "CF1")} | {"epoch": float(state.epoch)},
+            )
+            if self.world.is_main:
+                save_student(job.folder / job.checkpoint, state.evaluated, card)
+        return per_class
 
+    def _note_bad(self, bad: set[int]) -> None:
+        """Remember images that could not be decoded; past the set share the run stops."""
+        job, known = self.job, self.state.bad_images
+        known |= {index: job.train.ids[index] for index in bad}
+        if len(known) > tolerated(len(job.train), job.max_bad_share):
+            names = ", ".join(list(known.values())[:3])
+            raise DataError(
+                f"{job.train.name}: {len(known)} of {len(job.train)} images cannot be decoded ({names}, ...), more "
+                f"than max_bad_share {job.max_bad_share:g} allows. Repair them or raise `data.max_bad_share`."
+            )
 
-def _evaluate(job: Job, state: TrainState, record: dict[str, Any]) -> None:
-    """Score the validation part; a better mAP replaces the checkpoint."""
-    outputs = predict_logits(state.evaluated, job.validation, job.card.preprocessing, max_bad_share=job.max_bad_share)
-    found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
-    record["val_mAP"] = found["mAP"]
-    if found["mAP"] > state.best:
-        state.best = found["mAP"]
-        thresholds = metrics.best_thresholds(outputs.scores, outputs.dataset.labels)
-        card = msgspec.structs.replace(
-            job.card,
-            thresholds=tuple(float(t) for t in thresholds),
-            metrics={key: float(found[key]) for key in ("mAP", "OF1", "CF1")} | {"epoch": float(record["epoch"] + 1)},
+    def _save(self) -> None:
+        if self.world.is_main:
+            self.state.save(self.job.last, self.job.identity)
+        self.saved = time.monotonic()
+
+    def _stop_if(self, interrupt: Interrupt) -> None:
+        if not self.world.any(bool(interrupt)):
+            return
+        self._save()
+        done, total = self.state.epoch * len(self.prepared.sampler) + self.state.batch, self.prepared.total_steps
+        raise InterruptedRunError(
+            f"{self.job.title}: stopped after step {done} of {total}; saved in {self.job.last}. "
+            "The same command continues."
         )
-        save_student(job.folder / job.checkpoint, state.evaluated, card)
 
 
-def _note_bad(job: Job, state: TrainState, batch: Batch) -> None:
-    """Remember images that could not be decoded; past the set share the run stops."""
-    for index in batch.bad:
-        state.skipped[index] = job.train.ids[index]
-    if len(state.skipped) > tolerated(len(job.train), job.max_bad_share):
-        names = ", ".join(list(state.skipped.values())[:3])
-        raise DataError(
-            f"{job.train.name}: {len(state.skipped)} of {len(job.train)} images cannot be decoded ({names}, ...), more "
-            f"than max_bad_share {job.max_bad_share:g} allows. Repair them or raise `data.max_bad_share`."
-        )
+class _Nothing:
+    """What a process that writes no journal closes."""
+
+    def close(self) -> None:
+        pass
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from edgedistill.distill.data.augment import AUGMENTATIONS, Cutout, build_augmentations
-from edgedistill.distill.data.loader import EpochSampler, TrainingImages, training_loader
+from edgedistill.distill.data.augment import AUGMENTATIONS, Cutout, build_augmentations, read_augmentations
+from edgedistill.distill.data.decoded import DecodedImages
+from edgedistill.distill.data.loader import EpochSampler, Share, TrainingImages, training_loader
 from edgedistill.distill.data.materialize import materialize
 from edgedistill.distill.data.split import split_validation
+from edgedistill.distill.data.views import Views
 from edgedistill.runtime.datasets import open_dataset
 from edgedistill.runtime.errors import ConfigError
 from edgedistill.runtime.preprocess import Preprocessing, load
@@ -15,9 +17,13 @@ from edgedistill.runtime.preprocess import Preprocessing, load
 SQUARE = Preprocessing(size=(32, 32))
 
 
+def views_of(data, steps=("shift",), seed=1, count=None):
+    return Views(data, DecodedImages(data, SQUARE, cache="off"), list(steps), seed=seed, count=count)
+
+
 def test_a_sample_can_be_replayed_whatever_came_before(tint_dataset):
     data = tint_dataset(6)
-    images = TrainingImages(data, SQUARE, build_augmentations(["shift", "flip", "cutout"], (32, 32), where="t"), seed=1)
+    images = TrainingImages(data, views_of(data, ["shift", "flip", "cutout"]))
     first = images[(4, 2)][0]
     images[(0, 0)]
     torch.rand(3)
@@ -31,17 +37,44 @@ def test_augmenting_leaves_the_global_generator_and_the_data_alone(tint_dataset)
     torch.manual_seed(0)
     expected = torch.rand(2)
     torch.manual_seed(0)
-    TrainingImages(data, SQUARE, build_augmentations(["cutout"], (32, 32), where="t"), seed=1)[(0, 1)]
+    TrainingImages(data, views_of(data, ["cutout"]))[(0, 1)]
     assert torch.equal(torch.rand(2), expected)
     assert np.array_equal(data.images, before)
 
 
+def test_a_view_belongs_to_the_sample_not_to_its_place(tint_dataset):
+    data = tint_dataset(6)
+    order = [4, 0, 5, 1, 3, 2]
+    before, after = views_of(data), views_of(data.subset(order))
+    for place, index in enumerate(order):
+        assert torch.equal(before.image(index, 3), after.image(place, 3))
+    assert not torch.equal(before.image(0, 3), views_of(data, seed=2).image(0, 3))
+
+
+def test_views_are_shown_in_turn_and_without_augmentation_there_is_one(tint_dataset):
+    data = tint_dataset(3)
+    assert [views_of(data, count=2).of_epoch(epoch) for epoch in range(4)] == [0, 1, 0, 1]
+    assert [views_of(data).of_epoch(epoch) for epoch in range(3)] == [0, 1, 2]
+    plain = views_of(data, [])
+    assert plain.count == 1
+    assert torch.equal(plain.image(1, 0), torch.from_numpy(data.images[1]))
+
+
+def test_what_decides_a_view_is_told_apart(tint_dataset):
+    data = tint_dataset(3)
+    same, other = views_of(data, ["flip"]).transform, views_of(data, [{"name": "flip", "probability": 0.5}]).transform
+    assert same == other
+    assert views_of(data, [{"name": "flip", "probability": 0.4}]).transform != same
+    assert views_of(data, ["flip"], seed=2).transform != same
+    assert views_of(data, [], seed=2).transform == views_of(data, [], seed=1).transform
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_epoch_is_the_same_with_any_number_of_workers_and_can_start_in_the_middle(tint_dataset, workers):
-    augment = build_augmentations(["shift"], (32, 32), where="t")
-    loader, sampler = training_loader(
-        tint_dataset(20), SQUARE, augment, batch_size=6, seed=0, workers=workers, device=torch.device("cpu")
-    )
+    data = tint_dataset(20)
+    views = views_of(data, seed=0)
+    sampler = EpochSampler(views, 6, seed=0)
+    loader = training_loader(data, views, sampler, workers=workers, device=torch.device("cpu"))
     sampler.epoch = 1
     batches = [batch.images.clone() for batch in loader]
     assert len(batches) == 3
@@ -50,13 +83,30 @@ def test_an_epoch_is_the_same_with_any_number_of_workers_and_can_start_in_the_mi
     assert torch.equal(last, batches[2])
 
 
-def test_every_image_is_seen_once_per_epoch_in_another_order():
-    sampler = EpochSampler(12, 4, seed=0)
+def test_every_image_is_seen_once_per_epoch_in_another_order(tint_dataset):
+    sampler = EpochSampler(views_of(tint_dataset(12)), 4, seed=0)
     first = [index for batch in sampler for _, index in batch]
     sampler.epoch = 1
     second = [index for batch in sampler for _, index in batch]
     assert sorted(first) == sorted(second) == list(range(12))
     assert first != second
+
+
+@pytest.mark.parametrize(("processes", "pieces"), [(2, 1), (1, 3), (2, 2), (3, 2)])
+def test_processes_and_pieces_share_the_very_steps_of_one(tint_dataset, processes, pieces):
+    views = views_of(tint_dataset(50))
+    whole = list(EpochSampler(views, 12, seed=5))
+    shares = [list(EpochSampler(views, 12, seed=5, share=Share(rank, processes, pieces))) for rank in range(processes)]
+    assert {len(share) for share in shares} == {len(whole) * pieces}
+    for step, batch in enumerate(whole):
+        joined = [key for piece in range(pieces) for share in shares for key in share[step * pieces + piece]]
+        assert joined == batch
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused(tint_dataset):
+    with pytest.raises(ConfigError, match=r"`batch_size` 10 .* 2 processes x `accumulate` 2: give a multiple of 4"):
+        EpochSampler(views_of(tint_dataset(50)), 10, seed=0, share=Share(0, 2, 2))
+    assert EpochSampler(views_of(tint_dataset(7)), 12, seed=0, share=Share(0, 3, 1)).batch_size == 6
 
 
 def test_cutout_paints_at_most_a_square_of_its_size():
@@ -71,14 +121,14 @@ def test_cutout_paints_at_most_a_square_of_its_size():
 @pytest.mark.parametrize("name", sorted(AUGMENTATIONS.names()))
 def test_every_augmentation_keeps_type_and_size(name):
     image = torch.randint(0, 256, (3, 40, 24), dtype=torch.uint8)
-    out = build_augmentations([name], (40, 24), where="t")(image)
+    out = build_augmentations(read_augmentations([name], where="t"), (40, 24))(image)
     assert out.dtype == torch.uint8
     assert out.shape == image.shape
 
 
 def test_an_unknown_augmentation_is_named():
     with pytest.raises(ConfigError, match=r"recipe\.yaml: `train.augment.name`: unknown augmentation 'flop'.*'flip'"):
-        build_augmentations(["flop"], (32, 32), where="recipe.yaml")
+        read_augmentations(["flop"], where="recipe.yaml")
 
 
 def test_the_validation_part_is_held_out(tint_dataset):

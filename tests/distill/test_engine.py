@@ -1,7 +1,11 @@
 """The training loop: resumed trainings equal uninterrupted ones, and what goes wrong is named."""
 
+import io
 import json
 import math
+import resource
+from dataclasses import replace
+from importlib import metadata
 
 import pytest
 import torch
@@ -10,8 +14,10 @@ from torch.nn import Conv2d
 
 from edgedistill.distill.checkpoint import load_student
 from edgedistill.distill.engine import TrainSettings, fit, interrupt, predict_logits
+from edgedistill.distill.engine import prepare as prepare_module
 from edgedistill.distill.engine import trainer as trainer_module
 from edgedistill.distill.engine.optimize import build_optimizer, build_schedule, choose_dtype
+from edgedistill.distill.engine.step import Step, Taken
 from edgedistill.distill.methods import build_method
 from edgedistill.runtime.errors import CheckpointError, DataError, EdgedistillError, InterruptedRunError
 
@@ -74,7 +80,6 @@ def test_it_trains_on_files_with_a_loading_process_and_tells_what_it_skipped(
     make_job, make_model, tint_dataset, tmp_path
 ):
     import io
-    from dataclasses import replace
 
     from PIL import Image
 
@@ -94,8 +99,6 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(make_job, make_mo
     fit(job, make_model(), None, QUIET)
     before = job.last.read_bytes()
     monkeypatch.setattr(torch, "save", lambda *_: (_ for _ in ()).throw(RuntimeError("PytorchStreamWriter failed")))
-    from dataclasses import replace
-
     longer = replace(job, folder=job.folder.with_name("full"))
     with pytest.raises(EdgedistillError, match=r"cannot write .*last\.ckpt"):
         fit(longer, make_model(), None, QUIET)
@@ -129,8 +132,6 @@ def test_it_learns(make_job, make_model, tint_dataset):
 
 
 def test_another_recipe_is_not_continued(make_job, make_model):
-    from dataclasses import replace
-
     job = make_job()
     fit(job, make_model(), None, QUIET)
     with pytest.raises(CheckpointError, match="belongs to another recipe"):
@@ -145,17 +146,124 @@ def test_a_damaged_last_checkpoint_is_named(make_job, make_model):
         fit(job, make_model(), None, QUIET)
 
 
-def test_a_term_that_is_not_finite_stops_the_run_and_names_it(make_job, make_model):
+def test_a_term_that_is_not_finite_stops_the_run_and_names_it_the_step_and_the_images(make_job, make_model):
     model = make_model()
     with torch.no_grad():
         model.head.linear.bias.fill_(math.inf)
-    with pytest.raises(EdgedistillError, match="'bce' stopped being finite in epoch 1"):
-        fit(make_job(), model, None, QUIET)
+    job = make_job(epochs=3, skip_limit=2)
+    with pytest.raises(
+        EdgedistillError,
+        match=r"'bce' was not finite in 2 steps in a row, the last one step 2 of 4 in epoch 1 on tints-\d+, .* 12 more",
+    ):
+        fit(job, model, None, QUIET)
+
+
+class BreaksAt:
+    """A method whose loss or gradient is not finite in chosen steps."""
+
+    needs_teacher, needs = False, frozenset()
+
+    def __init__(self, steps, *, gradient: bool) -> None:
+        self.steps, self.gradient = steps, gradient
+
+    def batch_terms(self):
+        return frozenset()
+
+    def __call__(self, student, teacher, targets, context):
+        loss = student.logits.square().mean()
+        if context.step in self.steps:
+            # sqrt has an infinite slope at 0, where its value is finite
+            loss = (student.logits * 0).sum().sqrt() if self.gradient else loss * math.nan
+        return {"square": loss}
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_step_that_is_not_finite_changes_nothing_but_the_count(make_job, make_model, gradient):
+    """Steps 2 and 5 of 8 break: model, moments, moving average and BatchNorm's statistics stay as they were."""
+    broken, left_out = make_model(), make_model()
+    job = replace(make_job("broken"), method=BreaksAt({2, 5}, gradient=gradient))
+    fit(job, broken, None, QUIET)
+    records = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["skipped_steps"] for record in records] == [1, 2]
+    assert all(math.isfinite(record["terms"]["square"]) for record in records)
+    assert json.loads((job.folder / "summary.json").read_text())["skipped_steps"] == 2
+
+    class LeavesOut(Step):
+        def __call__(self, pieces, context):
+            if context.step not in {2, 5}:
+                return super().__call__(pieces, context)
+            self.state.schedule.step()
+            return Taken({}, 0.0, finite=False)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare_module, "Step", LeavesOut)
+        fit(replace(make_job("left_out"), method=BreaksAt((), gradient=False)), left_out, None, QUIET)
+    for (name, a), b in zip(broken.state_dict().items(), left_out.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_accumulated_pieces_give_the_gradient_of_the_whole_batch(make_job, make_model):
+    """For a term that is a mean over images, in a network without BatchNorm's batch statistics."""
+    found = []
+    for accumulate in (1, 4):
+        model = make_model()
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.train = lambda mode=True, module=module: module  # stays in eval mode
+                module.training = False
+        fit(make_job(f"by{accumulate}", accumulate=accumulate, ema=None, optimizer="sgd"), model, None, QUIET)
+        found.append(model.state_dict())
+    for name, value in found[0].items():
+        assert torch.allclose(value, found[1][name], atol=1e-5), name
+
+
+def test_terms_that_see_a_piece_of_the_batch_are_named(make_job, make_model):
+    told = io.StringIO()
+    fit(make_job(method="mdkd", accumulate=4), make_model(), make_model(), Console(file=told, width=200))
+    assert "bd2, bd3, bd4 see 4 images at a time, not the whole batch of 16" in told.getvalue()
+    told = io.StringIO()
+    fit(make_job("plain", accumulate=4), make_model(), None, Console(file=told, width=200))
+    assert "at a time" not in told.getvalue()
+
+
+def test_what_ran_and_where_the_time_went_is_stored(make_job, make_model, monkeypatch):
+    job = make_job()
+    fit(job, make_model(), None, QUIET)
+    environment = json.loads((job.folder / "environment.json").read_text())
+    assert environment["libraries"]["torch"] == metadata.version("torch")
+    assert environment["datasets"]["tints"]["fingerprint"] == job.train.fingerprint()
+    summary = json.loads((job.folder / "summary.json").read_text())
+    assert summary["finished"]
+    assert set(summary["best"]["val_AP"]) == {"red", "green", "blue"}
+    assert set(summary["time"]) == {"data", "student", "loss", "teacher", "update"}
+    assert sum(summary["time"].values()) == pytest.approx(1, abs=1e-3)
+    environment["libraries"]["torch"] = "2.12.0"
+    (job.folder / "environment.json").write_text(json.dumps(environment))
+    told = io.StringIO()
+    fit(job, make_model(), None, Console(file=told, width=300))
+    assert "continued with a difference (libraries: " in told.getvalue()
+
+
+def test_a_folder_that_is_too_small_is_told_before_the_first_step(make_job, make_model):
+    job = make_job()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(EdgedistillError, match=r"cannot hold the \d+ MB that will be written there"):
+            fit(job, make_model(), None, QUIET)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(job.folder.iterdir())
+
+
+def test_a_compiled_training_is_saved_like_any_other(make_job, make_model, tint_dataset, monkeypatch):
+    whole = torch.nn.Module.compile  # its default backend takes minutes on two cores
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: whole(module, backend="eager"))
+    job = make_job(compile=True, epochs=1, train=tint_dataset(32))
+    assert load_student(fit(job, make_model(), None, QUIET)).card.metrics["mAP"] >= 0
 
 
 def test_undecodable_images_are_replaced_and_past_the_share_the_run_stops(make_job, make_model, tint_dataset, tmp_path):
-    from dataclasses import replace
-
     data = tint_dataset(64)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"not a jpeg")
@@ -164,14 +272,12 @@ def test_undecodable_images_are_replaced_and_past_the_share_the_run_stops(make_j
     job = make_job(train=replace(data, images=images))
     fit(replace(job, max_bad_share=0.02), make_model(), None, QUIET)
     state = torch.load(job.last, weights_only=True)
-    assert state["skipped"] == {5: "tints-5"}
+    assert state["bad_images"] == {5: "tints-5"}
     with pytest.raises(DataError, match=r"1 of 64 images cannot be decoded \(tints-5"):
         fit(replace(job, folder=tmp_path / "strict", max_bad_share=0.0), make_model(), None, QUIET)
 
 
 def test_a_teacher_is_used_and_left_alone(make_job, make_model):
-    from dataclasses import replace
-
     teacher = make_model()
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     job = replace(make_job(), method=build_method("mld"))

@@ -1,0 +1,42 @@
+"""BatchNorm over the batches of all processes."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+
+class GatheredBatchNorm2d(nn.BatchNorm2d):
+    """nn.SyncBatchNorm for processes on CPUs, which PyTorch's own refuses."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, F, H, W) -> the same, by the mean and the biased variance over all processes' B, H and W."""
+        if not self.training:
+            return super().forward(maps)
+        values = maps.float()
+        count = values.numel() // values.shape[1] * dist.get_world_size()
+        mean = all_reduce(values.sum((0, 2, 3))) / count
+        centred = values - mean.view(1, -1, 1, 1)
+        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            momentum = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * count / max(1, count - 1), momentum)
+        normal = centred * (variance + self.eps).rsqrt().view(1, -1, 1, 1)
+        return (normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(maps.dtype)
+
+
+def synchronise_batchnorm(model: nn.Module, device: torch.device) -> nn.Module:
+    """`model` with every BatchNorm2d replaced by one over all processes, of the same parameters."""
+    if device.type != "cpu":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.BatchNorm2d:
+                new = GatheredBatchNorm2d(child.num_features, child.eps, child.momentum)
+                new.load_state_dict(child.state_dict())
+                new.weight, new.bias = child.weight, child.bias
+                new.train(child.training)
+                setattr(parent, name, new)
+    return model

@@ -1,0 +1,187 @@
+"""Everything that a job's loop needs, built or restored."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from rich.console import Console
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from ...runtime.files import require_space, write_atomic
+from ..data.decoded import DecodedImages
+from ..data.loader import Batch, EpochSampler, Share, training_loader
+from ..data.views import Views
+from ..models import Classifier
+from .batchnorm import synchronise_batchnorm
+from .environment import describe_environment, store_environment
+from .job import Job
+from .optimize import build_optimizer, build_schedule, choose_device, choose_dtype, choose_format
+from .state import TrainState
+from .step import Step
+from .stopwatch import Stopwatch
+from .teachers import LiveTeacher, Teacher
+from .world import World
+
+_FLOAT = 4
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job, ready to be run.
+
+    Attributes:
+        state: its moving parts.
+        step: takes one optimiser step.
+        sampler: the order; its `epoch` and `start` are to be set.
+        loader: follows the sampler.
+        pieces: batches of this process per step.
+    """
+
+    state: TrainState
+    step: Step
+    sampler: EpochSampler
+    loader: "DataLoader[Batch]"
+    pieces: int
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return len(self.sampler) * self.step.settings.epochs
+
+    def steps(self) -> Iterator[list[Batch]]:
+        """What is left of the epoch that the state stands in."""
+        self.sampler.epoch, self.sampler.start = self.state.epoch, self.state.batch
+        batches = iter(self.loader)
+        while pieces := list(islice(batches, self.pieces)):
+            yield pieces
+
+
+def prepare(job: Job, model: Classifier, teacher: Classifier | None, console: Console, world: World) -> Prepared:
+    """Build optimiser, loader and teacher; restore the state where the job stopped before.
+
+    Raises:
+        CheckpointError: last.ckpt is damaged or belongs to another recipe.
+        EdgedistillError: the folder cannot be written, or will be too small.
+    """
+    settings, device = job.settings, choose_device()
+    _require_folder(job, model)
+    torch.use_deterministic_algorithms(settings.deterministic)
+    torch.backends.cudnn.benchmark = not settings.deterministic
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.manual_seed(job.seed)
+    memory_format = choose_format(settings, device)
+    model = model.to(device, memory_format=memory_format)
+    if settings.sync_batchnorm and world.size > 1:
+        model = synchronise_batchnorm(model, device)
+    views = Views(
+        job.train,
+        DecodedImages(
+            job.train,
+            job.card.preprocessing,
+            decode=settings.decode,
+            cache=settings.decoded_cache,
+            folder=job.cache_folder,
+        ),
+        settings.augment,
+        seed=job.seed if settings.view_seed is None else settings.view_seed,
+        count=settings.views,
+        where=job.title,
+    )
+    sampler = EpochSampler(views, settings.batch_size, job.seed, Share(world.rank, world.size, settings.accumulate))
+    optimizer = build_optimizer(model, settings, device)
+    dtype = choose_dtype(settings, model, device)
+    state = TrainState(
+        model,
+        ModelEmaV3(model, decay=settings.ema, use_warmup=True) if settings.ema is not None else None,
+        optimizer,
+        build_schedule(optimizer, settings, len(sampler) * settings.epochs),
+        torch.amp.GradScaler(device.type, enabled=dtype is torch.float16),
+    )
+    if job.last.is_file():
+        state.restore(job.last, job.identity)
+    _record(job, device, console, world, continued=job.last.is_file())
+    _tell_batch_terms(job, console, world)
+    if settings.compile:
+        model.compile()
+    return Prepared(
+        state,
+        Step(
+            state=state,
+            network=_share(model, device, world),
+            teacher=_teacher(job, teacher, views, console, world) if state.epoch < settings.epochs else None,
+            method=job.method,
+            settings=settings,
+            device=device,
+            dtype=dtype,
+            world=world,
+            stopwatch=Stopwatch(device),
+            seed=job.seed,
+        ),
+        sampler,
+        training_loader(job.train, views, sampler, workers=settings.workers, device=device),
+        settings.accumulate,
+    )
+
+
+def _require_folder(job: Job, model: nn.Module) -> None:
+    """Tell before hours are spent that the files will not fit: weights, two moments, an average, old and new."""
+    weights = sum(parameter.numel() for parameter in model.parameters()) * _FLOAT
+    require_space(job.folder, 2 * weights * (4 if job.settings.ema is not None else 3) + 2 * weights)
+
+
+def _record(job: Job, device: torch.device, console: Console, world: World, *, continued: bool) -> None:
+    if not world.is_main:
+        return
+    for path, text in job.records.items():
+        write_atomic(path, text)
+    environment = describe_environment(device, world, (job.train, job.validation))
+    changed = store_environment(job.folder / "environment.json", environment)
+    if continued and changed:
+        console.print(
+            f"{job.title}: continued with a difference ({'; '.join(changed)}): the last bits may differ from those of "
+            "a run in one piece.",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _tell_batch_terms(job: Job, console: Console, world: World) -> None:
+    """Say where a term sees less than the whole batch."""
+    terms, settings = sorted(job.method.batch_terms()), job.settings
+    parts = settings.accumulate * (world.size if settings.relations == "local" else 1)
+    if terms and parts > 1:
+        console.print(
+            f"{job.title}: {', '.join(terms)} see {settings.batch_size // parts} images at a time, not the whole batch "
+            f"of {settings.batch_size}; the other terms are those of the whole batch.",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _share(model: Classifier, device: torch.device, world: World) -> nn.Module:
+    if world.size == 1:
+        return model
+    return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+
+
+def _teacher(job: Job, teacher: Classifier | None, views: Views, console: Console, world: World) -> Teacher | None:
+    if teacher is None:
+        return None
+    settings, device = job.settings, choose_device()
+    teacher = teacher.to(device, memory_format=choose_format(settings, device)).eval().requires_grad_(False)
+    dtype = choose_dtype(settings, teacher, device)
+    if not _stores_teacher(job, views):
+        return LiveTeacher(teacher, device, dtype)
+    raise NotImplementedError
+
+
+def _stores_teacher(job: Job, views: Views) -> bool:
+    if job.cache_teacher is not None:
+        return job.cache_teacher
+    return views.count is not None and views.count < job.settings.epochs and "stages" not in job.method.needs

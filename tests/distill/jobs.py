@@ -1,0 +1,61 @@
+"""A tiny data set, model and job, also for scripts that run in processes of their own."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgedistill.distill.checkpoint import ModelCard
+from edgedistill.distill.engine import Job, TrainSettings
+from edgedistill.distill.methods import build_method
+from edgedistill.distill.models import Classifier, ModelSpec, build_from_spec
+from edgedistill.runtime.datasets import Dataset
+from edgedistill.runtime.preprocess import Preprocessing
+
+CLASSES = ("red", "green", "blue")
+
+
+def tint_dataset(count: int, seed: int = 0, name: str = "tints") -> Dataset:
+    """N scenes of 32 px whose present classes brighten their own channel."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((count, 3)) < 0.5).astype(np.int8)
+    noise = rng.integers(0, 90, (count, 32, 32, 3))
+    images = (noise + 140 * labels[:, None, None, :].astype(int)).clip(0, 255).astype(np.uint8)
+    return Dataset(name, CLASSES, tuple(f"{name}-{i}" for i in range(count)), images, labels)
+
+
+def tint_model(branches: tuple[str, ...] = (), seed: int = 0) -> Classifier:
+    """A freshly initialised student, the same every time."""
+    torch.manual_seed(seed)
+    return build_from_spec(ModelSpec(name="shufflenetv2", width=0.5, branches=list(branches)), 3)
+
+
+def tint_teacher() -> Classifier:
+    """Another one, frozen."""
+    return tint_model(seed=1).eval().requires_grad_(False)
+
+
+def tint_job(folder: Path, train: Dataset | None = None, *, method: str = "vanilla", **settings: Any) -> Job:
+    """A training on tints; keyword arguments replace its settings."""
+    defaults = {"epochs": 2, "batch_size": 16, "lr": 3e-3, "augment": ["shift", "cutout"], "ema": 0.9}
+    return Job(
+        title="student",
+        folder=folder,
+        checkpoint="student.safetensors",
+        card=ModelCard(
+            edgedistill="0",
+            name="tints",
+            model=ModelSpec(name="shufflenetv2", width=0.5),
+            classes=CLASSES,
+            preprocessing=Preprocessing(size=(32, 32)),
+            thresholds=(0.5,) * 3,
+        ),
+        train=train or tint_dataset(64),
+        validation=tint_dataset(32, seed=1, name="validation"),
+        method=build_method(method),
+        settings=TrainSettings(**{**defaults, **settings}),
+        seed=3,
+        identity="job",
+        max_bad_share=0.01,
+    )

@@ -1,0 +1,26 @@
+"""Trains in a process that can be killed: test_resume.py's subject."""
+
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from jobs import tint_job, tint_model, tint_teacher  # noqa: E402
+
+from edgedistill.distill.engine import fit  # noqa: E402
+from edgedistill.runtime.errors import EdgedistillError  # noqa: E402
+
+
+def train(folder: str, save_minutes: float, loading: int) -> None:
+    """A training with everything that has a state: moving average, schedule, dropout, augmentation, stored teacher."""
+    torch.set_num_threads(1)
+    torch.set_num_interop_threads(1)
+    job = tint_job(Path(folder), method="mld", epochs=3, save_minutes=save_minutes, workers=loading, precision="bf16")
+    try:
+        fit(job, tint_model(("ml_decoder",)), tint_teacher(), Console(quiet=True))
+    except EdgedistillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

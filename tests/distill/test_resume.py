@@ -1,0 +1,85 @@
+"""Whatever ends a training, the same command ends with the very weights of an undisturbed one."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import one_training
+
+# A server that has imported torch forks each training: no second import, and no threads to inherit.
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["one_training"])
+
+EACH_STEP, EACH_EPOCH = 1e-9, 60.0
+
+
+def start(folder, save_minutes=EACH_STEP, loading=0):
+    process = processes.Process(target=one_training.train, args=(str(folder), save_minutes, loading))
+    process.start()
+    return process
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    process = start(folder)
+    process.join()
+    assert process.exitcode == 0
+    return folder
+
+
+def weights(folder):
+    with safe_open(folder / "student.safetensors", framework="np") as file:
+        return {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
+
+
+def terms(folder):
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [(record["epoch"], record["terms"], record["val_mAP"], record["skipped_steps"]) for record in records]
+
+
+@pytest.mark.parametrize(
+    ("save_minutes", "loading", "seed"), [(EACH_STEP, 0, 0), (EACH_STEP, 0, 1), (EACH_EPOCH, 0, 2), (EACH_STEP, 1, 3)]
+)
+def test_killed_again_and_again_it_ends_with_the_same_bits(undisturbed, tmp_path, save_minutes, loading, seed):
+    folder, draw, kills = tmp_path / "run", random.Random(seed), 0
+    while True:
+        process = start(folder, save_minutes, loading)
+        # From the very start to far into the training, and often enough that some kills hit a file being written.
+        process.join(draw.uniform(0.05, 2.5) if kills < 6 else None)
+        if process.exitcode is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += 1
+    assert process.exitcode == 0
+    assert kills >= 3
+    assert weights(folder) == weights(undisturbed)
+    assert terms(folder) == terms(undisturbed)
+    assert not list(folder.glob(".*.tmp")), "half-written files of killed processes are cleared away"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_after_the_step_with_its_own_code_and_nothing_is_lost(undisturbed, tmp_path, number):
+    folder = tmp_path / "run"
+    process = start(folder, EACH_EPOCH)
+    while not (folder / "metrics.jsonl").exists() and process.is_alive():
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == 130
+    process = start(folder)
+    process.join()
+    assert process.exitcode == 0
+    assert weights(folder) == weights(undisturbed)
+    assert terms(folder) == terms(undisturbed)

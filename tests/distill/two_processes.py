@@ -1,0 +1,85 @@
+"""Run by torchrun from test_distributed.py; a failed assertion is a failed exit."""
+
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from jobs import tint_dataset, tint_job, tint_model, tint_teacher
+
+from edgedistill.distill.engine import current_world, fit, joined_world, predict_logits
+from edgedistill.distill.engine.gathering import gather_output, gather_rows
+from edgedistill.distill.methods import METHODS, TrainingContext, build_method
+from edgedistill.distill.models.output import ModelOutput
+
+CONTEXT = TrainingContext(epoch=0, step=0, total_steps=1)
+FIELDS = {"logits": (4,), "embeddings": (4, 6), "embedding_logits": (4,), "pooled": (5,)}
+
+
+def outputs(seed: int, rows: slice, *, graph: bool) -> ModelOutput:
+    """Random outputs for a batch of 12, and this process's rows of it."""
+    generator = torch.Generator().manual_seed(seed)
+    whole = {
+        name: torch.randn((12, *shape), generator=generator, dtype=torch.float64) for name, shape in FIELDS.items()
+    }
+    return ModelOutput(
+        features=None, **{name: value[rows].clone().requires_grad_(graph) for name, value in whole.items()}
+    )
+
+
+def gathered_losses_equal_those_of_one_process() -> None:
+    world = current_world()
+    mine, everything = slice(world.rank * 6, world.rank * 6 + 6), slice(0, 12)
+    targets = torch.randint(-1, 2, (12, 4), generator=torch.Generator().manual_seed(9)).to(torch.int8)
+    compared = 0
+    for name in METHODS.names():
+        method = build_method(name)
+        if not method.needs <= FIELDS.keys():
+            continue
+        whole, part = outputs(1, everything, graph=True), outputs(1, mine, graph=True)
+        expected = method(whole, outputs(2, everything, graph=False), targets, CONTEXT)
+        found = method(
+            gather_output(part, method.needs, world),
+            gather_output(outputs(2, mine, graph=False), method.needs, world),
+            gather_rows(targets[mine], world),
+            CONTEXT,
+        )
+        sum(expected.values()).backward()
+        sum(found.values()).backward()
+        for term in expected:
+            assert torch.allclose(found[term], expected[term], rtol=1e-6, atol=1e-9), (name, term)
+        for field in FIELDS:
+            gradient = getattr(whole, field).grad
+            if gradient is not None:
+                own = getattr(part, field).grad
+                assert torch.allclose(own, gradient[mine], rtol=1e-6, atol=1e-9), (name, field)
+                compared += 1
+    assert compared > 8
+
+
+def training_equals_that_of_one_process(folder: Path) -> None:
+    """What test_distributed.py compares with a training in one process."""
+    fit(tint_job(folder / "two", method="mdkd"), tint_model(), tint_teacher(), Console(quiet=True))
+
+
+def evaluation_counts_every_image_once() -> None:
+    data, model = tint_dataset(13), tint_model()
+    preprocessing = tint_job(Path()).card.preprocessing
+    alone = predict_logits(model, data, preprocessing)
+    shared = predict_logits(model, data, preprocessing, world=current_world())
+    assert shared.logits.shape == (13, 3)
+    assert abs(shared.logits - alone.logits).max() < 1e-5
+    assert shared.dataset is data
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with joined_world():
+        if sys.argv[1] == "losses":
+            gathered_losses_equal_those_of_one_process()
+            evaluation_counts_every_image_once()
+        else:
+            training_equals_that_of_one_process(Path(sys.argv[2]))
