@@ -80,6 +80,21 @@ def test_one_partition_weighs_as_much_as_two(partitions, term, targets):
     torch.testing.assert_close(both["kd_co"] + both["kd_dis"], terms[term])
 
 
+@pytest.mark.parametrize("partitions", ["co_dis", "co"])
+def test_every_term_is_a_sum_over_the_batch_and_says_so(partitions, targets):
+    logits, branch, taught = draw(B, C, seed=0), draw(B, C, seed=2), merged(2 if partitions == "co_dis" else 1)
+    method = CPSD(partitions=partitions)
+
+    def on(rows: slice) -> dict[str, torch.Tensor]:
+        teacher = ModelOutput(taught.logits[rows], partition_logits=taught.partition_logits[rows])
+        return method(ModelOutput(logits[rows], embedding_logits=branch[rows]), teacher, targets[rows], CONTEXT)
+
+    whole, first, second = on(slice(None)), on(slice(0, 2)), on(slice(2, None))
+    assert method.batch_terms() == set(whole)
+    for name, term in whole.items():
+        torch.testing.assert_close(first[name] + second[name], term)
+
+
 def test_gradients(targets):
     teacher, logits = merged(2), draw(B, C, seed=0).requires_grad_()
     method = CPSD(supervised="bce")  # ASL's focusing weights carry no gradient, so it has no finite difference
