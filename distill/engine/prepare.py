@@ -17,6 +17,7 @@ from ..data.decoded import DecodedImages
 from ..data.loader import Batch, EpochSampler, Share, training_loader
 from ..data.views import Views
 from ..models import Classifier
+from ..teacher_cache import open_or_build
 from .batchnorm import synchronise_batchnorm
 from .environment import describe_environment, store_environment
 from .job import Job
@@ -24,7 +25,7 @@ from .optimize import build_optimizer, build_schedule, choose_device, choose_dty
 from .state import TrainState
 from .step import Step
 from .stopwatch import Stopwatch
-from .teachers import LiveTeacher, Teacher
+from .teachers import LiveTeacher, StoredTeacher, Teacher
 from .world import World
 
 _FLOAT = 4
@@ -86,7 +87,7 @@ def prepare(job: Job, model: Classifier, teacher: Classifier | None, console: Co
             job.card.preprocessing,
             decode=settings.decode,
             cache=settings.decoded_cache,
-            folder=job.cache_folder,
+            folder=job.cache_folder / "images",
         ),
         settings.augment,
         seed=job.seed if settings.view_seed is None else settings.view_seed,
@@ -178,7 +179,22 @@ def _teacher(job: Job, teacher: Classifier | None, views: Views, console: Consol
     dtype = choose_dtype(settings, teacher, device)
     if not _stores_teacher(job, views):
         return LiveTeacher(teacher, device, dtype)
-    raise NotImplementedError
+    cache = open_or_build(
+        job.cache_folder / "teachers",
+        teacher,
+        job.train,
+        views,
+        job.method.needs,
+        epochs=settings.epochs,
+        device=device,
+        dtype=dtype,
+        batch_size=max(64, settings.batch_size),
+        workers=settings.workers,
+        console=console,
+        world=world,
+        max_bad_share=job.max_bad_share,
+    )
+    return StoredTeacher(cache)
 
 
 def _stores_teacher(job: Job, views: Views) -> bool:

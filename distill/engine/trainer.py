@@ -18,8 +18,8 @@ from ..methods import TrainingContext
 from ..models import Classifier
 from .evaluate import predict_logits
 from .faults import explained
-from .interrupt import Interrupt, catch_interrupt
 from .folder import sole_writer
+from .interrupt import Interrupt, catch_interrupt
 from .job import Job
 from .journal import Journal
 from .prepare import Prepared, prepare

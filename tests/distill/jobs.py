@@ -59,3 +59,8 @@ def tint_job(folder: Path, train: Dataset | None = None, *, method: str = "vanil
         identity="job",
         max_bad_share=0.01,
     )
+
+
+def shared_job(folder: Path) -> Job:
+    """A training whose steps several processes can share without any difference."""
+    return tint_job(folder, method="mdkd", sync_batchnorm=True, ema=None, optimizer="sgd")

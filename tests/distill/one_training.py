@@ -18,7 +18,9 @@ def train(folder: str, save_minutes: float, loading: int) -> None:
     """A training with everything that has a state: moving average, schedule, dropout, augmentation, stored teacher."""
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
-    job = tint_job(Path(folder), method="mld", epochs=3, save_minutes=save_minutes, workers=loading, precision="bf16")
+    job = tint_job(
+        Path(folder), method="mld", epochs=3, views=2, save_minutes=save_minutes, workers=loading, precision="bf16"
+    )
     try:
         fit(job, tint_model(("ml_decoder",)), tint_teacher(), Console(quiet=True))
     except EdgedistillError as error:

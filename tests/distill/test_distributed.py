@@ -4,8 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from jobs import tint_job, tint_model, tint_teacher
+from jobs import shared_job, tint_model, tint_teacher
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -33,9 +32,10 @@ def test_gathered_terms_and_gradients_equal_those_of_the_union_batch():
 
 
 def test_a_training_shared_by_two_processes_ends_with_the_weights_of_one(tmp_path):
-    alone = fit(tint_job(tmp_path / "one", **TRAINING), tint_model(), tint_teacher(), Console(quiet=True))
+    """In float64: in float32 the sums' order flips ReLUs, and the gradient of 53 layers differs by 0.4 %."""
+    alone = fit(shared_job(tmp_path / "one"), tint_model().double(), tint_teacher().double(), Console(quiet=True))
     done = torchrun(SCRIPT, "training", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     expected, found = load_file(alone), load_file(tmp_path / "two" / alone.name)
     for name, value in expected.items():
-        assert value.float() == pytest.approx(found[name].float(), abs=2e-4), name
+        assert (value - found[name]).abs().max() < 1e-6, name

@@ -8,7 +8,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from jobs import tint_dataset, tint_job, tint_model, tint_teacher
+from jobs import shared_job, tint_dataset, tint_job, tint_model, tint_teacher
 
 from edgedistill.distill.engine import current_world, fit, joined_world, predict_logits
 from edgedistill.distill.engine.gathering import gather_output, gather_rows
@@ -62,7 +62,7 @@ def gathered_losses_equal_those_of_one_process() -> None:
 
 def training_equals_that_of_one_process(folder: Path) -> None:
     """What test_distributed.py compares with a training in one process."""
-    fit(tint_job(folder / "two", method="mdkd"), tint_model(), tint_teacher(), Console(quiet=True))
+    fit(shared_job(folder / "two"), tint_model().double(), tint_teacher().double(), Console(quiet=True))
 
 
 def evaluation_counts_every_image_once() -> None:
