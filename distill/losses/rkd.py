@@ -26,9 +26,8 @@ def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
         A scalar in float32 (float64 for float64 features); exactly 0, with a graph, for one or two images.
     """
     require_same_images(student, teacher)
-    ours = _relative(_pair_squares(student))
-    theirs = _relative(_pair_squares(teacher.detach().to(student.dtype)))
-    return 2.0 * F.smooth_l1_loss(ours, theirs, reduction="sum") / len(student) ** 2
+    theirs = _relative_distances(teacher.detach().to(student.dtype))
+    return F.smooth_l1_loss(_relative_distances(student), theirs)
 
 
 @full_precision
@@ -39,8 +38,8 @@ def rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
     between teacher and student. As in the authors' code: mean over all B^3 triplets, those that repeat an image among
     them, and cosine 0 where an image is identical to i. No labels are read. Relations are those of the local batch.
 
-    By the law of cosines from the B^2 distances, O(B^2 F + B^3) instead of O(B^3 F). Memory: at its peak six tensors of
-    B^3 elements, in float32 1 MiB each at B = 64 and 512 MiB each at B = 512.
+    By the law of cosines from the B^2 distances, O(B^2 F + B^3) instead of O(B^3 F). Memory: five tensors of B^3
+    elements at the peak, in float32 1 MiB each at B = 64 and 512 MiB each at B = 512.
 
     Args:
         student: pooled features (B, F).
@@ -50,36 +49,38 @@ def rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
         A scalar in float32 (float64 for float64 features); exactly 0, with a graph, for a single image.
     """
     require_same_images(student, teacher)
-    theirs = _cosines(_pair_squares(teacher.detach().to(student.dtype)), len(student))
-    return F.smooth_l1_loss(_cosines(_pair_squares(student), len(student)), theirs)
+    theirs = _cosines(teacher.detach().to(student.dtype))
+    return F.smooth_l1_loss(_cosines(student), theirs)
 
 
-def _pair_squares(features: Tensor) -> Tensor:
-    """Squared distances of the B (B - 1) / 2 pairs i < j, by rows of the upper triangle.
+def _squared_distances(features: Tensor) -> Tensor:
+    """Between all images: (B, F) -> (B, B).
 
-    From direct differences, because |a|^2 + |b|^2 - 2ab cancels for close images, and in TF32 for all.
+    |a|^2 + |b|^2 - 2ab alone cancels for close images, and in TF32 for all: it gives the gradient, which does not
+    suffer, and direct differences give the value, whose own gradient would cost a tensor of B^2 F.
     """
-    first, second = _pairs(len(features), features.device)
-    return (features.index_select(0, first) - features.index_select(0, second)).square().sum(dim=1)
+    centred = features - features.detach().mean(dim=0)
+    norms = centred.square().sum(dim=1)
+    product = norms[:, None] + norms[None, :] - 2.0 * centred @ centred.T
+    with torch.no_grad():
+        exact = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist").square()
+        correction = exact - product
+    return product + correction
 
 
-def _pairs(images: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    first, second = torch.triu_indices(images, images, offset=1, device=device).unbind()
-    return first, second
+def _relative_distances(features: Tensor) -> Tensor:
+    """Distances (B, B) divided by their mean over the pairs; 0 for one image."""
+    images = len(features)
+    distances = _squared_distances(features).clamp(min=_EPS).sqrt()
+    distances = distances.masked_fill(torch.eye(images, dtype=torch.bool, device=features.device), 0.0)
+    return distances / (distances.sum() / max(images * (images - 1), 1)).clamp(min=_EPS**0.5)
 
 
-def _relative(squares: Tensor) -> Tensor:
-    """Distances divided by their mean; empty for one image."""
-    distances = squares.clamp(min=_EPS).sqrt()
-    return distances / (distances.sum() / max(len(distances), 1)).clamp(min=_EPS**0.5)
-
-
-def _cosines(squares: Tensor, images: int) -> Tensor:
+def _cosines(features: Tensor) -> Tensor:
     """Cosine (B, B, B) of the angle at the first image between the other two."""
-    upper = squares.new_zeros(images, images).index_put(_pairs(images, squares.device), squares)
-    matrix = upper + upper.T
-    identical = matrix <= _EPS
+    squares = _squared_distances(features)
+    identical = squares <= _EPS
     # Masked before and after: the reciprocal of 0 would make a gradient of 0 * inf.
-    inverse = matrix.masked_fill(identical, 1.0).rsqrt().masked_fill(identical, 0.0)
-    doubled = matrix[:, :, None] + matrix[:, None, :] - matrix[None, :, :]
+    inverse = squares.masked_fill(identical, 1.0).rsqrt().masked_fill(identical, 0.0)
+    doubled = squares[:, :, None] + squares[:, None, :] - squares[None, :, :]
     return 0.5 * doubled * (inverse[:, :, None] * inverse[:, None, :])
