@@ -3,6 +3,8 @@
 import hashlib
 import os
 import re
+import shlex
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,13 +16,12 @@ from ..runtime.config import Config, decode, decode_tagged, read_yaml
 from ..runtime.errors import ConfigError
 from ..runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ..runtime.targets import BenchPreset, Target, load_target
-from .data.augment import build_augmentations
 from .engine.settings import TrainSettings
 from .methods import METHODS, Method
 from .models import ModelSpec
-from .models.build import check_spec
+from .overrides import Assignment, apply_assignments, find_mistaken, parse_assignment
+from .recipe_check import check
 
-_SMALLEST = 16
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -75,6 +76,8 @@ class TeacherSpec(Config):
         train: hyper-parameters of its training on the training part.
         mean: the teacher's own normalisation, where it differs from the recipe's `input`.
         std: likewise.
+        cache: whether its outputs on the training images are stored, once per view, and read instead of computed (in
+            fp16, below the output folder, shared by runs); None: where an epoch would show a view again.
     """
 
     checkpoint: str | None = None
@@ -82,6 +85,7 @@ class TeacherSpec(Config):
     train: TrainSettings | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    cache: bool | None = None
 
 
 class StudentSpec(Config):
@@ -140,16 +144,22 @@ class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
         recipe: the decoded recipe.
         base: the file's folder.
         where: the file, for messages.
+        assignments: the KEY=VALUE arguments that changed it, as typed.
     """
 
     recipe: Recipe
     base: Path
     where: str
+    assignments: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
         """The run's folder."""
         return Path(self.recipe.output) / self.recipe.name
+
+    def command(self, step: str) -> str:
+        """The command line that runs a step of this very recipe, e.g. "train"; for messages."""
+        return shlex.join(["edgedistill", step, self.where, *self.assignments])
 
     def method(self) -> Method:
         """The method with its hyper-parameters."""
@@ -171,25 +181,40 @@ class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(msgspec.json.encode(msgspec.to_builtins(self.recipe), order="sorted")).hexdigest()
 
 
-def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> LoadedRecipe:
+def load_recipe(
+    path: str | Path, overrides: dict[str, Any] | None = None, assignments: Sequence[str] = ()
+) -> LoadedRecipe:
     """Read and check a recipe file, or a packaged one by name.
 
     Args:
         path: a .yaml file, or the name of a packaged recipe such as "demo".
         overrides: top-level keys that replace the file's.
+        assignments: KEY=VALUE texts that change it further, e.g. "train.epochs=10"; see distill.overrides.
 
     Raises:
-        ConfigError: names the file, the key and what is allowed.
+        ConfigError: names the file or the command line, the key and what is allowed.
     """
     path = Path(path)
     if path.suffix not in (".yaml", ".yml") and (str(path) in packaged_recipes() or not path.exists()):
         path = _packaged(str(path))
     content = {"name": path.stem, **read_yaml(path), **(overrides or {})}
-    where = str(path)
-    recipe = decode(_expand(content, where), Recipe, where=where)
-    loaded = LoadedRecipe(recipe=recipe, base=path.resolve().parent, where=where)
-    _check(loaded)
-    return loaded
+    where, base = str(path), path.resolve().parent
+
+    def attempt(chosen: Sequence[Assignment]) -> LoadedRecipe:
+        recipe = decode(_expand(apply_assignments(content, chosen), where), Recipe, where=where)
+        loaded = LoadedRecipe(recipe=recipe, base=base, where=where, assignments=tuple(assignments))
+        check(loaded)
+        return loaded
+
+    made = [parse_assignment(text) for text in assignments]
+    try:
+        return attempt(made)
+    except ConfigError as error:
+        mistaken = find_mistaken(made, attempt, error)
+        if not mistaken or not str(error).startswith(where):
+            raise
+        typed = " ".join(assignment.text for assignment in mistaken)
+        raise ConfigError(f"{where} with {typed} from the command line{str(error)[len(where) :]}") from None
 
 
 def packaged_recipes() -> list[str]:
@@ -216,38 +241,3 @@ def _expand(value: Any, where: str) -> Any:
     if unset:
         raise ConfigError(f"{where}: the environment variable {unset[0]} is not set; `{value}` needs it.")
     return _VARIABLE.sub(lambda found: os.environ[found.group(1)], value)
-
-
-def _check(loaded: LoadedRecipe) -> None:
-    """What types cannot say, told before anything is computed."""
-    recipe, where, teacher = loaded.recipe, loaded.where, loaded.recipe.teacher
-    if loaded.method().needs_teacher and teacher is None:
-        raise ConfigError(f"{where}: `method` learns from a teacher: add a `teacher:` section.")
-    if teacher is not None and (teacher.checkpoint is None) == (teacher.model is None):
-        raise ConfigError(f"{where}: `teacher` needs either `checkpoint` or `model`.")
-    if teacher is not None and teacher.model is not None and teacher.train is None and not teacher.model.pretrained:
-        raise ConfigError(
-            f"{where}: `teacher` needs `train`, or `model.pretrained` with weights that teach as they are."
-        )
-    if min(recipe.input.preprocessing().size) < _SMALLEST:
-        raise ConfigError(
-            f"{where}: `input.size`: {recipe.input.size} is too small, at least {_SMALLEST} pixels a side."
-        )
-    if isinstance(recipe.data.validation, float) and not 0 < recipe.data.validation < 1:
-        raise ConfigError(f"{where}: `data.validation` is a share between 0 and 1, or a dataset.")
-    files = {"teacher.checkpoint": teacher.checkpoint if teacher else None}
-    for role, spec in (("student", recipe.student), ("teacher", teacher)):
-        if spec is not None and spec.model is not None:
-            check_spec(spec.model, where=f"{where}: `{role}.model`")
-            if spec.model.pretrained != "imagenet":
-                files[f"{role}.model.pretrained"] = spec.model.pretrained
-        if spec is not None and spec.train is not None:
-            size = recipe.input.preprocessing().size
-            build_augmentations(spec.train.augment, size, where=where, prefix=f"{role}.train.augment")
-    for key, path in files.items():
-        if path is not None and not Path(loaded.resolve(path)).is_file():
-            raise ConfigError(f"{where}: `{key}`: {loaded.resolve(path)} is no file.")
-    try:
-        loaded.targets()
-    except ConfigError as error:
-        raise ConfigError(f"{where}: `export.targets`: {error}") from None

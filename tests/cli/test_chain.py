@@ -6,9 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
+from msgspec.structs import replace
+
+from edgedistill.cli import main
+from edgedistill.pipeline import RunSummary
+from edgedistill.runtime.gates import judge_maximum
 
 RECIPE = {
     "name": "tiny",
@@ -122,6 +129,42 @@ def test_a_changed_recipe_does_not_continue_the_old_run(finished, recipe):
     assert done.returncode == 2
     assert "belongs to another recipe" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_seeds_go_on_after_a_missed_gate_and_pair_the_gain(finished, recipe, monkeypatch, capsys):
+    """The finished chain stands for two seeds' runs, with other accuracies and a gate that the first one misses."""
+    _, folder = finished
+    real = msgspec.json.decode((folder / "summary.json").read_bytes(), type=RunSummary)
+    mean_ap = {"teacher": (70, 72), "baseline": (50, 51), "student": (52, 56)}
+
+    class Finished:
+        def __init__(self, loaded, console):
+            self.seed, self.name = loaded.recipe.seed, loaded.recipe.name
+
+        def run(self):
+            first = self.seed == 3
+            gate = judge_maximum("max_bytes", 2.0, 1.0 if first else 3.0, what="size", unit="bytes")
+            (artifact,) = real.parity.artifacts
+            parity = replace(real.parity, artifacts=(replace(artifact, gates=(gate,)),))
+            models = tuple(replace(model, mAP=mean_ap[model.role][0 if first else 1]) for model in real.models)
+            return replace(real, name=self.name, parity=parity, models=models)
+
+    monkeypatch.setattr("edgedistill.seeds.Chain", Finished)
+    monkeypatch.setattr(sys, "argv", ["edgedistill", "run", str(recipe), "--seeds", "3,4"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    out = capsys.readouterr().out
+    assert left.value.code == 1
+    assert "seed 3: target: size 2 bytes, above 1 bytes." in out
+    assert "seed 4: " not in out
+    assert "71.00 ± 1.41" in out
+    # t(0.975, 1) = 12.7062; the differences 2 and 5 have s = 2.1213, so half the interval is 19.06
+    assert "+3.50 mAP points over the same student without a teacher, 95 % Student-t interval" in out
+    assert "[-15.56, 22.56]" in out
+    report = json.loads((folder.parent / "tiny.seeds.json").read_text())
+    assert [(run["seed"], run["passed"]) for run in report["runs"]] == [(3, False), (4, True)]
+    assert [Path(run["folder"]).name for run in report["runs"]] == ["tiny-seed3", "tiny-seed4"]
+    assert report["gain"]["differences"] == [2.0, 5.0]
 
 
 def test_ctrl_c_is_told_and_the_same_command_continues(recipe):

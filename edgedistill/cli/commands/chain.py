@@ -7,6 +7,7 @@ import typer
 
 from .. import console
 from ..extras import require_export
+from ..recipe_arguments import Changes, Recipe, Seeds, parse_seeds
 
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
 
@@ -27,18 +28,34 @@ def demo(
     _run(load_recipe("demo", {"name": name, "output": str(out), "seed": seed}), json)
 
 
-def run(
-    recipe: Annotated[Path, typer.Argument(help="A recipe.yaml, or the name of a packaged recipe.")],
-    json: Json = False,
-) -> None:
+def run(recipe: Recipe, changes: Changes = None, seeds: Seeds = None, json: Json = False) -> None:
     """The same chain for your data; resumes where it stopped.
 
-    Example: [bold]edgedistill run my_recipe.yaml[/]
+    Example: [bold]edgedistill run my_recipe.yaml train.epochs=10 --seeds 0,1,2[/]
     """
+    chosen = None if seeds is None else parse_seeds(seeds, changes or ())
     require_export("run")
     from edgedistill.distill.recipe import load_recipe
 
-    _run(load_recipe(recipe), json)
+    loaded = load_recipe(recipe, assignments=changes or ())
+    if chosen is None:
+        _run(loaded, json)
+    else:
+        _run_over_seeds(loaded, chosen, json)
+
+
+def _run_over_seeds(loaded: "LoadedRecipe", seeds: tuple[int, ...], json: bool) -> None:  # noqa: F821
+    from edgedistill.seeds import report_path, run_over_seeds
+
+    from ..seeds_table import seeds_table
+
+    report = run_over_seeds(loaded, seeds, console.err)
+    if json:
+        console.print_json(report)
+    else:
+        seeds_table(report, report_path(loaded), console.out)
+    if not report.passed:
+        raise typer.Exit(1)
 
 
 def _run(loaded: "LoadedRecipe", json: bool) -> None:  # noqa: F821 (imported only where torch is installed)

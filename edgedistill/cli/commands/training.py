@@ -7,31 +7,43 @@ import typer
 
 from .. import console
 from ..extras import require_training
+from ..recipe_arguments import Changes, Recipe, Seeds, parse_seeds
 
-Recipe = Annotated[Path, typer.Argument(help="A recipe.yaml, or the name of a packaged recipe.")]
 
-
-def train(recipe: Recipe) -> None:
+def train(recipe: Recipe, changes: Changes = None) -> None:
     """Train the recipe's teacher; without a `teacher:` section, its student on the labels alone.
 
-    Example: [bold]edgedistill train my_recipe.yaml[/]
+    Example: [bold]edgedistill train my_recipe.yaml teacher.train.epochs=10[/]
     """
-    experiment = _open(recipe, "train")
+    experiment = _open(recipe, changes, "train")
     teacher = experiment.teacher()
     _report(teacher if teacher is not None else experiment.baseline())
 
 
-def distill(recipe: Recipe) -> None:
+def distill(
+    recipe: Recipe,
+    changes: Changes = None,
+    seeds: Seeds = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what was reached as JSON on stdout.")] = False,
+) -> None:
     """Train the student with the recipe's method (and its teacher first, where that is still to be done).
 
-    Example: [bold]edgedistill distill my_recipe.yaml[/]
+    Example: [bold]edgedistill distill my_recipe.yaml method.lambda_mld=5 train.epochs=10 --seeds 0,1,2[/]
     """
-    experiment = _open(recipe, "distill")
-    _report(experiment.student(experiment.teacher()))
+    if seeds is not None:
+        _distill_over_seeds(recipe, changes, parse_seeds(seeds, changes or ()), json)
+        return
+    experiment = _open(recipe, changes, "distill")
+    trained = experiment.student(experiment.teacher())
+    if json:
+        console.print_json({"checkpoint": str(trained.path), "validation": trained.card.metrics})
+    else:
+        _report(trained)
 
 
 def evaluate(
     recipe: Recipe,
+    changes: Changes = None,
     student: Annotated[
         Path | None, typer.Option("--student", help="A checkpoint; default: the student of the recipe's run.")
     ] = None,
@@ -45,7 +57,7 @@ def evaluate(
 
     Example: [bold]edgedistill evaluate my_recipe.yaml --threshold oracle_k[/]
     """
-    experiment = _open(recipe, "evaluate")
+    experiment = _open(recipe, changes, "evaluate")
     import numpy as np
 
     from edgedistill.distill.checkpoint import load_student
@@ -72,17 +84,31 @@ def _threshold(text: str) -> "float | str":
         raise typer.BadParameter(f"--threshold {text}: give a number, `oracle_k` or `best`.") from None
 
 
-def _open(recipe: Path, command: str) -> "Experiment":  # noqa: F821 (imported only where torch is installed)
+def _distill_over_seeds(recipe: Path, changes: list[str] | None, seeds: tuple[int, ...], json: bool) -> None:
+    require_training("distill")
+    from edgedistill.distill.recipe import load_recipe
+    from edgedistill.seeds import distill_over_seeds, report_path
+
+    from ..seeds_table import seeds_table
+
+    loaded = load_recipe(recipe, assignments=changes or ())
+    report = distill_over_seeds(loaded, seeds, console.err)
+    if json:
+        console.print_json(report)
+    else:
+        seeds_table(report, report_path(loaded), console.out)
+
+
+# The types of what needs torch are quoted: they are imported only where it is installed.
+def _open(recipe: Path, changes: list[str] | None, command: str) -> "Experiment":  # noqa: F821
     require_training(command)
     from edgedistill.distill.experiment import Experiment
     from edgedistill.distill.recipe import load_recipe
 
-    return Experiment(load_recipe(recipe), console.err)
+    return Experiment(load_recipe(recipe, assignments=changes or ()), console.err)
 
 
 def _report(student: "Student") -> None:  # noqa: F821
     found = student.card.metrics
-    console.out.print(
-        f"{student.path}: validation mAP {found['mAP']:.2f} (epoch {found['epoch']:.0f} of the best weights)",
-        soft_wrap=True,
-    )
+    weights = f"epoch {found['epoch']:.0f} of the best weights" if "epoch" in found else "as it is"
+    console.out.print(f"{student.path}: validation mAP {found['mAP']:.2f} ({weights})", soft_wrap=True)

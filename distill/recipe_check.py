@@ -1,0 +1,49 @@
+"""What a recipe's types cannot say, told before anything is computed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..runtime.errors import ConfigError
+from .data.augment import build_augmentations, read_augmentations
+from .models.build import check_spec
+
+if TYPE_CHECKING:
+    from .recipe import LoadedRecipe
+
+_SMALLEST = 16
+
+
+def check(loaded: "LoadedRecipe") -> None:
+    """Raise ConfigError, naming the file and the key, where the sections of a recipe do not fit each other."""
+    recipe, where, teacher = loaded.recipe, loaded.where, loaded.recipe.teacher
+    if loaded.method().needs_teacher and teacher is None:
+        raise ConfigError(f"{where}: `method` learns from a teacher: add a `teacher:` section.")
+    if teacher is not None and (teacher.checkpoint is None) == (teacher.model is None):
+        raise ConfigError(f"{where}: `teacher` needs either `checkpoint` or `model`.")
+    if teacher is not None and teacher.model is not None and teacher.train is None and not teacher.model.pretrained:
+        raise ConfigError(
+            f"{where}: `teacher` needs `train`, or `model.pretrained` with weights that teach as they are."
+        )
+    if min(recipe.input.preprocessing().size) < _SMALLEST:
+        raise ConfigError(
+            f"{where}: `input.size`: {recipe.input.size} is too small, at least {_SMALLEST} pixels a side."
+        )
+    if isinstance(recipe.data.validation, float) and not 0 < recipe.data.validation < 1:
+        raise ConfigError(f"{where}: `data.validation` is a share between 0 and 1, or a dataset.")
+    files = {"teacher.checkpoint": teacher.checkpoint if teacher else None}
+    for role, spec in (("student", recipe.student), ("teacher", teacher)):
+        if spec is not None and spec.model is not None:
+            check_spec(spec.model, where=f"{where}: `{role}.model`")
+            if spec.model.pretrained != "imagenet":
+                files[f"{role}.model.pretrained"] = spec.model.pretrained
+        if spec is not None and spec.train is not None:
+            size = recipe.input.preprocessing().size
+            prefix = f"{role}.train.augment"
+            build_augmentations(read_augmentations(spec.train.augment, where=where, prefix=prefix), size)
+    for key, path in files.items():
+        if path is not None and not Path(loaded.resolve(path)).is_file():
+            raise ConfigError(f"{where}: `{key}`: {loaded.resolve(path)} is no file.")
+    try:
+        loaded.targets()
+    except ConfigError as error:
+        raise ConfigError(f"{where}: `export.targets`: {error}") from None

@@ -1,0 +1,49 @@
+"""What every command that takes a recipe shares: the recipe, changes to it, and the seeds it is run with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgedistill.runtime.errors import ConfigError
+
+Recipe = Annotated[Path, typer.Argument(help="A recipe.yaml, or the name of a packaged recipe.")]
+
+Changes = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Keys of the recipe with other values, checked as in the file: `train.epochs=10` (`train.` is short for "
+        "`student.train.`), `method=mld`, `method.lambda_mld=5`, `teacher=null`, `name=trial`. The value is YAML; "
+        "quote what the shell would read itself: `'method={name: mld}'`.",
+    ),
+]
+
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        "--seeds",
+        metavar="N,N,...",
+        help="Run once per seed, in run folders <name>-seed<N>, and report mean and deviation, e.g. 0,1,2.",
+    ),
+]
+
+
+def parse_seeds(text: str, changes: Sequence[str] = ()) -> tuple[int, ...]:
+    """The different seeds in a list such as "0,1,2", in its order.
+
+    Raises:
+        ConfigError: an entry is no whole number from 0, or appears twice; or `changes` set the recipe's one seed.
+    """
+    if any(change.startswith("seed=") for change in changes):
+        raise ConfigError(f"--seeds {text}: contradicts `seed=` on the same command line; give one of them.")
+    entries = [entry.strip() for entry in text.split(",")]
+    wrong = [entry for entry in entries if not (entry.isascii() and entry.isdecimal())]
+    if wrong:
+        raise ConfigError(f"--seeds {text}: {wrong[0]!r} is no seed; give whole numbers from 0, as in --seeds 0,1,2.")
+    seeds = tuple(int(entry) for entry in entries)
+    twice = [seed for number, seed in enumerate(seeds) if seed in seeds[:number]]
+    if twice:
+        raise ConfigError(f"--seeds {text}: {twice[0]} appears twice; a seed counts once.")
+    return seeds
