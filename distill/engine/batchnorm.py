@@ -27,11 +27,11 @@ class GatheredBatchNorm2d(nn.BatchNorm2d):
         return (normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(maps.dtype)
 
 
-def synchronise_batchnorm(model: nn.Module, device: torch.device) -> nn.Module:
-    """`model` with every BatchNorm2d replaced by one over all processes, of the same parameters."""
+def synchronise_batchnorm(model: nn.Module, device: torch.device) -> None:
+    """Make every BatchNorm2d below `model` one over all processes, in place."""
     if device.type != "cpu":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # replaces the children; `model` itself is none
+        return
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = GatheredBatchNorm2d  # adds a way to compute, and no state
-    return model

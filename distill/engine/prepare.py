@@ -22,6 +22,7 @@ from .batchnorm import synchronise_batchnorm
 from .environment import describe_environment, store_environment
 from .job import Job
 from .optimize import build_optimizer, build_schedule, choose_device, choose_dtype, choose_format
+from .settings import TrainSettings
 from .state import TrainState
 from .step import Step
 from .stopwatch import Stopwatch
@@ -71,63 +72,73 @@ def prepare(job: Job, model: Classifier, teacher: Classifier | None, console: Co
     """
     settings, device = job.settings, choose_device()
     _require_folder(job, model)
-    torch.use_deterministic_algorithms(settings.deterministic)
-    torch.backends.cudnn.benchmark = not settings.deterministic
-    if settings.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    set_backends(settings)
     torch.manual_seed(job.seed)
-    memory_format = choose_format(settings, device)
-    model = model.to(device, memory_format=memory_format)
     if settings.sync_batchnorm and world.size > 1:
-        model = synchronise_batchnorm(model, device)
-    views = Views(
-        job.train,
-        DecodedImages(
-            job.train,
-            job.card.preprocessing,
-            decode=settings.decode,
-            cache=settings.decoded_cache,
-            folder=job.cache_folder / "images",
-        ),
-        settings.augment,
-        seed=job.seed if settings.view_seed is None else settings.view_seed,
-        count=settings.views,
-        where=job.title,
-    )
+        synchronise_batchnorm(model, device)
+    views = build_views(job)
     sampler = EpochSampler(views, settings.batch_size, job.seed, Share(world.rank, world.size, settings.accumulate))
-    optimizer = build_optimizer(model, settings, device)
-    dtype = choose_dtype(settings, model, device)
-    state = TrainState(
-        model,
-        ModelEmaV3(model, decay=settings.ema, use_warmup=True) if settings.ema is not None else None,
-        optimizer,
-        build_schedule(optimizer, settings, len(sampler) * settings.epochs),
-        torch.amp.GradScaler(device.type, enabled=dtype is torch.float16),
-    )
+    state = build_state(model, settings, device, len(sampler) * settings.epochs)
     if job.last.is_file():
         state.restore(job.last, job.identity)
     _record(job, device, console, world, continued=job.last.is_file())
     _tell_batch_terms(job, console, world)
     if settings.compile:
         model.compile()
-    return Prepared(
-        state,
-        Step(
-            state=state,
-            network=_share(model, device, world),
-            teacher=_teacher(job, teacher, views, console, world) if state.epoch < settings.epochs else None,
-            method=job.method,
-            settings=settings,
-            device=device,
-            dtype=dtype,
-            world=world,
-            stopwatch=Stopwatch(device),
-            seed=job.seed,
-        ),
-        sampler,
-        training_loader(job.train, views, sampler, workers=settings.workers, device=device),
-        settings.accumulate,
+    step = Step(
+        state=state,
+        network=_share(model, device, world),
+        teacher=_teacher(job, teacher, views, console, world) if state.epoch < settings.epochs else None,
+        method=job.method,
+        settings=settings,
+        device=device,
+        world=world,
+        stopwatch=Stopwatch(device),
+        seed=job.seed,
     )
+    loader = training_loader(job.train, views, sampler, workers=settings.workers, device=device)
+    return Prepared(state, step, sampler, loader, settings.accumulate)
+
+
+def set_backends(settings: TrainSettings) -> None:
+    """PyTorch's global switches."""
+    torch.use_deterministic_algorithms(settings.deterministic)
+    torch.backends.cudnn.benchmark = not settings.deterministic
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def build_views(job: Job) -> Views:
+    """The views that the job trains on."""
+    settings = job.settings
+    decoded = DecodedImages(
+        job.train,
+        job.card.preprocessing,
+        decode=settings.decode,
+        cache=settings.decoded_cache,
+        folder=job.cache_folder / "images",
+    )
+    seed = job.seed if settings.view_seed is None else settings.view_seed
+    return Views(job.train, decoded, settings.augment, seed=seed, count=settings.views, where=job.title)
+
+
+def build_state(model: Classifier, settings: TrainSettings, device: torch.device, total_steps: int) -> TrainState:
+    """`model` on `device`, with the optimiser, schedule, scaler and moving average that the settings name."""
+    model = model.to(device, memory_format=choose_format(settings, device))
+    optimizer = build_optimizer(model, settings, device)
+    return TrainState(
+        model,
+        ModelEmaV3(model, decay=settings.ema, use_warmup=True) if settings.ema is not None else None,
+        optimizer,
+        build_schedule(optimizer, settings, total_steps),
+        torch.amp.GradScaler(device.type, enabled=choose_dtype(settings, model, device) is torch.float16),
+    )
+
+
+def run_live(teacher: Classifier, settings: TrainSettings, device: torch.device) -> LiveTeacher:
+    """The teacher, frozen, on `device`, in the precision that suits it."""
+    teacher = teacher.to(device, memory_format=choose_format(settings, device)).eval().requires_grad_(False)
+    return LiveTeacher(teacher, device, choose_dtype(settings, teacher, device))
 
 
 def _require_folder(job: Job, model: nn.Module) -> None:
@@ -175,10 +186,9 @@ def _teacher(job: Job, teacher: Classifier | None, views: Views, console: Consol
     if teacher is None:
         return None
     settings, device = job.settings, choose_device()
-    teacher = teacher.to(device, memory_format=choose_format(settings, device)).eval().requires_grad_(False)
-    dtype = choose_dtype(settings, teacher, device)
-    if not _stores_teacher(job, views):
-        return LiveTeacher(teacher, device, dtype)
+    live = run_live(teacher, settings, device)
+    if not stores_teacher(job, views):
+        return live
     cache = open_or_build(
         job.cache_folder / "teachers",
         teacher,
@@ -187,7 +197,7 @@ def _teacher(job: Job, teacher: Classifier | None, views: Views, console: Consol
         job.method.needs,
         epochs=settings.epochs,
         device=device,
-        dtype=dtype,
+        dtype=live.dtype,
         batch_size=max(64, settings.batch_size),
         workers=settings.workers,
         console=console,
@@ -197,7 +207,8 @@ def _teacher(job: Job, teacher: Classifier | None, views: Views, console: Consol
     return StoredTeacher(cache)
 
 
-def _stores_teacher(job: Job, views: Views) -> bool:
+def stores_teacher(job: Job, views: Views) -> bool:
+    """Whether the teacher's outputs are stored: as the job says, or where a view is shown more than once."""
     if job.cache_teacher is not None:
         return job.cache_teacher
     return views.count is not None and views.count < job.settings.epochs and "stages" not in job.method.needs

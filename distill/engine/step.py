@@ -1,4 +1,7 @@
-"""One optimiser step: teacher, student, terms, backward, update; or nothing, where a number is not finite."""
+"""One optimiser step: teacher, student, terms, backward, update; or nothing, where a number is not finite.
+
+The student may run under autocast; the terms are always computed in float32.
+"""
 
 import contextlib
 from dataclasses import dataclass, field
@@ -10,7 +13,7 @@ from ..data.loader import Batch
 from ..methods import Method, TrainingContext
 from ..models.output import ModelOutput
 from .gathering import gather_output, gather_rows
-from .optimize import choose_format
+from .optimize import choose_dtype, choose_format
 from .settings import TrainSettings
 from .state import TrainState
 from .stopwatch import Stopwatch
@@ -50,7 +53,6 @@ class Step:
         method: the objective.
         settings: hyper-parameters.
         device: where it runs.
-        dtype: the student's under autocast, or None for float32; the terms are always computed in float32.
         world: the processes.
         stopwatch: gets the time of each phase.
         seed: of dropout.
@@ -62,7 +64,6 @@ class Step:
     method: Method
     settings: TrainSettings
     device: torch.device
-    dtype: torch.dtype | None
     world: World
     stopwatch: Stopwatch
     seed: int
@@ -70,9 +71,11 @@ class Step:
     _backup: list[Tensor] = field(init=False)
     _gathers: bool = field(init=False)
     _format: torch.memory_format = field(init=False)
+    _dtype: torch.dtype | None = field(init=False)
 
     def __post_init__(self) -> None:
         self._format = choose_format(self.settings, self.device)
+        self._dtype = choose_dtype(self.settings, self.state.model, self.device)
         self._buffers = list(self.state.model.buffers())
         self._backup = [buffer.clone() for buffer in self._buffers]
         relates = bool(self.method.batch_terms()) and "stages" not in self.method.needs
@@ -119,7 +122,7 @@ class Step:
         self.stopwatch.lap("data")
         taught = self.teacher(batch, images, targets) if self.teacher is not None else None
         self.stopwatch.lap("teacher")
-        with autocast(self.device, self.dtype):
+        with autocast(self.device, self._dtype):
             inputs = self.state.model.normalize(images).contiguous(memory_format=self._format)
             student: ModelOutput = self.network(inputs)
         self.stopwatch.lap("student")
