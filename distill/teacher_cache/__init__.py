@@ -1,0 +1,6 @@
+"""A frozen teacher's outputs on every view of a training split, computed once, shared by runs, students and methods."""
+
+from .cached import CachedTeacher
+from .opening import open_or_build
+
+__all__ = ["CachedTeacher", "open_or_build"]
