@@ -20,11 +20,14 @@ def free_memory(root: Path = Path("/")) -> int:
     Args:
         root: where the system's /proc, /sys and /dev are found.
     """
-    found = [*_available(root), *_within_cgroups(root)]
-    shared = root / "dev" / "shm"
-    if shared.is_dir():
-        found.append(shutil.disk_usage(shared).free)
+    found = [*_available(root), *_within_cgroups(root), *free_shared_memory(root)]
     return max(0, min(found)) if found else 0
+
+
+def free_shared_memory(root: Path = Path("/")) -> tuple[int, ...]:
+    """Bytes free in the file system that Linux keeps shared memory in (Docker: 64 MB by default); empty elsewhere."""
+    shared = root / "dev" / "shm"
+    return (shutil.disk_usage(shared).free,) if shared.is_dir() else ()
 
 
 def processes_here() -> int:

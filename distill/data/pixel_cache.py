@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ...runtime.errors import EdgedistillError, first_line
+from .free_memory import free_shared_memory
 
 _ABSENT = 0
 _CHECK_BYTES = 4
@@ -25,6 +26,9 @@ class SharedBytes:
 
     def __init__(self, size: int) -> None:
         try:
+            for free in free_shared_memory():  # asked first: PyTorch's attempt would leave its name in there
+                if free < size:
+                    raise MemoryError(f"{free / 2**20:.1f} MiB of /dev/shm are free")  # noqa: TRY301
             # numpy's zeros, unlike torch's, take no memory until they are written: they are copied from once.
             self._tensor = torch.from_numpy(np.zeros(size, np.uint8)).share_memory_()
         except (RuntimeError, MemoryError) as error:
@@ -104,7 +108,7 @@ class PixelCache:
 
 
 def _check(pixels: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(pixels)) or 1
+    return zlib.crc32(np.ascontiguousarray(pixels).data) or 1
 
 
 def _claim(path: Path, size: int) -> None:
