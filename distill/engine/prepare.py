@@ -170,7 +170,7 @@ def _tell_batch_terms(job: Job, console: Console, world: World) -> None:
     if terms and parts > 1:
         console.print(
             f"{job.title}: {', '.join(terms)} see {settings.batch_size // parts} images at a time, not the whole batch "
-            f"of {settings.batch_size}; the other terms are those of the whole batch.",
+            f"of {settings.batch_size}; all other terms are those of the whole batch.",
             highlight=False,
             soft_wrap=True,
         )

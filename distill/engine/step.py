@@ -70,6 +70,8 @@ class Step:
     _buffers: list[Tensor] = field(init=False)
     _backup: list[Tensor] = field(init=False)
     _gathers: bool = field(init=False)
+    _summed: frozenset[str] = field(init=False)
+    _parts: int = field(init=False)
     _format: torch.memory_format = field(init=False)
     _dtype: torch.dtype | None = field(init=False)
 
@@ -80,6 +82,9 @@ class Step:
         self._backup = [buffer.clone() for buffer in self._buffers]
         relates = bool(self.method.batch_terms()) and "stages" not in self.method.needs
         self._gathers = self.world.size > 1 and relates and self.settings.relations == "gathered"
+        self._summed = self.method.summed_terms()
+        # Gradients of the parts are averaged, so that a sum over the whole step is the mean of its parts times this.
+        self._parts = self.settings.accumulate * (1 if self._gathers else self.world.size)
 
     def __call__(self, pieces: list[Batch], context: TrainingContext) -> Taken:
         """Take the step over `pieces`, whose gradients are averaged.
@@ -131,6 +136,7 @@ class Step:
             student, targets = gather_output(student, needs, world), gather_rows(targets, world)
             taught = gather_output(taught, needs, world) if taught is not None else None
         terms = self.method(student, taught, targets, context)
+        terms = {name: term * self._parts if name in self._summed else term for name, term in terms.items()}
         loss = torch.stack(list(terms.values())).sum() * share
         self.stopwatch.lap("loss")
         # Each process has the gradient of its own rows of the gathered batch, and all are averaged.

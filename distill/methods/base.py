@@ -70,16 +70,19 @@ class Method(Config):
         raise NotImplementedError
 
     def batch_terms(self) -> frozenset[str]:
-        """Names of the terms that depend on the whole batch: relations among its images, and sums over it.
+        """Names of the terms that relate the images of a batch to each other; a name may be one that a call leaves out.
 
-        Every other term is the mean over images of something that each image has by itself: its value on a batch is
-        the average of its values on equal parts, with unknown labels too, since the mean divides by the number of
-        images. Those terms are the same whether a step's images come at once, one part after the other or on several
-        devices; the ones named here are not. A name may be one that a call leaves out.
+        Every other term is, over images, the sum (`summed_terms`) or the mean of something that each image has by
+        itself, with unknown labels too, since the mean divides by the number of images. Those are the same whether a
+        step's images come at once, one part after the other or on several devices; the ones named here are not.
         """
         return frozenset()
 
-    def summed_terms(self, reduction: Literal["batchmean", "sum"]) -> frozenset[str]:
+    def summed_terms(self) -> frozenset[str]:
+        """Names of the terms that are sums over the batch, whose parts are added up and not averaged."""
+        return frozenset()
+
+    def supervised_sums(self, reduction: Literal["batchmean", "sum"]) -> frozenset[str]:
         """Names of the `supervised_terms` of this reduction that are sums over the batch: all of them, or none."""
         return frozenset({self.supervised, f"decoder_{self.supervised}"} if reduction == "sum" else ())
 

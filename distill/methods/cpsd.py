@@ -69,9 +69,9 @@ class CPSD(Method):
             terms[f"kd_{kind}"] = scale * self.lambda_kd / len(kinds) * error
         return terms
 
-    def batch_terms(self) -> frozenset[str]:
-        """All terms: each is a sum over the batch."""
-        return self.summed_terms("sum") | {f"kd_{kind}" for kind in _KINDS[self.partitions]}
+    def summed_terms(self) -> frozenset[str]:
+        """All terms."""
+        return self.supervised_sums("sum") | {f"kd_{kind}" for kind in _KINDS[self.partitions]}
 
     def subsets(self, labels: np.ndarray, seed: int) -> dict[str, list[np.ndarray]]:
         """The class subsets of every partition, by its kind; each subset is a sub-task with a teacher of its own.

@@ -51,8 +51,12 @@ class L2D(Method):
         return terms
 
     def batch_terms(self) -> frozenset[str]:
-        """`cd` relates images and `id` is a sum over them; under `code` the supervised loss is one too."""
-        return frozenset({"cd", "id"}) | self.summed_terms(SUPERVISED_REDUCTION[self.protocol])
+        """`cd`."""
+        return frozenset({"cd"})
+
+    def summed_terms(self) -> frozenset[str]:
+        """`id`; under `code` the supervised loss too."""
+        return frozenset({"id"}) | self.supervised_sums(SUPERVISED_REDUCTION[self.protocol])
 
 
 def _embeddings(output: ModelOutput, who: str) -> Tensor:

@@ -35,6 +35,6 @@ class MLD(Method):
             "mld": self.lambda_mld * mld(student.logits, teacher.logits, targets),
         }
 
-    def batch_terms(self) -> frozenset[str]:
-        """Under `code` the supervised loss, a sum over the batch."""
-        return self.summed_terms(SUPERVISED_REDUCTION[self.protocol])
+    def summed_terms(self) -> frozenset[str]:
+        """Under `code` the supervised loss."""
+        return self.supervised_sums(SUPERVISED_REDUCTION[self.protocol])

@@ -39,5 +39,9 @@ class PKT(Method):
         }
 
     def batch_terms(self) -> frozenset[str]:
-        """`pkt`; under `code` the supervised loss too, a sum over the batch."""
-        return frozenset({"pkt"}) | self.summed_terms(SUPERVISED_REDUCTION[self.protocol])
+        """`pkt`."""
+        return frozenset({"pkt"})
+
+    def summed_terms(self) -> frozenset[str]:
+        """Under `code` the supervised loss."""
+        return self.supervised_sums(SUPERVISED_REDUCTION[self.protocol])

@@ -47,7 +47,10 @@ class RKD(Method):
         return terms
 
     def batch_terms(self) -> frozenset[str]:
-        """The relations; under `code` the supervised loss too, a sum over the batch."""
+        """The relations of positive weight."""
         weights = {"rkd_distance": self.lambda_distance, "rkd_angle": self.lambda_angle}
-        relations = frozenset(name for name, weight in weights.items() if weight > 0)
-        return relations | self.summed_terms(SUPERVISED_REDUCTION[self.protocol])
+        return frozenset(name for name, weight in weights.items() if weight > 0)
+
+    def summed_terms(self) -> frozenset[str]:
+        """Under `code` the supervised loss."""
+        return self.supervised_sums(SUPERVISED_REDUCTION[self.protocol])

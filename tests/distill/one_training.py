@@ -8,10 +8,10 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from jobs import tint_job, tint_model, tint_teacher  # noqa: E402
+from jobs import tint_job, tint_model, tint_teacher
 
-from edgedistill.distill.engine import fit  # noqa: E402
-from edgedistill.runtime.errors import EdgedistillError  # noqa: E402
+from edgedistill.distill.engine import fit
+from edgedistill.runtime.errors import EdgedistillError
 
 
 def train(folder: str, save_minutes: float, loading: int) -> None:

@@ -90,7 +90,7 @@ def test_every_term_is_a_sum_over_the_batch_and_says_so(partitions, targets):
         return method(ModelOutput(logits[rows], embedding_logits=branch[rows]), teacher, targets[rows], CONTEXT)
 
     whole, first, second = on(slice(None)), on(slice(0, 2)), on(slice(2, None))
-    assert method.batch_terms() == set(whole)
+    assert method.summed_terms() == set(whole)
     for name, term in whole.items():
         torch.testing.assert_close(first[name] + second[name], term)
 

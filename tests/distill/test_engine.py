@@ -169,6 +169,8 @@ class BreaksAt:
     def batch_terms(self):
         return frozenset()
 
+    summed_terms = batch_terms
+
     def __call__(self, student, teacher, targets, context):
         loss = student.logits.square().mean()
         if context.step in self.steps:
@@ -202,8 +204,9 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_count(make_job, make_
         assert torch.equal(a, b), name
 
 
-def test_accumulated_pieces_give_the_gradient_of_the_whole_batch(make_job, make_model):
-    """For a term that is a mean over images, in a network without BatchNorm's batch statistics."""
+@pytest.mark.parametrize("protocol", ["paper", "code"])
+def test_accumulated_pieces_give_the_gradient_of_the_whole_batch(make_job, make_model, protocol):
+    """For terms that are means or (the supervised one under `code`) sums over images, without batch statistics."""
     found = []
     for accumulate in (1, 4):
         model = make_model()
@@ -211,7 +214,9 @@ def test_accumulated_pieces_give_the_gradient_of_the_whole_batch(make_job, make_
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.train = lambda mode=True, module=module: module  # stays in eval mode
                 module.training = False
-        fit(make_job(f"by{accumulate}", accumulate=accumulate, ema=None, optimizer="sgd"), model, None, QUIET)
+        job = make_job(f"by{accumulate}", accumulate=accumulate, ema=None, optimizer="sgd", lr=1e-4)
+        job = replace(job, method=build_method("mld", protocol=protocol))
+        fit(job, model, make_model().requires_grad_(False), QUIET)
         found.append(model.state_dict())
     for name, value in found[0].items():
         assert torch.allclose(value, found[1][name], atol=1e-5), name

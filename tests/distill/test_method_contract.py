@@ -57,17 +57,19 @@ def rows(whole: ModelOutput, part: slice) -> ModelOutput:
     return replace(whole, stages=[stage[part] for stage in whole.stages], **values)
 
 
-def terms_that_do_not_average(method: Method, targets: torch.Tensor) -> set[str]:
-    """Terms whose value on the batch is not the average of their values on its halves."""
+def relations_and_sums(method: Method, targets: torch.Tensor) -> tuple[set[str], set[str]]:
+    """Terms whose value on the batch is neither the average nor the sum of their values on its halves; and the sums."""
     student, teacher = output(0, 5), teacher_of(method) if method.needs_teacher else None
     whole, *halves = (
         method(rows(student, part), teacher and rows(teacher, part), targets[part], CONTEXT)
         for part in (slice(B), slice(B // 2), slice(B // 2, B))
     )
     assert all(whole.keys() == half.keys() for half in halves)
-    averages = {name: (halves[0][name] + halves[1][name]) / 2 for name in whole}
     assert all(term.dtype == torch.float64 for term in whole.values())
-    return {name for name, term in whole.items() if not torch.isclose(term, averages[name], rtol=1e-9, atol=0)}
+    sums = {name: halves[0][name] + halves[1][name] for name in whole}
+    summed = {name for name in whole if torch.isclose(whole[name], sums[name], rtol=1e-9, atol=0)}
+    averaged = {name for name in whole if torch.isclose(whole[name], sums[name] / 2, rtol=1e-9, atol=0)}
+    return whole.keys() - summed - averaged, summed
 
 
 def variants() -> list[typing.Any]:
@@ -84,11 +86,12 @@ def variants() -> list[typing.Any]:
 
 @pytest.mark.parametrize("unknown", [False, True], ids=["known", "unknown"])
 @pytest.mark.parametrize(("name", "options"), variants())
-def test_batch_terms_are_exactly_those_that_do_not_average(name, options, unknown):
+def test_relations_and_sums_are_exactly_those_that_are_named(name, options, unknown):
     method = build_method(name, **options)
-    found = terms_that_do_not_average(method, labels(unknown=unknown))
     returned = method(output(0, 5), teacher_of(method), labels(unknown=unknown), CONTEXT).keys()
-    assert found == method.batch_terms() & returned
+    relations, sums = relations_and_sums(method, labels(unknown=unknown))
+    assert relations == method.batch_terms() & returned
+    assert sums == method.summed_terms() & returned
 
 
 def test_a_method_that_forgets_to_name_a_relation_is_found():
@@ -102,7 +105,7 @@ def test_a_method_that_forgets_to_name_a_relation_is_found():
             }
 
     assert Forgetful().batch_terms() == frozenset()
-    assert terms_that_do_not_average(Forgetful(), labels(unknown=True)) == {"relation", "total", "known"}
+    assert relations_and_sums(Forgetful(), labels(unknown=True)) == ({"relation", "known"}, {"total"})
 
 
 def cached(teacher: ModelOutput, method: Method, dtype: torch.dtype) -> ModelOutput:
