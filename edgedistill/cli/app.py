@@ -8,10 +8,11 @@ import typer
 from rich.markup import escape
 
 from edgedistill import __version__
-from edgedistill.runtime.errors import EdgedistillError
+from edgedistill.runtime.errors import CheckpointError, ConfigError, EdgedistillError, InterruptedRunError
 
 from . import console
 from .commands import bundles, catalog, chain, export, predict, training
+from .processes import process_rank, refuse_processes
 
 app = typer.Typer(
     name="edgedistill",
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130
+_SAME_EVERYWHERE = (ConfigError, CheckpointError, InterruptedRunError)  # of several processes one tells them
 _KEPT = "interrupted; what was finished is kept."
 _TRAINING = "On the training machine"
 _DEVICE = "On the device (needs neither torch nor the training environment)"
@@ -49,11 +51,13 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Options before the command."""
+    refuse_processes(context.invoked_subcommand)
 
 
 options.__doc__ = app.info.help
@@ -65,6 +69,8 @@ def main() -> NoReturn:
         code = int(app(prog_name="edgedistill", standalone_mode=False) or 0)  # the code of typer.Exit, if any
         if code == _INTERRUPTED:  # Typer turns Ctrl-C into an exit without a word
             code = _fail(_KEPT, code)
+    except _SAME_EVERYWHERE as error:
+        code = error.exit_code if process_rank() else _fail(str(error), error.exit_code)
     except EdgedistillError as error:
         code = _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -84,5 +90,7 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, code: int) -> int:
-    console.err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    rank = process_rank()
+    who = f"process {rank}: " if rank else ""
+    console.faults.print(f"{who}[bold red]error:[/] {escape(message)}", soft_wrap=True)
     return code

@@ -7,9 +7,11 @@ import typer
 
 from .. import console
 from ..extras import require_training
+from ..processes import shared
 from ..recipe_arguments import Changes, Recipe, Seeds, parse_seeds
 
 
+@shared
 def train(recipe: Recipe, changes: Changes = None) -> None:
     """Train the recipe's teacher; without a `teacher:` section, its student on the labels alone.
 
@@ -20,6 +22,7 @@ def train(recipe: Recipe, changes: Changes = None) -> None:
     _report(teacher if teacher is not None else experiment.baseline())
 
 
+@shared
 def distill(
     recipe: Recipe,
     changes: Changes = None,
