@@ -5,9 +5,10 @@ from .job import Job
 from .optimize import choose_device
 from .settings import TrainSettings
 from .trainer import fit
-from .world import World, current_world, joined_world
+from .world import ALONE, World, current_world, joined_world
 
 __all__ = [
+    "ALONE",
     "Job",
     "Outputs",
     "TrainSettings",
