@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -25,9 +25,10 @@ from .data.split import split_validation
 from .engine import Job, Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from .methods import Method, build_method
 from .models import Classifier, ModelSpec, build_from_spec
-from .recipe import LoadedRecipe
+from .recipe import LoadedRecipe, TeacherSpec
 
 T = TypeVar("T")
+Role = Literal["teacher", "baseline", "student"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class Splits:
     train: Dataset
     validation: Dataset
     test: Dataset
+
+
+class Training(NamedTuple):
+    """A training that could start: what it is, its network, and the network that teaches it, if any."""
+
+    job: Job
+    model: Classifier
+    teacher: Classifier | None
 
 
 class Experiment:
@@ -53,7 +62,7 @@ class Experiment:
 
     @cached_property
     def splits(self) -> Splits:
-        """Reads indices and labels; opens no image. A test split made in memory is written below the run folder.
+        """Reads indices and labels; opens no image and writes nothing.
 
         Raises:
             DataError: the splits' classes differ, or a file is wrong.
@@ -61,8 +70,6 @@ class Experiment:
         data, base = self.recipe.data, self.loaded.base
         train = open_dataset(data.train, base)
         test = open_dataset(data.test, base, classes=train.classes)
-        if isinstance(test.images[0], np.ndarray):
-            test = self._once(lambda: materialize(test, self.folder / "test"))
         if isinstance(data.validation, dict):
             validation = open_dataset(data.validation, base, classes=train.classes)
             _refuse_shared("data.validation", validation, "data.train", train)
@@ -71,6 +78,14 @@ class Experiment:
         if not isinstance(data.validation, dict):
             train, validation = split_validation(train, data.validation, self.recipe.seed)
         return Splits(train, validation, test)
+
+    @cached_property
+    def test_files(self) -> Dataset:
+        """The test split; one made in memory is written below the run folder, for devices without its generator."""
+        test = self.splits.test
+        if isinstance(test.images[0], np.ndarray):
+            return self._once(lambda: materialize(test, self.folder / "test"))
+        return test
 
     def teacher(self) -> Student | None:
         """The teacher: loaded, or trained first; None when the recipe has none.
@@ -89,30 +104,49 @@ class Experiment:
                 raise ConfigError(f"{teacher.path}: has the classes in another order than {self.splits.train.name}.")
             self._check_teacher(teacher.card.model, str(teacher.path))
             return teacher
-        self._check_teacher(spec.model, "teacher.model")
-        if spec.train is None and spec.model.branches:
-            raise ConfigError(f"{self.loaded.where}: `teacher.model.branches` must be trained: add `teacher.train`.")
-        if spec.train is None:
-            return self._adopt_teacher(spec.model)
-        return self._train("teacher", spec.model, spec.train, build_method("vanilla"), None)
+        self._check_own_teacher(spec)
+        return self._adopt_teacher() if spec.train is None else self._train("teacher", None)
+
+    def untrained_teacher(self) -> Student | None:
+        """As `teacher`, but nothing is trained or written: a network of the recipe's own is as it is built."""
+        spec = self.recipe.teacher
+        if spec is None or spec.checkpoint is not None:
+            return self.teacher()
+        self._check_own_teacher(spec)
+        model, card = self._build("teacher", spec.model)
+        if spec.train is None and not model.head_is_pretrained:
+            raise ConfigError(
+                f"{self.loaded.where}: `teacher.model.pretrained`: {spec.model.pretrained} holds no linear classifier "
+                f"for the {len(card.classes)} classes of {self.splits.train.name}. Add `teacher.train` to fine-tune it "
+                "first."
+            )
+        return Student(model.eval().requires_grad_(False), card, self.folder / "teacher" / "teacher.safetensors")
 
     def baseline(self) -> Student:
         """The student without a teacher: same initialisation, order, augmentation and selection."""
-        method = build_method("vanilla", supervised=getattr(self.loaded.method(), "supervised", "bce"))
-        return self._train("baseline", self.recipe.student.model, self.recipe.student.train, method, None)
+        return self._train("baseline", None)
 
     def student(self, teacher: Student | None) -> Student:
         """The student taught by the recipe's method."""
-        return self._train(
-            "student", self.recipe.student.model, self.recipe.student.train, self.loaded.method(), teacher
-        )
+        return self._train("student", teacher)
+
+    def training(self, role: Role, teacher: Student | None) -> Training:
+        """What `role`'s training is, ready to start; nothing is written. Only the student has a teacher."""
+        student = self.recipe.student
+        if role == "teacher":
+            own = self.recipe.teacher
+            return self._describe(role, own.model, own.train, build_method("vanilla"), None)
+        if role == "baseline":
+            method = build_method("vanilla", supervised=getattr(self.loaded.method(), "supervised", "bce"))
+            return self._describe(role, student.model, student.train, method, None)
+        return self._describe(role, student.model, student.train, self.loaded.method(), teacher)
 
     def test(self, student: Student) -> Outputs:
         """Logits of a checkpoint on the test split, in float32; DataError when its classes are others."""
         with counting("test", self.console) as progress:
             outputs = predict_logits(
                 student.model.to(choose_device()),
-                self.splits.test.with_classes(student.card.classes),
+                self.test_files.with_classes(student.card.classes),
                 student.card.preprocessing,
                 max_bad_share=self.recipe.data.max_bad_share,
                 progress=progress,
@@ -120,26 +154,25 @@ class Experiment:
         student.model.cpu()  # a Student is on the CPU, where export traces it
         return outputs
 
-    def _adopt_teacher(self, spec: ModelSpec) -> Student:
+    def resolved(self) -> str:
+        """The recipe with every default, as YAML."""
+        header = f"# Relative paths are taken from {self.loaded.base}\n"
+        return header + yaml.safe_dump(msgspec.to_builtins(self.recipe), sort_keys=False, allow_unicode=True)
+
+    def _adopt_teacher(self) -> Student:
         """The user's own network as it is, with a card, and its validation mAP told."""
-        classes = self.splits.train.classes
-        model, card = self._build("teacher", spec)
-        if not model.head_is_pretrained:
-            raise ConfigError(
-                f"{self.loaded.where}: `teacher.model.pretrained`: {spec.pretrained} holds no linear classifier for "
-                f"the {len(classes)} classes of {self.splits.train.name}. Add `teacher.train` to fine-tune it first."
-            )
+        untrained = self.untrained_teacher()
+        model, card, path = untrained.model, untrained.card, untrained.path
         data = self.splits.validation
         outputs = predict_logits(model, data, card.preprocessing, max_bad_share=self.recipe.data.max_bad_share)
         found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
         self.console.print(f"teacher as it is: validation mAP {found['mAP']:.2f}", highlight=False)
-        path = self.folder / "teacher" / "teacher.safetensors"
         if current_world().is_main:
             save_student(path, model, msgspec.structs.replace(card, metrics={"mAP": found["mAP"]}))
         current_world().wait()
         return load_student(path)
 
-    def _build(self, role: str, spec: ModelSpec) -> tuple[Classifier, ModelCard]:
+    def _build(self, role: Role, spec: ModelSpec) -> tuple[Classifier, ModelCard]:
         """A network, initialised from the recipe's seed or its weights file, and the card it will be saved with."""
         classes, teacher = self.splits.train.classes, self.recipe.teacher
         if spec.pretrained not in (None, "imagenet"):
@@ -161,14 +194,18 @@ class Experiment:
         )
         return model, card
 
-    def _train(
+    def _train(self, role: Role, teacher: Student | None) -> Student:
+        job, model, taught_by = self.training(role, teacher)
+        return load_student(fit(job, model, taught_by, self.console))
+
+    def _describe(
         self,
-        role: str,
+        role: Role,
         spec: ModelSpec,
         settings: TrainSettings,
         method: Method,
         teacher: Student | None,
-    ) -> Student:
+    ) -> Training:
         model, card = self._build(role, spec)
         if "embeddings" in method.needs and not model.embeds_labels:
             model.attach("ml_decoder")
@@ -186,20 +223,14 @@ class Experiment:
             max_bad_share=self.recipe.data.max_bad_share,
             cache_teacher=self.recipe.teacher.cache if self.recipe.teacher else None,
             caches=Path(self.recipe.output) / "caches",
-            records={self.folder / "recipe.yaml": self._resolved()},
+            records={self.folder / "recipe.yaml": self.resolved()},
         )
         taught_by = None
         if teacher is not None and method.needs_teacher:
             taught_by = teacher.model
             if "embeddings" not in method.needs:
                 taught_by.detach_branches()  # nothing reads them
-        best = fit(job, model, taught_by, self.console)
-        return load_student(best)
-
-    def _resolved(self) -> str:
-        """The recipe with every default, as YAML."""
-        header = f"# Relative paths are taken from {self.loaded.base}\n"
-        return header + yaml.safe_dump(msgspec.to_builtins(self.recipe), sort_keys=False, allow_unicode=True)
+        return Training(job, model, taught_by)
 
     def _once(self, write: Callable[[], T]) -> T:
         """Let rank 0 write files first; the others then find them written."""
@@ -231,6 +262,11 @@ class Experiment:
             "teacher": teacher.weights_sha256 if teacher else None,
         }
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+
+    def _check_own_teacher(self, teacher: TeacherSpec) -> None:
+        self._check_teacher(teacher.model, "teacher.model")
+        if teacher.train is None and teacher.model.branches:
+            raise ConfigError(f"{self.loaded.where}: `teacher.model.branches` must be trained: add `teacher.train`.")
 
     def _check_teacher(self, spec: ModelSpec, where: str) -> None:
         needs = self.loaded.method().needs

@@ -169,14 +169,15 @@ def test_the_examples_are_valid(path, tmp_path, monkeypatch):
 
 def test_a_seed_and_a_size_make_another_run(write):
     """Other pixels under the same labels must never be mistaken for a finished training."""
-    small = Experiment(load_recipe(write()), Console(quiet=True)).splits
+    small = Experiment(load_recipe(write()), Console(quiet=True))
     data = {**BASE["data"], "test": {**BASE["data"]["test"], "size": 48}}
-    large = Experiment(load_recipe(write(data=data)), Console(quiet=True)).splits
+    large = Experiment(load_recipe(write(data=data)), Console(quiet=True))
     from PIL import Image
 
-    assert Image.open(large.test.images[0]).size == (48, 48)
+    assert Image.open(small.test_files.images[0]).size != (48, 48)
+    assert Image.open(large.test_files.images[0]).size == (48, 48)
     assert (
-        small.train.fingerprint()
+        small.splits.train.fingerprint()
         != Experiment(
             load_recipe(write(data={**data, "train": {**data["train"], "size": 48}})), Console(quiet=True)
         ).splits.train.fingerprint()
