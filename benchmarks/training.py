@@ -133,9 +133,7 @@ def measure(pair: Pair, method: str, rounds: int, workers: int | None, images: P
                 prepared = ready[name]
                 prepared.state.model.train()
                 watch = prepared.step.stopwatch
-                watch.reset(
-                    {} if number <= 0 else watch.seconds
-                )  # the first round warms up; others' turns do not count
+                watch.reset({} if number <= 0 else watch.seconds)  # the first warms up; others' turns do not count
                 started = time.perf_counter()
                 for _ in range(pair.steps):
                     step, pieces = next(steps[name])

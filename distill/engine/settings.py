@@ -6,9 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from ...runtime.config import Config
-
-Decode = Literal["full", "reduced"]
-DecodedCache = Literal["auto", "memory", "disk", "off"]
+from ..data.decoded import Decode, ImageCache
 
 
 class TrainSettings(Config):
@@ -66,7 +64,7 @@ class TrainSettings(Config):
     views: Annotated[int, Meta(ge=1)] | None = None
     view_seed: Annotated[int, Meta(ge=0)] | None = None
     decode: Decode = "reduced"
-    decoded_cache: DecodedCache = "auto"
+    decoded_cache: ImageCache = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     channels_last: bool | None = None
     compile: bool = False
