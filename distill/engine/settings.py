@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from ...runtime.config import Config
-from ..data.decoded import Decode, ImageCache
+from ..data.decoded import Decode, DecodedCache
 
 
 class TrainSettings(Config):
@@ -64,7 +64,7 @@ class TrainSettings(Config):
     views: Annotated[int, Meta(ge=1)] | None = None
     view_seed: Annotated[int, Meta(ge=0)] | None = None
     decode: Decode = "reduced"
-    decoded_cache: ImageCache = "auto"
+    decoded_cache: DecodedCache = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     channels_last: bool | None = None
     compile: bool = False
