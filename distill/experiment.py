@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
@@ -15,29 +14,20 @@ from rich.console import Console
 
 from .. import __version__
 from ..runtime import metrics
-from ..runtime.datasets import Dataset, open_dataset
-from ..runtime.errors import ConfigError, DataError
+from ..runtime.datasets import Dataset
+from ..runtime.errors import ConfigError
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import counting
 from .checkpoint import ModelCard, Student, load_student, save_student
 from .data.materialize import materialize
-from .data.split import split_validation
 from .engine import Job, Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from .methods import Method, build_method
 from .models import Classifier, ModelSpec, build_from_spec
 from .recipe import LoadedRecipe, TeacherSpec
+from .splits import Splits, open_splits
 
 T = TypeVar("T")
 Role = Literal["teacher", "baseline", "student"]
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The data of an experiment, all with the same classes in the same order."""
-
-    train: Dataset
-    validation: Dataset
-    test: Dataset
 
 
 class Training(NamedTuple):
@@ -67,17 +57,7 @@ class Experiment:
         Raises:
             DataError: the splits' classes differ, or a file is wrong.
         """
-        data, base = self.recipe.data, self.loaded.base
-        train = open_dataset(data.train, base)
-        test = open_dataset(data.test, base, classes=train.classes)
-        if isinstance(data.validation, dict):
-            validation = open_dataset(data.validation, base, classes=train.classes)
-            _refuse_shared("data.validation", validation, "data.train", train)
-            _refuse_shared("data.test", test, "data.validation", validation)
-        _refuse_shared("data.test", test, "data.train", train)
-        if not isinstance(data.validation, dict):
-            train, validation = split_validation(train, data.validation, self.recipe.seed)
-        return Splits(train, validation, test)
+        return open_splits(self.recipe.data, self.loaded.base, self.recipe.seed)
 
     @cached_property
     def test_files(self) -> Dataset:
@@ -275,14 +255,3 @@ class Experiment:
                 f"{where}: the method needs label-wise embeddings, which this teacher was not trained with. Set "
                 f"`teacher.model.branches: [ml_decoder]` and run `edgedistill train {self.loaded.where}`."
             )
-
-
-def _refuse_shared(key: str, part: Dataset, other_key: str, other: Dataset) -> None:
-    """Raise DataError where two splits name the same image file."""
-    known = {str(image) for image in other.images if isinstance(image, Path)}
-    shared = [str(image) for image in part.images if str(image) in known] if known else []
-    if shared:
-        raise DataError(
-            f"{key}: {len(shared)} of its images are in {other_key} too ({shared[0]}, ...): accuracy on them would "
-            "mean nothing. Give disjoint splits."
-        )
