@@ -61,7 +61,7 @@ class DecodedImages:
         folder: Path | None = None,
     ) -> None:
         self.dataset, self.preprocessing, self.decode = dataset, preprocessing, decode
-        self.cache: Literal["memory", "disk", "off"] = self._choose(cache)
+        self.cache: Literal["memory", "disk", "off"] = self.choose(cache)
         self._kept = None if self.cache == "off" else self._open(folder)
 
     def __len__(self) -> int:
@@ -78,6 +78,21 @@ class DecodedImages:
     def cache_bytes(self) -> int:
         """How much memory or disk the cache takes."""
         return 0 if self.cache == "off" else PixelCache.nbytes(len(self), self._shape)
+
+    def choose(self, cache: DecodedCache) -> Literal["memory", "disk", "off"]:
+        """What `cache` comes to for these images, with the memory that is free now; nothing is taken of it."""
+        if not len(self):
+            return "off"
+        if cache != "auto":
+            return cache
+        needed = PixelCache.nbytes(len(self), self._shape)
+        if not self._are_files or needed > MAX_MEMORY_CACHE:
+            return "off"
+        return "memory" if self._key in _held or needed <= free_memory() / 2 / processes_here() else "off"
+
+    def file(self, folder: Path) -> Path:
+        """The "disk" cache's."""
+        return folder / f"images-{self._key[:32]}.bin"
 
     def __getitem__(self, index: int) -> np.ndarray:
         """uint8 (H, W, 3) RGB, the caller's own; raises DataError where the image cannot be decoded."""
@@ -102,16 +117,6 @@ class DecodedImages:
     def _key(self) -> str:
         return _content_key(self.dataset, self.transform)
 
-    def _choose(self, cache: DecodedCache) -> Literal["memory", "disk", "off"]:
-        if not len(self):
-            return "off"
-        if cache != "auto":
-            return cache
-        needed = PixelCache.nbytes(len(self), self._shape)
-        if not self._are_files or needed > MAX_MEMORY_CACHE:
-            return "off"
-        return "memory" if self._key in _held or needed <= free_memory() / 2 / processes_here() else "off"
-
     def _open(self, folder: Path | None) -> PixelCache:
         if self.cache == "memory":
             if self._key not in _held:
@@ -120,7 +125,7 @@ class DecodedImages:
             return _held[self._key]
         if folder is None:
             raise ValueError("the disk cache needs a folder")
-        return PixelCache(FileBytes(folder / f"images-{self._key[:32]}.bin", self.cache_bytes), len(self), self._shape)
+        return PixelCache(FileBytes(self.file(folder), self.cache_bytes), len(self), self._shape)
 
 
 def release_memory() -> None:

@@ -101,19 +101,7 @@ class TrainState:
         Raises:
             CheckpointError: damaged, or written by a run with another recipe.
         """
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-            raise CheckpointError(f"{path}: damaged ({first_line(error)}). Delete it to start over.") from None
-        if state.get("version") != _VERSION:
-            raise CheckpointError(
-                f"{path}: was written by another version of edgedistill. Finish it with that one, or delete the folder."
-            )
-        if state["identity"] != identity:
-            raise CheckpointError(
-                f"{path}: belongs to another recipe (data, model or hyper-parameters changed). "
-                "Use another name (`name=...` on the command line), or delete the folder to start over."
-            )
+        state = _read(path, identity)
         for name, part in self._parts().items():
             part.load_state_dict(state["modules"][name])
         for name, value in state["scalars"].items():
@@ -129,3 +117,26 @@ class TrainState:
             "scaler": self.scaler,
         }
         return parts if self.ema is None else {**parts, "ema": self.ema}
+
+
+def read_position(path: Path, identity: str) -> tuple[int, int]:
+    """Epochs that a last.ckpt has finished, and steps of the one after them; raises CheckpointError as `restore`."""
+    scalars = _read(path, identity)["scalars"]
+    return scalars["epoch"], scalars["batch"]
+
+
+def _read(path: Path, identity: str) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged ({first_line(error)}). Delete it to start over.") from None
+    if state.get("version") != _VERSION:
+        raise CheckpointError(
+            f"{path}: was written by another version of edgedistill. Finish it with that one, or delete the folder."
+        )
+    if state["identity"] != identity:
+        raise CheckpointError(
+            f"{path}: belongs to another recipe (data, model or hyper-parameters changed). "
+            "Use another name (`name=...` on the command line), or delete the folder to start over."
+        )
+    return state

@@ -22,7 +22,7 @@ from .forward import TeacherRows
 from .layout import Layout, StorageOrder
 from .processes import only_builder, together
 from .progress import image_progress
-from .spec import CHUNK, CacheSpec, dataset_digest, teacher_digest
+from .spec import CHUNK, CacheSpec
 from .store import Entry, Found, Store
 
 if TYPE_CHECKING:  # the engine imports this package
@@ -92,13 +92,8 @@ def open_or_build(
     """
     console = console if world.is_main else Console(quiet=True)
     order, fields = StorageOrder.of(dataset), fields_for(needs)
-    spec = CacheSpec(
-        teacher_sha256=teacher_digest(model),
-        dtype="float32" if dtype is None else str(dtype).removeprefix("torch."),
-        dataset_sha256=dataset_digest(dataset, order.indices),
-        transform=views.transform,
-        fields=fields,
-        chunk=chunk,
+    spec = CacheSpec.of(
+        model, dataset, order=order.indices, transform=views.transform, fields=fields, dtype=dtype, chunk=chunk
     )
     if len(set(world.gather(spec.digest()))) > 1:
         raise DataError(f"teacher cache: the processes do not see the same {dataset.name}: its files differ in size.")

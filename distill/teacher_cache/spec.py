@@ -47,6 +47,28 @@ class CacheSpec(Record):
     chunk: int = CHUNK
     format: int = FORMAT
 
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        dataset: Dataset,
+        *,
+        order: np.ndarray,
+        transform: dict[str, Any],
+        fields: tuple[str, ...],
+        dtype: torch.dtype | None,
+        chunk: int = CHUNK,
+    ) -> "CacheSpec":
+        """The spec of a network's outputs on a split, whose storage order is `order`; `dtype` None is float32."""
+        return cls(
+            teacher_sha256=teacher_digest(model),
+            dtype="float32" if dtype is None else str(dtype).removeprefix("torch."),
+            dataset_sha256=dataset_digest(dataset, order),
+            transform=transform,
+            fields=fields,
+            chunk=chunk,
+        )
+
     def digest(self) -> str:
         """The folder's name: 16 hex digits."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:16]
