@@ -63,4 +63,4 @@ def tint_job(folder: Path, train: Dataset | None = None, *, method: str = "vanil
 
 def shared_job(folder: Path) -> Job:
     """A training whose steps several processes can share without any difference."""
-    return tint_job(folder, method="mdkd", sync_batchnorm=True, ema=None, optimizer="sgd")
+    return tint_job(folder, method="mdkd", sync_batchnorm=True, ema=None, optimizer="sgd", lr=1e-4)

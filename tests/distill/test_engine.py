@@ -16,6 +16,7 @@ from edgedistill.distill.checkpoint import load_student
 from edgedistill.distill.engine import TrainSettings, fit, interrupt, predict_logits
 from edgedistill.distill.engine import prepare as prepare_module
 from edgedistill.distill.engine import trainer as trainer_module
+from edgedistill.distill.engine.folder import sole_writer
 from edgedistill.distill.engine.optimize import build_optimizer, build_schedule, choose_dtype
 from edgedistill.distill.engine.step import Step, Taken
 from edgedistill.distill.methods import build_method
@@ -258,7 +259,13 @@ def test_a_folder_that_is_too_small_is_told_before_the_first_step(make_job, make
             fit(job, make_model(), None, QUIET)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert not list(job.folder.iterdir())
+    assert [path.name for path in job.folder.iterdir()] == [".lock"]
+
+
+def test_a_folder_in_which_another_process_trains_is_left_alone(make_job, make_model):
+    job = make_job()
+    with sole_writer(job.folder), pytest.raises(EdgedistillError, match="another process is training there"):
+        fit(job, make_model(), None, QUIET)
 
 
 def test_a_compiled_training_is_saved_like_any_other(make_job, make_model, tint_dataset, monkeypatch):

@@ -1,5 +1,6 @@
 """Run by torchrun from test_distributed.py; a failed assertion is a failed exit."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -10,10 +11,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from jobs import shared_job, tint_dataset, tint_job, tint_model, tint_teacher
 
-from edgedistill.distill.engine import current_world, fit, joined_world, predict_logits
+from edgedistill.distill.engine import current_world, fit, joined_world, predict_logits, trainer
 from edgedistill.distill.engine.gathering import gather_output, gather_rows
 from edgedistill.distill.methods import METHODS, TrainingContext, build_method
 from edgedistill.distill.models.output import ModelOutput
+from edgedistill.runtime.errors import InterruptedRunError
 
 CONTEXT = TrainingContext(epoch=0, step=0, total_steps=1)
 FIELDS = {"logits": (4,), "embeddings": (4, 6), "embedding_logits": (4,), "pooled": (5,)}
@@ -60,9 +62,26 @@ def gathered_losses_equal_those_of_one_process() -> None:
     assert compared > 8
 
 
-def training_equals_that_of_one_process(folder: Path) -> None:
-    """What test_distributed.py compares with a training in one process."""
-    fit(shared_job(folder / "two"), tint_model().double(), tint_teacher().double(), Console(quiet=True))
+class AskedAfter:
+    """Stands in for a signal that one process alone got."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __bool__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def training_is_interrupted(folder: Path) -> None:
+    """In the second of two epochs; test_distributed.py goes on in one process."""
+    steps = 6 if current_world().rank == 1 else 1000
+    trainer.catch_interrupt = lambda _: contextlib.nullcontext(AskedAfter(steps))
+    try:
+        fit(shared_job(folder), tint_model().double(), tint_teacher().double(), Console(quiet=True))
+    except InterruptedRunError:
+        return
+    raise AssertionError("nobody stopped")
 
 
 def evaluation_counts_every_image_once() -> None:
@@ -82,4 +101,4 @@ if __name__ == "__main__":
             gathered_losses_equal_those_of_one_process()
             evaluation_counts_every_image_once()
         else:
-            training_equals_that_of_one_process(Path(sys.argv[2]))
+            training_is_interrupted(Path(sys.argv[2]))
