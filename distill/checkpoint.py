@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from ..runtime.bundle import Record
 from ..runtime.errors import CheckpointError, first_line
@@ -57,11 +58,16 @@ class Student:
     @property
     def weights_sha256(self) -> str:
         """Of names and values alone: equal for the same weights under another card."""
-        digest = hashlib.sha256()
-        for name, value in self.model.state_dict().items():
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy())
-        return digest.hexdigest()
+        return digest_weights(self.model)
+
+
+def digest_weights(model: nn.Module) -> str:
+    """SHA-256 over names and values of everything that a checkpoint of `model` holds."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()
 
 
 def save_student(path: Path, model: Classifier, card: ModelCard) -> None:

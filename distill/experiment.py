@@ -1,18 +1,13 @@
 """A recipe at work: its data, its teacher, its baseline, its student, each trained once and resumable."""
 
-import hashlib
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
-import torch
-import yaml
 from rich.console import Console
 
-from .. import __version__
 from ..runtime import metrics
 from ..runtime.datasets import Dataset
 from ..runtime.errors import ConfigError
@@ -20,22 +15,16 @@ from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import counting
 from .checkpoint import ModelCard, Student, load_student, save_student
 from .data.materialize import materialize
-from .engine import Job, Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
+from .engine import Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from .methods import Method, build_method
-from .models import Classifier, ModelSpec, build_from_spec
+from .models import Classifier, ModelSpec
 from .recipe import LoadedRecipe, TeacherSpec
 from .splits import Splits, open_splits
+from .sub_teachers import MergedCheckpoint, SubTeachers
+from .training import Training, build_network, card_of, describe_job, resolved
 
 T = TypeVar("T")
 Role = Literal["teacher", "baseline", "student"]
-
-
-class Training(NamedTuple):
-    """A training that could start: what it is, its network, and the network that teaches it, if any."""
-
-    job: Job
-    model: Classifier
-    teacher: Classifier | None
 
 
 class Experiment:
@@ -67,12 +56,19 @@ class Experiment:
             return self._once(lambda: materialize(test, self.folder / "test"))
         return test
 
-    def teacher(self) -> Student | None:
+    @cached_property
+    def sub_teachers(self) -> SubTeachers:
+        """Those that the recipe's method trains itself; ConfigError where it trains none."""
+        return SubTeachers(self.loaded, self.splits, self.console)
+
+    def teacher(self) -> Student | MergedCheckpoint | None:
         """The teacher: loaded, or trained first; None when the recipe has none.
 
         Raises:
             ConfigError: it lacks what the method needs; the message says what trains it.
         """
+        if self.loaded.method().trains_teachers:
+            return self.sub_teachers.merged()
         spec = self.recipe.teacher
         if spec is None:
             return None
@@ -87,8 +83,10 @@ class Experiment:
         self._check_own_teacher(spec)
         return self._adopt_teacher() if spec.train is None else self._train("teacher", None)
 
-    def untrained_teacher(self) -> Student | None:
+    def untrained_teacher(self) -> Student | MergedCheckpoint | None:
         """As `teacher`, but nothing is trained or written: a network of the recipe's own is as it is built."""
+        if self.loaded.method().trains_teachers:
+            return self.sub_teachers.untrained()
         spec = self.recipe.teacher
         if spec is None or spec.checkpoint is not None:
             return self.teacher()
@@ -106,12 +104,15 @@ class Experiment:
         """The student without a teacher: same initialisation, order, augmentation and selection."""
         return self._train("baseline", None)
 
-    def student(self, teacher: Student | None) -> Student:
+    def student(self, teacher: Student | MergedCheckpoint | None) -> Student:
         """The student taught by the recipe's method."""
         return self._train("student", teacher)
 
-    def training(self, role: Role, teacher: Student | None) -> Training:
-        """What `role`'s training is, ready to start; nothing is written. Only the student has a teacher."""
+    def training(self, role: Role, teacher: Student | MergedCheckpoint | None) -> Training:
+        """What `role`'s training is, ready to start; nothing is written. Only the student has a teacher.
+
+        "teacher" is the recipe's; what a method trains itself `sub_teachers` describes.
+        """
         student = self.recipe.student
         if role == "teacher":
             own = self.recipe.teacher
@@ -121,7 +122,7 @@ class Experiment:
             return self._describe(role, student.model, student.train, method, None)
         return self._describe(role, student.model, student.train, self.loaded.method(), teacher)
 
-    def test(self, student: Student) -> Outputs:
+    def test(self, student: Student | MergedCheckpoint) -> Outputs:
         """Logits of a checkpoint on the test split, in float32; DataError when its classes are others."""
         with counting("test", self.console) as progress:
             outputs = predict_logits(
@@ -136,8 +137,7 @@ class Experiment:
 
     def resolved(self) -> str:
         """The recipe with every default, as YAML."""
-        header = f"# Relative paths are taken from {self.loaded.base}\n"
-        return header + yaml.safe_dump(msgspec.to_builtins(self.recipe), sort_keys=False, allow_unicode=True)
+        return resolved(self.loaded)
 
     def _adopt_teacher(self) -> Student:
         """The user's own network as it is, with a card, and its validation mAP told."""
@@ -154,27 +154,17 @@ class Experiment:
 
     def _build(self, role: Role, spec: ModelSpec) -> tuple[Classifier, ModelCard]:
         """A network, initialised from the recipe's seed or its weights file, and the card it will be saved with."""
-        classes, teacher = self.splits.train.classes, self.recipe.teacher
-        if spec.pretrained not in (None, "imagenet"):
-            spec = msgspec.structs.replace(spec, pretrained=self.loaded.resolve(spec.pretrained))
-        preprocessing = self.recipe.input.preprocessing()
-        if role == "teacher" and teacher is not None:
-            mean, std = teacher.mean or preprocessing.mean, teacher.std or preprocessing.std
-            preprocessing = msgspec.structs.replace(preprocessing, mean=mean, std=std)
-        torch.manual_seed(self.recipe.seed)
-        model = build_from_spec(spec, len(classes), mean=preprocessing.mean, std=preprocessing.std)
-        card = ModelCard(
-            edgedistill=__version__,
-            name=self.recipe.name,
-            model=msgspec.structs.replace(spec, pretrained=None),
-            classes=classes,
-            preprocessing=preprocessing,
-            thresholds=(0.5,) * len(classes),
-            recipe_sha256=self.loaded.digest(),
-        )
-        return model, card
+        card = card_of(self.loaded, spec, self.splits.train.classes, self._preprocessing(role))
+        return build_network(self.loaded, spec, card, self.recipe.seed), card
 
-    def _train(self, role: Role, teacher: Student | None) -> Student:
+    def _preprocessing(self, role: Role) -> Preprocessing:
+        """The recipe's, with the teacher's own normalisation where it has one."""
+        shared, teacher = self.recipe.input.preprocessing(), self.recipe.teacher
+        if role != "teacher" or teacher is None:
+            return shared
+        return msgspec.structs.replace(shared, mean=teacher.mean or shared.mean, std=teacher.std or shared.std)
+
+    def _train(self, role: Role, teacher: Student | MergedCheckpoint | None) -> Student:
         job, model, taught_by = self.training(role, teacher)
         return load_student(fit(job, model, taught_by, self.console))
 
@@ -184,27 +174,26 @@ class Experiment:
         spec: ModelSpec,
         settings: TrainSettings,
         method: Method,
-        teacher: Student | None,
+        teacher: Student | MergedCheckpoint | None,
     ) -> Training:
-        model, card = self._build(role, spec)
-        if "embeddings" in method.needs and not model.embeds_labels:
-            model.attach("ml_decoder")
-        job = Job(
+        section = self.loaded.tasks() or self.recipe.teacher
+        job = describe_job(
+            self.loaded,
+            self.splits,
             title=role,
             folder=self.folder / role,
             checkpoint="teacher.safetensors" if role == "teacher" else "student.safetensors",
-            card=card,
-            train=self.splits.train,
-            validation=self.splits.validation,
-            method=method,
+            spec=spec,
+            preprocessing=self._preprocessing(role),
             settings=settings,
+            method=method,
             seed=self.recipe.seed,
-            identity=self._identity(spec, card.preprocessing, settings, method, teacher),
-            max_bad_share=self.recipe.data.max_bad_share,
-            cache_teacher=self.recipe.teacher.cache if self.recipe.teacher else None,
-            caches=Path(self.recipe.output) / "caches",
-            records={self.folder / "recipe.yaml": self.resolved()},
+            teacher_sha256=teacher.weights_sha256 if teacher else None,
+            cache_teacher=section.cache if section else None,
         )
+        model = build_network(self.loaded, spec, job.card, self.recipe.seed)
+        if "embeddings" in method.needs and not model.embeds_labels:
+            model.attach("ml_decoder")
         taught_by = None
         if teacher is not None and method.needs_teacher:
             taught_by = teacher.model
@@ -221,27 +210,6 @@ class Experiment:
         written = write()
         world.wait()
         return written
-
-    def _identity(
-        self,
-        spec: ModelSpec,
-        preprocessing: Preprocessing,
-        settings: TrainSettings,
-        method: Method,
-        teacher: Student | None,
-    ) -> str:
-        """Hash of what decides the resulting weights."""
-        parts = {
-            "seed": self.recipe.seed,
-            "preprocessing": msgspec.to_builtins(preprocessing),
-            "model": msgspec.to_builtins(spec),
-            "train": settings.deciding(),
-            "method": [type(method).__name__, msgspec.to_builtins(method)],
-            "data": {**msgspec.to_builtins(self.recipe.data), "max_bad_share": None},
-            "images": [self.splits.train.fingerprint(), self.splits.validation.fingerprint()],
-            "teacher": teacher.weights_sha256 if teacher else None,
-        }
-        return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
     def _check_own_teacher(self, teacher: TeacherSpec) -> None:
         self._check_teacher(teacher.model, "teacher.model")

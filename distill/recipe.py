@@ -21,6 +21,7 @@ from .methods import METHODS, Method
 from .models import ModelSpec
 from .overrides import Assignment, apply_assignments, find_mistaken, parse_assignment
 from .recipe_check import check
+from .tasks import TasksSpec
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -121,6 +122,7 @@ class Recipe(Config):
         teacher: None trains the student on labels alone.
         student: the network that ships.
         method: a name, or a mapping of `name:` and the method's hyper-parameters.
+        tasks: how a method that trains its own teachers does so; such a recipe has no `teacher`.
         baseline: also train the same student without a teacher, to show what distillation brings.
         export: what is built, verified and benchmarked.
     """
@@ -133,6 +135,7 @@ class Recipe(Config):
     input: InputSpec = InputSpec()
     teacher: TeacherSpec | None = None
     method: str | dict[str, Any] = "vanilla"
+    tasks: TasksSpec | None = None
     baseline: bool = False
     export: ExportSpec = ExportSpec()
 
@@ -164,6 +167,17 @@ class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
     def method(self) -> Method:
         """The method with its hyper-parameters."""
         return decode_tagged(self.recipe.method, METHODS, tag="name", where=self.where, prefix="method")
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether a teacher comes before the student: the recipe's, or the method's own."""
+        return self.recipe.teacher is not None or self.method().trains_teachers
+
+    def tasks(self) -> TasksSpec | None:
+        """How the method's own teachers are trained, with every default; None where it has none."""
+        if not self.method().trains_teachers:
+            return None
+        return (self.recipe.tasks or TasksSpec()).resolve(self.recipe.student.train, where=self.where)
 
     def resolve(self, path: str) -> str:
         """A path in the recipe, taken from the recipe's folder when it is relative."""

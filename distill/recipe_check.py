@@ -16,8 +16,7 @@ _SMALLEST = 16
 def check(loaded: "LoadedRecipe") -> None:
     """Raise ConfigError, naming the file and the key, where the sections of a recipe do not fit each other."""
     recipe, where, teacher = loaded.recipe, loaded.where, loaded.recipe.teacher
-    if loaded.method().needs_teacher and teacher is None:
-        raise ConfigError(f"{where}: `method` learns from a teacher: add a `teacher:` section.")
+    _check_teachers_fit(loaded)
     if teacher is not None and (teacher.checkpoint is None) == (teacher.model is None):
         raise ConfigError(f"{where}: `teacher` needs either `checkpoint` or `model`.")
     if teacher is not None and teacher.model is not None and teacher.train is None and not teacher.model.pretrained:
@@ -40,6 +39,10 @@ def check(loaded: "LoadedRecipe") -> None:
             size = recipe.input.preprocessing().size
             prefix = f"{role}.train.augment"
             build_augmentations(read_augmentations(spec.train.augment, where=where, prefix=prefix), size)
+    tasks = loaded.tasks()
+    if tasks is not None:
+        augment = read_augmentations(tasks.settings.augment, where=where, prefix="tasks.train.augment")
+        build_augmentations(augment, recipe.input.preprocessing().size)
     for key, path in files.items():
         if path is not None and not Path(loaded.resolve(path)).is_file():
             raise ConfigError(f"{where}: `{key}`: {loaded.resolve(path)} is no file.")
@@ -47,3 +50,21 @@ def check(loaded: "LoadedRecipe") -> None:
         loaded.targets()
     except ConfigError as error:
         raise ConfigError(f"{where}: `export.targets`: {error}") from None
+
+
+def _check_teachers_fit(loaded: "LoadedRecipe") -> None:
+    """The method has the teacher that it needs, from one place."""
+    recipe, where, method = loaded.recipe, loaded.where, loaded.method()
+    name = recipe.method if isinstance(recipe.method, str) else recipe.method["name"]
+    if method.trains_teachers and recipe.teacher is not None:
+        raise ConfigError(
+            f"{where}: method {name!r} trains its own teachers, one for each of its sub-tasks (`tasks:`): remove the "
+            "`teacher:` section (`teacher=null` on the command line)."
+        )
+    if not method.trains_teachers and recipe.tasks is not None:
+        raise ConfigError(
+            f"{where}: `tasks` is for methods that train their own teachers (cpsd); method {name!r} has no sub-tasks: "
+            "remove the section."
+        )
+    if method.needs_teacher and not loaded.has_teacher:
+        raise ConfigError(f"{where}: `method` learns from a teacher: add a `teacher:` section.")

@@ -11,7 +11,9 @@ from rich.console import Console
 from .distill.checkpoint import Student
 from .distill.engine import Outputs
 from .distill.experiment import Experiment
+from .distill.models import MergedTeacher
 from .distill.recipe import LoadedRecipe
+from .distill.sub_teachers import MergedCheckpoint
 from .export import export_bundle
 from .runtime import metrics
 from .runtime.bench import benchmark
@@ -96,8 +98,8 @@ class Chain:
             f"{len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} test images; "
             f"{len(splits.train.classes)} classes"
         )
-        trained: list[tuple[str, str, Student]] = []
-        teacher = self._step("teacher", "Teacher", experiment.teacher) if recipe.teacher else None
+        trained: list[tuple[str, str, Student | MergedCheckpoint]] = []
+        teacher = self._step("teacher", "Teacher", experiment.teacher) if self.loaded.has_teacher else None
         if teacher is not None:
             trained.append(("teacher", "labels", teacher))
         if recipe.baseline:
@@ -171,12 +173,15 @@ class Chain:
         self.console.print(f"  [dim]{text}[/]", highlight=False)
 
 
-def _result(role: str, method: str, student: Student, outputs: Outputs) -> ModelResult:
+def _result(role: str, method: str, student: Student | MergedCheckpoint, outputs: Outputs) -> ModelResult:
     found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
     spec = student.card.model
+    network = spec.name if spec.width == 1.0 else f"{spec.name} x{spec.width:g}"
+    if isinstance(student.model, MergedTeacher):
+        network = f"{len(student.model.models)} of {network}"
     return ModelResult(
         role=role,
-        model=spec.name if spec.width == 1.0 else f"{spec.name} x{spec.width:g}",
+        model=network,
         method=method,
         parameters=sum(parameter.numel() for parameter in student.model.parameters()),
         mAP=found["mAP"],

@@ -13,6 +13,7 @@ from .distill.checkpoint import Student
 from .distill.engine import current_world
 from .distill.experiment import Experiment
 from .distill.recipe import LoadedRecipe
+from .distill.sub_teachers import MergedCheckpoint
 from .pipeline import Chain, RunSummary
 from .runtime import metrics
 from .runtime.bundle import Record
@@ -201,13 +202,13 @@ class _MeanAp(NamedTuple):
 def _distilled(experiment: Experiment) -> dict[str, _MeanAp]:
     """By role, of what `distill` trains: the teacher (unless it only loads one) and the student."""
     spec, teacher = experiment.recipe.teacher, experiment.teacher()
-    models = {"student": experiment.student(teacher)}
-    if teacher is not None and spec.checkpoint is None and spec.train is not None:
+    models: dict[str, Student | MergedCheckpoint] = {"student": experiment.student(teacher)}
+    if teacher is not None and (spec is None or (spec.checkpoint is None and spec.train is not None)):
         models = {"teacher": teacher, **models}
     return {role: _MeanAp(model.card.metrics["mAP"], _test(experiment, model)) for role, model in models.items()}
 
 
-def _test(experiment: Experiment, model: Student) -> float:
+def _test(experiment: Experiment, model: Student | MergedCheckpoint) -> float:
     outputs = experiment.test(model)
     return metrics.evaluate(outputs.scores, outputs.dataset.labels)["mAP"]
 

@@ -9,7 +9,7 @@ import torch
 from ...runtime.batches import decode_batches
 from ...runtime.datasets import Dataset
 from ...runtime.preprocess import Preprocessing
-from ..models import Classifier
+from ..models import Classifier, MergedTeacher
 from .world import ALONE, World
 
 
@@ -35,7 +35,7 @@ class Outputs:
 
 @torch.inference_mode()
 def predict_logits(
-    model: Classifier,
+    model: Classifier | MergedTeacher,
     dataset: Dataset,
     preprocessing: Preprocessing,
     *,

@@ -16,7 +16,7 @@ from ...runtime.files import require_space, write_atomic
 from ..data.decoded import DecodedImages
 from ..data.loader import Batch, EpochSampler, Share, training_loader
 from ..data.views import Views
-from ..models import Classifier
+from ..models import Classifier, TeacherModel
 from ..teacher_cache import open_or_build
 from .batchnorm import synchronise_batchnorm
 from .environment import describe_environment, store_environment
@@ -63,7 +63,7 @@ class Prepared:
             yield pieces
 
 
-def prepare(job: Job, model: Classifier, teacher: Classifier | None, console: Console, world: World) -> Prepared:
+def prepare(job: Job, model: Classifier, teacher: TeacherModel | None, console: Console, world: World) -> Prepared:
     """Build optimiser, loader and teacher; restore the state where the job stopped before.
 
     Raises:
@@ -135,7 +135,7 @@ def build_state(model: Classifier, settings: TrainSettings, device: torch.device
     )
 
 
-def run_live(teacher: Classifier, settings: TrainSettings, device: torch.device) -> LiveTeacher:
+def run_live(teacher: TeacherModel, settings: TrainSettings, device: torch.device) -> LiveTeacher:
     """The teacher, frozen, on `device`, in the precision that suits it."""
     teacher = teacher.to(device, memory_format=choose_format(settings, device)).eval().requires_grad_(False)
     return LiveTeacher(teacher, device, choose_dtype(settings, teacher, device))
@@ -182,7 +182,7 @@ def _share(model: Classifier, device: torch.device, world: World) -> nn.Module:
     return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
 
 
-def _teacher(job: Job, teacher: Classifier | None, views: Views, console: Console, world: World) -> Teacher | None:
+def _teacher(job: Job, teacher: TeacherModel | None, views: Views, console: Console, world: World) -> Teacher | None:
     if teacher is None:
         return None
     settings, device = job.settings, choose_device()

@@ -16,6 +16,15 @@ def write_summary(job: Job, state: TrainState) -> None:
     write_atomic(job.folder / "summary.json", json.dumps(_summary(job, state), indent=2) + "\n")
 
 
+def is_finished(job: Job) -> bool:
+    """Whether this very job ran to its end, so that its checkpoint need only be loaded."""
+    try:
+        found = json.loads((job.folder / "summary.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return bool(found["finished"]) and found["identity"] == job.identity and (job.folder / job.checkpoint).is_file()
+
+
 def _summary(job: Job, state: TrainState) -> dict[str, Any]:
     scored = [record for record in state.history if "val_mAP" in record]
     best = max(scored, key=lambda record: record["val_mAP"], default=None)

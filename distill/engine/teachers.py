@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data.loader import Batch
-from ..models import Classifier
+from ..models import TeacherModel
 from ..models.output import ModelOutput
 
 
@@ -40,7 +40,7 @@ class LiveTeacher:
         dtype: of autocast, or None for float32; it may gain from half precision where the student does not.
     """
 
-    model: Classifier
+    model: TeacherModel
     device: torch.device
     dtype: torch.dtype | None
 

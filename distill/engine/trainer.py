@@ -15,7 +15,7 @@ from ...runtime.errors import DataError, EdgedistillError, InterruptedRunError
 from ..checkpoint import save_student
 from ..data.loader import Batch
 from ..methods import TrainingContext
-from ..models import Classifier
+from ..models import Classifier, TeacherModel
 from .evaluate import predict_logits
 from .faults import explained
 from .folder import sole_writer
@@ -30,7 +30,7 @@ from .summary import write_summary
 from .world import current_world
 
 
-def fit(job: Job, model: Classifier, teacher: Classifier | None, console: Console) -> Path:
+def fit(job: Job, model: Classifier, teacher: TeacherModel | None, console: Console) -> Path:
     """Train `model`, or continue where the same job stopped; returns the best checkpoint's path.
 
     Raises:
@@ -48,7 +48,7 @@ def fit(job: Job, model: Classifier, teacher: Classifier | None, console: Consol
 class _Training:
     """`fit`, with what its parts share."""
 
-    def __init__(self, job: Job, model: Classifier, teacher: Classifier | None, console: Console) -> None:
+    def __init__(self, job: Job, model: Classifier, teacher: TeacherModel | None, console: Console) -> None:
         self.job, self.console, self.world = job, console, current_world()
         self.prepared: Prepared = prepare(job, model, teacher, console, self.world)
         self.state: TrainState = self.prepared.state
@@ -89,7 +89,7 @@ class _Training:
             taken = step(pieces, TrainingContext(state.epoch, done, prepared.total_steps))
             state.batch += 1
             self._count(taken, pieces)
-            progress.step(done + 1, state, taken, prepared.sampler.batch_size)
+            progress.step(done + 1, state, prepared.sampler.batch_size)
             if time.monotonic() - self.saved > self.job.settings.save_minutes * 60:
                 self._save()
             self._stop_if(interrupt)

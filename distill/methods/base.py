@@ -1,8 +1,9 @@
 """What a distillation method is: its hyper-parameters, what it needs, and one call per training step."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 from torch import Tensor
 
 from ...runtime.config import Config
@@ -42,13 +43,17 @@ class Method(Config):
     Attributes:
         needs_teacher: whether a teacher's outputs are read.
         needs: what student and teacher must return beyond logits: a subset of `embeddings`, `pooled`, `stages`,
-            `calibration`. Of the teacher nothing else is read, so that a cache holds no more than this.
+            `calibration`; of a merged teacher alone, `partition_logits`. Of the teacher nothing else is read, so that
+            a cache holds no more than this.
+        trains_teachers: whether its teachers are trained from sub-tasks of its own (see `subsets`); a recipe then has
+            no `teacher:` section.
         equations: paper, venue and equations.
         supervised: loss against the annotations; its term carries this name.
     """
 
     needs_teacher: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset()
+    trains_teachers: ClassVar[bool] = False
     equations: ClassVar[str] = ""
 
     supervised: Supervised = "bce"
@@ -68,6 +73,25 @@ class Method(Config):
             ConfigError: the teacher, or what the method needs from it, is missing.
         """
         raise NotImplementedError
+
+    def subsets(self, labels: np.ndarray, seed: int) -> dict[str, list[np.ndarray]]:
+        """For a method that trains its own teachers: the partitions of the classes by name, each a list of subsets.
+
+        A teacher of the student's architecture learns each subset; side by side, those of one partition make a teacher
+        of all classes, whose logits are one row of `partition_logits`.
+
+        Args:
+            labels: int8 (N, C) of the training part, 1 present, 0 absent, -1 unknown.
+            seed: of every draw.
+
+        Returns:
+            Class indices, int64, each class once in every partition.
+        """
+        raise NotImplementedError
+
+    def partitioning(self) -> dict[str, Any]:
+        """The hyper-parameters, by their names in a recipe, that decide the `subsets`."""
+        return {}
 
     def batch_terms(self) -> frozenset[str]:
         """Names of the terms that relate the images of a batch to each other; a name may be one that a call leaves out.

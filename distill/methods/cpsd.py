@@ -1,6 +1,6 @@
 """CPSD: complementary parallel self-distillation."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -10,7 +10,7 @@ from ...runtime.errors import ConfigError
 from ..losses import mse
 from ..models.output import ModelOutput
 from ..partition import Kind, partition_labels
-from .base import Method, Protocol, Supervised, TrainingContext, require_teacher
+from .base import METHODS, Method, Protocol, Supervised, TrainingContext, require_teacher
 
 Partitions = Literal["co_dis", "co", "dis", "random", "none"]
 
@@ -23,6 +23,7 @@ _KINDS: dict[Partitions, tuple[Kind | Literal["whole"], ...]] = {
 }
 
 
+@METHODS.register("cpsd")
 class CPSD(Method):
     """ASL + lambda_kd * the squared error to the merged logits of sub-task teachers, averaged over the partitions.
 
@@ -43,6 +44,7 @@ class CPSD(Method):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"partition_logits"})
+    trains_teachers: ClassVar[bool] = True
     equations: ClassVar[str] = "CPSD (IJCAI 2022) Eq. 1-7"
 
     supervised: Supervised = "asl"
@@ -89,3 +91,7 @@ class CPSD(Method):
             else partition_labels(labels, self.k, kind, self.tau, seed)
             for kind in _KINDS[self.partitions]
         }
+
+    def partitioning(self) -> dict[str, Any]:
+        """All but the weights."""
+        return {"partitions": self.partitions, "k": self.k, "tau": self.tau}

@@ -1,6 +1,6 @@
 """Training without a teacher: the baseline of every comparison."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -10,13 +10,23 @@ from .base import METHODS, Method, TrainingContext
 
 @METHODS.register("vanilla")
 class Vanilla(Method):
-    """The supervised loss alone, summed over classes and divided by the batch size."""
+    """The supervised loss alone, summed over classes.
+
+    Attributes:
+        reduction: over images, `batchmean` divides by the batch size; `sum` does not (CPSD Eq. 4).
+    """
 
     needs_teacher: ClassVar[bool] = False
     equations: ClassVar[str] = "MDKD (MM 2024) Eq. 1"
+
+    reduction: Literal["batchmean", "sum"] = "batchmean"
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
     ) -> dict[str, Tensor]:
         """Terms: the supervised loss."""
-        return self.supervised_terms(student, targets, "batchmean")
+        return self.supervised_terms(student, targets, self.reduction)
+
+    def summed_terms(self) -> frozenset[str]:
+        """All terms, or none."""
+        return self.supervised_sums(self.reduction)

@@ -39,7 +39,7 @@ class MergedTeacher(nn.Module):
         first = {id(model): int(end) - model.num_classes for model, end in zip(models, ends, strict=True)}
         columns = np.stack([_columns(parts, num_classes, first) for parts in partitions])
         self.columns: Tensor
-        self.register_buffer("columns", torch.from_numpy(columns), persistent=False)
+        self.register_buffer("columns", torch.from_numpy(columns))
 
     def detach_branches(self) -> None:
         """Remove the models' training-only branches."""

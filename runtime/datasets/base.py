@@ -72,6 +72,16 @@ class Dataset:
         columns = [self.classes.index(name) for name in classes]
         return replace(self, classes=tuple(classes), labels=np.ascontiguousarray(self.labels[:, columns]))
 
+    def only_classes(self, columns: Sequence[int] | np.ndarray, name: str | None = None) -> "Dataset":
+        """The same images with the label columns at `columns` alone, in that order."""
+        columns = np.asarray(columns, dtype=np.int64)
+        return replace(
+            self,
+            name=name or self.name,
+            classes=tuple(self.classes[i] for i in columns),
+            labels=np.ascontiguousarray(self.labels[:, columns]),
+        )
+
     def fingerprint(self) -> str:
         """SHA-256 over classes, ids and labels, and over the pixels of images that exist only in memory.
 

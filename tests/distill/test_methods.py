@@ -14,11 +14,13 @@ CONTEXT = TrainingContext(epoch=0, step=0, total_steps=10)
 
 
 def output(seed: int, width: int, *, decoder: str | None = "branch") -> ModelOutput:
-    """Outputs of a model with `width` channels; its decoder is the head, a branch beside it, or absent."""
+    """Outputs of a model with `width` channels and of a teacher merged from two partitions; its decoder is the head, a
+    branch beside it, or absent."""
     generator = torch.Generator().manual_seed(seed)
     maps = torch.randn(B, width, 2, 2, generator=generator)
     logits = (torch.randn(B, C, generator=generator) * 2).requires_grad_()
     model = ModelOutput(logits=logits, features=maps, stages=[maps], pooled=maps.mean((2, 3)).requires_grad_())
+    model.partition_logits = (torch.randn(B, 2, C, generator=generator) * 2).requires_grad_()
     if decoder:
         model.embeddings = torch.randn(B, C, width, generator=generator).requires_grad_()
         branch = torch.randn(B, C, generator=generator).requires_grad_()
@@ -46,6 +48,7 @@ def test_runs_with_every_pair_and_trains_the_student_only(name, widths, supervis
     assert teacher.logits.grad is None
     assert teacher.embeddings.grad is None
     assert teacher.pooled.grad is None
+    assert teacher.partition_logits.grad is None
 
 
 @pytest.mark.parametrize("name", METHODS.names())
@@ -53,24 +56,28 @@ def test_declarations(name):
     method = METHODS.get(name)
     assert issubclass(method, Method)
     assert method.equations
-    assert method.needs <= {"embeddings", "pooled", "stages", "calibration"}
+    assert method.needs <= {"embeddings", "pooled", "stages", "calibration", "partition_logits"}
+    assert method.needs_teacher or not method.trains_teachers
+    assert method.trains_teachers == (name == "cpsd")
     assert msgspec.convert(msgspec.to_builtins(build_method(name)), method) == build_method(name)
 
 
 def test_vanilla_is_bce_over_the_batch(targets):
     student = output(0, 4, decoder=None)
     assert build_method("vanilla")(student, None, targets, CONTEXT) == {"bce": losses.bce(student.logits, targets)}
+    summed = build_method("vanilla", reduction="sum", supervised="asl")(student, None, targets, CONTEXT)
+    assert summed == {"asl": losses.asymmetric(student.logits, targets, reduction="sum")}
 
 
 def test_a_decoder_beside_the_head_learns_from_the_labels_under_every_method(targets):
     student, teacher = output(0, 4), output(1, 8)
     for name in METHODS.names():
-        terms = build_method(name)(student, teacher, targets, CONTEXT)
-        reduction = "sum" if name == "l2d" else "batchmean"
+        terms = build_method(name, supervised="bce")(student, teacher, targets, CONTEXT)
+        reduction = "sum" if name in ("l2d", "cpsd") else "batchmean"
         expected = losses.bce(student.embedding_logits, targets, reduction=reduction)
         torch.testing.assert_close(terms["decoder_bce"], expected)
         head = output(0, 4, decoder="head")
-        assert "decoder_bce" not in build_method(name)(head, teacher, targets, CONTEXT)
+        assert "decoder_bce" not in build_method(name, supervised="bce")(head, teacher, targets, CONTEXT)
 
 
 def test_mse_weights_the_squared_error(targets):

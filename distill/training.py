@@ -1,0 +1,113 @@
+"""What a recipe's trainings are, ready to start: nothing here trains or writes a file."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import torch
+import yaml
+
+from .. import __version__
+from ..runtime.preprocess import Preprocessing
+from .checkpoint import ModelCard
+from .engine import Job, TrainSettings
+from .methods import Method
+from .models import Classifier, ModelSpec, TeacherModel, build_from_spec
+from .recipe import LoadedRecipe
+from .splits import Splits
+
+
+class Training(NamedTuple):
+    """A training that could start: what it is, its network, and the network that teaches it, if any."""
+
+    job: Job
+    model: Classifier
+    teacher: TeacherModel | None
+
+
+def describe_job(
+    loaded: LoadedRecipe,
+    splits: Splits,
+    *,
+    title: str,
+    folder: Path,
+    checkpoint: str,
+    spec: ModelSpec,
+    preprocessing: Preprocessing,
+    settings: TrainSettings,
+    method: Method,
+    seed: int,
+    teacher_sha256: str | None = None,
+    cache_teacher: bool | None = None,
+) -> Job:
+    """A training of the recipe.
+
+    Args:
+        loaded: the recipe.
+        splits: what is learned and what selects the epoch.
+        title: for progress.
+        folder: that its files go to.
+        checkpoint: file name of the best weights.
+        spec: the network.
+        preprocessing: image file -> the network's input.
+        settings: hyper-parameters.
+        method: the objective.
+        seed: of initialisation, order, augmentation and dropout.
+        teacher_sha256: digest of the teacher's weights.
+        cache_teacher: see `Job`.
+    """
+    decides = {
+        "seed": seed,
+        "preprocessing": msgspec.to_builtins(preprocessing),
+        "model": msgspec.to_builtins(spec),
+        "train": settings.deciding(),
+        "method": [type(method).__name__, msgspec.to_builtins(method)],
+        "data": {**msgspec.to_builtins(loaded.recipe.data), "max_bad_share": None},
+        "images": [splits.train.fingerprint(), splits.validation.fingerprint()],
+        "teacher": teacher_sha256,
+    }
+    return Job(
+        title=title,
+        folder=folder,
+        checkpoint=checkpoint,
+        card=card_of(loaded, spec, splits.train.classes, preprocessing),
+        train=splits.train,
+        validation=splits.validation,
+        method=method,
+        settings=settings,
+        seed=seed,
+        identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
+        max_bad_share=loaded.recipe.data.max_bad_share,
+        cache_teacher=cache_teacher,
+        caches=Path(loaded.recipe.output) / "caches",
+        records={loaded.folder / "recipe.yaml": resolved(loaded)},
+    )
+
+
+def card_of(loaded: LoadedRecipe, spec: ModelSpec, classes: tuple[str, ...], preprocessing: Preprocessing) -> ModelCard:
+    """The card that a network of the recipe is saved with; thresholds and metrics are to be filled in."""
+    return ModelCard(
+        edgedistill=__version__,
+        name=loaded.recipe.name,
+        model=msgspec.structs.replace(spec, pretrained=None),
+        classes=classes,
+        preprocessing=preprocessing,
+        thresholds=(0.5,) * len(classes),
+        recipe_sha256=loaded.digest(),
+    )
+
+
+def build_network(loaded: LoadedRecipe, spec: ModelSpec, card: ModelCard, seed: int) -> Classifier:
+    """The network of a card, initialised from the seed or the weights file that `spec` names."""
+    if spec.pretrained not in (None, "imagenet"):
+        spec = msgspec.structs.replace(spec, pretrained=loaded.resolve(spec.pretrained))
+    torch.manual_seed(seed)
+    return build_from_spec(spec, len(card.classes), mean=card.preprocessing.mean, std=card.preprocessing.std)
+
+
+def resolved(loaded: LoadedRecipe) -> str:
+    """The recipe with every default, as YAML."""
+    recipe = msgspec.structs.replace(loaded.recipe, tasks=loaded.tasks())
+    header = f"# Relative paths are taken from {loaded.base}\n"
+    return header + yaml.safe_dump(msgspec.to_builtins(recipe), sort_keys=False, allow_unicode=True)
