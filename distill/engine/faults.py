@@ -27,7 +27,7 @@ def explained(title: str) -> Iterator[None]:
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             cause = getattr(error, "inner_exception", error)
             raise MissingDependencyError(
-                f"{title}: `compile: true` failed ({type(cause).__name__}: {first_line(cause)}). It needs a C++ compiler, and Triton on a GPU; "
-                "set it to false to train without."
+                f"{title}: `compile: true` failed ({type(cause).__name__}: {first_line(cause)}). It needs a C++ "
+                "compiler, and Triton on a GPU; set it to false to train without."
             ) from error
         raise

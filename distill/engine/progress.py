@@ -4,12 +4,13 @@ import time
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import TextColumn
+from rich.text import Text
 
 from ...runtime.progress import progress_bar
 from .state import TrainState
-from .step import Taken
 from .summary import shares
 
 _REFRESH = 0.25  # seconds
@@ -29,31 +30,32 @@ class TrainingProgress:
         self.title, self.console = title, console
         self._bar = progress_bar(console, TextColumn("{task.fields[status]}"))
         self._task = self._bar.add_task(title, total=total_steps, status="")
+        self._terms = Text(style="dim")
+        self._live = Live(Group(self._bar, self._terms), console=console, transient=True, refresh_per_second=4)
         self._total, self._shown = total_steps, float("-inf")
 
     def __enter__(self) -> "TrainingProgress":
-        self._bar.start()
+        if self.console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._bar.stop()
+        self._live.stop()
 
-    def step(self, done: int, state: TrainState, taken: Taken, batch_size: int) -> None:
+    def step(self, done: int, state: TrainState, batch_size: int) -> None:
         """Advance to `done` steps; the numbers follow a few times a second."""
         now = time.monotonic()
-        if self._bar.disable or (now - self._shown < _REFRESH and done < self._total):
+        if not self.console.is_terminal or (now - self._shown < _REFRESH and done < self._total):
             return
         seconds = sum(state.tally.seconds.values())
-        status = [
-            *(f"{name} {value:.3g}" for name, value in state.tally.means().items()),
-            f"lr {state.schedule.get_last_lr()[0]:.2g}",
-            f"{state.batch * batch_size / max(seconds, 1e-9):,.0f} images/s",
-        ]
+        status = [f"{state.batch * batch_size / max(seconds, 1e-9):,.0f} images/s"]
         if state.best >= 0:
             status.append(f"best mAP {state.best:.1f}")
         if state.skipped_steps:
             status.append(f"[yellow]{state.skipped_steps} steps skipped[/]")
         self._bar.update(self._task, completed=done, status="  ".join(status))
+        terms = [f"{name} {value:.3g}" for name, value in state.tally.means().items()]
+        self._terms.plain = "  ".join([f"lr {state.schedule.get_last_lr()[0]:.2g}", *terms])
         self._shown = now
 
     def epoch(self, record: dict[str, Any], epochs: int) -> None:

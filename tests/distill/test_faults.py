@@ -10,17 +10,17 @@ from edgedistill.runtime.errors import EdgedistillError, MissingDependencyError
 
 
 def test_a_gpu_that_is_too_small_is_told_with_the_way_out():
-    with pytest.raises(EdgedistillError, match=r"student: the GPU's memory is too small .*`batch_size`.*`accumulate`"):
-        with explained("student"):
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+    told = r"student: the GPU's memory is too small .*`batch_size`.*`accumulate`"
+    with pytest.raises(EdgedistillError, match=told), explained("student"):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
 
 
 def test_an_operation_without_a_deterministic_form_is_named():
     torch.use_deterministic_algorithms(True)
     try:
-        with pytest.raises(EdgedistillError, match=r"`deterministic: true` cannot be kept: .*kthvalue"):
-            with explained("student"):
-                raise RuntimeError("kthvalue CUDA does not have a deterministic implementation")
+        told = "`deterministic: true` cannot be kept: .*kthvalue"
+        with pytest.raises(EdgedistillError, match=told), explained("student"):
+            raise RuntimeError("kthvalue CUDA does not have a deterministic implementation")
         with explained("student"):
             torch.nn.functional.conv2d(torch.rand(1, 3, 8, 8), torch.rand(2, 3, 3, 3))
     finally:
