@@ -65,7 +65,7 @@ def describe_job(
         "method": [type(method).__name__, msgspec.to_builtins(method)],
         "data": {**msgspec.to_builtins(loaded.recipe.data), "max_bad_share": None},
         "images": [splits.train.fingerprint(), splits.validation.fingerprint()],
-        "teacher": teacher_sha256,
+        "teacher": [teacher_sha256, cache_teacher] if teacher_sha256 else None,
     }
     return Job(
         title=title,
