@@ -94,6 +94,11 @@ class SubTeachers:
             lambda task: task.splits(self.splits, self._spec.images),
         )
 
+    def planned(self) -> list[SubTask]:
+        """As `tasks`, or as they would be fixed here and now; nothing is written."""
+        method, train, seed = self._method, self.splits.train, self.loaded.recipe.seed
+        return read_tasks(self.folder, method, train, seed) or draw_tasks(method, train, seed)
+
     def training(self, task: SubTask) -> Training:
         """A sub-task's training, ready to start; nothing is written."""
         job = self._job(task)
@@ -137,8 +142,7 @@ class SubTeachers:
 
     def untrained(self) -> MergedCheckpoint:
         """As `merged`, but nothing is trained or written: every network is as it is built."""
-        method, train, seed = self._method, self.splits.train, self.loaded.recipe.seed
-        tasks = read_tasks(self.folder, method, train, seed) or draw_tasks(method, train, seed)
+        tasks = self.planned()
         models = [self._network(self._job(task)).eval().requires_grad_(False) for task in tasks]
         return self._merge(tasks, models)
 

@@ -1,6 +1,6 @@
 """Sub-tasks: the class subsets that a method's own teachers learn, fixed in a file before the first is trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +72,11 @@ class SubTask:
         """Of its folder."""
         return f"{self.kind}-{self.index}"
 
+    def describe(self, names: Sequence[str]) -> str:
+        """Number, partition and class names, for messages."""
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return f"task {self.number} ({self.name}: {', '.join(names[:_NAMED])}{more})"
+
     def splits(self, whole: Splits, images: Images) -> Splits:
         """What its teacher sees: its classes' labels, in training on the images that `images` says.
 
@@ -79,10 +84,11 @@ class SubTask:
             DataError: no epoch could be selected, or a class could not be learned; says what to change.
         """
         found = Splits(*(part.only_classes(self.classes) for part in (whole.train, whole.validation, whole.test)))
+        described = self.describe(found.train.classes)
         if not (found.validation.labels == POSITIVE).any():
             raise DataError(
-                f"{self._described(found)}: no image of {found.validation.name} has one of its classes, so that no "
-                "epoch of its training could be selected. Lower `method.k`, or make `data.validation` larger."
+                f"{described}: no image of {found.validation.name} has one of its classes, so that no epoch of its "
+                "training could be selected. Lower `method.k`, or make `data.validation` larger."
             )
         return found if images == "all" else Splits(self._positive(found), found.validation, found.test)
 
@@ -91,15 +97,10 @@ class SubTask:
         lacking = [kept.classes[column] for column in np.flatnonzero(~(kept.labels == NEGATIVE).any(axis=0))]
         if lacking:
             raise DataError(
-                f"{self._described(found)}: with `tasks.images: positive` no image without {lacking[0]!r} is left to "
-                "learn it from. Set `tasks.images: all`, or lower `method.k`."
+                f"{self.describe(kept.classes)}: with `tasks.images: positive` no image without {lacking[0]!r} is left "
+                "to learn it from. Set `tasks.images: all`, or lower `method.k`."
             )
         return kept
-
-    def _described(self, found: Splits) -> str:
-        names = found.train.classes
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        return f"task {self.number} ({self.name}: {', '.join(names[:_NAMED])}{more})"
 
 
 class _Partitions(Record):

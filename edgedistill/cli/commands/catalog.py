@@ -63,8 +63,9 @@ def _methods() -> tuple[list[str], list[list[str]]]:
     rows = []
     for name in METHODS.names():
         method = METHODS.get(name)
-        needs = ", ".join((["teacher"] if method.needs_teacher else []) + sorted(method.needs)) or "nothing"
-        rows.append([name, needs, " ".join(method.__struct_fields__), method.equations])
+        teacher = ["teacher"] if method.needs_teacher else []
+        needs = [*teacher, *sorted(method.needs)] if not method.trains_teachers else ["teachers that it trains itself"]
+        rows.append([name, ", ".join(needs) or "nothing", " ".join(method.__struct_fields__), method.equations])
     return ["method", "needs", "hyper-parameters", "source"], rows
 
 

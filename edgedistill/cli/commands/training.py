@@ -9,11 +9,12 @@ from .. import console
 from ..extras import require_training
 from ..processes import shared
 from ..recipe_arguments import Changes, Recipe, Seeds, parse_seeds
+from ..task_options import Jobs, TaskNumber, refuse_together, train_side_by_side, train_task
 
 
 @shared
 def train(recipe: Recipe, changes: Changes = None) -> None:
-    """Train the recipe's teacher; without a `teacher:` section, its student on the labels alone.
+    """Train the recipe's teacher, or those that its method trains itself; without any, its student on labels alone.
 
     Example: [bold]edgedistill train my_recipe.yaml teacher.train.epochs=10[/]
     """
@@ -27,16 +28,24 @@ def distill(
     recipe: Recipe,
     changes: Changes = None,
     seeds: Seeds = None,
+    task: TaskNumber = None,
+    jobs: Jobs = None,
     json: Annotated[bool, typer.Option("--json", help="Print what was reached as JSON on stdout.")] = False,
 ) -> None:
     """Train the student with the recipe's method (and its teacher first, where that is still to be done).
 
     Example: [bold]edgedistill distill my_recipe.yaml method.lambda_mld=5 train.epochs=10 --seeds 0,1,2[/]
     """
+    refuse_together(task, jobs, seeds)
     if seeds is not None:
         _distill_over_seeds(recipe, changes, parse_seeds(seeds, changes or ()), json)
         return
     experiment = _open(recipe, changes, "distill")
+    if task is not None:
+        train_task(experiment, task, json)
+        return
+    if jobs is not None:
+        train_side_by_side(experiment, jobs)
     trained = experiment.student(experiment.teacher())
     if json:
         console.print_json({"checkpoint": str(trained.path), "validation": trained.card.metrics})
@@ -113,5 +122,5 @@ def _open(recipe: Path, changes: list[str] | None, command: str) -> "Experiment"
 
 def _report(student: "Student") -> None:  # noqa: F821
     found = student.card.metrics
-    weights = f"epoch {found['epoch']:.0f} of the best weights" if "epoch" in found else "as it is"
-    console.out.print(f"{student.path}: validation mAP {found['mAP']:.2f} ({weights})", soft_wrap=True)
+    weights = f" (epoch {found['epoch']:.0f} of the best weights)" if "epoch" in found else ""
+    console.out.print(f"{student.path}: validation mAP {found['mAP']:.2f}{weights}", soft_wrap=True)
