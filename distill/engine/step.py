@@ -4,8 +4,10 @@ The student may run under autocast; the terms are always computed in float32.
 """
 
 import contextlib
+from collections import defaultdict
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -67,8 +69,7 @@ class Step:
     world: World
     stopwatch: Stopwatch
     seed: int
-    _buffers: list[Tensor] = field(init=False)
-    _backup: list[Tensor] = field(init=False)
+    _buffers: list[tuple[list[Tensor], list[Tensor]]] = field(init=False)
     _gathers: bool = field(init=False)
     _summed: frozenset[str] = field(init=False)
     _parts: int = field(init=False)
@@ -78,8 +79,10 @@ class Step:
     def __post_init__(self) -> None:
         self._format = choose_format(self.settings, self.device)
         self._dtype = choose_dtype(self.settings, self.state.model, self.device)
-        self._buffers = list(self.state.model.buffers())
-        self._backup = [buffer.clone() for buffer in self._buffers]
+        buffers = defaultdict(list)
+        for buffer in self.state.model.buffers():
+            buffers[buffer.dtype].append(buffer)  # a GPU copies a list of one type at once
+        self._buffers = [(group, [buffer.clone() for buffer in group]) for group in buffers.values()]
         relates = bool(self.method.batch_terms()) and "stages" not in self.method.needs
         self._gathers = self.world.size > 1 and relates and self.settings.relations == "gathered"
         self._summed = self.method.summed_terms()
@@ -93,7 +96,8 @@ class Step:
         weights, moments, moving averages and BatchNorm's statistics as they were.
         """
         state = self.state
-        torch._foreach_copy_(self._backup, self._buffers)
+        for buffers, backup in self._buffers:
+            torch._foreach_copy_(backup, buffers)
         sums: dict[str, Tensor] = {}
         for number, batch in enumerate(pieces):
             # A step's draws depend on nothing before it, so that a run continues exactly, with any number of processes.
@@ -110,7 +114,8 @@ class Step:
         if finite:
             state.scaler.step(state.optimizer)
         else:
-            torch._foreach_copy_(self._buffers, self._backup)
+            for buffers, backup in self._buffers:
+                torch._foreach_copy_(buffers, backup)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
         state.schedule.step()
@@ -151,6 +156,4 @@ class Step:
 
 def _mix(*numbers: int) -> int:
     """A well-mixed 63-bit seed."""
-    import numpy as np
-
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
