@@ -15,7 +15,7 @@ from ...runtime.errors import DataError
 from ..data.loader import Batch, EpochSampler, Share, choose_workers
 from ..data.views import Views
 from ..methods import TrainingContext
-from ..models import Classifier
+from ..models import Classifier, TeacherModel
 from ..models.output import ModelOutput
 from .faults import explained
 from .job import Job
@@ -94,7 +94,7 @@ class Estimate:
         return max(computing, loading / self.loading_processes) if self.loading_processes else computing + loading
 
 
-def estimate(job: Job, model: Classifier, teacher: Classifier | None) -> Estimate:
+def estimate(job: Job, model: Classifier, teacher: TeacherModel | None) -> Estimate:
     """Measure it; `model` is trained by a few steps and of no use afterwards. Nothing is written or kept in memory.
 
     Raises:
@@ -104,7 +104,7 @@ def estimate(job: Job, model: Classifier, teacher: Classifier | None) -> Estimat
     """
     settings, device = job.settings, choose_device()
     set_backends(settings)
-    job = replace(job, settings=msgspec.structs.replace(settings, decoded_cache="off"))
+    job = keeping_no_images(job)
     views = build_views(job)
     sampler = EpochSampler(views, settings.batch_size, job.seed, Share(pieces=settings.accumulate))
     live = run_live(teacher, settings, device) if teacher is not None else None
@@ -127,6 +127,11 @@ def estimate(job: Job, model: Classifier, teacher: Classifier | None) -> Estimat
         teacher_seconds=teacher_seconds,
         stored_views=stored,
     )
+
+
+def keeping_no_images(job: Job) -> Job:
+    """The job without its cache of decoded images, which would take memory or disk as soon as it is opened."""
+    return replace(job, settings=msgspec.structs.replace(job.settings, decoded_cache="off"))
 
 
 @dataclass

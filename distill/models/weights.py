@@ -1,7 +1,9 @@
 """Pretrained weights from a local file, without ever executing a pickle."""
 
+import contextlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import CheckpointError, first_line
+
+_may_download = ContextVar("may_download", default=True)
+
+
+@contextlib.contextmanager
+def no_downloads() -> Iterator[None]:
+    """Within it "imagenet" networks have fresh weights: for what asks only how large and how fast a network is."""
+    token = _may_download.set(False)
+    try:
+        yield
+    finally:
+        _may_download.reset(token)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -115,6 +129,8 @@ def with_pretrained(
         if pretrained is not None:
             load_pretrained(model, pretrained, classifier=classifier)
         return model
+    if not _may_download.get():
+        return create(None)
     try:
         return create("imagenet")
     except (OSError, RuntimeError, ValueError) as error:
