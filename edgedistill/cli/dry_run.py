@@ -12,13 +12,23 @@ from .processes import process_count
 from .recipe_arguments import parse_seeds
 
 if TYPE_CHECKING:
-    from edgedistill.distill.planned import Command
+    from edgedistill.distill.engine.estimate import Estimate
+    from edgedistill.distill.planned import Command, PlannedRole
 
 
-def dry_run(
+def refuse_parts(task: int | None, jobs: int | None) -> None:
+    """Raise ConfigError for options that pick sub-tasks or run them side by side."""
+    if task is not None or jobs is not None:
+        option = "--task" if task is not None else "--jobs"
+        raise ConfigError(f"--dry-run plans all sub-tasks, one after the other: leave {option} away.")
+
+
+def print_plan(
     command: "Command", recipe: Path, changes: Sequence[str] | None, *, json: bool, seeds: str | None = None
 ) -> None:
     """Print what the command would do: the resolved recipe, then tables; or all of it as one JSON document.
+
+    The document is a plan, or under several seeds a list of them.
 
     Raises:
         ConfigError: started in several processes.
@@ -33,19 +43,19 @@ def dry_run(
 
     from .plan_table import plan_tables
 
-    loaded = load_recipe(recipe, assignments=changes or ())
-    runs = [loaded]
+    loaded = [load_recipe(recipe, assignments=changes or ())]
     if chosen is not None:
         from edgedistill.seeds import with_seed
 
-        runs = [with_seed(loaded, seed) for seed in chosen]
-    measured: dict = {}
-    experiments = [Experiment(run, console.err) for run in runs]
+        loaded = [with_seed(loaded[0], seed) for seed in chosen]
+    experiments = [Experiment(one, console.err) for one in loaded]
+    if not json:
+        console.out.print(experiments[0].resolved().rstrip(), markup=False, soft_wrap=True)
+        for one in loaded[1:]:
+            console.out.print(f"# the same with `name: {one.recipe.name}`, `seed: {one.recipe.seed}`", markup=False)
+    measured: dict[PlannedRole, Estimate] = {}
     plans = [plan(experiment, command, measured) for experiment in experiments]
     if json:
         console.print_json(plans[0] if chosen is None else plans)
-        return
-    console.out.print(experiments[0].resolved().rstrip(), markup=False, highlight=False, soft_wrap=True)
-    for one in plans[1:]:
-        console.out.print(f"# and with `name: {one.name}`, `seed: {one.recipe['seed']}`", markup=False)
-    plan_tables(plans, console.out)
+    else:
+        plan_tables(plans, console.out)

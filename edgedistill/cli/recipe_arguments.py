@@ -29,6 +29,14 @@ Seeds = Annotated[
     ),
 ]
 
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Train nothing: print the resolved recipe, each network's size and the estimated time and disk.",
+    ),
+]
+
 
 def parse_seeds(text: str, changes: Sequence[str] = ()) -> tuple[int, ...]:
     """The different seeds in a list such as "0,1,2", in its order.

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from .. import console
+from ..dry_run import print_plan
 from ..extras import require_export
-from ..recipe_arguments import Changes, Recipe, Seeds, parse_seeds
+from ..recipe_arguments import Changes, DryRun, Recipe, Seeds, parse_seeds
 
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
 
@@ -28,13 +29,18 @@ def demo(
     _run(load_recipe("demo", {"name": name, "output": str(out), "seed": seed}), json)
 
 
-def run(recipe: Recipe, changes: Changes = None, seeds: Seeds = None, json: Json = False) -> None:
+def run(
+    recipe: Recipe, changes: Changes = None, seeds: Seeds = None, dry_run: DryRun = False, json: Json = False
+) -> None:
     """The same chain for your data; resumes where it stopped.
 
     Example: [bold]edgedistill run my_recipe.yaml train.epochs=10 --seeds 0,1,2[/]
     """
     chosen = None if seeds is None else parse_seeds(seeds, changes or ())
     require_export("run")
+    if dry_run:
+        print_plan("run", recipe, changes, json=json, seeds=seeds)
+        return
     from edgedistill.distill.recipe import load_recipe
 
     loaded = load_recipe(recipe, assignments=changes or ())

@@ -6,21 +6,27 @@ from typing import Annotated
 import typer
 
 from .. import console
+from ..dry_run import print_plan, refuse_parts
 from ..extras import require_training
 from ..processes import shared
-from ..recipe_arguments import Changes, Recipe, Seeds, parse_seeds
+from ..recipe_arguments import Changes, DryRun, Recipe, Seeds, parse_seeds
 from ..task_options import Jobs, TaskNumber, refuse_together, train_side_by_side, train_task
+
+Json = Annotated[bool, typer.Option("--json", help="Print what was reached as JSON on stdout.")]
 
 
 @shared
-def train(recipe: Recipe, changes: Changes = None) -> None:
+def train(recipe: Recipe, changes: Changes = None, dry_run: DryRun = False, json: Json = False) -> None:
     """Train the recipe's teacher, or those that its method trains itself; without any, its student on labels alone.
 
     Example: [bold]edgedistill train my_recipe.yaml teacher.train.epochs=10[/]
     """
+    if dry_run:
+        print_plan("train", recipe, changes, json=json)
+        return
     experiment = _open(recipe, changes, "train")
     teacher = experiment.teacher()
-    _report(teacher if teacher is not None else experiment.baseline())
+    _report(teacher if teacher is not None else experiment.baseline(), json)
 
 
 @shared
@@ -30,13 +36,18 @@ def distill(
     seeds: Seeds = None,
     task: TaskNumber = None,
     jobs: Jobs = None,
-    json: Annotated[bool, typer.Option("--json", help="Print what was reached as JSON on stdout.")] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
 ) -> None:
     """Train the student with the recipe's method (and its teacher first, where that is still to be done).
 
     Example: [bold]edgedistill distill my_recipe.yaml method.lambda_mld=5 train.epochs=10 --seeds 0,1,2[/]
     """
     refuse_together(task, jobs, seeds)
+    if dry_run:
+        refuse_parts(task, jobs)
+        print_plan("distill", recipe, changes, json=json, seeds=seeds)
+        return
     if seeds is not None:
         _distill_over_seeds(recipe, changes, parse_seeds(seeds, changes or ()), json)
         return
@@ -46,11 +57,7 @@ def distill(
         return
     if jobs is not None:
         train_side_by_side(experiment, jobs)
-    trained = experiment.student(experiment.teacher())
-    if json:
-        console.print_json({"checkpoint": str(trained.path), "validation": trained.card.metrics})
-    else:
-        _report(trained)
+    _report(experiment.student(experiment.teacher()), json)
 
 
 def evaluate(
@@ -120,7 +127,10 @@ def _open(recipe: Path, changes: list[str] | None, command: str) -> "Experiment"
     return Experiment(load_recipe(recipe, assignments=changes or ()), console.err)
 
 
-def _report(student: "Student") -> None:  # noqa: F821
+def _report(student: "Student | MergedCheckpoint", json: bool) -> None:  # noqa: F821
     found = student.card.metrics
+    if json:
+        console.print_json({"checkpoint": str(student.path), "validation": found})
+        return
     weights = f" (epoch {found['epoch']:.0f} of the best weights)" if "epoch" in found else ""
     console.out.print(f"{student.path}: validation mAP {found['mAP']:.2f}{weights}", soft_wrap=True)
