@@ -22,7 +22,7 @@ from .models import ModelSpec
 from .models.size import count_parameters, deployed_size
 from .models.weights import no_downloads
 from .planned import Command, Plan, PlannedModel, PlannedRole, PlannedSplit, PlannedTraining
-from .storage import Kept, decoded_images, room_to_save, teacher_outputs, training_files, weights_file
+from .storage import Kept, decoded_images, missing_bytes, room_to_save, teacher_outputs, training_files, weights_file
 from .sub_teachers import MergedCheckpoint
 from .tasks import draw_tasks, read_tasks
 from .training import Training
@@ -64,7 +64,8 @@ def plan(experiment: Experiment, command: Command, measured: dict[PlannedRole, E
         models=tuple(planner.models),
         trainings=tuple(planner.trainings),
         kept=planner.all_kept(),
-        seconds=sum(training.seconds for training in planner.trainings),
+        estimated_seconds=sum(training.estimated_seconds for training in planner.trainings),
+        missing_bytes=missing_bytes(planner.all_kept()),
         free_bytes=_free_bytes(experiment.folder),
     )
 
@@ -177,7 +178,7 @@ class _Planner:
         job, model, teacher = training
         outputs = teacher_outputs(training, final=final)
         self.kept += [kept for kept in (outputs, decoded_images(job)) if kept is not None]
-        self.room.append(room_to_save(job, model))
+        self.room.append(room_to_save(job, model, self.experiment.folder.parent))
         if planned.role not in self.measured:
             with self.experiment.console.status(f"measuring a few steps: {planned.role}"):
                 self.measured[planned.role] = estimate(job, model, teacher)
@@ -189,7 +190,7 @@ class _Planner:
             step_seconds=found.step_seconds,
             bound=found.bound,
             teacher=None if teacher is None else "stored" if found.stored_views else "live",
-            seconds=found.seconds(epochs=images / found.images, stored_views=views),
+            estimated_seconds=found.seconds(epochs=images / found.images, stored_views=views),
         )
 
 

@@ -51,7 +51,7 @@ class PlannedTraining(Record):
         step_seconds: of one, without waiting for data.
         bound: what most of the time goes to.
         teacher: whether it runs in every step (`live`) or its outputs are read (`stored`); None without one.
-        seconds: about, of all that is left, without evaluation.
+        estimated_seconds: of all that is left, without evaluation.
         note: what could not be found out.
     """
 
@@ -66,7 +66,7 @@ class PlannedTraining(Record):
     step_seconds: float | None = None
     bound: Bound | None = None
     teacher: Literal["live", "stored"] | None = None
-    seconds: float = 0.0
+    estimated_seconds: float = 0.0
     note: str = ""
 
 
@@ -86,7 +86,8 @@ class Plan(Record):
         models: the networks, as they ship.
         trainings: in their order, the finished ones too.
         kept: what is kept, on the disk and in memory.
-        seconds: about, of all trainings, without evaluation.
+        estimated_seconds: of all trainings, without evaluation.
+        missing_bytes: that are still to be written to the disk.
         free_bytes: on the disk of the run's folder.
     """
 
@@ -102,10 +103,6 @@ class Plan(Record):
     models: tuple[PlannedModel, ...]
     trainings: tuple[PlannedTraining, ...]
     kept: tuple[Kept, ...]
-    seconds: float
+    estimated_seconds: float
+    missing_bytes: int
     free_bytes: int
-
-    @property
-    def missing_bytes(self) -> int:
-        """Bytes that are still to be written to the disk."""
-        return sum(kept.missing_bytes for kept in self.kept if kept.where == "disk")

@@ -1,6 +1,6 @@
 """What a training keeps, told without writing, locking or taking any of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -48,6 +48,11 @@ class Kept(Record):
         return max(0, self.bytes - self.present_bytes)
 
 
+def missing_bytes(kept: Iterable[Kept]) -> int:
+    """Of all that is kept on the disk."""
+    return sum(one.missing_bytes for one in kept if one.where == "disk")
+
+
 def training_files(trainings: Sequence[Training], what: str, folder: Path) -> Kept:
     """The best weights and last.ckpt of each; logs and curves are small beside them."""
     planned = sum(_weights(job.card, model) + _training_state(job, model) for job, model, _ in trainings)
@@ -61,9 +66,10 @@ def weights_file(saved: Student) -> Kept:
     return Kept(what="weights", where="disk", path=str(saved.path), bytes=size, present_bytes=_size(saved.path))
 
 
-def room_to_save(job: Job, model: Classifier) -> Kept:
-    """What the next last.ckpt takes before it replaces the one before."""
-    return Kept(what="room for replacing last.ckpt", where="disk", path=None, bytes=_training_state(job, model))
+def room_to_save(job: Job, model: Classifier, output: Path) -> Kept:
+    """What the next last.ckpt takes below `output` before it replaces the one before."""
+    size = _training_state(job, model)
+    return Kept(what="room for replacing last.ckpt", where="disk", path=str(output), bytes=size)
 
 
 def decoded_images(job: Job) -> Kept | None:

@@ -7,7 +7,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from edgedistill.distill.planned import Plan, PlannedTraining
-from edgedistill.distill.storage import Kept
+from edgedistill.distill.storage import Kept, missing_bytes
 
 from .render import table
 
@@ -75,7 +75,7 @@ def _trainings(plans: Sequence[Plan], console: Console) -> None:
     for plan, training in entries:
         if training.note:
             console.print(f"[yellow]{escape(plan.name)}, {_ROLES[training.role]}:[/] {escape(training.note)}")
-    seconds = sum(plan.seconds for plan in plans)
+    seconds = sum(plan.estimated_seconds for plan in plans)
     if seconds:
         console.print(
             f"[bold]{about(seconds)}[/] on this machine as it is now, without evaluation; estimated from a few steps "
@@ -93,7 +93,7 @@ def _training_row(training: PlannedTraining) -> list[str]:
     if training.step_seconds is None:
         return [*row, str(training.epochs), "-", "-", "-", "[green]done[/]"]
     left = training.epochs * training.count - training.epochs_done
-    time = about(training.seconds)
+    time = about(training.estimated_seconds)
     if training.epochs_done:
         time += f" for the {left:.3g} epochs left"
     milliseconds = f"{1000 * training.step_seconds:.3g}"
@@ -101,11 +101,11 @@ def _training_row(training: PlannedTraining) -> list[str]:
 
 
 def _kept(plans: Sequence[Plan], console: Console) -> None:
-    kept = list({(one.what, one.path, one.path or plan.name): one for plan in plans for one in plan.kept}.values())
+    kept = _distinct(plans)
     rows = table("what is kept", "size", "there", "path", right=("size",))
     for one in kept:
         rows.add_row(escape(one.what), decimal(one.bytes), _there(one), escape(one.path or "-"))
-    missing = sum(one.missing_bytes for one in kept if one.where == "disk")
+    missing = missing_bytes(kept)
     free = plans[0].free_bytes
     console.print(f"\n[bold]Disk[/]  {decimal(missing)} more of {decimal(free)} free, without the bundle")
     console.print(rows)
@@ -115,6 +115,16 @@ def _kept(plans: Sequence[Plan], console: Console) -> None:
             "space, or choose another `output:`",
             soft_wrap=True,
         )
+
+
+def _distinct(plans: Sequence[Plan]) -> list[Kept]:
+    """Seeds share what has one path, and the memory; of a teacher that is still to be trained each has its outputs."""
+    found: dict[tuple[str, str | None, str], Kept] = {}
+    for plan in plans:
+        for kept in plan.kept:
+            own = kept.where == "disk" and kept.path is None
+            found[kept.what, kept.path, plan.name if own else ""] = kept
+    return list(found.values())
 
 
 def _there(kept: Kept) -> str:
