@@ -1,0 +1,223 @@
+"""`--dry-run` as a user types it: the resolved recipe, then tables; or one JSON document."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+from rich.console import Console
+
+from edgedistill.cli import main
+from edgedistill.cli.plan_table import about, count, plan_tables
+from edgedistill.distill.planned import Plan, PlannedModel, PlannedSplit, PlannedTraining
+from edgedistill.distill.storage import Kept
+
+NETWORK = {"name": "shufflenetv2", "width": 0.5}
+RECIPE = {
+    "name": "tiny",
+    "data": {
+        "train": {"format": "digit_scenes", "split": "train", "images": 48, "size": 32},
+        "test": {"format": "digit_scenes", "split": "test", "images": 12, "size": 32},
+        "validation": 0.25,
+    },
+    "input": {"size": 32},
+    "teacher": {"model": NETWORK, "train": {"epochs": 2, "batch_size": 12, "lr": 0.001}},
+    "student": {"model": NETWORK, "train": {"epochs": 3, "batch_size": 12}},
+    "method": "mld",
+    "baseline": True,
+}
+
+
+@pytest.fixture
+def recipe(tmp_path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**RECIPE, "output": str(tmp_path / "runs")}))
+    return path
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command line in this process: exit code, stdout, stderr."""
+    monkeypatch.setattr("edgedistill.distill.engine.estimate._ENOUGH_SECONDS", 0.0)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["edgedistill", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return (left.value.code, *capsys.readouterr())
+
+    return run
+
+
+def test_the_chain_is_told_and_nothing_is_written(recipe, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "edgedistill", "run", str(recipe), "train.epochs=5", "--dry-run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == [recipe]
+    resolved, _, tables = done.stdout.partition("\nData  ")
+    content = yaml.safe_load(resolved)
+    assert content["student"]["train"]["epochs"] == 5
+    assert content["student"]["train"]["optimizer"] == "adam"
+    assert content["teacher"]["train"]["lr"] == 0.001
+    rows = [line.split("  ") for line in tables.splitlines()]
+    named = [row[0] for row in rows]
+    assert named.count("teacher") == named.count("student") == named.count("student, no teacher") == 2
+    assert "36 training, 12 validation, 12 test images; 20 classes" in tables
+    assert "on this machine as it is now, without evaluation" in tables
+    assert "mld, live teacher" in tables
+    assert "student: weights and last.ckpt" in tables
+    assert str(tmp_path / "runs" / "tiny" / "student") in tables
+
+
+def test_json_is_one_document_with_everything(recipe, command, tmp_path):
+    code, out, err = command("distill", recipe, "--dry-run", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert msgspec.convert(found, Plan).command == "distill"
+    assert found["recipe"]["student"]["train"]["views"] is None
+    assert [training["role"] for training in found["trainings"]] == ["teacher", "student"]
+    assert [training["steps"] for training in found["trainings"]] == [6, 9]
+    assert found["models"][0]["parameters"] == found["models"][0]["training_parameters"]
+    assert found["estimated_seconds"] > 0
+    assert list(tmp_path.iterdir()) == [recipe]
+
+
+def test_train_plans_the_teacher_and_then_says_that_it_is_done(recipe, command):
+    arguments = ("train", recipe, "teacher.train.epochs=1")
+    code, out, err = command(*arguments, "--json")
+    assert code == 0, err
+    assert json.loads(out)["checkpoint"].endswith("teacher.safetensors")
+    code, out, err = command(*arguments, "--dry-run")
+    assert code == 0, err
+    (row,) = [line.split() for line in out.splitlines() if line.startswith("teacher") and "labels" in line]
+    assert row == ["teacher", "labels", "1", "-", "-", "-", "done"]
+    assert "about" not in out
+    code, _, err = command("train", recipe, "--dry-run")
+    assert code == 2, "two epochs are another training, in the folder of this one"
+    assert "belongs to another recipe" in err
+
+
+def test_seeds_are_planned_together(recipe, command):
+    arguments = ("distill", recipe, "--dry-run", "--seeds", "3,4")
+    code, out, err = command(*arguments)
+    assert code == 0, err
+    assert "# the same with `name: tiny-seed4`, `seed: 4`" in out
+    assert [line.split()[0] for line in out.splitlines() if "mld, live" in line] == ["tiny-seed3", "tiny-seed4"]
+    assert out.count("room for replacing last.ckpt") == 1
+    code, out, err = command(*arguments, "--json")
+    assert code == 0, err
+    first, second = json.loads(out)
+    assert (first["recipe"]["seed"], second["recipe"]["seed"]) == (3, 4)
+    assert first["estimated_seconds"] == second["estimated_seconds"]
+
+
+@pytest.mark.parametrize("option", ["--task", "--jobs"])
+def test_sub_tasks_are_planned_as_a_whole(recipe, command, option):
+    code, _, err = command("distill", recipe, "--dry-run", option, "1")
+    assert code == 2
+    assert f"leave {option} away" in err
+
+
+def test_a_mistake_in_the_recipe_is_one_line(recipe, command):
+    code, out, err = command("run", recipe, "train.epochs=0", "--dry-run")
+    assert (code, out) == (2, "")
+    assert "`student.train.epochs`: expected `int` >= 1" in err
+
+
+def test_several_processes_are_refused(recipe, command, monkeypatch):
+    monkeypatch.setattr("edgedistill.cli.dry_run.process_count", lambda: 2)
+    code, _, err = command("distill", recipe, "--dry-run")
+    assert code == 2
+    assert "without torchrun" in err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "less than a second"),
+        (12.4, "about 12 s"),
+        (89, "about 89 s"),
+        (91, "about 1.5 min"),
+        (600, "about 10 min"),
+        (3600, "about 60 min"),
+        (5401, "about 1.5 h"),
+        (30 * 3600, "about 30 h"),
+        (36 * 3600 + 1, "about 1.5 days"),
+        (14 * 86400, "about 14 days"),
+    ],
+)
+def test_durations_are_no_finer_than_an_estimate(seconds, words):
+    assert about(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (999, "999"),
+        (1204, "1.20 k"),
+        (362_292, "362 k"),
+        (3_504_872, "3.50 M"),
+        (300_774_272, "301 M"),
+        (78e8, "7.80 G"),
+    ],
+)
+def test_counts_have_three_digits(number, words):
+    assert count(number) == words
+
+
+def test_what_is_half_there_and_a_full_disk_are_told():
+    plan = Plan(
+        command="run",
+        name="tiny",
+        folder="runs/tiny",
+        base="/",
+        recipe={},
+        device="cpu, 2 cores",
+        size=(224, 224),
+        classes=80,
+        splits=(PlannedSplit(part="train", name="photos", images=82081),),
+        models=(PlannedModel(role="student", name="m", parameters=3, macs=4, training_parameters=5),),
+        trainings=(
+            PlannedTraining(
+                role="sub-tasks",
+                method="labels",
+                folder="runs/tiny/tasks",
+                count=10,
+                finished=3,
+                epochs=20,
+                epochs_done=60.5,
+                steps=4000,
+                step_seconds=0.25,
+                bound="data",
+                estimated_seconds=7200.0,
+                note="something is open",
+            ),
+        ),
+        kept=(
+            Kept(what="weights", where="disk", path="runs/tiny/tasks", bytes=4_000_000, present_bytes=1_000_000),
+            Kept(what="decoded images", where="memory", path=None, bytes=9_000_000_000),
+        ),
+        estimated_seconds=7200.0,
+        missing_bytes=3_000_000,
+        free_bytes=1_000_000,
+    )
+    console = Console(width=160)
+    with console.capture() as captured:
+        plan_tables([plan], console)
+    told = captured.get()
+    assert "82,081 training images; 80 classes" in told
+    assert "teachers of sub-tasks (10)" in told
+    assert "about 2 h for the 140 epochs left" in told
+    assert "4,000" in told
+    assert "something is open" in told
+    assert "3.0 MB more of 1.0 MB free" in told
+    assert "the disk is too small: 2.0 MB are lacking for runs/tiny" in told
+    assert "25 %" in told
+    assert "in memory" in told
