@@ -1,5 +1,6 @@
 """What a command would do with a recipe: networks, trainings, time and disk. Nothing is trained, written or locked."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,7 +42,7 @@ def plan(experiment: Experiment, command: Command, measured: dict[PlannedRole, E
     Raises:
         ConfigError, DataError, CheckpointError, EdgedistillError: as the command would.
     """
-    loaded, splits = experiment.loaded, experiment.splits
+    loaded, splits, load = experiment.loaded, experiment.splits, _load_average()
     with no_downloads():
         planner = _Planner(experiment, {} if measured is None else measured)
         if loaded.has_teacher:
@@ -58,6 +59,8 @@ def plan(experiment: Experiment, command: Command, measured: dict[PlannedRole, E
         base=str(loaded.base),
         recipe=yaml.safe_load(experiment.resolved()),
         device=_device(),
+        cores=usable_cores(),
+        load_average=load,
         size=loaded.recipe.input.preprocessing().size,
         classes=len(splits.train.classes),
         splits=tuple(PlannedSplit(part=part, name=data.name, images=len(data)) for part, data in parts),
@@ -219,10 +222,11 @@ def _trained(teacher: Student | MergedCheckpoint, jobs: Sequence[Job]) -> Studen
 
 def _device() -> str:
     device = choose_device()
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cores = usable_cores()
-    return f"{device.type}, {cores} core{'s' if cores > 1 else ''}"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _load_average() -> float | None:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def _free_bytes(folder: Path) -> int:

@@ -80,6 +80,9 @@ class Plan(Record):
         base: folder that the recipe's relative paths start from.
         recipe: with every default.
         device: what it would run on.
+        cores: that the process may use.
+        load_average: processes that wanted a core in the minute before anything was measured; None where the system
+            does not tell.
         size: (height, width) of the networks' images.
         classes: how many.
         splits: the data.
@@ -97,6 +100,8 @@ class Plan(Record):
     base: str
     recipe: dict[str, Any]
     device: str
+    cores: int
+    load_average: float | None
     size: tuple[int, int]
     classes: int
     splits: tuple[PlannedSplit, ...]

@@ -70,7 +70,8 @@ def _trainings(plans: Sequence[Plan], console: Console) -> None:
     rows = table(*(["run"] if several else []), "training", "taught by", *numbers, "bound by", "time", right=numbers)
     for plan, training in entries:
         rows.add_row(*([escape(plan.name)] if several else []), *_training_row(training))
-    console.print(f"\n[bold]Trainings[/] on this machine ({escape(plans[0].device)})")
+    first = plans[0]
+    console.print(f"\n[bold]Trainings[/] on this machine ({escape(first.device)}, cores: {first.cores})")
     console.print(rows)
     for plan, training in entries:
         if training.note:
@@ -82,7 +83,13 @@ def _trainings(plans: Sequence[Plan], console: Console) -> None:
             "on random images",
             soft_wrap=True,
         )
-    if any(plan.command == "run" for plan in plans):
+    if seconds and first.load_average is not None and first.load_average > first.cores / 2:
+        console.print(
+            f"[yellow]busy machine[/]  other work wanted {first.load_average:.1f} of {first.cores} cores: left alone "
+            "it would be faster",
+            soft_wrap=True,
+        )
+    if first.command == "run":
         console.print("[dim]`run` then exports, verifies and measures, which is not estimated[/]")
 
 

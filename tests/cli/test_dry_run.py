@@ -179,7 +179,9 @@ def test_what_is_half_there_and_a_full_disk_are_told():
         folder="runs/tiny",
         base="/",
         recipe={},
-        device="cpu, 2 cores",
+        device="cpu",
+        cores=2,
+        load_average=3.14,
         size=(224, 224),
         classes=80,
         splits=(PlannedSplit(part="train", name="photos", images=82081),),
@@ -220,4 +222,5 @@ def test_what_is_half_there_and_a_full_disk_are_told():
     assert "3.0 MB more of 1.0 MB free" in told
     assert "the disk is too small: 2.0 MB are lacking for runs/tiny" in told
     assert "25 %" in told
+    assert "other work wanted 3.1 of 2 cores" in told
     assert "in memory" in told
