@@ -1,7 +1,7 @@
 """The teachers that a method trains itself: one for each sub-task, each a training of its own, merged into one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -133,12 +133,7 @@ class SubTeachers:
         self.console.print(
             f"teacher merged from {len(teachers)} sub-tasks: validation mAP {mean_ap:.2f}", highlight=False
         )
-        return MergedCheckpoint(
-            merged.model,
-            msgspec.structs.replace(merged.card, metrics=scored.metrics),
-            merged.path,
-            merged.weights_sha256,
-        )
+        return replace(merged, card=msgspec.structs.replace(merged.card, metrics=scored.metrics))
 
     def untrained(self) -> MergedCheckpoint:
         """As `merged`, but nothing is trained or written: every network is as it is built."""

@@ -22,7 +22,7 @@ def is_finished(job: Job) -> bool:
         found = json.loads((job.folder / "summary.json").read_bytes())
     except (OSError, ValueError):
         return False
-    return bool(found["finished"]) and found["identity"] == job.identity and (job.folder / job.checkpoint).is_file()
+    return bool(found["finished"] and found["identity"] == job.identity and (job.folder / job.checkpoint).is_file())
 
 
 def _summary(job: Job, state: TrainState) -> dict[str, Any]:

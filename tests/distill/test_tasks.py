@@ -171,6 +171,16 @@ def test_a_finished_one_is_only_loaded(trained, experiment):
     assert not list(run.folder.glob("tasks/*/last.ckpt"))
 
 
+def test_an_unfinished_one_is_left(trained, experiment):
+    run = experiment()
+    shutil.copytree(trained.folder / "tasks", run.folder / "tasks")
+    assert run.sub_teachers.left() == []
+    summary = run.folder / "tasks" / "dis-0" / "summary.json"
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "finished": False}))
+    (run.folder / "tasks" / "co-1" / "student.safetensors").unlink()
+    assert [task.name for task in run.sub_teachers.left()] == ["co-1", "dis-0"]
+
+
 def test_one_that_another_process_trains_is_told(experiment):
     run = experiment()
     with sole_writer(run.folder / "tasks" / "co-1"), pytest.raises(EdgedistillError) as told:
@@ -247,6 +257,16 @@ def test_the_merged_teacher_is_scored_once(trained, monkeypatch):
     monkeypatch.undo()
     found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
     assert teacher.card.metrics["mAP"] == pytest.approx(found["mAP"])
+
+
+def test_the_score_of_another_merged_teacher_does_not_count(trained, experiment):
+    run = experiment()
+    shutil.copytree(trained.folder / "tasks", run.folder / "tasks")
+    path = run.folder / "tasks" / "merged.json"
+    true = path.read_text()
+    path.write_text(json.dumps({"weights_sha256": "another", "metrics": {"mAP": 99.0}}))
+    assert run.teacher().card.metrics["mAP"] < 99
+    assert path.read_text() == true
 
 
 def test_the_summary_names_what_the_teacher_is(trained):
@@ -506,6 +526,14 @@ def test_an_end_without_a_reason_is_told_too(text, kind, told):
         run_side_by_side([Command("task 0", script(text))], [dict(os.environ)], QUIET)
     assert type(raised.value) is kind
     assert str(raised.value).startswith(told)
+
+
+def test_a_terminals_ctrl_c_reaches_them_once():
+    """It goes to the whole session of the terminal, and twice would stop a training at once."""
+    console = Console(record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    text = "print('session', os.getsid(0), file=sys.stderr)"
+    run_side_by_side([Command("task 0", script(text))], [dict(os.environ)], console)
+    assert int(console.export_text().split()[1]) != os.getsid(0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
