@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 import yaml
 from rich.console import Console
 
@@ -29,6 +30,15 @@ RECIPE = {
     "method": "mld",
     "baseline": True,
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks this small lose more by sharing a busy machine's cores than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

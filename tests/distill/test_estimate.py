@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import edgedistill.distill.engine.estimate as module
@@ -64,6 +65,15 @@ def test_what_is_left_costs_its_share():
     assert found.seconds(epochs=0.5, stored_views=0) == pytest.approx(0.5 * 40)
     assert found.seconds(epochs=4, stored_views=0) == pytest.approx(40 + 3 * 11)
     assert found.seconds(epochs=4, stored_views=0.5) == pytest.approx(0.5 * 37 + 4 * 11)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks this small lose more by sharing a busy machine's cores than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

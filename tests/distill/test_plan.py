@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 from rich.console import Console
@@ -46,6 +47,15 @@ FOUND = Estimate(
     reload_seconds=0.1,
     loading_processes=1,
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks this small lose more by sharing a busy machine's cores than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -263,7 +273,6 @@ def test_sub_tasks_are_counted_and_their_finished_ones_too(open_recipe, estimate
 
 
 def test_an_adopted_teacher_is_not_trained_and_its_copy_is_counted(open_recipe, estimates, tmp_path):
-    import torch
     from torchvision.models import shufflenet_v2_x0_5
 
     torch.save(shufflenet_v2_x0_5(num_classes=20).state_dict(), tmp_path / "own.pth")
@@ -320,8 +329,6 @@ def test_decoded_images_are_counted_once_and_found_again(open_recipe, estimates,
 
 
 def test_nothing_is_downloaded(open_recipe, estimates, monkeypatch):
-    import torch
-
     def fetch(*arguments, **options):
         raise AssertionError("a download")
 
