@@ -131,6 +131,14 @@ def test_each_command_plans_what_it_trains(open_recipe, estimates, command, chan
     assert len(estimates) == len(trainings)
 
 
+def test_one_training_saves_at_a_time_and_the_largest_needs_the_most_room(open_recipe, estimates):
+    found = plan(open_recipe(), "run")
+    (room,) = [kept for kept in found.kept if kept.what.startswith("room")]
+    teacher, _, student = found.models
+    assert room.bytes == pytest.approx(4 * 4 * student.training_parameters, rel=0.02), "network, average, two moments"
+    assert room.bytes > 4 * 3 * teacher.training_parameters
+
+
 def test_models_are_told_as_they_ship_and_as_they_train(open_recipe, estimates):
     teacher, baseline, student = plan(open_recipe(), "run").models
     decoder = teacher.training_parameters - teacher.parameters
