@@ -177,6 +177,9 @@ class Experiment:
         teacher: Student | MergedCheckpoint | None,
     ) -> Training:
         section = self.loaded.tasks() or self.recipe.teacher
+        taught_by = teacher.model if teacher is not None and method.needs_teacher else None
+        if taught_by is not None and "embeddings" not in method.needs:
+            taught_by.detach_branches()  # nothing reads them
         job = describe_job(
             self.loaded,
             self.splits,
@@ -188,17 +191,12 @@ class Experiment:
             settings=settings,
             method=method,
             seed=self.recipe.seed,
-            teacher_sha256=teacher.weights_sha256 if teacher else None,
+            teacher=taught_by,
             cache_teacher=section.cache if section else None,
         )
         model = build_network(self.loaded, spec, job.card, self.recipe.seed)
         if "embeddings" in method.needs and not model.embeds_labels:
             model.attach("ml_decoder")
-        taught_by = None
-        if teacher is not None and method.needs_teacher:
-            taught_by = teacher.model
-            if "embeddings" not in method.needs:
-                taught_by.detach_branches()  # nothing reads them
         return Training(job, model, taught_by)
 
     def _once(self, write: Callable[[], T]) -> T:

@@ -131,7 +131,7 @@ class Recipe(Config):
     data: DataSpec
     student: StudentSpec
     output: str = "runs"
-    seed: Annotated[int, Meta(ge=0)] = 0
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     input: InputSpec = InputSpec()
     teacher: TeacherSpec | None = None
     method: str | dict[str, Any] = "vanilla"

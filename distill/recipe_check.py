@@ -8,6 +8,7 @@ from .data.augment import build_augmentations, read_augmentations
 from .models.build import check_spec
 
 if TYPE_CHECKING:
+    from .engine import TrainSettings
     from .recipe import LoadedRecipe
 
 _SMALLEST = 16
@@ -40,6 +41,9 @@ def check(loaded: "LoadedRecipe") -> None:
             prefix = f"{role}.train.augment"
             build_augmentations(read_augmentations(spec.train.augment, where=where, prefix=prefix), size)
     tasks = loaded.tasks()
+    _check_pieces(where, "teacher.train", teacher and teacher.train)
+    _check_pieces(where, "student.train", recipe.student.train)
+    _check_pieces(where, "tasks.train", tasks and tasks.settings)
     if tasks is not None:
         augment = read_augmentations(tasks.settings.augment, where=where, prefix="tasks.train.augment")
         build_augmentations(augment, recipe.input.preprocessing().size)
@@ -50,6 +54,14 @@ def check(loaded: "LoadedRecipe") -> None:
         loaded.targets()
     except ConfigError as error:
         raise ConfigError(f"{where}: `export.targets`: {error}") from None
+
+
+def _check_pieces(where: str, key: str, settings: "TrainSettings | None") -> None:
+    if settings is not None and settings.batch_size % settings.accumulate:
+        raise ConfigError(
+            f"{where}: `{key}`: batch_size {settings.batch_size} is that of a whole step and cannot be computed in "
+            f"{settings.accumulate} equal pieces (`accumulate`)."
+        )
 
 
 def _check_teachers_fit(loaded: "LoadedRecipe") -> None:

@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from .. import __version__
+from ..runtime.files import sha256_of
 from ..runtime.preprocess import Preprocessing
 from .checkpoint import ModelCard
 from .engine import Job, TrainSettings
@@ -16,6 +17,7 @@ from .methods import Method
 from .models import Classifier, ModelSpec, TeacherModel, build_from_spec
 from .recipe import LoadedRecipe
 from .splits import Splits
+from .teacher_cache import teacher_digest
 
 
 class Training(NamedTuple):
@@ -38,7 +40,7 @@ def describe_job(
     settings: TrainSettings,
     method: Method,
     seed: int,
-    teacher_sha256: str | None = None,
+    teacher: TeacherModel | None = None,
     cache_teacher: bool | None = None,
 ) -> Job:
     """A training of the recipe.
@@ -54,18 +56,18 @@ def describe_job(
         settings: hyper-parameters.
         method: the objective.
         seed: of initialisation, order, augmentation and dropout.
-        teacher_sha256: digest of the teacher's weights.
+        teacher: whose weights, layers and normalisation decide the result too.
         cache_teacher: see `Job`.
     """
     decides = {
         "seed": seed,
         "preprocessing": msgspec.to_builtins(preprocessing),
-        "model": msgspec.to_builtins(spec),
+        "model": [msgspec.to_builtins(spec), _file_digest(loaded, spec)],
         "train": settings.deciding(),
         "method": [type(method).__name__, msgspec.to_builtins(method)],
         "data": {**msgspec.to_builtins(loaded.recipe.data), "max_bad_share": None},
         "images": [splits.train.fingerprint(), splits.validation.fingerprint()],
-        "teacher": [teacher_sha256, cache_teacher] if teacher_sha256 else None,
+        "teacher": [teacher_digest(teacher), cache_teacher] if teacher is not None else None,
     }
     return Job(
         title=title,
@@ -104,6 +106,13 @@ def build_network(loaded: LoadedRecipe, spec: ModelSpec, card: ModelCard, seed: 
         spec = msgspec.structs.replace(spec, pretrained=loaded.resolve(spec.pretrained))
     torch.manual_seed(seed)
     return build_from_spec(spec, len(card.classes), mean=card.preprocessing.mean, std=card.preprocessing.std)
+
+
+def _file_digest(loaded: LoadedRecipe, spec: ModelSpec) -> str | None:
+    """Of the weights file that a network starts from, so that another one of the same name is noticed."""
+    if spec.pretrained in (None, "imagenet"):
+        return None
+    return sha256_of(Path(loaded.resolve(spec.pretrained)))
 
 
 def resolved(loaded: LoadedRecipe) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         EdgedistillError: the folder cannot be written or the disk is full; the previous file is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # processes in containers share numbers
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

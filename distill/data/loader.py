@@ -161,8 +161,9 @@ def _collate(samples: list[tuple[Tensor, Tensor, int, int, list[int]]]) -> Batch
 
 
 def quiet_worker(_: int) -> None:
-    """Ctrl-C is the main process's to handle; a worker that printed a traceback would bury the message."""
+    """Ctrl-C and SIGTERM are the main process's to handle, also when the whole group gets them, as under torchrun."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -2,8 +2,11 @@
 
 import torch
 import torch.distributed as dist
+from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
+
+from ...runtime.errors import ConfigError
 
 
 class GatheredBatchNorm2d(nn.BatchNorm2d):
@@ -28,10 +31,20 @@ class GatheredBatchNorm2d(nn.BatchNorm2d):
 
 
 def synchronise_batchnorm(model: nn.Module, device: torch.device) -> None:
-    """Make every BatchNorm2d below `model` one over all processes, in place."""
+    """Make every BatchNorm below `model` one over all processes, in place.
+
+    Raises:
+        ConfigError: on a CPU, for a network with a BatchNorm of its own kind.
+    """
     if device.type != "cpu":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # replaces the children; `model` itself is none
+        convert_sync_batchnorm(model)  # timm's, because PyTorch's drops the activation that timm's layers hold
         return
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = GatheredBatchNorm2d  # adds a way to compute, and no state
+    batchnorms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    strange = {type(module).__name__ for module in batchnorms if type(module) is not nn.BatchNorm2d}
+    if strange:
+        raise ConfigError(
+            f"`sync_batchnorm: true`: {', '.join(sorted(strange))} cannot be synchronised between processes on CPUs. "
+            "Set it to false, or train on GPUs."
+        )
+    for module in batchnorms:
+        module.__class__ = GatheredBatchNorm2d  # adds a way to compute, and no state

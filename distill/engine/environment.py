@@ -19,7 +19,7 @@ from ...runtime.files import write_atomic
 from .world import World
 
 _LIBRARIES = ("torch", "torchvision", "timm", "numpy", "Pillow", "scikit-learn", "safetensors")
-_DECIDES_BITS = ("commit", "libraries", "cpu", "threads", "gpus", "processes")
+_DECIDES_BITS = ("edgedistill", "commit", "libraries", "device", "cuda", "cpu", "threads", "gpus", "processes")
 
 
 def describe_environment(device: torch.device, world: World, datasets: Sequence[Dataset]) -> dict[str, Any]:

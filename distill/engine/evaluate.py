@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...runtime.batches import decode_batches
+from ...runtime.batches import decode_batches, tolerated
 from ...runtime.datasets import Dataset
+from ...runtime.errors import DataError
 from ...runtime.preprocess import Preprocessing
 from ..models import Classifier, MergedTeacher
 from .world import ALONE, World
@@ -62,7 +63,8 @@ def predict_logits(
     model.eval()
     mine = np.arange(world.rank, len(dataset), world.size)
     share = dataset if world.size == 1 else dataset.subset(mine)
-    batches = decode_batches(share.images, preprocessing, batch_size, ids=share.ids, max_bad_share=max_bad_share)
+    tolerance = max_bad_share if world.size == 1 else 1.0  # of several processes the sum is judged
+    batches = decode_batches(share.images, preprocessing, batch_size, ids=share.ids, max_bad_share=tolerance)
     logits, indices, done = [], [], 0
     for batch in batches:
         images = model.normalize(torch.from_numpy(batch.images).to(device))
@@ -74,10 +76,16 @@ def predict_logits(
     model.train(training)
     skipped = [f"{image.id}: {image.reason}" for image in batches.skipped]
     parts = world.gather((indices, logits, skipped))
+    skipped = [line for _, _, lines in parts for line in lines]
+    if len(skipped) > tolerated(len(dataset), max_bad_share):
+        raise DataError(
+            f"{dataset.name}: {len(skipped)} of {len(dataset)} images cannot be decoded ({skipped[0]}, ...), more than "
+            f"the tolerated share of {max_bad_share:.2%}. Mend or remove them, or raise `data.max_bad_share`."
+        )
     kept = np.concatenate([rows for found, _, _ in parts for rows in found])
     order = np.argsort(kept, kind="stable")
     return Outputs(
         np.concatenate([values for _, found, _ in parts for values in found])[order],
         dataset if len(kept) == len(dataset) else dataset.subset(kept[order]),
-        [line for _, _, lines in parts for line in lines],
+        skipped,
     )

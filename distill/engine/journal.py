@@ -10,6 +10,11 @@ from ...runtime.files import write_atomic
 from .summary import shares
 
 
+def write_records(folder: Path, history: list[dict[str, Any]]) -> None:
+    """Rewrite metrics.jsonl, one line per finished epoch."""
+    write_atomic(folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in history))
+
+
 class Journal:
     """Writes one record per finished epoch.
 
@@ -19,7 +24,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, epoch: int) -> None:
-        self._path = folder / "metrics.jsonl"
+        self._folder = folder
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=epoch)
 
     def write(self, history: list[dict[str, Any]], per_class: dict[str, float]) -> None:
@@ -29,7 +34,7 @@ class Journal:
             history: one record per finished epoch.
             per_class: AP of each class in the last epoch, in points; empty when it was not evaluated.
         """
-        write_atomic(self._path, "".join(json.dumps(record) + "\n" for record in history))
+        write_records(self._folder, history)
         record = history[-1]
         scalars = {f"loss/{name}": value for name, value in record["terms"].items()}
         scalars |= {

@@ -22,7 +22,7 @@ def choose_dtype(settings: TrainSettings, model: nn.Module, device: torch.device
     if settings.precision != "auto":
         return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[settings.precision]
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type != "cpu" or not _cpu_computes_bf16():
         return None
     # Depthwise convolutions have no fast bf16 kernel on CPUs: such networks train slower in bf16 than in fp32.

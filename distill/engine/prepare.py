@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+from ...runtime.errors import EdgedistillError
 from ...runtime.files import require_space, write_atomic
 from ..data.decoded import DecodedImages
 from ..data.loader import Batch, EpochSampler, Share, training_loader
@@ -30,6 +31,7 @@ from .teachers import LiveTeacher, StoredTeacher, Teacher
 from .world import World
 
 _FLOAT = 4
+_ENVIRONMENT = "environment.json"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def prepare(job: Job, model: Classifier, teacher: TeacherModel | None, console: 
         EdgedistillError: the folder cannot be written, or will be too small.
     """
     settings, device = job.settings, choose_device()
-    _require_folder(job, model)
+    world.together(lambda: _require_folder(job, model) if world.is_main else None)
     set_backends(settings)
     torch.manual_seed(job.seed)
     if settings.sync_batchnorm and world.size > 1:
@@ -79,9 +81,10 @@ def prepare(job: Job, model: Classifier, teacher: TeacherModel | None, console: 
     views = build_views(job)
     sampler = EpochSampler(views, settings.batch_size, job.seed, Share(world.rank, world.size, settings.accumulate))
     state = build_state(model, settings, device, len(sampler) * settings.epochs)
-    if job.last.is_file():
-        state.restore(job.last, job.identity)
-    _record(job, device, console, world, continued=job.last.is_file())
+    continued = job.last.is_file()
+    world.together(lambda: state.restore(job.last, job.identity) if continued else None)
+    world.together(lambda: _record(job, device, console, world, continued=continued))
+    _require_agreement(job, state, world)
     _tell_batch_terms(job, console, world)
     if settings.compile:
         model.compile()
@@ -153,13 +156,23 @@ def _record(job: Job, device: torch.device, console: Console, world: World, *, c
     for path, text in job.records.items():
         write_atomic(path, text)
     environment = describe_environment(device, world, (job.train, job.validation))
-    changed = store_environment(job.folder / "environment.json", environment)
+    changed = store_environment(job.folder / _ENVIRONMENT, environment)
     if continued and changed:
         console.print(
             f"{job.title}: continued with a difference ({'; '.join(changed)}): the last bits may differ from those of "
             "a run in one piece.",
             highlight=False,
             soft_wrap=True,
+        )
+
+
+def _require_agreement(job: Job, state: TrainState, world: World) -> None:
+    """All processes train the same job, from the same step, in a folder that all of them see."""
+    here = (job.identity, state.epoch, state.batch, (job.folder / _ENVIRONMENT).is_file())
+    if any(there != here for there in world.gather(here)):
+        raise EdgedistillError(
+            f"{job.folder}: the processes do not see the same files there. The run folder (`output:`), the data and "
+            "the recipe must be on a disk that all of them share."
         )
 
 

@@ -21,13 +21,15 @@ from .faults import explained
 from .folder import sole_writer
 from .interrupt import Interrupt, catch_interrupt
 from .job import Job
-from .journal import Journal
+from .journal import Journal, write_records
 from .prepare import Prepared, prepare
 from .progress import TrainingProgress
 from .state import Tally, TrainState
 from .step import Taken
-from .summary import write_summary
+from .summary import is_finished, write_summary
 from .world import current_world
+
+_WORTH_SAVING = 60.0  # seconds of training
 
 
 def fit(job: Job, model: Classifier, teacher: TeacherModel | None, console: Console) -> Path:
@@ -41,8 +43,13 @@ def fit(job: Job, model: Classifier, teacher: TeacherModel | None, console: Cons
     """
     if not (job.validation.labels == 1).any():
         raise DataError(f"{job.validation.name}: no image carries a label, so no epoch could be selected by mAP.")
-    with explained(job.title), sole_writer(job.folder) if current_world().is_main else contextlib.nullcontext():
-        return _Training(job, model, teacher, console).run()
+    world = current_world()
+    with explained(job.title), contextlib.ExitStack() as held:
+        world.together(lambda: held.enter_context(sole_writer(job.folder)) if world.is_main else None)
+        if not world.gather(is_finished(job))[0]:
+            _Training(job, model, teacher, console).run()
+        world.wait()  # until rank 0 has written what the others read next
+    return job.folder / job.checkpoint
 
 
 class _Training:
@@ -55,9 +62,12 @@ class _Training:
         self.skipped_in_a_row = 0
         self.saved = time.monotonic()
 
-    def run(self) -> Path:
+    def run(self) -> None:
         """All epochs that are left."""
         job, state = self.job, self.state
+        if state.history and self.world.is_main:  # a process killed between its files may have left them behind
+            write_records(job.folder, state.history)
+            write_summary(job, state)
         with (
             catch_interrupt(lambda: self.console.print("stopping after this step; again to stop at once")) as interrupt,
             TrainingProgress(job.title, self.prepared.total_steps, self.console) as progress,
@@ -65,20 +75,24 @@ class _Training:
         ):
             while state.epoch < job.settings.epochs:
                 self._train_epoch(interrupt, progress)
+                if time.monotonic() - self.saved > _WORTH_SAVING:
+                    self._save()  # evaluation may be long, and who asks to stop may not wait for its end
                 record, per_class = self._finish_epoch()
-                self._save()
-                if self.world.is_main:
-                    journal.write(state.history, per_class)
-                    write_summary(job, state)
+                self.world.together(lambda: self._write_epoch(journal, per_class))  # noqa: B023
                 progress.epoch(record, job.settings.epochs)
                 self._stop_if(interrupt)
-        self.world.wait()  # until rank 0 has written what the others read next
         if state.bad_images:
             names = ", ".join(list(state.bad_images.values())[:3])
             self.console.print(
                 f"{job.title}: {len(state.bad_images)} undecodable images skipped ({names}, ...)", highlight=False
             )
-        return job.folder / job.checkpoint
+
+    def _write_epoch(self, journal: "Journal | _Nothing", per_class: dict[str, float]) -> None:
+        """What an epoch leaves, last.ckpt first; rank 0 writes, and a fault of its disk is everybody's."""
+        self._save()
+        if self.world.is_main:
+            journal.write(self.state.history, per_class)
+            write_summary(self.job, self.state)
 
     def _train_epoch(self, interrupt: Interrupt, progress: TrainingProgress) -> None:
         state, prepared, step = self.state, self.prepared, self.prepared.step
@@ -92,12 +106,11 @@ class _Training:
             progress.step(done + 1, state, prepared.sampler.batch_size)
             if time.monotonic() - self.saved > self.job.settings.save_minutes * 60:
                 self._save()
-            self._stop_if(interrupt)
+            self._stop_if(interrupt, {index for batch in pieces for index in batch.bad})
 
     def _count(self, taken: Taken, pieces: list[Batch]) -> None:
         """Add a step to the tally; too many in a row that could not be taken stop the run."""
         self.state.tally.seconds = self.prepared.step.stopwatch.seconds
-        self._note_bad({index for batch in pieces for index in batch.bad})
         if taken.finite:
             self.state.tally.add(taken.terms)
             self.skipped_in_a_row = 0
@@ -105,6 +118,8 @@ class _Training:
         self.state.skipped_steps += 1
         self.skipped_in_a_row += 1
         in_epoch = len(self.prepared.sampler)
+        if self.state.scaler.get_scale() > 1.0:
+            return  # fp16 is still looking for a scale at which its gradients fit
         if self.skipped_in_a_row >= min(self.job.settings.skip_limit, in_epoch):
             ids = [self.job.train.ids[int(index)] for batch in pieces for index in batch.indices]
             raise EdgedistillError(
@@ -138,6 +153,8 @@ class _Training:
     def _evaluate(self, record: dict[str, Any]) -> dict[str, float]:
         """Score the validation part; a better mAP replaces the checkpoint."""
         job, state = self.job, self.state
+        # Each process has its own BatchNorm statistics; the network that is scored is the one that rank 0 saves.
+        self.world.share(state.evaluated.buffers())
         outputs = predict_logits(
             state.evaluated, job.validation, job.card.preprocessing, max_bad_share=job.max_bad_share, world=self.world
         )
@@ -153,8 +170,8 @@ class _Training:
                 thresholds=tuple(float(t) for t in thresholds),
                 metrics={key: float(found[key]) for key in ("mAP", "OF1", "CF1")} | {"epoch": float(state.epoch)},
             )
-            if self.world.is_main:
-                save_student(job.folder / job.checkpoint, state.evaluated, card)
+            path = job.folder / job.checkpoint
+            self.world.together(lambda: save_student(path, state.evaluated, card) if self.world.is_main else None)
         return per_class
 
     def _note_bad(self, bad: set[int]) -> None:
@@ -173,8 +190,11 @@ class _Training:
             self.state.save(self.job.last, self.job.identity)
         self.saved = time.monotonic()
 
-    def _stop_if(self, interrupt: Interrupt) -> None:
-        if not self.world.any(bool(interrupt)):
+    def _stop_if(self, interrupt: Interrupt, bad: set[int] = frozenset()) -> None:
+        """Stop where any process was asked to, or where all have met too many `bad` images."""
+        told = self.world.gather((bool(interrupt), bad))
+        self._note_bad(set().union(*(found for _, found in told)))
+        if not any(asked for asked, _ in told):
             return
         self._save()
         done, total = self.state.epoch * len(self.prepared.sampler) + self.state.batch, self.prepared.total_steps

@@ -2,13 +2,16 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
+
+from ...runtime.errors import EdgedistillError
 
 T = TypeVar("T")
 
@@ -44,6 +47,24 @@ class World:
         found: list[T | None] = [None] * self.size
         dist.all_gather_object(found, value)
         return found  # type: ignore[return-value]
+
+    def together(self, action: Callable[[], T]) -> T:
+        """Run `action` in every process; where it fails in one, the error of the lowest rank is raised in all."""
+        result, failure = None, None
+        try:
+            result = action()
+        except EdgedistillError as error:
+            failure = error
+        failures = [one for one in self.gather(failure) if one is not None]
+        if failures:
+            raise failures[0]
+        return result  # type: ignore[return-value]
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Copy rank 0's values into the tensors of all."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
 
     def wait(self) -> None:
         """Until every process got here."""

@@ -2,5 +2,6 @@
 
 from .cached import CachedTeacher
 from .opening import open_or_build
+from .spec import teacher_digest
 
-__all__ = ["CachedTeacher", "open_or_build"]
+__all__ = ["CachedTeacher", "open_or_build", "teacher_digest"]

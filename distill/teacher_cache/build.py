@@ -15,7 +15,6 @@ from ..data.loader import choose_workers
 from ..data.views import Views
 from .forward import TeacherRows
 from .images import StoredBatch, stored_batches
-from .processes import together
 from .progress import image_progress
 from .store import Store
 
@@ -75,7 +74,7 @@ def build(
         part = _Part(store, teacher, dataset, batches, interrupt, lambda done: tell(done * total // own))
         for turn in range(-(-len(numbers) // world.size)):
             chosen = mine[turn : turn + 1]  # none, in the last turn of some processes
-            together(world, lambda: [part.build(number, world.rank) for number in chosen])  # noqa: B023
+            world.together(lambda: [part.build(number, world.rank) for number in chosen])  # noqa: B023
             _refuse_many(set().union(*world.gather(part.undecodable)), dataset, max_bad_share)
 
 

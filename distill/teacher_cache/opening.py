@@ -20,7 +20,7 @@ from .cached import CachedTeacher
 from .fields import fields_for
 from .forward import TeacherRows
 from .layout import Layout, StorageOrder
-from .processes import only_builder, together
+from .processes import only_builder
 from .progress import image_progress
 from .spec import CHUNK, CacheSpec
 from .store import Entry, Found, Store
@@ -122,8 +122,8 @@ def open_or_build(
         # By now another run may have built what lacked.
         found = _check(store, [number for number in store.layout.numbers if number not in sound], views, world, console)
         _announce(store, found, console)
-        together(world, lambda: _claim(store, description) if world.is_main else None)
-        together(world, lambda: _require_shared(store))
+        world.together(lambda: _claim(store, description) if world.is_main else None)
+        world.together(lambda: _require_shared(store))
         todo = found.unusable
         build(
             store,

@@ -1,35 +1,19 @@
-"""What several processes do together: one's error is everybody's, and one alone builds a cache at a time."""
+"""One run alone builds a cache at a time."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from ...runtime.errors import EdgedistillError
 from .store import told
 
 if TYPE_CHECKING:  # the engine imports this package
     from ..engine.world import World
 
-T = TypeVar("T")
-
 _POLL_SECONDS = 0.5
-
-
-def together(world: "World", action: Callable[[], T]) -> T:
-    """Run `action` in every process; where it fails in one, the error of the lowest rank is raised in all."""
-    result, failure = None, None
-    try:
-        result = action()
-    except EdgedistillError as error:
-        failure = error
-    failures = [one for one in world.gather(failure) if one is not None]
-    if failures:
-        raise failures[0]
-    return result  # type: ignore[return-value]
 
 
 @contextlib.contextmanager
@@ -49,7 +33,7 @@ def only_builder(folder: Path, world: "World", console: Console) -> Iterator[Non
         return True
 
     waiting = False
-    while not world.any(together(world, claim)):
+    while not world.any(world.together(claim)):
         if not waiting:
             line = f"teacher cache: another run is building {folder}; waiting for it"
             console.print(line, markup=False, highlight=False, soft_wrap=True)

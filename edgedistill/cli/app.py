@@ -81,12 +81,20 @@ def main() -> NoReturn:
     except OSError as error:
         code = _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", 2)
     except Exception as error:
+        if process_rank() and _lost_a_process(error):
+            sys.exit(_fail("another process ended; its own message says why.", 1))
         show = getattr(error, "show", None)  # click's usage errors print themselves
         if show is None:
             raise
         show()
         code = getattr(error, "exit_code", 2)
     sys.exit(code)
+
+
+def _lost_a_process(error: Exception) -> bool:
+    """Whether PyTorch says that it cannot reach another process of the training."""
+    words = ("onnection closed by peer", "onnection reset by peer", "gloo", "NCCL", "Broken pipe")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def _fail(message: str, code: int) -> int:

@@ -51,6 +51,9 @@ def parse_seeds(text: str, changes: Sequence[str] = ()) -> tuple[int, ...]:
     if wrong:
         raise ConfigError(f"--seeds {text}: {wrong[0]!r} is no seed; give whole numbers from 0, as in --seeds 0,1,2.")
     seeds = tuple(int(entry) for entry in entries)
+    large = [seed for seed in seeds if seed >= 2**32]
+    if large:
+        raise ConfigError(f"--seeds {text}: {large[0]} is too large; a seed is below {2**32}.")
     twice = [seed for number, seed in enumerate(seeds) if seed in seeds[:number]]
     if twice:
         raise ConfigError(f"--seeds {text}: {twice[0]} appears twice; a seed counts once.")

@@ -1,5 +1,6 @@
 """Trains in a process that can be killed: test_resume.py's subject."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from edgedistill.runtime.errors import EdgedistillError
 
 def train(folder: str, save_minutes: float, loading: int) -> None:
     """A training with everything that has a state: moving average, schedule, dropout, augmentation, stored teacher."""
+    os.setpgrp()  # a signal may be sent to it with its loading processes, as torchrun does
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
     job = tint_job(

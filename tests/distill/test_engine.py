@@ -142,6 +142,7 @@ def test_another_recipe_is_not_continued(make_job, make_model):
 def test_a_damaged_last_checkpoint_is_named(make_job, make_model):
     job = make_job()
     fit(job, make_model(), None, QUIET)
+    (job.folder / "summary.json").unlink()  # a finished training is loaded without it
     job.last.write_bytes(job.last.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r"last\.ckpt: damaged .* Delete it to start over"):
         fit(job, make_model(), None, QUIET)
@@ -243,11 +244,13 @@ def test_what_ran_and_where_the_time_went_is_stored(make_job, make_model, monkey
     assert set(summary["best"]["val_AP"]) == {"red", "green", "blue"}
     assert set(summary["time"]) == {"data", "student", "loss", "teacher", "update"}
     assert sum(summary["time"].values()) == pytest.approx(1, abs=1e-3)
+    (job.folder / "summary.json").unlink()
     environment["libraries"]["torch"] = "2.12.0"
     (job.folder / "environment.json").write_text(json.dumps(environment))
     told = io.StringIO()
     fit(job, make_model(), None, Console(file=told, width=300))
     assert "continued with a difference (libraries: " in told.getvalue()
+    assert json.loads((job.folder / "summary.json").read_text()) == summary, "written again where a kill prevented it"
 
 
 def test_a_folder_that_is_too_small_is_told_before_the_first_step(make_job, make_model):

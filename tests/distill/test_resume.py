@@ -69,13 +69,15 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(undisturbed, tmp_path
     assert not list(folder.glob(".*.tmp")), "half-written files of killed processes are cleared away"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_after_the_step_with_its_own_code_and_nothing_is_lost(undisturbed, tmp_path, number):
+@pytest.mark.parametrize(("number", "loading"), [(signal.SIGINT, 0), (signal.SIGTERM, 1)])
+def test_a_signal_to_all_ends_it_after_the_step_with_its_own_code_and_nothing_is_lost(
+    undisturbed, tmp_path, number, loading
+):
     folder = tmp_path / "run"
-    process = start(folder, EACH_EPOCH)
+    process = start(folder, EACH_EPOCH, loading)
     while not (folder / "metrics.jsonl").exists() and process.is_alive():
         time.sleep(0.01)
-    os.kill(process.pid, number)
+    os.killpg(process.pid, number)
     process.join()
     assert process.exitcode == 130
     process = start(folder)

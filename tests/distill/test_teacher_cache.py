@@ -22,7 +22,6 @@ from edgedistill.distill.engine.world import World
 from edgedistill.distill.models.output import ModelOutput
 from edgedistill.distill.teacher_cache import CachedTeacher, open_or_build, opening, progress
 from edgedistill.distill.teacher_cache.layout import Layout, StorageOrder
-from edgedistill.distill.teacher_cache.processes import together
 from edgedistill.distill.teacher_cache.store import Store
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import ConfigError, DataError, EdgedistillError, InterruptedRunError
@@ -433,7 +432,7 @@ def test_an_error_of_one_process_is_everybodys():
             return [value, EdgedistillError("the other's disk is full")]
 
     with pytest.raises(EdgedistillError, match="the other's disk is full"):
-        together(OfTwo(0, 2), lambda: "done")
+        OfTwo(0, 2).together(lambda: "done")
 
 
 def test_a_log_without_a_terminal_says_how_far_it_is(monkeypatch):
