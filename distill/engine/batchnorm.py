@@ -1,10 +1,11 @@
 """BatchNorm over the batches of all processes."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
-from timm.layers import convert_sync_batchnorm
+from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from ...runtime.errors import ConfigError
 
@@ -14,20 +15,18 @@ class GatheredBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, F, H, W) -> the same, by the mean and the biased variance over all processes' B, H and W."""
-        if not self.training:
-            return super().forward(maps)
-        values = maps if maps.dtype is torch.float64 else maps.float()
-        count = values.numel() // values.shape[1] * dist.get_world_size()
-        mean = all_reduce(values.sum((0, 2, 3))) / count
-        centred = values - mean.view(1, -1, 1, 1)
-        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            momentum = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean, momentum)
-            self.running_var.lerp_(variance * count / max(1, count - 1), momentum)
-        normal = centred * (variance + self.eps).rsqrt().view(1, -1, 1, 1)
-        return (normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(maps.dtype)
+        return _normalise(self, maps) if self.training else super().forward(maps)
+
+
+class GatheredBatchNormAct2d(BatchNormAct2d):
+    """The same for timm's layer, which holds an activation too."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, F, H, W) -> the same."""
+        return self.act(self.drop(_normalise(self, maps))) if self.training else super().forward(maps)
+
+
+_GATHERED = {nn.BatchNorm2d: GatheredBatchNorm2d, BatchNormAct2d: GatheredBatchNormAct2d}
 
 
 def synchronise_batchnorm(model: nn.Module, device: torch.device) -> None:
@@ -40,11 +39,40 @@ def synchronise_batchnorm(model: nn.Module, device: torch.device) -> None:
         convert_sync_batchnorm(model)  # timm's, because PyTorch's drops the activation that timm's layers hold
         return
     batchnorms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    strange = {type(module).__name__ for module in batchnorms if type(module) is not nn.BatchNorm2d}
+    strange = {type(module).__name__ for module in batchnorms if type(module) not in _GATHERED}
     if strange:
         raise ConfigError(
             f"`sync_batchnorm: true`: {', '.join(sorted(strange))} cannot be synchronised between processes on CPUs. "
             "Set it to false, or train on GPUs."
         )
     for module in batchnorms:
-        module.__class__ = GatheredBatchNorm2d  # adds a way to compute, and no state
+        module.__class__ = _GATHERED[type(module)]  # adds a way to compute, and no state
+
+
+class _SumOfAll(torch.autograd.Function):
+    """The sum over all processes, whose gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor) -> Tensor:
+        total = local.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _SumOfAll.forward(ctx, gradient)
+
+
+def _normalise(layer: nn.BatchNorm2d, maps: Tensor) -> Tensor:
+    values = maps if maps.dtype is torch.float64 else maps.float()
+    count = values.numel() // values.shape[1] * dist.get_world_size()
+    mean = _SumOfAll.apply(values.sum((0, 2, 3))) / count
+    centred = values - mean.view(1, -1, 1, 1)
+    variance = _SumOfAll.apply(centred.square().sum((0, 2, 3))) / count
+    with torch.no_grad():
+        layer.num_batches_tracked += 1
+        momentum = 1.0 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
+        layer.running_mean.lerp_(mean, momentum)
+        layer.running_var.lerp_(variance * count / max(1, count - 1), momentum)
+    normal = centred * (variance + layer.eps).rsqrt().view(1, -1, 1, 1)
+    return (normal * layer.weight.view(1, -1, 1, 1) + layer.bias.view(1, -1, 1, 1)).to(maps.dtype)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 import yaml
 from rich.console import Console
 
 from edgedistill.distill.experiment import Experiment
+from edgedistill.distill.models import build_from_spec
 from edgedistill.distill.recipe import load_recipe, packaged_recipes
 from edgedistill.runtime.errors import ConfigError, DataError
 
@@ -198,3 +200,43 @@ def test_an_adopted_teacher_does_not_block_a_run_after_an_edit_of_the_export(wri
     backwards = tuple(reversed(trained.card.classes))
     turned = replace(trained, card=msgspec.structs.replace(trained.card, classes=backwards))
     assert experiment.test(turned).dataset.classes == backwards, "labels follow the checkpoint's order of classes"
+
+
+def test_a_step_that_cannot_be_cut_into_equal_pieces_is_told_before_anything_runs():
+    with pytest.raises(ConfigError, match=r"`student.train`: batch_size 32 .* 5 equal pieces"):
+        load_recipe("demo", assignments=["train.accumulate=5"])
+    with pytest.raises(ConfigError, match=r"`teacher.train`: batch_size 32"):
+        load_recipe("demo", assignments=["teacher.train.accumulate=3"])
+
+
+def test_a_seed_that_no_generator_takes_is_refused():
+    with pytest.raises(ConfigError, match="seed"):
+        load_recipe("demo", assignments=[f"seed={2**32}"])
+
+
+def test_a_students_job_is_another_when_its_teacher_normalises_otherwise(tint_dataset):
+    from edgedistill.distill.splits import Splits
+    from edgedistill.distill.training import describe_job
+
+    loaded = load_recipe("demo")
+    splits = Splits(tint_dataset(8), tint_dataset(4, seed=1), tint_dataset(4, seed=2))
+
+    def identity(**normalisation):
+        torch.manual_seed(0)
+        spec = loaded.recipe.student.model
+        return describe_job(
+            loaded,
+            splits,
+            title="student",
+            folder=loaded.folder,
+            checkpoint="student.safetensors",
+            spec=spec,
+            preprocessing=loaded.recipe.input.preprocessing(),
+            settings=loaded.recipe.student.train,
+            method=loaded.method(),
+            seed=0,
+            teacher=build_from_spec(spec, 3, **normalisation),
+        ).identity
+
+    assert identity() == identity()
+    assert identity() != identity(mean=(0.5, 0.5, 0.5))
