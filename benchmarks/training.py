@@ -57,7 +57,7 @@ PAIRS = {
     "demo": Pair(
         ModelSpec(name="shufflenetv2", width=0.5, stem="small"), ModelSpec(name="torchvision/resnet18"), 64, 32, 12
     ),
-    "mobilenetv2-160": Pair(ModelSpec(name="mobilenetv2"), RESNET50, 160, 16, 2),
+    "mobilenetv2-160": Pair(ModelSpec(name="mobilenetv2"), RESNET50, 160, 16, 4),
     "mobilenetv2-224-resnet50": Pair(ModelSpec(name="mobilenetv2"), RESNET50, 224, 64, 20),
     "mobilenetv2-224-resnet101": Pair(ModelSpec(name="mobilenetv2"), RESNET101, 224, 64, 20),
     "shufflenetv2-224-resnet50": Pair(ModelSpec(name="shufflenetv2"), RESNET50, 224, 64, 20),
@@ -183,7 +183,7 @@ def main() -> None:
     default = ["demo", "mobilenetv2-160"] if choose_device().type == "cpu" else list(PAIRS)[2:]
     parser.add_argument("--pair", nargs="+", choices=list(PAIRS), default=default)
     parser.add_argument("--method", default="mdkd", help="of the two that have a teacher (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--workers", type=int, default=None, help="loading processes (default: as in training)")
     parser.add_argument("--images", type=Path, default=None, help="folder of .jpg photographs")
     parser.add_argument("--out", type=Path, default=RESULTS)

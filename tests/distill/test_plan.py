@@ -247,7 +247,7 @@ def test_a_teacher_that_is_not_finished_decides_about_a_begun_student(finished, 
 def test_half_a_training_costs_what_is_left(open_recipe, estimates, monkeypatch):
     """Stopped after the second of three steps in the third of four epochs."""
 
-    def stop(self, interrupt):
+    def stop(self, *_):
         if (self.state.epoch, self.state.batch) == (2, 2):
             self._save()
             raise InterruptedRunError("stopped")
