@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import msgspec
 import torch
-import yaml
 
 from .. import __version__
 from ..runtime.files import sha256_of
 from ..runtime.preprocess import Preprocessing
+from ..runtime.yaml_text import format_yaml
 from .checkpoint import ModelCard
 from .engine import Job, TrainSettings
 from .methods import Method
@@ -119,4 +119,4 @@ def resolved(loaded: LoadedRecipe) -> str:
     """The recipe with every default, as YAML."""
     recipe = msgspec.structs.replace(loaded.recipe, tasks=loaded.tasks())
     header = f"# Relative paths are taken from {loaded.base}\n"
-    return header + yaml.safe_dump(msgspec.to_builtins(recipe), sort_keys=False, allow_unicode=True)
+    return header + format_yaml(msgspec.to_builtins(recipe))

@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 
 from .distill.checkpoint import Student
+from .distill.data.decoded import release_memory
 from .distill.engine import Outputs
 from .distill.experiment import Experiment
 from .distill.models import MergedTeacher
@@ -109,6 +110,7 @@ class Chain:
         student = self._step("student", f"Student taught by {method}", lambda: experiment.student(teacher))
         trained.append(("student", method, student))
 
+        release_memory()
         outputs = self._step(
             "test", "Accuracy on the test split", lambda: [experiment.test(model) for _, _, model in trained]
         )
