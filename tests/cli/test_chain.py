@@ -179,7 +179,7 @@ def test_ctrl_c_is_told_and_the_same_command_continues(recipe):
         stdout=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (folder / "last.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGINT)
