@@ -15,7 +15,7 @@ from ..models.output import ModelOutput
 Supervised = Literal["bce", "asl"]
 Protocol = Literal["paper", "code"]
 
-SUPERVISED_REDUCTION: dict[Protocol, Literal["batchmean", "sum"]] = {"paper": "batchmean", "code": "sum"}
+_REDUCTION: dict[Protocol, Literal["batchmean", "sum"]] = {"paper": "batchmean", "code": "sum"}
 """What L2D's text and its authors' code do with the supervised loss: the scale that the lambdas are relative to."""
 
 
@@ -128,6 +128,26 @@ class Method(Config):
         if self.supervised == "asl":
             return asymmetric(logits, targets, reduction=reduction)
         return bce(logits, targets, reduction=reduction)
+
+
+class ProtocolMethod(Method):
+    """A method whose lambdas belong to a scale of the supervised loss.
+
+    Attributes:
+        protocol: `paper` divides the supervised loss by the batch size; `code` sums it over the batch, as L2D's authors
+            do for every row of their tables, so that the same lambda weighs B times less.
+    """
+
+    protocol: Protocol = "paper"
+
+    @property
+    def reduction(self) -> Literal["batchmean", "sum"]:
+        """Of the supervised loss."""
+        return _REDUCTION[self.protocol]
+
+    def summed_terms(self) -> frozenset[str]:
+        """Under `code` the supervised loss."""
+        return self.supervised_sums(self.reduction)
 
 
 METHODS: Registry[type[Method]] = Registry("method", __package__)

@@ -8,11 +8,11 @@ from torch import Tensor
 from ...runtime.errors import ConfigError
 from ..losses import class_and_instance_aware, mld
 from ..models.output import ModelOutput
-from .base import METHODS, SUPERVISED_REDUCTION, Method, Protocol, TrainingContext, require_teacher
+from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, require_teacher
 
 
 @METHODS.register("l2d")
-class L2D(Method):
+class L2D(ProtocolMethod):
     """Supervised loss + lambda_mld MLD + lambda_cd CD + lambda_id ID.
 
     CD and ID compare label-wise embeddings of an ML-Decoder, whose width may differ between teacher and student. Where
@@ -42,8 +42,7 @@ class L2D(Method):
         """Terms: the supervised loss, `decoder_<supervised>` for a training-only decoder, `mld`, `cd`, `id`."""
         teacher = require_teacher(teacher, "l2d")
         student_emb, teacher_emb = _embeddings(student, "student"), _embeddings(teacher, "teacher")
-        reduction = SUPERVISED_REDUCTION[self.protocol]
-        terms = self.supervised_terms(student, targets, reduction)
+        terms = self.supervised_terms(student, targets, self.reduction)
         terms["mld"] = self.lambda_mld * mld(student.logits, teacher.logits, targets)
         class_term, image_term = class_and_instance_aware(student_emb, teacher_emb, targets, self.protocol)
         terms["cd"] = self.lambda_cd * class_term
@@ -56,7 +55,7 @@ class L2D(Method):
 
     def summed_terms(self) -> frozenset[str]:
         """`id`; under `code` the supervised loss too."""
-        return frozenset({"id"}) | self.supervised_sums(SUPERVISED_REDUCTION[self.protocol])
+        return frozenset({"id"}) | super().summed_terms()
 
 
 def _embeddings(output: ModelOutput, who: str) -> Tensor:

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from ..losses import mld
 from ..models.output import ModelOutput
-from .base import METHODS, SUPERVISED_REDUCTION, Method, Protocol, TrainingContext, require_teacher
+from .base import METHODS, ProtocolMethod, TrainingContext, require_teacher
 
 
 @METHODS.register("mld")
-class MLD(Method):
+class MLD(ProtocolMethod):
     """Supervised loss + lambda_mld * binary KL divergence of every class.
 
     Attributes:
@@ -23,7 +23,6 @@ class MLD(Method):
     equations: ClassVar[str] = "L2D (ICCV 2023) Sec. 3.1; MDKD (MM 2024) Eq. 1-2"
 
     lambda_mld: Annotated[float, Meta(ge=0)] = 10.0
-    protocol: Protocol = "paper"
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
@@ -31,10 +30,6 @@ class MLD(Method):
         """Terms: the supervised loss, `mld`."""
         teacher = require_teacher(teacher, "mld")
         return {
-            **self.supervised_terms(student, targets, SUPERVISED_REDUCTION[self.protocol]),
+            **self.supervised_terms(student, targets, self.reduction),
             "mld": self.lambda_mld * mld(student.logits, teacher.logits, targets),
         }
-
-    def summed_terms(self) -> frozenset[str]:
-        """Under `code` the supervised loss."""
-        return self.supervised_sums(SUPERVISED_REDUCTION[self.protocol])

@@ -7,25 +7,22 @@ from torch import Tensor
 
 from ..losses import pkt
 from ..models.output import ModelOutput
-from .base import METHODS, SUPERVISED_REDUCTION, Method, Protocol, TrainingContext, require_pooled, require_teacher
+from .base import METHODS, ProtocolMethod, TrainingContext, require_pooled, require_teacher
 
 
 @METHODS.register("pkt")
-class PKT(Method):
+class PKT(ProtocolMethod):
     """Supervised loss + lambda_pkt PKT on the pooled features.
 
     Attributes:
         lambda_pkt: weight; the default is that of CRD's benchmark (ICLR 2020, authors' code), at a batch of 64: PKT
             shrinks with the batch. L2D and MDKD do not say theirs.
-        protocol: `paper` divides the supervised loss by the batch size; `code` sums it over the batch, as L2D's authors
-            do for every row of their tables, so that the same lambda weighs B times less.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
     equations: ClassVar[str] = "PKT (ECCV 2018) Sec. 3; the PKT rows of L2D and MDKD"
 
     lambda_pkt: Annotated[float, Meta(ge=0)] = 30000.0
-    protocol: Protocol = "paper"
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
@@ -34,14 +31,10 @@ class PKT(Method):
         teacher = require_teacher(teacher, "pkt")
         pair = require_pooled(student, "student", "pkt"), require_pooled(teacher, "teacher", "pkt")
         return {
-            **self.supervised_terms(student, targets, SUPERVISED_REDUCTION[self.protocol]),
+            **self.supervised_terms(student, targets, self.reduction),
             "pkt": self.lambda_pkt * pkt(*pair),
         }
 
     def batch_terms(self) -> frozenset[str]:
         """`pkt`."""
         return frozenset({"pkt"})
-
-    def summed_terms(self) -> frozenset[str]:
-        """Under `code` the supervised loss."""
-        return self.supervised_sums(SUPERVISED_REDUCTION[self.protocol])

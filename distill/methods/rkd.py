@@ -7,11 +7,11 @@ from torch import Tensor
 
 from ..losses import rkd_angle, rkd_distance
 from ..models.output import ModelOutput
-from .base import METHODS, SUPERVISED_REDUCTION, Method, Protocol, TrainingContext, require_pooled, require_teacher
+from .base import METHODS, ProtocolMethod, TrainingContext, require_pooled, require_teacher
 
 
 @METHODS.register("rkd")
-class RKD(Method):
+class RKD(ProtocolMethod):
     """Supervised loss + lambda_distance RKD-D + lambda_angle RKD-A on the pooled features.
 
     The default weights are those of CRD's benchmark (ICLR 2020, authors' code, batch 64), which are RKD's own for
@@ -30,7 +30,6 @@ class RKD(Method):
 
     lambda_distance: Annotated[float, Meta(ge=0)] = 25.0
     lambda_angle: Annotated[float, Meta(ge=0)] = 50.0
-    protocol: Protocol = "paper"
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
@@ -38,7 +37,7 @@ class RKD(Method):
         """Terms: the supervised loss, `rkd_distance` and `rkd_angle` where their weight is positive."""
         teacher = require_teacher(teacher, "rkd")
         pair = require_pooled(student, "student", "rkd"), require_pooled(teacher, "teacher", "rkd")
-        terms = self.supervised_terms(student, targets, SUPERVISED_REDUCTION[self.protocol])
+        terms = self.supervised_terms(student, targets, self.reduction)
         if self.lambda_distance > 0:
             scale = len(targets) if self.protocol == "code" else 1
             terms["rkd_distance"] = scale * self.lambda_distance * rkd_distance(*pair)
@@ -50,7 +49,3 @@ class RKD(Method):
         """The relations of positive weight."""
         weights = {"rkd_distance": self.lambda_distance, "rkd_angle": self.lambda_angle}
         return frozenset(name for name, weight in weights.items() if weight > 0)
-
-    def summed_terms(self) -> frozenset[str]:
-        """Under `code` the supervised loss."""
-        return self.supervised_sums(SUPERVISED_REDUCTION[self.protocol])
