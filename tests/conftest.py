@@ -1,6 +1,7 @@
 """A hand-written bundle of a closed-form model, so that the runtime is tested without torch or a trained net."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -154,3 +155,48 @@ def tiny_bundle(make_tiny_bundle, tmp_path_factory) -> Path:
 def tiny_reference() -> Callable[[np.ndarray], np.ndarray]:
     """The tiny model in numpy: uint8 (N, 16, 16, 3) -> float32 logits (N, 4)."""
     return tiny_logits
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: tiny networks lose by sharing a busy machine's cores, and their number decides bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command line in this process: exit code, stdout, stderr."""
+    from edgedistill.cli import main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["edgedistill", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return (left.value.code, *capsys.readouterr())
+
+    return run
+
+
+def write_tints(folder: Path, *, size: tuple[int, int], noise: int, tint: int) -> None:
+    """train.csv and test.csv with 48 and 12 JPEGs, every other one reddish or blueish."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 48), ("test", 12)):
+        rows = ["path,labels"]
+        for index in range(count):
+            label = ("red", "blue")[index % 2]
+            pixels = rng.integers(0, noise, (*size, 3))
+            pixels[..., 0 if label == "red" else 2] += tint
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{split}{index}.jpg")
+            rows.append(f"{split}{index}.jpg,{label}")
+        (folder / f"{split}.csv").write_text("\n".join(rows))
+
+
+@pytest.fixture(scope="session")
+def tinted_photographs() -> Callable[..., None]:
+    """Write a tiny CSV data set of two classes into a folder."""
+    return write_tints

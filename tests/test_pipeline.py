@@ -1,9 +1,7 @@
 """The chain on image files with a broken one among them, and what makes it export again."""
 
-import numpy as np
 import pytest
 import yaml
-from PIL import Image
 from rich.console import Console
 
 from edgedistill.distill.recipe import load_recipe
@@ -11,17 +9,8 @@ from edgedistill.pipeline import Chain
 
 
 @pytest.fixture
-def write(tmp_path):
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 48), ("test", 12)):
-        rows = ["path,labels"]
-        for index in range(count):
-            label = ("red", "blue")[index % 2]
-            pixels = rng.integers(0, 80, (40, 36, 3))
-            pixels[..., 0 if label == "red" else 2] += 150
-            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{split}{index}.jpg")
-            rows.append(f"{split}{index}.jpg,{label}")
-        (tmp_path / f"{split}.csv").write_text("\n".join(rows))
+def write(tmp_path, tinted_photographs):
+    tinted_photographs(tmp_path, size=(40, 36), noise=80, tint=150)
     (tmp_path / "test3.jpg").write_bytes(b"broken")
     (tmp_path / "target.yaml").write_text("{backend: onnxruntime, precision: fp32, threads: 1}")
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import torch
 import yaml
 from rich.console import Console
 
-from edgedistill.cli import main
 from edgedistill.cli.plan_table import about, count, plan_tables
 from edgedistill.distill.planned import Plan, PlannedModel, PlannedSplit, PlannedTraining
 from edgedistill.distill.storage import Kept
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 NETWORK = {"name": "shufflenetv2", "width": 0.5}
 RECIPE = {
@@ -32,13 +32,9 @@ RECIPE = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small lose more by sharing a busy machine's cores than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(autouse=True)
+def a_measurement_is_short(monkeypatch):
+    monkeypatch.setattr("edgedistill.distill.engine.estimate._ENOUGH_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -46,20 +42,6 @@ def recipe(tmp_path) -> Path:
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump({**RECIPE, "output": str(tmp_path / "runs")}))
     return path
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run a command line in this process: exit code, stdout, stderr."""
-    monkeypatch.setattr("edgedistill.distill.engine.estimate._ENOUGH_SECONDS", 0.0)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["edgedistill", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return (left.value.code, *capsys.readouterr())
-
-    return run
 
 
 def test_the_chain_is_told_and_nothing_is_written(recipe, tmp_path):

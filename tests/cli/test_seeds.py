@@ -13,11 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
 from rich.console import Console
 from safetensors.numpy import load_file
 
-from edgedistill.cli import main
 from edgedistill.cli.recipe_arguments import parse_seeds
 from edgedistill.cli.seeds_table import seeds_table
 from edgedistill.runtime.errors import ConfigError
@@ -27,32 +25,10 @@ NETWORK = {"name": "shufflenetv2", "width": 0.5}
 CHANGES = ("train.epochs=1", "method.lambda_mld=5")
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run a command line in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["edgedistill", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return (left.value.code, *capsys.readouterr())
-
-    return run
-
-
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory) -> Path:
+def recipe(tmp_path_factory, tinted_photographs) -> Path:
     folder = tmp_path_factory.mktemp("seeds")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 48), ("test", 12)):
-        rows = ["path,labels"]
-        for index in range(count):
-            label = ("red", "blue")[index % 2]
-            pixels = rng.integers(0, 200, (32, 32, 3))
-            pixels[..., 0 if label == "red" else 2] += 50
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{split}{index}.jpg")
-            rows.append(f"{split}{index}.jpg,{label}")
-        (folder / f"{split}.csv").write_text("\n".join(rows))
+    tinted_photographs(folder, size=(32, 32), noise=200, tint=50)
     content = {
         "name": "tiny",
         "output": str(folder / "runs"),

@@ -3,7 +3,15 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+import yaml
+from PIL import Image
+from rich.console import Console
+
+from edgedistill.distill.experiment import Experiment
+from edgedistill.distill.recipe import load_recipe
 
 sys.path.insert(0, str(Path(__file__).parent))  # `jobs` is also imported by scripts in processes of their own
 
@@ -30,3 +38,57 @@ def make_job(tmp_path):
 def make_model():
     """A freshly initialised student, the same every time."""
     return jobs.tint_model
+
+
+@pytest.fixture(scope="session")
+def cpsd_recipe(tmp_path_factory) -> Path:
+    """Two groups of three classes that occur together; a training takes a fraction of a second."""
+    folder = tmp_path_factory.mktemp("tasks")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 64), ("test", 12)):
+        rows = [",".join(("path", *jobs.CPSD_CLASSES))]
+        for image in range(count):
+            labels = (rng.random(6) < np.where(np.arange(6) // 3 == image % 2, 0.7, 0.1)).astype(int)
+            pixels = rng.integers(0, 90, (32, 32, 3)) + 30 * (labels[:3] + labels[3:])
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{split}{image}.png")
+            rows.append(f"{split}{image}.png," + ",".join(map(str, labels)))
+        (folder / f"{split}.csv").write_text("\n".join(rows))
+    content = {
+        "data": {
+            "train": {"format": "csv", "path": "train.csv"},
+            "test": {"format": "csv", "path": "test.csv"},
+            "validation": 0.25,
+        },
+        "input": {"size": 32},
+        "student": {
+            "model": {"name": "shufflenetv2", "width": 0.5},
+            "train": {"epochs": 1, "batch_size": 16, "lr": 0.003, "workers": 0},
+        },
+        "method": {"name": "cpsd", "k": 2},
+        "tasks": {"train": {"epochs": 2}},
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def open_cpsd(cpsd_recipe, tmp_path):
+    """Open it below the test's own folder; texts change the recipe."""
+
+    def make(*changes: str, output: Path = tmp_path) -> Experiment:
+        return Experiment(load_recipe(cpsd_recipe, assignments=[f"output={output}", *changes]), Console(quiet=True))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cpsd_trained(cpsd_recipe, tmp_path_factory) -> Experiment:
+    """All of it in one process, in order; not to be changed."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    output = tmp_path_factory.mktemp("sequential")
+    run = Experiment(load_recipe(cpsd_recipe, assignments=[f"output={output}"]), Console(quiet=True))
+    run.student(run.teacher())
+    torch.set_num_threads(before)
+    return run

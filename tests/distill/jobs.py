@@ -14,6 +14,7 @@ from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.preprocess import Preprocessing
 
 CLASSES = ("red", "green", "blue")
+CPSD_CLASSES = ("ant", "bee", "cat", "dog", "elk", "fox")
 
 
 def tint_dataset(count: int, seed: int = 0, name: str = "tints") -> Dataset:

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import edgedistill.distill.engine.estimate as module
@@ -15,6 +14,8 @@ from edgedistill.distill.engine.step import Step
 from edgedistill.distill.engine.teachers import LiveTeacher
 from edgedistill.distill.methods import build_method
 from edgedistill.runtime.errors import ConfigError, DataError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # 100 images in 5 steps of 20: an epoch computes for 10 s.
 BASE = Estimate(
@@ -65,15 +66,6 @@ def test_what_is_left_costs_its_share():
     assert found.seconds(epochs=0.5, stored_views=0) == pytest.approx(0.5 * 40)
     assert found.seconds(epochs=4, stored_views=0) == pytest.approx(40 + 3 * 11)
     assert found.seconds(epochs=4, stored_views=0.5) == pytest.approx(0.5 * 37 + 4 * 11)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small lose more by sharing a busy machine's cores than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

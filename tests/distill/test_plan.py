@@ -20,6 +20,8 @@ from edgedistill.distill.plan import plan
 from edgedistill.distill.recipe import load_recipe
 from edgedistill.runtime.errors import CheckpointError, ConfigError, EdgedistillError, InterruptedRunError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NETWORK = {"name": "shufflenetv2", "width": 0.5}
 BASE = {
     "name": "tiny",
@@ -47,15 +49,6 @@ FOUND = Estimate(
     reload_seconds=0.1,
     loading_processes=1,
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small lose more by sharing a busy machine's cores than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import ConfigError, DataError, EdgedistillError, InterruptedRunError
 from edgedistill.runtime.preprocess import Preprocessing
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ALL = frozenset({"pooled", "calibration", "partition_logits", "embeddings"})
 FIELDS = ("logits", "pooled", "calibration_logits", "partition_logits", "embeddings")
 COUNT, VIEWS, CHUNK = 22, 2, 8  # three chunks a view, the last one short
@@ -130,15 +132,6 @@ class Case:
                 a, b = getattr(read, name), getattr(live, name)
                 assert a.dtype == torch.float32
                 torch.testing.assert_close(a, b, rtol=2**-11, atol=2e-6, msg=name)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Nets this small only wait for each other's threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
