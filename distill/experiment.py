@@ -18,6 +18,7 @@ from .data.materialize import materialize
 from .engine import Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from .methods import Method, build_method
 from .models import Classifier, ModelSpec
+from .models.branches import branch_for
 from .recipe import LoadedRecipe, TeacherSpec
 from .splits import Splits, open_splits
 from .sub_teachers import MergedCheckpoint, SubTeachers
@@ -178,8 +179,8 @@ class Experiment:
     ) -> Training:
         section = self.loaded.tasks() or self.recipe.teacher
         taught_by = teacher.model if teacher is not None and method.needs_teacher else None
-        if taught_by is not None and "embeddings" not in method.needs:
-            taught_by.detach_branches()  # nothing reads them
+        if taught_by is not None:
+            taught_by.detach_branches(keep=method.needs)  # nothing reads the others
         job = describe_job(
             self.loaded,
             self.splits,
@@ -195,8 +196,7 @@ class Experiment:
             cache_teacher=section.cache if section else None,
         )
         model = build_network(self.loaded, spec, job.card, self.recipe.seed)
-        if "embeddings" in method.needs and not model.embeds_labels:
-            model.attach("ml_decoder")
+        method.extend_student(model, taught_by, job.card.preprocessing.size)
         return Training(job, model, taught_by)
 
     def _once(self, write: Callable[[], T]) -> T:
@@ -215,9 +215,11 @@ class Experiment:
             raise ConfigError(f"{self.loaded.where}: `teacher.model.branches` must be trained: add `teacher.train`.")
 
     def _check_teacher(self, spec: ModelSpec, where: str) -> None:
-        needs = self.loaded.method().needs
-        if "embeddings" in needs and spec.head != "ml_decoder" and "ml_decoder" not in spec.branches:
-            raise ConfigError(
-                f"{where}: the method needs label-wise embeddings, which this teacher was not trained with. Set "
-                f"`teacher.model.branches: [ml_decoder]` and run `edgedistill train {self.loaded.where}`."
-            )
+        method = self.loaded.method()
+        for need in sorted(method.needs):
+            branch = branch_for(need)
+            if branch is not None and spec.head != branch and branch not in spec.branches:
+                raise ConfigError(
+                    f"{where}: the method needs {need.replace('_', ' ')}, which this teacher was not trained with. Set "
+                    f"`teacher.model.branches: [{branch}]` and run `edgedistill train {self.loaded.where}`."
+                )

@@ -10,6 +10,8 @@ from ...runtime.config import Config
 from ...runtime.errors import ConfigError
 from ...runtime.registry import Registry
 from ..losses import asymmetric, bce
+from ..models import Classifier, TeacherModel
+from ..models.branches import branch_for
 from ..models.output import ModelOutput
 
 Supervised = Literal["bce", "asl"]
@@ -42,9 +44,9 @@ class Method(Config):
 
     Attributes:
         needs_teacher: whether a teacher's outputs are read.
-        needs: what student and teacher must return beyond logits: a subset of `embeddings`, `pooled`, `stages`,
-            `calibration`; of a merged teacher alone, `partition_logits`. Of the teacher nothing else is read, so that
-            a cache holds no more than this.
+        needs: ModelOutput fields that student and teacher must fill beyond logits: of `embeddings`, `pooled`,
+            `stages`, `calibration_logits`, `attention`; of a merged teacher alone, `partition_logits`. Of the teacher
+            nothing else is read, so that a cache holds no more than this.
         trains_teachers: whether its teachers are trained from sub-tasks of its own (see `subsets`); a recipe then has
             no `teacher:` section.
         equations: paper, venue and equations.
@@ -73,6 +75,18 @@ class Method(Config):
             ConfigError: the teacher, or what the method needs from it, is missing.
         """
         raise NotImplementedError
+
+    def extend_student(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> None:
+        """Attach the training-only branches whose outputs the method reads from the student.
+
+        Args:
+            student: before its training; the branches are trained with it and never exported.
+            teacher: the network that will teach it, or None.
+            size: (height, width) of the images, in pixels.
+        """
+        for need in sorted(self.needs):
+            if (branch := branch_for(need)) is not None:
+                student.attach(branch)
 
     def subsets(self, labels: np.ndarray, seed: int) -> dict[str, list[np.ndarray]]:
         """For a method that trains its own teachers: the partitions of the classes by name, each a list of subsets.

@@ -7,7 +7,8 @@ from ...runtime.config import Config, decode
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from .backbone import BACKBONES, Stem, shrink_stem
-from .classifier import BranchName, Classifier, HeadName
+from .branches import BranchName
+from .classifier import Classifier, HeadName
 from .libraries import timm_backbone, torchvision_backbone
 
 
@@ -18,8 +19,8 @@ class ModelSpec(Config):
         name: a registered backbone, `torchvision/<name>` or `timm/<name>`.
         width: channel multiplier, for families that have one.
         head: "linear" (average pooling), "linear_max" (max pooling, UD's code) or "ml_decoder" (L2D's head).
-        branches: heads that are trained beside it and never exported; ["ml_decoder"] gives a teacher with a linear
-            head the label-wise embeddings that `l2d` needs.
+        branches: networks that are trained beside it and never exported: "ml_decoder" gives a teacher with a linear
+            head the label-wise embeddings that `l2d` needs, "calibration" the second logits that `ud` needs.
         stem: "small" removes the first stride, for inputs of about 32 to 128 px.
         pretrained: a local .safetensors or .pth path, "imagenet" (the library downloads it), or None.
     """

@@ -1,17 +1,17 @@
 """The model that is trained: backbone, the head that ships, and branches that only training sees."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from .branches import BRANCHES, BranchName
 from .ml_decoder import MLDecoder
 from .output import ModelOutput
 
 HeadName = Literal["linear", "linear_max", "ml_decoder"]
-BranchName = Literal["ml_decoder"]
 
 
 class LinearHead(nn.Module):
@@ -41,8 +41,8 @@ class Classifier(nn.Module):
         backbone: maps normalised images to a list of feature maps, with `channels` of the last one.
         num_classes: C.
         head: what ships: a linear layer on pooled features, or the ML-Decoder of L2D.
-        branches: heads beside it that are trained but never exported, e.g. the decoder whose label-wise embeddings
-            L2D distils.
+        branches: networks beside it that are trained but never exported, e.g. the decoder whose label-wise embeddings
+            L2D distils; see `models.branches`.
         mean: per RGB channel in [0, 1] units; the model's own normalisation.
         std: per RGB channel in [0, 1] units.
 
@@ -96,22 +96,26 @@ class Classifier(nn.Module):
         return False
 
     @property
-    def embeds_labels(self) -> bool:
-        """Whether forward returns label-wise embeddings."""
-        return isinstance(self.head, MLDecoder) or "ml_decoder" in self.branches
+    def gives(self) -> frozenset[str]:
+        """The ModelOutput fields beyond the maps that forward fills."""
+        embeds = {"embeddings"} if isinstance(self.head, MLDecoder) else set()
+        return frozenset({"pooled"} | embeds | {BRANCHES[name].gives for name in self.branches if name in BRANCHES})
 
     @property
     def _pools_by_average(self) -> bool:
         return isinstance(self.head, LinearHead) and isinstance(self.head.pool, nn.AdaptiveAvgPool2d)
 
     def attach(self, branch: BranchName) -> None:
-        """Add a training-only branch on the last feature map."""
-        if branch not in self.branches and not (branch == "ml_decoder" and isinstance(self.head, MLDecoder)):
-            self.branches[branch] = MLDecoder(int(self.backbone.channels), self.num_classes)
+        """Add a training-only branch where its output is not there already."""
+        if BRANCHES[branch].gives not in self.gives:
+            self.branches[branch] = BRANCHES[branch].build(int(self.backbone.channels), self.num_classes)
 
-    def detach_branches(self) -> None:
-        """Remove every training-only branch, as export does."""
-        self.branches = nn.ModuleDict()
+    def detach_branches(self, keep: Collection[str] = ()) -> None:
+        """Remove the training-only branches, as export does, but for those that give a field of `keep`."""
+        kept = {
+            name: branch for name, branch in self.branches.items() if name in BRANCHES and BRANCHES[name].gives in keep
+        }
+        self.branches = nn.ModuleDict(kept)
 
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W), the arithmetic that export puts inside the graph."""
@@ -129,4 +133,8 @@ class Classifier(nn.Module):
             output.embeddings, output.embedding_logits = representation, logits
         elif "ml_decoder" in self.branches:
             output.embeddings, output.embedding_logits = self.branches["ml_decoder"](features)
+        if "calibration" in self.branches:
+            # What the head reads, where that is a vector: UD pools by the maximum, like its classifier.
+            vector = representation if isinstance(self.head, LinearHead) else pooled
+            output.calibration_logits = self.branches["calibration"](vector)
         return output

@@ -1,6 +1,6 @@
 """Several classifiers, each of some of the classes, as one teacher of all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -41,10 +41,10 @@ class MergedTeacher(nn.Module):
         self.columns: Tensor
         self.register_buffer("columns", torch.from_numpy(columns))
 
-    def detach_branches(self) -> None:
-        """Remove the models' training-only branches."""
+    def detach_branches(self, keep: Collection[str] = ()) -> None:
+        """Remove the models' training-only branches, but for those that give a field of `keep`."""
         for model in self.models:
-            model.detach_branches()
+            model.detach_branches(keep)
 
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W), the same for every model."""

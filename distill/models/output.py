@@ -19,6 +19,8 @@ class ModelOutput:
         embeddings: label-wise embeddings (B, C, D) of an ML-Decoder head or branch.
         embedding_logits: (B, C) read from `embeddings`; the same tensor as `logits` when the decoder is the head.
         calibration_logits: (B, C) of a calibration branch (UD).
+        attention: (B, H, W), what an uncertain image hinges on (UD's uncertainty attention).
+        reviewed: a student's maps after ReviewKD's fusion, deep to shallow, in the shapes of its teacher's stages.
         partition_logits: (B, P, C) of a merged teacher (CPSD), one for each partition of the classes.
     """
 
@@ -29,4 +31,6 @@ class ModelOutput:
     embeddings: Tensor | None = None
     embedding_logits: Tensor | None = None
     calibration_logits: Tensor | None = None
+    attention: Tensor | None = None
+    reviewed: list[Tensor] = field(default_factory=list)
     partition_logits: Tensor | None = None

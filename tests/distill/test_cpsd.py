@@ -254,7 +254,7 @@ def test_branches_are_detached_from_every_model():
     for _, model in parts:
         model.attach("ml_decoder")
     MergedTeacher([parts], C).detach_branches()
-    assert not any(model.embeds_labels for _, model in parts)
+    assert not any("embeddings" in model.gives for _, model in parts)
 
 
 def test_parts_with_other_normalisation_are_refused():

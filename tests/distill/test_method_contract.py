@@ -14,7 +14,6 @@ from edgedistill.distill.models.output import ModelOutput
 B, C, D = 8, 6, 7
 CONTEXT = TrainingContext(epoch=0, step=0, total_steps=10)
 DISTILLING = [name for name in METHODS.names() if METHODS.get(name).needs_teacher]
-FIELDS = {"calibration": "calibration_logits"}
 WEIGHTS = {
     "mdkd": [{"max_order": 5, "lambda_bd": {2: 0.5, 5: 2.0}}, {"lambda_bd": 0}, {"lambda_id": 0}],
     "rkd": [{"lambda_distance": 0}, {"lambda_angle": 0}],
@@ -37,6 +36,7 @@ def output(seed: int, width: int, dtype: torch.dtype = torch.float64, partitions
         embeddings=draw(C, D + width),
         embedding_logits=draw(C),
         calibration_logits=draw(C),
+        attention=draw(2, 2),
         partition_logits=draw(partitions, C),
     )
 
@@ -110,7 +110,7 @@ def test_a_method_that_forgets_to_name_a_relation_is_found():
 
 def cached(teacher: ModelOutput, method: Method, dtype: torch.dtype) -> ModelOutput:
     """What a cache gives back: logits and what the method names, without a graph."""
-    names = {"logits"} | {FIELDS.get(need, need) for need in method.needs}
+    names = {"logits"} | method.needs
     return ModelOutput(**{name: getattr(teacher, name).detach().to(dtype) for name in names})
 
 

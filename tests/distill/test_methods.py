@@ -56,7 +56,7 @@ def test_declarations(name):
     method = METHODS.get(name)
     assert issubclass(method, Method)
     assert method.equations
-    assert method.needs <= {"embeddings", "pooled", "stages", "calibration", "partition_logits"}
+    assert method.needs <= {"embeddings", "pooled", "stages", "calibration_logits", "attention", "partition_logits"}
     assert method.needs_teacher or not method.trains_teachers
     assert method.trains_teachers == (name == "cpsd")
     assert msgspec.convert(msgspec.to_builtins(build_method(name)), method) == build_method(name)

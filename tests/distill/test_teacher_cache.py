@@ -29,7 +29,7 @@ from edgedistill.runtime.preprocess import Preprocessing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-ALL = frozenset({"pooled", "calibration", "partition_logits", "embeddings"})
+ALL = frozenset({"pooled", "calibration_logits", "partition_logits", "embeddings"})
 FIELDS = ("logits", "pooled", "calibration_logits", "partition_logits", "embeddings")
 COUNT, VIEWS, CHUNK = 22, 2, 8  # three chunks a view, the last one short
 
