@@ -1,6 +1,7 @@
 """A tiny data set and job, so that a training takes a second."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from edgedistill.distill.recipe import load_recipe
 sys.path.insert(0, str(Path(__file__).parent))  # `jobs` is also imported by scripts in processes of their own
 
 import jobs
+import teacher_cases
 
 
 @pytest.fixture(scope="session")
@@ -92,3 +94,13 @@ def cpsd_trained(cpsd_recipe, tmp_path_factory) -> Experiment:
     run.student(run.teacher())
     torch.set_num_threads(before)
     return run
+
+
+@pytest.fixture
+def cache_case(tmp_path, tint_dataset):
+    """A teacher, a small data set with an image without positives and an unknown label, and a place for a cache."""
+    data = tint_dataset(teacher_cases.COUNT)
+    labels = data.labels.copy()
+    labels[4] = 0
+    labels[5, 1] = -1
+    return teacher_cases.Case(tmp_path / "caches", replace(data, labels=labels))
