@@ -31,7 +31,8 @@ def materialize(dataset: Dataset, folder: Path) -> Dataset:
             Image.fromarray(np.asarray(image)).save(folder / f"{name}.jpg", quality=95, subsampling=0)
         write_atomic(index, _table(dataset))
         write_atomic(stamp, fingerprint)  # last: its presence says that the images are complete
-    return replace(open_dataset({"format": "csv", "path": _LABELS}, folder), name=dataset.name)
+    written = open_dataset({"format": "csv", "path": _LABELS}, folder)
+    return replace(written, name=dataset.name, difficult=dataset.difficult)
 
 
 def _table(dataset: Dataset) -> str:

@@ -26,6 +26,8 @@ class Dataset:
         ids: N unique names (a path relative to the image folder, or the dataset's own id).
         images: N sources, each a path or a uint8 (H, W, 3) RGB array.
         labels: int8 (N, C); 1 present, 0 absent, -1 unknown (in no loss and no metric).
+        difficult: bool (N, C), the labels that the annotators marked difficult, whatever `labels` makes of them; None
+            where the format knows no such mark.
     """
 
     name: str
@@ -33,11 +35,15 @@ class Dataset:
     ids: tuple[str, ...]
     images: Sequence[ImageSource]
     labels: np.ndarray
+    difficult: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.ids), len(self.classes))
         if self.labels.shape != shape or self.labels.dtype != np.int8 or len(self.images) != shape[0]:
             raise ValueError(f"{self.name}: labels must be int8 {shape}, not {self.labels.dtype} {self.labels.shape}")
+        marks = self.difficult
+        if marks is not None and (marks.shape != shape or marks.dtype != np.bool_):
+            raise ValueError(f"{self.name}: difficult must be bool {shape}, not {marks.dtype} {marks.shape}")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -54,6 +60,7 @@ class Dataset:
             ids=tuple(self.ids[i] for i in indices),
             images=[self.images[i] for i in indices],
             labels=self.labels[indices],
+            difficult=None if self.difficult is None else self.difficult[indices],
         )
 
     def with_classes(self, classes: Sequence[str]) -> "Dataset":
@@ -69,8 +76,7 @@ class Dataset:
         if missing or extra:
             parts = [f"{label} {_shorten(names)}" for label, names in (("missing", missing), ("extra", extra)) if names]
             raise DataError(f"{self.name}: its classes differ from the expected {len(classes)}: {'; '.join(parts)}.")
-        columns = [self.classes.index(name) for name in classes]
-        return replace(self, classes=tuple(classes), labels=np.ascontiguousarray(self.labels[:, columns]))
+        return self.only_classes([self.classes.index(name) for name in classes])
 
     def only_classes(self, columns: Sequence[int] | np.ndarray, name: str | None = None) -> "Dataset":
         """The same images with the label columns at `columns` alone, in that order."""
@@ -80,12 +86,14 @@ class Dataset:
             name=name or self.name,
             classes=tuple(self.classes[i] for i in columns),
             labels=np.ascontiguousarray(self.labels[:, columns]),
+            difficult=None if self.difficult is None else np.ascontiguousarray(self.difficult[:, columns]),
         )
 
     def fingerprint(self) -> str:
         """SHA-256 over classes, ids and labels, and over the pixels of images that exist only in memory.
 
-        Files count by their ids: the same test set read on another machine has the same fingerprint.
+        Files count by their ids: the same test set read on another machine has the same fingerprint. Marks of
+        difficulty do not count: they decide nothing that is learned.
         """
         digest = hashlib.sha256()
         for part in (self.classes, self.ids):

@@ -42,10 +42,10 @@ class CocoFormat(DatasetFormat):
 
     Attributes:
         annotations: the instances JSON.
-        images: the image folder; when absent, the one of the official layout, which is `val2017/` beside
-            `annotations/` for `annotations/instances_val2017.json`.
-        empty: what becomes of images without any annotation; L2D drops them (82,081 of COCO 2014's 82,783 training
-            images remain).
+        images: the image folder; when absent, the one of the official layout: `val2017/` (or `images/val2017/`)
+            beside `annotations/` for `annotations/instances_val2017.json`.
+        empty: what becomes of images without any annotation. UD keeps them (COCO 2014: 82,783 train, 40,504 val), L2D,
+            MDKD and CPSD drop them (82,081 and 40,137 remain).
         crowd: whether a class of which an image has only crowd regions (`iscrowd`) is positive or unknown there; the
             four papers' code counts it as positive.
     """
@@ -127,10 +127,11 @@ def _decode(file: Path) -> _Instances:
 
 
 def _official_folder(file: Path) -> Path:
-    folder = file.parent.parent / file.stem.removeprefix(_PREFIX)
-    if file.stem.startswith(_PREFIX) and folder.is_dir():
-        return folder
+    split = file.stem.removeprefix(_PREFIX)
+    for folder in (file.parent.parent / split, file.parent.parent / "images" / split):
+        if file.stem.startswith(_PREFIX) and folder.is_dir():
+            return folder
     raise DataError(
         f"{file}: where are its images? Set `images` to their folder; it can be left out only in the official layout, "
-        "annotations/instances_val2017.json beside val2017/."
+        "annotations/instances_val2017.json beside val2017/ or images/val2017/."
     )

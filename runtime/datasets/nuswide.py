@@ -9,6 +9,11 @@ from ..errors import DataError
 from .base import FORMATS, UNKNOWN, Dataset, DatasetFormat
 from .reading import first_duplicate, image_path, read_lines, require_images, resolve
 
+_PARTS = {"train": "Train", "test": "Test"}
+# Where the files stand below the root; the official places first.
+_CONCEPTS = ("ConceptsList", "ConceptsList/ConceptsList", ".")
+_LISTS = ("ImageList", "ImageList/ImageList")
+_LABELS = ("Groundtruth/TrainTestLabels", "Groundtruth/Groundtruth/TrainTestLabels", "TrainTestLabels")
 # One cell of the official files is damaged (the row differs from AllLabels/ by this alone); what it was is not known.
 _DAMAGED = {("lake", "Train", 78_372): b"-1130179"}
 
@@ -22,27 +27,30 @@ class NusWideFormat(DatasetFormat):
         Groundtruth/TrainTestLabels/Labels_<concept>_{Train,Test}.txt      0 or 1 per line, in the list's order
         Flickr/actor/0001_2124494179.jpg
 
-    Line 78,372 of the official Labels_lake_Train.txt reads -1130179: that label is unknown (-1).
+    Each archive may also stand in a folder of its own name (ImageList/ImageList/...), and what Groundtruth/ and
+    ConceptsList/ hold may stand in the root, as in L2D's code. Line 78,372 of the official Labels_lake_Train.txt reads
+    -1130179: that label is unknown (-1).
 
     Attributes:
         root: the folder that holds all of these.
-        split: which list.
+        split: `train`, `test`, or the path of a list of images like the official ones, for a split of one's own: its
+            images may be of both official lists, which give their labels.
         images: the image folder; `Flickr` in `root` when absent.
-        unlabelled: what becomes of images without any of the 81 concepts; L2D keeps them.
+        unlabelled: what becomes of images without any of the 81 concepts. L2D and MDKD keep them; CPSD drops them,
+            which leaves its 125,449 training and 83,898 test images.
     """
 
     accepts: ClassVar[str] = "a NUS-WIDE folder with ImageList/ and Groundtruth/"
 
     root: str
-    split: Literal["train", "test"]
+    split: str
     images: str | None = None
     unlabelled: Literal["keep", "drop"] = "keep"
 
     @classmethod
     def recognise(cls, path: Path) -> dict[str, Any] | None:
-        if not (path / "ImageList").is_dir() or not (path / "Groundtruth").is_dir():
-            return None
-        return {"root": str(path), "split": "test"}
+        labelled = (path / "Groundtruth").is_dir() or (path / "TrainTestLabels").is_dir()
+        return {"root": str(path), "split": "test"} if labelled and (path / "ImageList").is_dir() else None
 
     def read(self, base: Path) -> Dataset:
         """Read the lists.
@@ -52,20 +60,25 @@ class NusWideFormat(DatasetFormat):
         """
         root = resolve(base, self.root)
         folder = resolve(base, self.images) if self.images is not None else root / "Flickr"
-        part = self.split.capitalize()
-        classes = tuple(read_lines(root / "ConceptsList" / "Concepts81.txt"))
-        index = root / "ImageList" / f"{part}Imagelist.txt"
-        located = [image_path(folder, line, str(index)) for line in read_lines(index)]
-        names, images = [name for name, _ in located], [path for _, path in located]
-        twice = first_duplicate(names)
-        if twice is not None:
-            raise DataError(f"{index}: the image {twice!r} is listed twice.")
+        classes = tuple(read_lines(_find(root, "Concepts81.txt", _CONCEPTS)))
+        if self.split in _PARTS:
+            part = _PARTS[self.split]
+            index = _list_of(root, part)
+            names = _read_list(index, folder)
+            labels = _read_labels(root, classes, part, len(names))
+            title = f"NUS-WIDE {self.split}"
+        else:
+            index = resolve(base, self.split)
+            if not index.is_file():
+                raise DataError(
+                    f"`split: {self.split}` is neither train nor test, nor a list of images: no file {index}."
+                )
+            names = _read_list(index, folder)
+            labels = _look_up(root, classes, folder, names, index)
+            title = f"NUS-WIDE {index.stem}"
+        images = [folder / name for name in names]
         require_images(images, str(index), f"Images are taken from {folder}; set `images` to the right folder.")
-
-        labels = np.empty((len(names), len(classes)), np.int8)
-        for k, concept in enumerate(classes):
-            labels[:, k] = _read_column(root, concept, part, len(names))
-        dataset = Dataset(f"NUS-WIDE {self.split}", classes, tuple(names), images, labels)
+        dataset = Dataset(title, classes, tuple(names), images, labels)
         if self.unlabelled == "keep":
             return dataset
         labelled = np.flatnonzero((labels == 1).any(axis=1))
@@ -74,9 +87,49 @@ class NusWideFormat(DatasetFormat):
         return dataset.subset(labelled)
 
 
+def _find(root: Path, name: str, places: tuple[str, ...]) -> Path:
+    """`name` in the first of `places` below `root` that has it; in the official place where none has."""
+    return next((root / place / name for place in places if (root / place / name).is_file()), root / places[0] / name)
+
+
+def _list_of(root: Path, part: str) -> Path:
+    return _find(root, f"{part}Imagelist.txt", _LISTS)
+
+
+def _read_list(index: Path, folder: Path) -> list[str]:
+    """The images' paths below the image folder, with forward slashes."""
+    names = [image_path(folder, line, str(index))[0] for line in read_lines(index)]
+    twice = first_duplicate(names)
+    if twice is not None:
+        raise DataError(f"{index}: the image {twice!r} is listed twice.")
+    return names
+
+
+def _read_labels(root: Path, classes: tuple[str, ...], part: str, size: int) -> np.ndarray:
+    """int8 (size, C): the labels of an official list."""
+    labels = np.empty((size, len(classes)), np.int8)
+    for k, concept in enumerate(classes):
+        labels[:, k] = _read_column(root, concept, part, size)
+    return labels
+
+
+def _look_up(root: Path, classes: tuple[str, ...], folder: Path, names: list[str], index: Path) -> np.ndarray:
+    """int8 (N, C): the labels that the official lists give to `names`."""
+    rows: dict[str, int] = {}
+    labels = []
+    for part in _PARTS.values():
+        official = _read_list(_list_of(root, part), folder)
+        rows |= zip(official, range(len(rows), len(rows) + len(official)), strict=True)
+        labels.append(_read_labels(root, classes, part, len(official)))
+    strange = next((name for name in names if name not in rows), None)
+    if strange is not None:
+        raise DataError(f"{index}: the image {strange!r} is in neither official list, so its labels are not known.")
+    return np.concatenate(labels)[[rows[name] for name in names]]
+
+
 def _read_column(root: Path, concept: str, part: str, size: int) -> np.ndarray:
     """int8 (size,): one concept's label of each image."""
-    file = root / "Groundtruth" / "TrainTestLabels" / f"Labels_{concept}_{part}.txt"
+    file = _find(root, f"Labels_{concept}_{part}.txt", _LABELS)
     try:
         cells = np.array(file.read_bytes().split())
     except FileNotFoundError:

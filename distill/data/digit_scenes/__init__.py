@@ -92,4 +92,5 @@ class DigitScenes(DatasetFormat):
             ids=tuple(f"{self.split}-{self.seed}-{index:06d}" for index in range(self.images)),
             images=scenes.images,
             labels=labels,
+            difficult=scenes.difficult,
         )
