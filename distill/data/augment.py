@@ -1,13 +1,16 @@
 """Training augmentations by name. Each sees one image and draws from torch's generator only, so it can be replayed."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
 from ...runtime.config import Config, decode_tagged
+from ...runtime.preprocess import IMAGENET_MEAN
 from ...runtime.registry import Registry
 
 AUGMENTATIONS: Registry[type["Augmentation"]] = Registry("augmentation", __name__)
@@ -52,6 +55,39 @@ class RandomResizedCrop(Augmentation):
         return v2.RandomResizedCrop(size, scale=(self.min_scale, 1.0), antialias=True)
 
 
+@AUGMENTATIONS.register("multi_scale_crop")
+class MultiScaleCropSpec(Augmentation):
+    """Crop of one of five sizes at one of 13 places, resized back: UD's, from ML-GCN's code (Chen et al., CVPR 2019).
+
+    Attributes:
+        scales: sides of a crop, as shares of the image's.
+        max_distort: how many places in `scales` its height and width may be apart.
+    """
+
+    scales: Annotated[tuple[Annotated[float, Meta(gt=0, le=1)], ...], Meta(min_length=1)] = (
+        1.0,
+        0.875,
+        0.75,
+        0.66,
+        0.5,
+    )
+    max_distort: Annotated[int, Meta(ge=0)] = 2
+
+    def build(self, size: tuple[int, int]) -> nn.Module:
+        return MultiScaleCrop(size, self.scales, self.max_distort)
+
+
+@AUGMENTATIONS.register("random_erasing")
+class RandomErasing(Augmentation):
+    """Random erasing (Zhong et al. 2017): one rectangle of 2 to 33 % of the area, in ImageNet's mean colour."""
+
+    probability: Annotated[float, Meta(ge=0, le=1)] = 0.5
+
+    def build(self, size: tuple[int, int]) -> nn.Module:
+        # What the usual pipelines erase with is 0 after normalisation.
+        return v2.RandomErasing(self.probability, value=[round(255 * channel) for channel in IMAGENET_MEAN])
+
+
 @AUGMENTATIONS.register("cutout")
 class CutoutSpec(Augmentation):
     """Cutout (DeVries & Taylor 2017), as the L2D and CPSD authors' code has it: one square of a random colour."""
@@ -71,6 +107,28 @@ class RandAugment(Augmentation):
 
     def build(self, size: tuple[int, int]) -> nn.Module:
         return v2.RandAugment(self.operations, self.magnitude)
+
+
+class MultiScaleCrop(nn.Module):
+    """See MultiScaleCropSpec: the 13 places are a 3 x 3 grid from edge to edge and the centres of its four cells."""
+
+    PLACES = tuple((row, column) for row in range(5) for column in range(5) if row % 2 == column % 2)
+
+    def __init__(self, size: tuple[int, int], scales: Sequence[float], max_distort: int) -> None:
+        super().__init__()
+        self.size = size
+        self.pairs = [
+            (tall, wide) for i, tall in enumerate(scales) for j, wide in enumerate(scales) if abs(i - j) <= max_distort
+        ]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """uint8 (3, H, W) -> (3, *size)."""
+        _, height, width = image.shape
+        tall, wide = self.pairs[int(torch.randint(len(self.pairs), ()))]
+        row, column = self.PLACES[int(torch.randint(len(self.PLACES), ()))]
+        crop_height, crop_width = int(height * tall), int(width * wide)
+        top, left = row * ((height - crop_height) // 4), column * ((width - crop_width) // 4)
+        return functional.resized_crop(image, top, left, crop_height, crop_width, list(self.size), antialias=True)
 
 
 class Cutout(nn.Module):

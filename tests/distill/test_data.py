@@ -118,6 +118,44 @@ def test_cutout_paints_at_most_a_square_of_its_size():
     assert image.sum() == 0
 
 
+def test_a_multi_scale_crop_is_one_of_the_sizes_at_one_of_the_places():
+    """A crop of a ramp tells its corner and size; the reference is ML-GCN's own list of offsets."""
+    ramp = torch.arange(64, dtype=torch.uint8)
+    image = torch.stack([ramp[:, None].expand(64, 64), ramp[None].expand(64, 64), torch.zeros(64, 64)]).to(torch.uint8)
+    (crop,) = build_augmentations(
+        read_augmentations([{"name": "multi_scale_crop", "scales": [1.0, 0.5, 0.25], "max_distort": 1}], where="t"),
+        (64, 64),
+    )
+    steps = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3)]
+    sizes = [(64, 64), (64, 32), (32, 64), (32, 32), (32, 16), (16, 32), (16, 16)]
+    allowed = {
+        (row * ((64 - tall) // 4), column * ((64 - wide) // 4), tall, wide)
+        for tall, wide in sizes
+        for row, column in steps
+    }
+    torch.manual_seed(0)
+    seen = set()
+    for _ in range(1500):
+        cropped = crop(image)
+        assert cropped.shape == image.shape
+        tall, wide = (int(cropped[channel].max()) - int(cropped[channel].min()) + 1 for channel in (0, 1))
+        seen.add((int(cropped[0].min()), int(cropped[1].min()), tall, wide))
+    assert seen == allowed
+
+
+def test_random_erasing_paints_one_rectangle_in_the_mean_colour():
+    (erase,) = build_augmentations(
+        read_augmentations([{"name": "random_erasing", "probability": 1}], where="t"), (40, 40)
+    )
+    torch.manual_seed(0)
+    for _ in range(30):
+        changed = erase(torch.zeros(3, 40, 40, dtype=torch.uint8))
+        rows, columns = changed.any(0).nonzero(as_tuple=True)
+        window = changed[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert 0.01 * 1600 < window[0].numel() < 0.36 * 1600
+        assert torch.equal(window, torch.tensor([124, 116, 104], dtype=torch.uint8)[:, None, None].expand_as(window))
+
+
 @pytest.mark.parametrize("name", sorted(AUGMENTATIONS.names()))
 def test_every_augmentation_keeps_type_and_size(name):
     image = torch.randint(0, 256, (3, 40, 24), dtype=torch.uint8)
