@@ -51,7 +51,9 @@ def build_optimizer(model: nn.Module, settings: TrainSettings, device: torch.dev
 
 
 def build_schedule(optimizer: Optimizer, settings: TrainSettings, total_steps: int) -> LRScheduler:
-    """A per-step schedule that ends at (nearly) zero."""
+    """A per-step schedule that ends at (nearly) zero, after `schedule_epochs` where they are more than the epochs."""
+    if settings.schedule_epochs is not None:
+        total_steps = total_steps // settings.epochs * settings.schedule_epochs
     if settings.schedule == "onecycle":
         steps = total_steps + 1  # the scheduler counts its own construction as a step
         rising = max(settings.warmup * steps, 1.5)  # it divides by the rising steps less one

@@ -24,6 +24,8 @@ class TrainSettings(Config):
         optimizer: "adam" (L2 weight decay, as the papers' code), "adamw" (decoupled) or "sgd" (momentum 0.9, Nesterov).
         weight_decay: on weights only, never on biases and normalisation.
         schedule: "onecycle" or "cosine", both per step.
+        schedule_epochs: that the schedule is laid out for, where training stops before its end (L2D's teachers: 80,
+            stopped after 30); None: `epochs`.
         warmup: share of all steps during which the rate rises (onecycle's pct_start; linear for cosine).
         ema: decay of the exponential moving average of the weights, which is then what is evaluated and saved;
             None trains without. It ramps up over the first steps, so short trainings may use it too.
@@ -58,6 +60,7 @@ class TrainSettings(Config):
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: Annotated[float, Meta(ge=0)] = 1e-4
     schedule: Literal["onecycle", "cosine"] = "onecycle"
+    schedule_epochs: Annotated[int, Meta(ge=1)] | None = None
     warmup: Annotated[float, Meta(ge=0, le=1)] = 0.2
     ema: Annotated[float, Meta(gt=0, lt=1)] | None = None
     augment: list[Any] = msgspec.field(default_factory=lambda: ["flip", "cutout"])
@@ -74,6 +77,10 @@ class TrainSettings(Config):
     workers: Annotated[int, Meta(ge=0)] | None = None
     evaluate_every: Annotated[int, Meta(ge=1)] = 1
     save_minutes: Annotated[float, Meta(gt=0)] = 10.0
+
+    def __post_init__(self) -> None:
+        if self.schedule_epochs is not None and self.schedule_epochs < self.epochs:
+            raise ValueError(f"schedule_epochs {self.schedule_epochs} ends before the training's {self.epochs} epochs")
 
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the resulting weights, as plain data."""

@@ -325,6 +325,24 @@ def test_schedules_rise_to_the_rate_and_end_near_zero(make_model, schedule):
     assert rates[-1] < 0.001
 
 
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+def test_a_training_that_stops_early_follows_the_longer_schedule(make_model, schedule):
+    def rates(epochs, **options):
+        settings = TrainSettings(epochs=epochs, lr=0.1, schedule=schedule, warmup=0.25, optimizer="sgd", **options)
+        optimizer = build_optimizer(make_model(), settings, torch.device("cpu"))
+        scheduler = build_schedule(optimizer, settings, 5 * epochs)
+        found = []
+        for _ in range(5 * epochs):
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        return found
+
+    assert rates(3, schedule_epochs=8) == rates(8)[:15]
+    with pytest.raises(ValueError, match="schedule_epochs 2 ends before the training's 3 epochs"):
+        TrainSettings(epochs=3, schedule_epochs=2)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 9])
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
 @pytest.mark.parametrize("warmup", [0.0, 0.2, 1.0])
