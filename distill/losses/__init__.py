@@ -11,7 +11,9 @@ from .mld import mld
 from .mse import mse
 from .partial_softmax import partial_softmax
 from .pkt import pkt
+from .review import hierarchical_context
 from .rkd import rkd_angle, rkd_distance
+from .softmax_kl import softmax_kl
 
 __all__ = [
     "asymmetric",
@@ -20,6 +22,7 @@ __all__ = [
     "bce",
     "class_and_instance_aware",
     "class_aware",
+    "hierarchical_context",
     "instance_aware",
     "instance_dependencies",
     "instance_dependency",
@@ -29,4 +32,5 @@ __all__ = [
     "pkt",
     "rkd_angle",
     "rkd_distance",
+    "softmax_kl",
 ]

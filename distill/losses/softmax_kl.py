@@ -1,0 +1,42 @@
+"""Divergence of the softmaxes over an image's classes."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ._common import full_precision, require_same_shape
+
+
+@full_precision
+def softmax_kl(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    targets: Tensor | None = None,
+    temperature: float = 1.0,
+    reduction: Literal["batchmean", "sum"] = "batchmean",
+) -> Tensor:
+    """KL divergence of softmax(z_S / T) from softmax(z_T / T) over the classes of an image.
+
+    Hinton et al., Distilling the Knowledge in a Neural Network (2015) Sec. 2, without its factor T^2, and UD (MM 2021)
+    Eq. 14: one divergence per image. Its gradient is (softmax(z_S / T) - softmax(z_T / T)) / T at every logit.
+
+    Args:
+        student_logits: (B, C).
+        teacher_logits: (B, C); receives no gradient.
+        targets: (B, C); classes whose entry is negative (unknown) are in neither softmax of that image. None: all are.
+        temperature: T, positive.
+        reduction: over images, `batchmean` divides their sum by B, `sum` does not.
+
+    Returns:
+        A scalar in float32 (float64 for float64 logits); 0 for images with fewer than two known classes.
+    """
+    require_same_shape(student_logits, teacher_logits)
+    student, teacher = student_logits / temperature, teacher_logits.detach() / temperature
+    if targets is not None:
+        # Finite instead of -inf: an image without a known class would otherwise give inf - inf.
+        unknown, nowhere = targets < 0, torch.finfo(student.dtype).min / 4
+        student, teacher = student.masked_fill(unknown, nowhere), teacher.masked_fill(unknown, nowhere)
+    loss = F.kl_div(student.log_softmax(dim=1), teacher.log_softmax(dim=1), reduction="sum", log_target=True)
+    return loss / student.shape[0] if reduction == "batchmean" else loss
