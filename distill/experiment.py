@@ -125,10 +125,14 @@ class Experiment:
 
     def test(self, student: Student | MergedCheckpoint) -> Outputs:
         """Logits of a checkpoint on the test split, in float32; DataError when its classes are others."""
+        return self.predict(student, self.test_files)
+
+    def predict(self, student: Student | MergedCheckpoint, dataset: Dataset) -> Outputs:
+        """As `test`, on any split; nothing is written."""
         with counting("test", self.console) as progress:
             outputs = predict_logits(
                 student.model.to(choose_device()),
-                self.test_files.with_classes(student.card.classes),
+                dataset.with_classes(student.card.classes),
                 student.card.preprocessing,
                 max_bad_share=self.recipe.data.max_bad_share,
                 progress=progress,

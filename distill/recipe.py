@@ -208,17 +208,11 @@ def load_recipe(
     Raises:
         ConfigError: names the file or the command line, the key and what is allowed.
     """
-    path = Path(path)
-    if path.suffix not in (".yaml", ".yml") and (str(path) in packaged_recipes() or not path.exists()):
-        path = _packaged(str(path))
-    content = {"name": path.stem, **read_yaml(path), **(overrides or {})}
-    where, base = str(path), path.resolve().parent
+    content, where, base = read_content(path)
+    content |= overrides or {}
 
     def attempt(chosen: Sequence[Assignment]) -> LoadedRecipe:
-        recipe = decode(_expand(apply_assignments(content, chosen), where), Recipe, where=where)
-        loaded = LoadedRecipe(recipe=recipe, base=base, where=where, assignments=tuple(assignments))
-        check(loaded)
-        return loaded
+        return build_recipe(apply_assignments(content, chosen), where, base, tuple(assignments))
 
     made = [parse_assignment(text) for text in assignments]
     try:
@@ -229,6 +223,30 @@ def load_recipe(
             raise
         typed = " ".join(assignment.text for assignment in mistaken)
         raise ConfigError(f"{where} with {typed} from the command line{str(error)[len(where) :]}") from None
+
+
+def read_content(path: str | Path) -> tuple[dict[str, Any], str, Path]:
+    """A recipe's plain data before it is checked, the file for messages, and the folder of its relative paths.
+
+    Raises:
+        ConfigError: there is no such file nor packaged recipe, or it is no YAML.
+    """
+    path = Path(path)
+    if path.suffix not in (".yaml", ".yml") and (str(path) in packaged_recipes() or not path.exists()):
+        path = _packaged(str(path))
+    return {"name": path.stem, **read_yaml(path)}, str(path), path.resolve().parent
+
+
+def build_recipe(content: dict[str, Any], where: str, base: Path, assignments: tuple[str, ...] = ()) -> LoadedRecipe:
+    """Check a recipe's plain data; the other arguments are those of `LoadedRecipe`.
+
+    Raises:
+        ConfigError: names `where`, the key and what is allowed.
+    """
+    recipe = decode(_expand(content, where), Recipe, where=where)
+    loaded = LoadedRecipe(recipe=recipe, base=base, where=where, assignments=assignments)
+    check(loaded)
+    return loaded
 
 
 def packaged_recipes() -> list[str]:
