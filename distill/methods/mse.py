@@ -7,15 +7,17 @@ from torch import Tensor
 
 from ..losses import mse
 from ..models.output import ModelOutput
-from .base import METHODS, Method, TrainingContext, require_teacher
+from .base import METHODS, ProtocolMethod, TrainingContext, require_teacher
 
 
 @METHODS.register("mse")
-class MSE(Method):
-    """Supervised loss + lambda_mse * squared error of the logits, each a sum over classes divided by the batch size.
+class MSE(ProtocolMethod):
+    """Supervised loss + lambda_mse * squared error of the logits, a sum over classes divided by the batch size.
 
     Attributes:
         lambda_mse: weight of the squared error; CPSD's two halves make 1 for a single teacher.
+        protocol: `paper` divides the supervised loss by the batch size too; `code` sums it over the batch, as L2D's
+            authors do for every row of their tables.
     """
 
     equations: ClassVar[str] = "CPSD (IJCAI 2022) Eq. 6 with one teacher; the MSE rows of L2D and MDKD"
@@ -28,6 +30,6 @@ class MSE(Method):
         """Terms: the supervised loss, `mse`."""
         teacher = require_teacher(teacher, "mse")
         return {
-            **self.supervised_terms(student, targets, "batchmean"),
+            **self.supervised_terms(student, targets, self.reduction),
             "mse": self.lambda_mse * mse(student.logits, teacher.logits, targets),
         }
