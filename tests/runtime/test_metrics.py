@@ -49,7 +49,7 @@ def test_average_precision_by_hand():
 def test_average_precision_does_not_depend_on_blocks_of_classes(monkeypatch):
     scores, targets = problem(3, 50, 7, 9, 0.1)
     whole = metrics.average_precision(scores, targets)
-    monkeypatch.setattr(metrics, "_BLOCK_ELEMENTS", 100)
+    monkeypatch.setattr(metrics.ranking, "_BLOCK_ELEMENTS", 100)
     np.testing.assert_array_equal(metrics.average_precision(scores, targets), whole)
 
 

@@ -1,45 +1,13 @@
-"""Multi-label metrics in numpy: average precision with ties, mAP, CP CR CF1 OP OR OF1, thresholds.
-
-One implementation for training, export and the device. mAP, CP, CR, CF1, OP, OR and OF1 are in points (0-100), as in
-the papers; a bare average precision is a fraction, as in scikit-learn. Targets are int8: 1 present, 0 absent, -1
-unknown; unknown entries take part in nothing.
-"""
+"""Every number of the papers' tables under a named protocol: mAP, CP CR CF1 OP OR OF1, at a threshold or the top k."""
 
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from .inputs import checked
+from .ranking import average_precision
+
 Threshold: TypeAlias = "float | Literal['oracle_k'] | np.ndarray | None"
-
-_BLOCK_ELEMENTS = 4_000_000  # bounds the working memory of one block of classes to a few hundred MB
-
-
-def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Average precision of every class, equal to scikit-learn's average_precision_score, ties included.
-
-    AP = sum over the distinct scores s, descending, of (R(s) - R(previous s)) P(s): precision and recall are taken
-    only where a group of tied scores ends, so the order of tied images does not matter.
-
-    Args:
-        scores: (N, C), any monotone score (logits keep apart what probabilities round to 1.0).
-        targets: (N, C); 1, 0 or -1 (left out of that class).
-
-    Returns:
-        float64 (C,), fractions in [0, 1]; NaN for a class without a positive.
-
-    Raises:
-        ValueError: shapes differ, or a score is NaN.
-    """
-    scores, targets = _check(scores, targets)
-    images, classes = scores.shape
-    result = np.full(classes, np.nan)
-    if images == 0:
-        return result
-    block = max(1, _BLOCK_ELEMENTS // images)
-    for start in range(0, classes, block):
-        columns = slice(start, start + block)
-        result[columns] = _average_precision(scores[:, columns].T, targets[:, columns].T)
-    return result
 
 
 def evaluate(
@@ -75,7 +43,7 @@ def evaluate(
     Raises:
         ValueError: shapes differ, a score is NaN, or the protocol is unknown.
     """
-    scores, targets = _check(scores, targets)
+    scores, targets = checked(scores, targets)
     ap = 100.0 * average_precision(scores, targets)
     positive, known = targets == 1, targets >= 0
     predicted = _predict(scores, positive, known, threshold, top_k)
@@ -118,52 +86,6 @@ def protocol_name(threshold: Threshold, top_k: int | None) -> str:
     return ", ".join(parts)
 
 
-def best_thresholds(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The threshold per class at which `score >= threshold` has the highest F1 on these images.
-
-    Args:
-        scores: (N, C) probabilities on a validation split (never the test split).
-        targets: (N, C); 1, 0 or -1 (left out of that class).
-
-    Returns:
-        float64 (C,): midway to the next lower score, so that a rounding of the device does not flip a label; the
-        highest threshold among equals; 0.5 for a class without a positive, about which the split says nothing.
-
-    Raises:
-        ValueError: shapes differ, or a score is NaN.
-    """
-    scores, targets = _check(scores, targets)
-    return np.array([_best_threshold(s, t) for s, t in zip(scores.T, targets.T, strict=True)], dtype=np.float64)
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Numerically stable logistic function, in the dtype of `logits`."""
-    decay = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1.0, decay).astype(logits.dtype) / (1.0 + decay)
-
-
-def tie_group_ends(ranked: np.ndarray) -> np.ndarray:
-    """Whether a position is the last of its group of equal values, along the last axis of sorted `ranked`."""
-    last = np.ones(ranked.shape, dtype=bool)
-    last[..., :-1] = ranked[..., :-1] != ranked[..., 1:]
-    return last
-
-
-def _average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """AP along the last axis of (C, N) arrays with N >= 1."""
-    order = np.argsort(-scores, axis=1)
-    ranked = np.take_along_axis(targets, order, axis=1)
-    positive = ranked == 1
-    hits = np.cumsum(positive, axis=1, dtype=np.float64)
-    seen = np.cumsum(ranked >= 0, axis=1, dtype=np.float64)
-    last = tie_group_ends(np.take_along_axis(scores, order, axis=1))
-    position = np.where(last, np.arange(scores.shape[1]), scores.shape[1])
-    end = np.minimum.accumulate(position[:, ::-1], axis=1)[:, ::-1]  # each image's group end
-    precision = np.take_along_axis(hits / np.maximum(seen, 1.0), end, axis=1)
-    total = hits[:, -1]
-    return np.divide((precision * positive).sum(axis=1), total, out=np.full(len(total), np.nan), where=total > 0)
-
-
 def _predict(
     scores: np.ndarray, positive: np.ndarray, known: np.ndarray, threshold: Threshold, top_k: int | None
 ) -> np.ndarray:
@@ -190,33 +112,6 @@ def _predict(
         rank = np.argsort(np.argsort(-ranked, axis=1, kind="stable"), axis=1, kind="stable")
         predicted = predicted & (rank < top_k)
     return predicted
-
-
-def _best_threshold(scores: np.ndarray, targets: np.ndarray) -> float:
-    known = targets >= 0
-    scores, positive = scores[known].astype(np.float64), targets[known] == 1
-    if not positive.any():
-        return 0.5
-    order = np.argsort(-scores)
-    ranked = scores[order]
-    ends = np.flatnonzero(tie_group_ends(ranked))
-    hits = np.cumsum(positive[order])[ends]
-    best = int(np.argmax(2 * hits / (ends + 1 + positive.sum())))
-    value = ranked[ends[best]]
-    if best + 1 == len(ends):
-        return float(value)
-    below = ranked[ends[best + 1]]
-    middle = below + (value - below) / 2
-    return float(middle if middle > below else value)
-
-
-def _check(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    scores, targets = np.asarray(scores), np.asarray(targets)
-    if scores.ndim != 2 or scores.shape != targets.shape:
-        raise ValueError(f"scores {scores.shape} and targets {targets.shape} must both be (N, C)")
-    if np.isnan(scores).any():
-        raise ValueError(f"{int(np.isnan(scores).any(axis=1).sum())} of {len(scores)} images have NaN scores")
-    return scores, targets
 
 
 def _ratio(numerator: Any, denominator: Any) -> np.ndarray:
