@@ -41,7 +41,9 @@ class BackboneFactory:
     """Builds one family of backbones.
 
     Attributes:
-        description: one line for `edgedistill list models`.
+        description: one line for `edgedistill list models`, ending with what `deployed_size` counts without a head: the
+            multiply-accumulates for one image of 224 x 224 px (also where the network is meant for smaller ones) and
+            the parameters.
         widths: the multipliers that exist; empty when the family has none, None when any positive one does.
     """
 
@@ -70,13 +72,38 @@ def shrink_stem(backbone: nn.Module) -> None:
         conv.stride = (1, 1)
 
 
-@torch.no_grad()
 def probe_channels(stages: Sequence[nn.Module]) -> int:
     """F of the last map, found by one tiny forward pass."""
-    training = [stage.training for stage in stages]
-    images = torch.zeros(1, 3, 64, 64)
-    for stage in stages:
-        images = stage.eval()(images)
-    for stage, mode in zip(stages, training, strict=True):
-        stage.train(mode)
-    return images.shape[1]
+    return _probe_shapes(stages)[-1][1]
+
+
+def group_by_resolution(layers: Sequence[nn.Module]) -> list[nn.Module]:
+    """Consecutive layers as one stage for each resolution of their outputs, found by one tiny forward pass.
+
+    Layers at the image's own resolution join the next stage: so VGG, which halves late, has the stages of ResNet.
+    """
+    stages: list[list[nn.Module]] = []
+    resolution = _PROBE_SIZE
+    for layer, shape in zip(layers, _probe_shapes(layers), strict=True):
+        if not stages or (shape[2:] != resolution and resolution != _PROBE_SIZE):
+            stages.append([])
+        resolution = shape[2:]
+        stages[-1].append(layer)
+    return [stage[0] if len(stage) == 1 else nn.Sequential(*stage) for stage in stages]
+
+
+_PROBE_SIZE = torch.Size((64, 64))
+
+
+@torch.no_grad()
+def _probe_shapes(layers: Sequence[nn.Module]) -> list[torch.Size]:
+    """Of each layer's output for one image, in evaluation mode; the modes are left as they were."""
+    training = [layer.training for layer in layers]
+    maps = torch.zeros(1, 3, *_PROBE_SIZE)
+    shapes = []
+    for layer in layers:
+        maps = layer.eval()(maps)
+        shapes.append(maps.shape)
+    for layer, mode in zip(layers, training, strict=True):
+        layer.train(mode)
+    return shapes

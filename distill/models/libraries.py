@@ -7,7 +7,9 @@ import torchvision
 from torch import Tensor, nn
 
 from ...runtime.errors import ConfigError
-from .backbone import Backbone, probe_channels
+from .backbone import Backbone, group_by_resolution, probe_channels
+from .resnet import resnet_stages
+from .swin import swin_stages
 from .weights import with_pretrained
 
 
@@ -31,8 +33,7 @@ def torchvision_backbone(name: str, pretrained: str | None) -> Backbone:
 
 def _torchvision_stages(model: nn.Module, name: str) -> list[nn.Module]:
     if hasattr(model, "layer4"):  # ResNet, ResNeXt, Wide-ResNet
-        stem = nn.Sequential(model.conv1, model.bn1, model.relu)
-        return [stem, nn.Sequential(model.maxpool, model.layer1), model.layer2, model.layer3, model.layer4]
+        return resnet_stages(model)
     if hasattr(model, "stage4") and hasattr(model, "conv5"):  # ShuffleNetV2
         return [
             model.conv1,
@@ -40,14 +41,14 @@ def _torchvision_stages(model: nn.Module, name: str) -> list[nn.Module]:
             model.stage3,
             nn.Sequential(model.stage4, model.conv5),
         ]
-    if hasattr(model, "features") and hasattr(model, "permute"):  # Swin keeps channels last until the end
-        return [nn.Sequential(model.features, model.norm, model.permute)]
+    if hasattr(model, "features") and hasattr(model, "permute"):
+        return swin_stages(model)
     if hasattr(model, "trunk_output"):  # RegNet
         return [model.stem, *model.trunk_output]
     if name.startswith("densenet"):  # its last activation is written in forward
-        return [*model.features, nn.ReLU()]
+        return group_by_resolution([*model.features, nn.ReLU()])
     if isinstance(getattr(model, "features", None), nn.Sequential):  # VGG, MobileNet, EfficientNet, DenseNet, ...
-        return list(model.features)
+        return group_by_resolution(model.features)
     raise ConfigError(f"torchvision/{name} has no convolutional feature maps to pool: use timm/<name> instead.")
 
 

@@ -14,7 +14,7 @@ _STAGE_ENDS = (2, 4, 7, 14, 19)
 class MobileNetV2(BackboneFactory):
     """Inverted residuals with linear bottlenecks."""
 
-    description = "MobileNetV2, 300 MMAC at width 1 and 224 px; any width"
+    description = "MobileNetV2 (any width; at 1): 299 MMAC at 224 px, 2.22 M parameters"
     widths = None
 
     def build(self, *, width: float, pretrained: str | None) -> Backbone:

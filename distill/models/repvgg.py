@@ -25,7 +25,7 @@ class RepVGGA0(RepVGG):
     """The smallest of the A series."""
 
     variant = "repvgg_a0"
-    description = "RepVGG-A0, 1.4 GMAC at 224 px when re-parameterized"
+    description = "RepVGG-A0, re-parameterized: 1360 MMAC at 224 px, 7.03 M parameters"
 
 
 @BACKBONES.register("repvgg_a2")
@@ -33,4 +33,4 @@ class RepVGGA2(RepVGG):
     """The largest of the A series, a teacher for A0 in the papers."""
 
     variant = "repvgg_a2"
-    description = "RepVGG-A2, 5.1 GMAC at 224 px when re-parameterized"
+    description = "RepVGG-A2, re-parameterized: 5116 MMAC at 224 px, 24.09 M parameters"

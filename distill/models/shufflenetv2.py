@@ -11,7 +11,7 @@ from .weights import with_pretrained
 class ShuffleNetV2(BackboneFactory):
     """Channel split and shuffle."""
 
-    description = "ShuffleNetV2, 146 MMAC at width 1 and 224 px"
+    description = "ShuffleNetV2 (at width 1): 144 MMAC at 224 px, 1.25 M parameters"
     widths = (0.5, 1.0, 1.5, 2.0)
 
     def build(self, *, width: float, pretrained: str | None) -> Backbone:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...runtime.errors import CheckpointError, first_line
+from ...runtime.errors import CheckpointError, ConfigError, first_line
 
 _may_download = ContextVar("may_download", default=True)
 
@@ -138,3 +138,16 @@ def with_pretrained(
             f"pretrained: imagenet: the weights cannot be fetched here ({first_line(error)}). "
             "Give `pretrained:` a local .safetensors or .pth path instead."
         ) from error
+
+
+def refuse_imagenet(pretrained: str | None) -> None:
+    """For networks of 32 px images, which nobody trained on ImageNet.
+
+    Raises:
+        ConfigError: `pretrained` asks for "imagenet".
+    """
+    if pretrained == "imagenet":
+        raise ConfigError(
+            "pretrained: imagenet: the cifar_ networks have no ImageNet weights. Leave it out, or give a local "
+            ".safetensors or .pth path."
+        )
