@@ -1,0 +1,64 @@
+"""A model's pooled features on a dataset: what image retrieval searches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ...runtime.batches import decode_batches
+from ...runtime.datasets import Dataset
+from ...runtime.errors import ConfigError
+from ...runtime.preprocess import Preprocessing
+from ..models import Classifier, MergedTeacher
+from .evaluate import Outputs
+
+
+@dataclass(frozen=True)
+class Features(Outputs):
+    """Outputs with the representation that they were read from.
+
+    Attributes:
+        pooled: float32 (N, F), the last feature map averaged over its positions, whatever the head pools.
+    """
+
+    pooled: np.ndarray
+
+
+@torch.inference_mode()
+def predict_features(
+    model: Classifier | MergedTeacher,
+    dataset: Dataset,
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int = 64,
+    max_bad_share: float = 0.01,
+    progress: Callable[[int, int], None] | None = None,
+) -> Features:
+    """As `predict_logits` in one process, with the pooled features of the same forward passes.
+
+    Raises:
+        ConfigError: `model` is merged from several networks and has no features of its own.
+        DataError: more images than `max_bad_share` allows cannot be decoded.
+    """
+    if isinstance(model, MergedTeacher):
+        raise ConfigError("a teacher merged from several networks has no features of its own: leave out --retrieval.")
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    batches = decode_batches(dataset.images, preprocessing, batch_size, ids=dataset.ids, max_bad_share=max_bad_share)
+    logits, pooled, kept = [], [], []
+    for batch in batches:
+        output = model(model.normalize(torch.from_numpy(batch.images).to(device)))
+        logits.append(output.logits.float().cpu().numpy())
+        pooled.append(output.pooled.float().cpu().numpy())
+        kept.append(batch.indices)
+        if progress:
+            progress(sum(map(len, kept)), len(dataset))
+    model.train(training)
+    return Features(
+        np.concatenate(logits),
+        dataset.subset(np.concatenate(kept)) if batches.skipped else dataset,
+        [f"{image.id}: {image.reason}" for image in batches.skipped],
+        np.concatenate(pooled),
+    )
