@@ -1,0 +1,78 @@
+"""ReviewKD: distillation by knowledge review."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+from torch import Tensor
+
+from ...runtime.errors import ConfigError
+from ..losses import hierarchical_context
+from ..models import Classifier, TeacherModel
+from ..models.output import ModelOutput
+from ..models.review import build_review, review_levels
+from .base import METHODS, ProtocolMethod, TrainingContext, require_teacher
+
+
+@METHODS.register("reviewkd")
+class ReviewKD(ProtocolMethod):
+    """Supervised loss + lambda_review * hierarchical context losses of the student's fused maps, summed over levels.
+
+    A level of the student learns from the teacher's as it is and from all deeper ones through the fusion: a
+    training-only branch of the student, which compares in the teacher's channels and sizes. Levels are the pooled
+    features and the deepest stages, paired from the deepest on, as the authors have them; stages are the backbones', as
+    their last activation leaves them (the authors' CIFAR benchmark takes them before it).
+
+    Attributes:
+        lambda_review: weight of the losses, each a mean over images, channels and positions; 1 is the authors' for
+            CIFAR-100 and ImageNet, and that of L2D's code.
+        mid_channels: width of the fused maps; 256 is that of L2D's code.
+        max_stages: stages that take part beside the pooled features, fewer where one of the networks has fewer. The
+            authors take four, from stride 4 on.
+        warmup_epochs: over which the weight grows from 0; the authors' CIFAR-100 benchmark has 20, L2D's code none.
+        protocol: `paper` divides the supervised loss by the batch size; `code` sums it over the batch, as L2D's authors
+            do, so that the same lambda weighs B times less.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"stages"})
+    equations: ClassVar[str] = "ReviewKD (CVPR 2021) Sec. 3; the ReviewKD rows of L2D and MDKD"
+
+    lambda_review: Annotated[float, Meta(ge=0)] = 1.0
+    mid_channels: Annotated[int, Meta(ge=1)] = 256
+    max_stages: Annotated[int, Meta(ge=1)] = 4
+    warmup_epochs: Annotated[float, Meta(ge=0)] = 0.0
+
+    def __call__(
+        self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
+    ) -> dict[str, Tensor]:
+        """Terms: the supervised loss, `review`."""
+        teacher = require_teacher(teacher, "reviewkd")
+        if not teacher.stages or not student.reviewed:
+            raise ConfigError(
+                "method 'reviewkd' compares feature maps: the teacher's outputs must hold `stages` and the student's, "
+                "in training mode and with the branch that the method attaches, `reviewed`."
+            )
+        levels = review_levels(teacher.stages, len(student.reviewed) - 1)
+        losses = [hierarchical_context(*pair) for pair in zip(student.reviewed, levels, strict=True)]
+        warm = min(1.0, context.epoch / self.warmup_epochs) if self.warmup_epochs > 0 else 1.0
+        return {
+            **self.supervised_terms(student, targets, self.reduction),
+            "review": self.lambda_review * warm * sum(losses[1:], losses[0]),
+        }
+
+    def extend_student(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> None:
+        """Attach the fusion, as the branch "review".
+
+        Raises:
+            ConfigError: there is no teacher, or it has no feature maps.
+        """
+        super().extend_student(student, teacher, size)
+        if teacher is None:
+            raise ConfigError("method 'reviewkd' distils from a teacher and none is given: name one, or use 'vanilla'.")
+        if not isinstance(teacher, Classifier):
+            raise ConfigError(
+                "method 'reviewkd' compares feature maps, which a teacher merged from sub-tasks does not have: name a "
+                "single network as `teacher`."
+            )
+        student.branches["review"] = build_review(
+            student.backbone, teacher.backbone, size, width=self.mid_channels, count=self.max_stages
+        )
