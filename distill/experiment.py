@@ -16,6 +16,7 @@ from ..runtime.progress import counting
 from .checkpoint import ModelCard, Student, load_student, save_student
 from .data.materialize import materialize
 from .engine import Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
+from .engine.features import Features, predict_features
 from .methods import Method, build_method
 from .models import Classifier, ModelSpec
 from .models.branches import branch_for
@@ -119,7 +120,7 @@ class Experiment:
             own = self.recipe.teacher
             return self._describe(role, own.model, own.train, build_method("vanilla"), None)
         if role == "baseline":
-            method = build_method("vanilla", supervised=getattr(self.loaded.method(), "supervised", "bce"))
+            method = build_method("vanilla", supervised=self.loaded.method().supervised or "bce")
             return self._describe(role, student.model, student.train, method, None)
         return self._describe(role, student.model, student.train, self.loaded.method(), teacher)
 
@@ -129,8 +130,15 @@ class Experiment:
 
     def predict(self, student: Student | MergedCheckpoint, dataset: Dataset) -> Outputs:
         """As `test`, on any split; nothing is written."""
+        return self._forward(predict_logits, student, dataset)
+
+    def features(self, student: Student | MergedCheckpoint) -> Features:
+        """As `test`, with the pooled features of every image; ConfigError for a merged teacher, which has none."""
+        return self._forward(predict_features, student, self.test_files)
+
+    def _forward(self, predict: Callable[..., T], student: Student | MergedCheckpoint, dataset: Dataset) -> T:
         with counting("test", self.console) as progress:
-            outputs = predict_logits(
+            outputs = predict(
                 student.model.to(choose_device()),
                 dataset.with_classes(student.card.classes),
                 student.card.preprocessing,
@@ -185,6 +193,7 @@ class Experiment:
         taught_by = teacher.model if teacher is not None and method.needs_teacher else None
         if taught_by is not None:
             taught_by.detach_branches(keep=method.needs)  # nothing reads the others
+            method.prepare_teacher(taught_by)
         job = describe_job(
             self.loaded,
             self.splits,

@@ -53,7 +53,7 @@ def decode(content: Any, into: type[T], *, where: str, prefix: str = "") -> T:
     try:
         return msgspec.convert(content, into)
     except msgspec.ValidationError as error:
-        raise ConfigError(_explain(str(error), into, where, prefix)) from None
+        raise ConfigError(_explain(str(error), into, content, where, prefix)) from None
 
 
 def decode_tagged(content: Any, registry: Registry[Any], *, tag: str, where: str, prefix: str) -> Any:
@@ -70,14 +70,14 @@ def decode_tagged(content: Any, registry: Registry[Any], *, tag: str, where: str
     return decode(fields, into, where=where, prefix=prefix)
 
 
-def _explain(message: str, into: Any, where: str, prefix: str) -> str:
+def _explain(message: str, into: Any, content: Any, where: str, prefix: str) -> str:
     reason, _, path = message.partition(" - at `$")
     path = path.rstrip("`")
     dotted = f"{prefix}{path}".strip(".")
     unknown = re.match(r"Object contains unknown field `(.*)`", reason)
     if unknown:
         key = unknown.group(1)
-        allowed = sorted(_fields_at(into, path))
+        allowed = sorted(_fields_at(into, content, path))
         near = difflib.get_close_matches(key, allowed, n=1)
         hint = f" Did you mean `{near[0]}`?" if near else ""
         full = f"{dotted}.{key}" if dotted else key
@@ -86,38 +86,57 @@ def _explain(message: str, into: Any, where: str, prefix: str) -> str:
     if missing:
         full = f"{dotted}.{missing.group(1)}" if dotted else missing.group(1)
         return f"{where}: the key `{full}` is required."
-    allowed_values = _literals_at(into, path)
+    allowed_values = _literals_at(into, content, path)
     hint = f" Allowed: {', '.join(allowed_values)}." if allowed_values else ""
     return f"{where}: `{dotted or 'the file'}`: {reason[0].lower()}{reason[1:]}.{hint}"
 
 
-def _type_at(into: Any, path: str) -> Any:
+def _type_at(into: Any, content: Any, path: str) -> Any:
     """The annotated type at a msgspec error path such as `.train.optimizer` or `.targets[...]`."""
-    for step in re.findall(r"\.([A-Za-z_]\w*)|(\[[^\]]*\])", path):
-        into = _strip_optional(into)
-        if step[0] and isinstance(into, type) and issubclass(into, msgspec.Struct):
-            into = typing.get_type_hints(into).get(step[0], Any)
+    for key, _ in re.findall(r"\.([A-Za-z_]\w*)|(\[[^\]]*\])", path):
+        found = _meant(into, content)
+        content = content.get(key) if isinstance(content, dict) else None
+        if key and _is_struct(found):
+            into = typing.get_type_hints(found).get(key) or _tags(into, key)
         else:
-            arguments = typing.get_args(into)
+            arguments = typing.get_args(found)
             into = arguments[-1] if arguments else Any
-    return _strip_optional(into)
+    return _meant(into, content)
 
 
-def _strip_optional(into: Any) -> Any:
+def _meant(into: Any, content: Any) -> Any:
+    """The member of a union that `content` was written for."""
+    members = _members(into)
+    structs = [member for member in members if _is_struct(member)]
+    if isinstance(content, dict):
+        tagged = [s for s in structs if content.get(s.__struct_config__.tag_field) == s.__struct_config__.tag]
+        return (tagged or structs or members)[0]
+    plain = [member for member in members if content is not None and member not in structs]
+    return (plain or structs or members)[0]
+
+
+def _members(into: Any) -> list[Any]:
     if typing.get_origin(into) in (typing.Union, types.UnionType):
-        members = [member for member in typing.get_args(into) if member is not type(None)]
-        structs = [m for m in members if isinstance(m, type) and issubclass(m, msgspec.Struct)]
-        return (structs or members)[0]
-    return into
+        return [member for member in typing.get_args(into) if member is not type(None)]
+    return [into]
 
 
-def _fields_at(into: Any, path: str) -> tuple[str, ...]:
-    found = _type_at(into, path)
-    if isinstance(found, type) and issubclass(found, msgspec.Struct):
-        return found.__struct_encode_fields__
-    return ()
+def _is_struct(into: Any) -> bool:
+    return isinstance(into, type) and issubclass(into, msgspec.Struct)
 
 
-def _literals_at(into: Any, path: str) -> list[str]:
-    found = _type_at(into, path)
+def _tags(into: Any, key: str) -> Any:
+    """The values of the key that tells a union's structs apart, as a Literal."""
+    configs = [member.__struct_config__ for member in _members(into) if _is_struct(member)]
+    tags = tuple(config.tag for config in configs if config.tag_field == key)
+    return typing.Literal[tags] if tags else Any
+
+
+def _fields_at(into: Any, content: Any, path: str) -> tuple[str, ...]:
+    found = _type_at(into, content, path)
+    return found.__struct_encode_fields__ if _is_struct(found) else ()
+
+
+def _literals_at(into: Any, content: Any, path: str) -> list[str]:
+    found = _type_at(into, content, path)
     return [str(value) for value in typing.get_args(found)] if typing.get_origin(found) is typing.Literal else []

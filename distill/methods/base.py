@@ -1,23 +1,24 @@
 """What a distillation method is: its hyper-parameters, what it needs, and one call per training step."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from msgspec import Meta
 from torch import Tensor
 
 from ...runtime.config import Config
 from ...runtime.errors import ConfigError
 from ...runtime.registry import Registry
-from ..losses import asymmetric, bce
+from ..losses import pal
 from ..models import Classifier, TeacherModel
 from ..models.branches import branch_for
 from ..models.output import ModelOutput
+from .supervised import Reduction, Supervised, loss_of
 
-Supervised = Literal["bce", "asl"]
 Protocol = Literal["paper", "code"]
 
-_REDUCTION: dict[Protocol, Literal["batchmean", "sum"]] = {"paper": "batchmean", "code": "sum"}
+_REDUCTION: dict[Protocol, Reduction] = {"paper": "batchmean", "code": "sum"}
 """What L2D's text and its authors' code do with the supervised loss: the scale that the lambdas are relative to."""
 
 
@@ -44,21 +45,31 @@ class Method(Config):
 
     Attributes:
         needs_teacher: whether a teacher's outputs are read.
-        needs: ModelOutput fields that student and teacher must fill beyond logits: of `embeddings`, `pooled`,
-            `stages`, `calibration_logits`, `attention`; of a merged teacher alone, `partition_logits`. Of the teacher
-            nothing else is read, so that a cache holds no more than this.
         trains_teachers: whether its teachers are trained from sub-tasks of its own (see `subsets`); a recipe then has
             no `teacher:` section.
         equations: paper, venue and equations.
-        supervised: loss against the annotations; its term carries this name.
+        supervised: loss against the annotations, a name or a mapping of `name:` and its hyper-parameters; its term
+            carries the name.
+        lambda_calibration: weight of PAL-N on a calibration branch, beside the supervised loss of the logits that ship;
+            UD (MM 2021) Eq. 12. Without a branch there is no such term.
     """
 
     needs_teacher: ClassVar[bool] = True
-    needs: ClassVar[frozenset[str]] = frozenset()
     trains_teachers: ClassVar[bool] = False
     equations: ClassVar[str] = ""
 
     supervised: Supervised = "bce"
+    lambda_calibration: Annotated[float, Meta(gt=0)] = 0.1
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """ModelOutput fields that student and teacher must fill beyond logits.
+
+        Of `embeddings`, `pooled`, `stages`, `calibration_logits`, `attention`; of a merged teacher alone,
+        `partition_logits`. Of the teacher nothing else is read, so that a cache holds no more than this. A constant of
+        the class where no hyper-parameter decides it.
+        """
+        return frozenset()
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
@@ -87,6 +98,9 @@ class Method(Config):
         for need in sorted(self.needs):
             if (branch := branch_for(need)) is not None:
                 student.attach(branch)
+
+    def prepare_teacher(self, teacher: TeacherModel) -> None:
+        """Ask the teacher for what it computes on request only; before its first step, in every process."""
 
     def subsets(self, labels: np.ndarray, seed: int) -> dict[str, list[np.ndarray]]:
         """For a method that trains its own teachers: the partitions of the classes by name, each a list of subsets.
@@ -120,28 +134,25 @@ class Method(Config):
         """Names of the terms that are sums over the batch, whose parts are added up and not averaged."""
         return frozenset()
 
-    def supervised_sums(self, reduction: Literal["batchmean", "sum"]) -> frozenset[str]:
+    def supervised_sums(self, reduction: Reduction) -> frozenset[str]:
         """Names of the `supervised_terms` of this reduction that are sums over the batch: all of them, or none."""
-        return frozenset({self.supervised, f"decoder_{self.supervised}"} if reduction == "sum" else ())
+        name = loss_of(self.supervised).name
+        return frozenset({name, f"decoder_{name}", "calibration_pal"} if reduction == "sum" else ())
 
-    def supervised_terms(
-        self, student: ModelOutput, targets: Tensor, reduction: Literal["batchmean", "sum"]
-    ) -> dict[str, Tensor]:
-        """The supervised loss by its name, and `decoder_<name>` for a training-only decoder beside the head.
+    def supervised_terms(self, student: ModelOutput, targets: Tensor, reduction: Reduction) -> dict[str, Tensor]:
+        """The supervised loss by its name, and what training-only branches learn from the annotations.
 
-        Without its own term the decoder would stay random, and a later student would distil noise from it.
+        `decoder_<name>` is the loss of a decoder beside the head, `calibration_pal` the PAL-N of a calibration branch.
+        Without terms of their own they would stay random, and a later student would distil noise from them.
         """
-        terms = {self.supervised: self.supervised_loss(student.logits, targets, reduction)}
+        loss = loss_of(self.supervised)
+        terms = {loss.name: loss(student.logits, targets, reduction)}
         if student.embedding_logits is not None and student.embedding_logits is not student.logits:
-            branch = self.supervised_loss(student.embedding_logits, targets, reduction)
-            terms[f"decoder_{self.supervised}"] = branch
+            terms[f"decoder_{loss.name}"] = loss(student.embedding_logits, targets, reduction)
+        if student.calibration_logits is not None:
+            ranked = pal(student.calibration_logits, targets, reduction)
+            terms["calibration_pal"] = self.lambda_calibration * ranked
         return terms
-
-    def supervised_loss(self, logits: Tensor, targets: Tensor, reduction: Literal["batchmean", "sum"]) -> Tensor:
-        """The loss called `supervised`, unweighted; every method states which reduction its weights belong to."""
-        if self.supervised == "asl":
-            return asymmetric(logits, targets, reduction=reduction)
-        return bce(logits, targets, reduction=reduction)
 
 
 class ProtocolMethod(Method):
@@ -155,7 +166,7 @@ class ProtocolMethod(Method):
     protocol: Protocol = "paper"
 
     @property
-    def reduction(self) -> Literal["batchmean", "sum"]:
+    def reduction(self) -> Reduction:
         """Of the supervised loss."""
         return _REDUCTION[self.protocol]
 

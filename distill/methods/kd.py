@@ -5,9 +5,10 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 from torch import Tensor
 
-from ..losses import mld, softmax_kl
+from ..losses import binary_kl, softmax_kl
 from ..models.output import ModelOutput
 from .base import METHODS, ProtocolMethod, TrainingContext, require_teacher
+from .supervised import loss_of
 
 
 @METHODS.register("kd")
@@ -38,16 +39,15 @@ class KD(ProtocolMethod):
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
     ) -> dict[str, Tensor]:
         """Terms: `kd`; under `softmax` the supervised loss; `decoder_<supervised>` for a training-only decoder."""
-        taught = require_teacher(teacher, "kd").logits
+        pair = student.logits, require_teacher(teacher, "kd").logits
         terms = self.supervised_terms(student, targets, self.reduction)
         if self.form == "softmax":
-            divergence = softmax_kl(student.logits, taught, targets, self.temperature)
+            divergence = softmax_kl(*pair, targets, self.temperature)
             terms["kd"] = self.lambda_kd * self.temperature**2 * divergence
             return terms
-        del terms[self.supervised]
+        del terms[loss_of(self.supervised).name]
         scale = self.temperature**2 / 2 if self.protocol == "code" else 1.0
-        softened = student.logits / self.temperature, taught / self.temperature
-        terms["kd"] = self.lambda_kd * scale / targets.shape[1] * mld(*softened, targets, reduction=self.reduction)
+        terms["kd"] = self.lambda_kd * scale * binary_kl(*pair, targets, self.temperature, self.reduction)
         return terms
 
     def summed_terms(self) -> frozenset[str]:

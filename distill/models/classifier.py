@@ -5,8 +5,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from ...runtime.errors import ConfigError
 from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from .attention import ChannelWeights, uncertainty_attention
 from .branches import BRANCHES, BranchName
 from .ml_decoder import MLDecoder
 from .output import ModelOutput
@@ -48,6 +51,7 @@ class Classifier(nn.Module):
 
     Attributes:
         head_is_pretrained: the linear head holds the classifier of the weights file that `pretrained` named.
+        attention: how channels are weighted in the uncertainty attention; None, as it is built, computes none.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Classifier(nn.Module):
         else:
             self.head = LinearHead(channels, num_classes, "max" if head == "linear_max" else "avg")
         self.head_is_pretrained = self._adopt_pretrained_classifier()
+        self.attention: ChannelWeights | None = None
         self.branches = nn.ModuleDict()
         for branch in branches:
             self.attach(branch)
@@ -99,7 +104,9 @@ class Classifier(nn.Module):
     def gives(self) -> frozenset[str]:
         """The ModelOutput fields beyond the maps that forward fills."""
         embeds = {"embeddings"} if isinstance(self.head, MLDecoder) else set()
-        return frozenset({"pooled"} | embeds | {BRANCHES[name].gives for name in self.branches if name in BRANCHES})
+        attends = {"attention"} if self.attention else set()
+        branches = {BRANCHES[name].gives for name in self.branches if name in BRANCHES}
+        return frozenset({"pooled"} | embeds | branches | attends)
 
     @property
     def _pools_by_average(self) -> bool:
@@ -116,6 +123,22 @@ class Classifier(nn.Module):
             name: branch for name, branch in self.branches.items() if name in BRANCHES and BRANCHES[name].gives in keep
         }
         self.branches = nn.ModuleDict(kept)
+        if "calibration" not in kept:
+            self.attention = None
+
+    def attend(self, channel_weights: ChannelWeights) -> None:
+        """Compute the uncertainty attention from now on, though never in inference mode; see `models.attention`.
+
+        Raises:
+            ConfigError: there is no calibration branch.
+        """
+        if "calibration" not in self.branches:
+            raise ConfigError("uncertainty attention needs a calibration branch, and the model has none.")
+        self.attention = channel_weights
+
+    def extra_repr(self) -> str:
+        """What no layer shows and yet decides the outputs; the digest of a teacher is made of it too."""
+        return f"attention={self.attention}" if self.attention else ""
 
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W), the arithmetic that export puts inside the graph."""
@@ -126,15 +149,32 @@ class Classifier(nn.Module):
         stages = self.backbone(images)
         features = stages[-1]
         representation, logits = self.head(features)
-        # In the exported graph nobody reads a mean beside the head, and the exporter drops it.
-        pooled = representation if self._pools_by_average else features.mean((2, 3))
+        pooled = self._pooled(features, representation)
         output = ModelOutput(logits, features, stages, pooled)
         if isinstance(self.head, MLDecoder):
             output.embeddings, output.embedding_logits = representation, logits
         elif "ml_decoder" in self.branches:
             output.embeddings, output.embedding_logits = self.branches["ml_decoder"](features)
         if "calibration" in self.branches:
-            # What the head reads, where that is a vector: UD pools by the maximum, like its classifier.
-            vector = representation if isinstance(self.head, LinearHead) else pooled
-            output.calibration_logits = self.branches["calibration"](vector)
+            output.calibration_logits = self.branches["calibration"](self._calibrated(representation, pooled))
+        if self.attention and not torch.is_inference_mode_enabled():
+            output.attention = uncertainty_attention(features, self._opinions, self.attention)
+        if self.training and "review" in self.branches:  # nobody reads it in an evaluation
+            output.reviewed = self.branches["review"](stages)
         return output
+
+    def _pooled(self, features: Tensor, representation: Tensor) -> Tensor:
+        # In the exported graph nobody reads a mean beside the head, and the exporter drops it.
+        return representation if self._pools_by_average else features.mean((2, 3))
+
+    def _calibrated(self, representation: Tensor, pooled: Tensor) -> Tensor:
+        # What the head reads, where that is a vector: UD pools by the maximum, like its classifier.
+        return representation if isinstance(self.head, LinearHead) else pooled
+
+    def _opinions(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and calibration logits (B, C) of a map, read without touching BatchNorm's running statistics."""
+        representation, logits = self.head(features)
+        vector = self._calibrated(representation, self._pooled(features, representation))
+        branch = self.branches["calibration"]
+        statistics = {name: buffer.clone() for name, buffer in branch.named_buffers()}
+        return logits, functional_call(branch, statistics, (vector,))

@@ -19,7 +19,7 @@ class ModelOutput:
         embeddings: label-wise embeddings (B, C, D) of an ML-Decoder head or branch.
         embedding_logits: (B, C) read from `embeddings`; the same tensor as `logits` when the decoder is the head.
         calibration_logits: (B, C) of a calibration branch (UD).
-        attention: (B, H, W), what an uncertain image hinges on (UD's uncertainty attention).
+        attention: (B, H, W), UD's uncertainty attention of the last map, where it was asked for (`Classifier.attend`).
         reviewed: a student's maps after ReviewKD's fusion, deep to shallow, in the shapes of its teacher's stages.
         partition_logits: (B, P, C) of a merged teacher (CPSD), one for each partition of the classes.
     """

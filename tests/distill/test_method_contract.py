@@ -12,11 +12,13 @@ from edgedistill.distill.methods import METHODS, Method, TrainingContext, build_
 from edgedistill.distill.models.output import ModelOutput
 
 B, C, D = 8, 6, 7
+TEACHER_WIDTH = 9
 CONTEXT = TrainingContext(epoch=0, step=0, total_steps=10)
 DISTILLING = [name for name in METHODS.names() if METHODS.get(name).needs_teacher]
 WEIGHTS = {
     "mdkd": [{"max_order": 5, "lambda_bd": {2: 0.5, 5: 2.0}}, {"lambda_bd": 0}, {"lambda_id": 0}],
     "rkd": [{"lambda_distance": 0}, {"lambda_angle": 0}],
+    "ud": [{"beta": 0}, {"alpha": 0, "beta": 0}, {"lambda_kd": 0, "supervised": {"name": "asl", "clip": 0}}],
 }
 
 
@@ -38,12 +40,13 @@ def output(seed: int, width: int, dtype: torch.dtype = torch.float64, partitions
         calibration_logits=draw(C),
         attention=draw(2, 2),
         partition_logits=draw(partitions, C),
+        reviewed=[draw(TEACHER_WIDTH, side, side) for side in (1, 2, 4)],
     )
 
 
 def teacher_of(method: Method, dtype: torch.dtype = torch.float64) -> ModelOutput:
     """Outputs of a teacher that the method accepts."""
-    return output(1, 9, dtype, partitions=2 if getattr(method, "partitions", None) == "co_dis" else 1)
+    return output(1, TEACHER_WIDTH, dtype, partitions=2 if getattr(method, "partitions", None) == "co_dis" else 1)
 
 
 def labels(*, unknown: bool) -> torch.Tensor:
@@ -51,10 +54,15 @@ def labels(*, unknown: bool) -> torch.Tensor:
     return torch.randint(-1 if unknown else 0, 2, (B, C), generator=generator).to(torch.int8)
 
 
+def mapped(whole: ModelOutput, change: typing.Callable[[torch.Tensor], torch.Tensor]) -> ModelOutput:
+    """`change` of every tensor."""
+    values = {name: value for name, value in vars(whole).items() if value is not None}
+    return ModelOutput(**{n: [*map(change, v)] if isinstance(v, list) else change(v) for n, v in values.items()})
+
+
 def rows(whole: ModelOutput, part: slice) -> ModelOutput:
     """Some images of a batch."""
-    values = {name: value[part] for name, value in vars(whole).items() if isinstance(value, torch.Tensor)}
-    return replace(whole, stages=[stage[part] for stage in whole.stages], **values)
+    return mapped(whole, lambda tensor: tensor[part])
 
 
 def relations_and_sums(method: Method, targets: torch.Tensor) -> tuple[set[str], set[str]]:
@@ -72,13 +80,22 @@ def relations_and_sums(method: Method, targets: torch.Tensor) -> tuple[set[str],
     return whole.keys() - summed - averaged, summed
 
 
+def choices(hint: typing.Any) -> list[str | None]:
+    """The names that a field takes, alone or beside other types; None where it is another choice."""
+    members = typing.get_args(hint) if typing.get_origin(hint) is typing.Union else (hint,)
+    names = [
+        name for member in members if typing.get_origin(member) is typing.Literal for name in typing.get_args(member)
+    ]
+    return [*names, None] if names and type(None) in members else names
+
+
 def variants() -> list[typing.Any]:
     """Every method under every combination of its named choices (`protocol`, `supervised`, ...), and with weights."""
     cases = []
     for name in METHODS.names():
         hints = typing.get_type_hints(METHODS.get(name), include_extras=True)
-        named = {key: hint for key, hint in hints.items() if typing.get_origin(hint) is typing.Literal}
-        combinations = itertools.product(*map(typing.get_args, named.values()))
+        named = {key: chosen for key, hint in hints.items() if (chosen := choices(hint))}
+        combinations = itertools.product(*named.values())
         cases += [(name, dict(zip(named, values, strict=True))) for values in combinations]
         cases += [(name, weights) for weights in WEIGHTS.get(name, ())]
     return [pytest.param(*case, id=f"{case[0]}-{'-'.join(map(str, case[1].values()))}") for case in cases]
@@ -110,8 +127,8 @@ def test_a_method_that_forgets_to_name_a_relation_is_found():
 
 def cached(teacher: ModelOutput, method: Method, dtype: torch.dtype) -> ModelOutput:
     """What a cache gives back: logits and what the method names, without a graph."""
-    names = {"logits"} | method.needs
-    return ModelOutput(**{name: getattr(teacher, name).detach().to(dtype) for name in names})
+    needed = ModelOutput(**{name: getattr(teacher, name) for name in {"logits"} | method.needs})
+    return mapped(needed, lambda tensor: tensor.detach().to(dtype))
 
 
 @pytest.mark.parametrize("name", DISTILLING)
@@ -120,7 +137,7 @@ def test_a_teacher_may_be_a_cache_of_what_the_method_needs(name, dtype):
     method, targets = build_method(name), labels(unknown=True)
     # The live teacher says the same rounded numbers, so the terms must agree to the bit.
     teacher = teacher_of(method, dtype)
-    live = replace(teacher, **{n: v.float() for n, v in vars(teacher).items() if isinstance(v, torch.Tensor)})
+    live = mapped(teacher, torch.Tensor.float)
     gradients = []
     for given in (live, cached(teacher, method, dtype)):
         student = output(0, 5, torch.float32)

@@ -13,14 +13,19 @@ B, C = 6, 5
 CONTEXT = TrainingContext(epoch=0, step=0, total_steps=10)
 
 
-def output(seed: int, width: int, *, decoder: str | None = "branch") -> ModelOutput:
+def output(seed: int, width: int, *, decoder: str | None = "branch", calibrated: bool = False) -> ModelOutput:
     """Outputs of a model with `width` channels and of a teacher merged from two partitions; its decoder is the head, a
     branch beside it, or absent."""
     generator = torch.Generator().manual_seed(seed)
     maps = torch.randn(B, width, 2, 2, generator=generator)
     logits = (torch.randn(B, C, generator=generator) * 2).requires_grad_()
-    model = ModelOutput(logits=logits, features=maps, stages=[maps], pooled=maps.mean((2, 3)).requires_grad_())
+    model = ModelOutput(logits=logits, features=maps, pooled=maps.mean((2, 3)).requires_grad_())
+    model.stages = [torch.randn(B, 3, 2, 2, generator=generator).requires_grad_()]
+    model.reviewed = [torch.randn(B, 3, side, side, generator=generator).requires_grad_() for side in (1, 2)]
     model.partition_logits = (torch.randn(B, 2, C, generator=generator) * 2).requires_grad_()
+    if calibrated:
+        model.calibration_logits = torch.randn(B, C, generator=generator).requires_grad_()
+        model.attention = torch.randn(B, width, 3, generator=generator).requires_grad_()
     if decoder:
         model.embeddings = torch.randn(B, C, width, generator=generator).requires_grad_()
         branch = torch.randn(B, C, generator=generator).requires_grad_()
@@ -35,9 +40,9 @@ def targets() -> torch.Tensor:
 
 @pytest.mark.parametrize("name", METHODS.names())
 @pytest.mark.parametrize("widths", [(8, 8), (4, 16)])
-@pytest.mark.parametrize("supervised", ["bce", "asl"])
+@pytest.mark.parametrize("supervised", ["bce", "asl", "pal", "label_smoothing", "softmax"])
 def test_runs_with_every_pair_and_trains_the_student_only(name, widths, supervised, targets):
-    student, teacher = output(0, widths[0]), output(1, widths[1])
+    student, teacher = (output(seed, width, calibrated=name == "ud") for seed, width in enumerate(widths))
     method = build_method(name, supervised=supervised)
     terms = method(student, teacher if method.needs_teacher else None, targets, CONTEXT)
     assert supervised in terms
@@ -56,7 +61,7 @@ def test_declarations(name):
     method = METHODS.get(name)
     assert issubclass(method, Method)
     assert method.equations
-    assert method.needs <= {"embeddings", "pooled", "stages", "calibration_logits", "attention", "partition_logits"}
+    assert method().needs <= {"embeddings", "pooled", "stages", "calibration_logits", "attention", "partition_logits"}
     assert method.needs_teacher or not method.trains_teachers
     assert method.trains_teachers == (name == "cpsd")
     assert msgspec.convert(msgspec.to_builtins(build_method(name)), method) == build_method(name)
@@ -70,13 +75,13 @@ def test_vanilla_is_bce_over_the_batch(targets):
 
 
 def test_a_decoder_beside_the_head_learns_from_the_labels_under_every_method(targets):
-    student, teacher = output(0, 4), output(1, 8)
+    student, teacher = output(0, 4, calibrated=True), output(1, 8, calibrated=True)
     for name in METHODS.names():
         terms = build_method(name, supervised="bce")(student, teacher, targets, CONTEXT)
         reduction = "sum" if name in ("l2d", "cpsd") else "batchmean"
         expected = losses.bce(student.embedding_logits, targets, reduction=reduction)
         torch.testing.assert_close(terms["decoder_bce"], expected)
-        head = output(0, 4, decoder="head")
+        head = output(0, 4, decoder="head", calibrated=True)
         assert "decoder_bce" not in build_method(name, supervised="bce")(head, teacher, targets, CONTEXT)
 
 

@@ -62,7 +62,7 @@ def _methods() -> tuple[list[str], list[list[str]]]:
 
     rows = []
     for name in METHODS.names():
-        method = METHODS.get(name)
+        method = METHODS.get(name)()  # with its default hyper-parameters
         teacher = ["teacher"] if method.needs_teacher else []
         needs = [*teacher, *sorted(method.needs)] if not method.trains_teachers else ["teachers that it trains itself"]
         rows.append([name, ", ".join(needs) or "nothing", " ".join(method.__struct_fields__), method.equations])
