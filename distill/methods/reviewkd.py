@@ -19,16 +19,16 @@ class ReviewKD(ProtocolMethod):
 
     A level of the student learns from the teacher's as it is and from all deeper ones through the fusion: a
     training-only branch of the student, which compares in the teacher's channels and sizes. Levels are the pooled
-    features and the deepest stages, paired from the deepest on, as the authors have them; stages are the backbones', as
-    their last activation leaves them (the authors' CIFAR benchmark takes them before it).
+    features and the deepest stages, paired from the deepest on, as the authors have them. Their maps are as the stages'
+    last activation leaves them; the authors take them before it. What L2D's authors take is not published.
 
     Attributes:
-        lambda_review: weight of the losses, each a mean over images, channels and positions; 1 is the authors' for
-            CIFAR-100 and ImageNet, and that of L2D's code.
+        lambda_review: weight of the losses, each a mean over images, channels and positions. 1 is that of L2D's code
+            and the default of the authors', whose CIFAR-100 scripts have 0.6 to 8, depending on the pair.
         mid_channels: width of the fused maps; 256 is that of L2D's code.
         max_stages: stages that take part beside the pooled features, fewer where one of the networks has fewer. The
-            authors take four, from stride 4 on.
-        warmup_epochs: over which the weight grows from 0; the authors' CIFAR-100 benchmark has 20, L2D's code none.
+            authors take four, from stride 4 on, of networks for ImageNet.
+        warmup_epochs: over which the weight grows from 0; 20 in the authors' CIFAR-100 code, none in L2D's.
         protocol: `paper` divides the supervised loss by the batch size; `code` sums it over the batch, as L2D's authors
             do, so that the same lambda weighs B times less.
     """
