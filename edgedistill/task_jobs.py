@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from rich.console import Console
@@ -25,10 +25,11 @@ _ERROR = "error: "  # how the command line begins its one line about a mistake
 
 
 class Command(NamedTuple):
-    """What a process runs, and what it is called in messages."""
+    """What a process runs, what it is called in messages, and what the lines that it prints begin with."""
 
     title: str
     arguments: Sequence[str]
+    prefix: str = ""
 
 
 def train_tasks(teachers: SubTeachers, jobs: int, console: Console) -> None:
@@ -70,6 +71,43 @@ def share_machine(processes: int) -> list[dict[str, str]]:
     return [base | {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} for number in range(processes)]
 
 
+class Queue(Protocol):
+    """Commands in the order in which they may start."""
+
+    def left(self) -> bool:
+        """Whether any is still to be started."""
+
+    def take(self) -> Command | None:
+        """The next to start; None where none may start now."""
+
+    def ended(self, command: Command, failure: EdgedistillError | None) -> None:
+        """Told of each that ended by itself; an EdgedistillError from here stops the others."""
+
+    def progress(self) -> tuple[int, int]:
+        """How many are done, of how many."""
+
+
+class _InOrder:
+    """A list of commands, none of which may fail."""
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self._waiting, self._done, self._total = deque(commands), 0, len(commands)
+
+    def left(self) -> bool:
+        return bool(self._waiting)
+
+    def take(self) -> Command | None:
+        return self._waiting.popleft() if self._waiting else None
+
+    def ended(self, command: Command, failure: EdgedistillError | None) -> None:
+        self._done += 1
+        if failure is not None:
+            raise failure
+
+    def progress(self) -> tuple[int, int]:
+        return self._done, self._total
+
+
 def run_side_by_side(commands: Sequence[Command], environments: Sequence[dict[str, str]], console: Console) -> None:
     """Run commands of edgedistill as processes, one at a time in each environment.
 
@@ -80,17 +118,28 @@ def run_side_by_side(commands: Sequence[Command], environments: Sequence[dict[st
         EdgedistillError: the first that failed, with what it said.
         InterruptedRunError: Ctrl-C or SIGTERM, here or to one of them.
     """
-    waiting, free = deque(commands), deque(environments)
-    running: list[_Process] = []
+    run_queue(_InOrder(commands), environments, console, what="sub-tasks")
+
+
+def run_queue(queue: Queue, environments: Sequence[dict[str, str]], console: Console, *, what: str) -> None:
+    """The same for commands of which each may wait for others, and whose failures the queue judges.
+
+    Args:
+        queue: what is to run.
+        environments: of the processes.
+        console: gets what they print on stderr.
+        what: the commands are called, e.g. "sub-tasks".
+    """
+    free, running = deque(environments), list[_Process]()
     failure: EdgedistillError | None = None
     with (
-        counting("sub-tasks", console) as progress,
-        catch_interrupt(lambda: console.print("stopping every sub-task after its step; again to stop at once")) as stop,
+        counting(what, console) as progress,
+        catch_interrupt(lambda: console.print(f"stopping all {what} after their step; again to stop at once")) as stop,
     ):
         try:
-            while running or (waiting and not (stop or failure)):
-                while waiting and free and not (stop or failure):
-                    running.append(_Process(waiting.popleft(), free.popleft(), console))
+            while running or (not (stop or failure) and queue.left()):
+                while free and not (stop or failure) and (command := queue.take()):
+                    running.append(_Process(command, free.popleft(), console))
                 time.sleep(_POLL_SECONDS)
                 if stop or failure:
                     for process in running:
@@ -98,15 +147,20 @@ def run_side_by_side(commands: Sequence[Command], environments: Sequence[dict[st
                 for process in [process for process in running if process.ended]:
                     running.remove(process)
                     free.append(process.environment)
-                    failure = failure or (None if process.asked_to_stop else process.failure())
-                progress(len(commands) - len(waiting) - len(running), len(commands))
+                    if process.asked_to_stop:
+                        continue
+                    try:
+                        queue.ended(process.command, process.failure())
+                    except EdgedistillError as error:
+                        failure = failure or error
+                progress(*queue.progress())
         finally:
             for process in running:
                 process.kill()
     if failure is not None:
         raise failure
     if stop:
-        raise InterruptedRunError("the sub-tasks were stopped; what they did is saved. The same command continues.")
+        raise InterruptedRunError(f"the {what} were stopped; what they did is saved. The same command continues.")
 
 
 class _Process:
@@ -119,7 +173,7 @@ class _Process:
     """
 
     def __init__(self, command: Command, environment: dict[str, str], console: Console) -> None:
-        self.title, self.environment, self.asked_to_stop = command.title, environment, False
+        self.command, self.environment, self.asked_to_stop = command, environment, False
         self._console, self._said = console, ""
         # A session of its own: a terminal's Ctrl-C reaches every process of this one, which passes it on by itself.
         self._process = subprocess.Popen(
@@ -153,15 +207,13 @@ class _Process:
 
     def failure(self) -> EdgedistillError | None:
         """Why it ended before its work was done, in one line."""
-        code = self._process.returncode
+        code, title = self._process.returncode, self.command.title
         if code == 0:
             return None
         kind = InterruptedRunError if code == _STOPPED else EdgedistillError
         if not self._said:
-            return kind(
-                f"{self.title}: was ended by signal {-code}." if code < 0 else f"{self.title}: exit code {code}."
-            )
-        return kind(self._said if self._said.startswith(self.title) else f"{self.title}: {self._said}")
+            return kind(f"{title}: was ended by signal {-code}." if code < 0 else f"{title}: exit code {code}.")
+        return kind(self._said if self._said.startswith(title) else f"{title}: {self._said}")
 
     def _read(self) -> None:
         for line in self._process.stderr or ():
@@ -169,4 +221,4 @@ class _Process:
             if text.startswith(_ERROR):
                 self._said = text.removeprefix(_ERROR)
             else:
-                self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+                self._console.print(self.command.prefix + text, markup=False, highlight=False, soft_wrap=True)

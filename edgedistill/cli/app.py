@@ -11,7 +11,7 @@ from edgedistill import __version__
 from edgedistill.runtime.errors import CheckpointError, ConfigError, EdgedistillError, InterruptedRunError
 
 from . import console
-from .commands import bundles, catalog, chain, export, predict, training
+from .commands import bundles, catalog, chain, export, predict, study, training
 from .processes import process_rank, refuse_processes
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.command(rich_help_panel=_TRAINING)(chain.run)
 app.command(rich_help_panel=_TRAINING)(training.train)
 app.command(rich_help_panel=_TRAINING)(training.distill)
 app.command(rich_help_panel=_TRAINING)(training.evaluate)
+app.command(rich_help_panel=_TRAINING)(study.study)
 app.command(rich_help_panel=_TRAINING)(export.export)
 app.command(rich_help_panel=_DEVICE)(predict.predict)
 app.command(rich_help_panel=_DEVICE)(bundles.verify)

@@ -1,0 +1,68 @@
+"""`study`: students x methods x seeds, as a queue that any start continues."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import console
+from ..extras import require_training
+from ..recipe_arguments import Changes
+
+
+def study(
+    file: Annotated[Path, typer.Argument(help="A study.yaml: see docs/study.md.")],
+    changes: Changes = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Run up to N cells at once.")] = 1,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="PATTERN",
+            help="Run the cells whose name matches, e.g. `*/mld/*` or `*/8`; may be given again. "
+            "A cell is called <student>/<method>/<seed>, a teacher teacher/<seed>.",
+        ),
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="The record; default: <output>/<name>.study.json.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--table", help="Run nothing: print the record's tables.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Run nothing: print them as Markdown.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the record as JSON on stdout.")] = False,
+) -> None:
+    """Compare students and methods over seeds: a queue of trainings that the same command continues.
+
+    Example: [bold]edgedistill study my_study.yaml --jobs 2[/]
+    """
+    require_training("study")
+    from edgedistill.study import Store, load_study
+    from edgedistill.study.queue import Queue, select
+
+    from ..study_table import study_markdown, study_tables
+
+    options = [] if results is None else ["--results", str(results)]
+    plan = load_study(file, changes or ())
+    selected = select(plan, only or ())
+    store = Store(plan, results or plan.default_record, shlex.join(["edgedistill", *plan.command(*options)]))
+    queue = Queue(store, selected)
+    if not (show or markdown):
+        _run(queue, jobs, options)
+    record = store.read()
+    if json:
+        console.print_json(record)
+    elif markdown:
+        typer.echo(study_markdown(record), nl=False)
+    else:
+        study_tables(record, store.path, console.out)
+    queue.require_success()
+
+
+def _run(queue: "Queue", jobs: int, options: list[str]) -> None:  # noqa: F821 (needs torch)
+    from edgedistill.study.parallel import run_cells_side_by_side
+    from edgedistill.study.run import run_cells
+
+    if jobs > 1:
+        run_cells_side_by_side(queue, jobs, options, console.err)
+    else:
+        run_cells(queue, console.err)

@@ -1,0 +1,46 @@
+"""How far a study is, in a line before each cell."""
+
+import statistics
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from .plan import Cell
+from .queue import Queue
+from .record import StudyRecord
+
+
+def announce(cell: Cell, left: Sequence[Cell], queue: Queue, console: Console, jobs: int = 1) -> None:
+    """Say which cell starts, how many are left, and about how long they will take."""
+    seconds = remaining_seconds(left, queue.store.read(), jobs)
+    about = "" if seconds is None else f", about {duration(seconds)} left"
+    console.print(
+        f"[bold cyan]>>[/] [bold]{cell.name}[/] [dim]({len(left)} to do{about}; {cell.folder})[/]",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def remaining_seconds(left: Sequence[Cell], record: StudyRecord, jobs: int = 1) -> float | None:
+    """Of cells, from what others like them took: the same student and method, else the same student, else any.
+
+    None where no student, or no teacher, is done yet.
+    """
+    done = [entry for entry in record.cells if entry.result is not None]
+    total = 0.0
+    for cell in left:
+        alike = [entry for entry in done if (entry.student, entry.method) == (cell.student, cell.method)]
+        alike = alike or [entry for entry in done if entry.student == cell.student]
+        alike = alike or [entry for entry in done if entry.method]
+        if not alike:
+            return None
+        total += statistics.fmean(entry.result.seconds for entry in alike)
+    return total / jobs
+
+
+def duration(seconds: float) -> str:
+    """For people: "40 s", "25 min", "3 h 10 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

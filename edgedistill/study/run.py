@@ -1,0 +1,143 @@
+"""Running cells, one after the other in this process."""
+
+import hashlib
+import math
+import time
+import traceback
+from datetime import UTC, datetime
+
+import msgspec
+import torch
+from filelock import Timeout
+from rich.console import Console
+
+from ..distill.checkpoint import digest_weights
+from ..distill.data.decoded import release_memory
+from ..distill.engine import choose_device, current_world
+from ..distill.engine.environment import describe_environment
+from ..distill.experiment import Experiment
+from ..distill.splits import Splits
+from ..runtime import metrics
+from ..runtime.device import describe_device
+from ..runtime.errors import DataError, EdgedistillError, InterruptedRunError, first_line
+from .plan import Cell
+from .progress import announce, duration
+from .queue import Queue
+from .record import Finished, Machine, Result
+
+_POLL_SECONDS = 1.0
+
+
+def run_cells(queue: Queue, console: Console) -> None:
+    """Run all that is left; one that fails is recorded, and the others go on.
+
+    Raises:
+        InterruptedRunError: Ctrl-C or SIGTERM in a training, which is saved.
+    """
+    while left := queue.left():
+        cell = queue.ready(left)
+        if cell is None:
+            time.sleep(_POLL_SECONDS)  # what is left, other processes run
+            continue
+        try:
+            with queue.store.lock(cell).acquire(timeout=0):
+                if not queue.store.adopt(cell):
+                    if len(left) > 1:
+                        announce(cell, left, queue, console)
+                    _run_or_fail(cell, queue, console)
+        except Timeout:
+            continue
+
+
+def _run_or_fail(cell: Cell, queue: Queue, console: Console) -> None:
+    try:
+        finished = run_cell(cell, console, data_sha256=queue.store.data_sha256(cell.seed))
+    except InterruptedRunError:
+        raise
+    except EdgedistillError as error:
+        reason = str(error)
+    except Exception as error:  # one cell's fault, or a bug of ours, costs no other cell
+        console.print(traceback.format_exc(), markup=False, highlight=False, soft_wrap=True)
+        reason = f"{type(error).__name__}: {first_line(error)}"
+    else:
+        queue.store.finish(cell, finished)
+        console.print(_sentence(finished.result), highlight=False, soft_wrap=True)
+        return
+    console.print(f"{cell.name} failed: {reason}", markup=False, highlight=False, soft_wrap=True)
+    queue.fail(cell, reason)
+
+
+def _sentence(result: Result) -> str:
+    test = "-" if result.test_mAP is None else f"{result.test_mAP:.2f}"
+    epoch = "" if result.epoch is None else f" in epoch {result.epoch}"
+    return f"test mAP {test} (validation mAP {result.validation_mAP:.2f}{epoch}, {duration(result.seconds)})"
+
+
+def run_cell(cell: Cell, console: Console, data_sha256: str | None = None) -> Finished:
+    """Train the cell, or load what is trained of it, and score it on the test split, once.
+
+    Args:
+        cell: with its teacher finished.
+        console: where progress is drawn.
+        data_sha256: of the data that results under the same seed were found on, if there are any.
+
+    Raises:
+        EdgedistillError: as a training; DataError where the data is not the same.
+    """
+    started = time.monotonic()
+    experiment = Experiment(cell.runnable(), console)
+    data = _data_digest(experiment.splits)
+    if data_sha256 not in (None, data):
+        raise DataError(
+            "the data has other images, labels or classes than where the record's results under this seed were found. "
+            "Start another record (`--results`), or bring that data back."
+        )
+    teacher = experiment.teacher()
+    trained = teacher if cell.is_teacher else experiment.student(teacher)
+    outputs = experiment.predict(trained, experiment.splits.test)
+    found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
+    environment = describe_environment(choose_device(), current_world(), ())
+    machine = _machine(environment["libraries"])
+    epoch = trained.card.metrics.get("epoch")
+    result = Result(
+        test_mAP=None if math.isnan(found["mAP"]) else float(found["mAP"]),
+        validation_mAP=float(trained.card.metrics["mAP"]),
+        epoch=None if epoch is None else round(epoch),
+        test_images=int(found["images"]),
+        method=cell.method_values,
+        weights_sha256=digest_weights(trained.model),
+        teacher_sha256=None if cell.is_teacher or teacher is None else teacher.weights_sha256,
+        data_sha256=data,
+        seconds=round(time.monotonic() - started, 1),
+        threads=torch.get_num_threads(),
+        device=environment["device"],
+        machine=_key(machine),
+        edgedistill=environment["edgedistill"],
+        commit=environment["commit"],
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    release_memory()
+    return Finished(identity=cell.identity, result=result, machine=machine, test=experiment.splits.test.name)
+
+
+def _machine(libraries: dict[str, str]) -> Machine:
+    found = describe_device()
+    return Machine(
+        cpu=found.cpu,
+        arch=found.arch,
+        cores=found.cores,
+        memory_bytes=found.memory_bytes,
+        os=found.os,
+        python=found.python,
+        gpus=found.gpus,
+        libraries=libraries,
+    )
+
+
+def _key(machine: Machine) -> str:
+    return hashlib.sha256(msgspec.json.encode(machine, order="sorted")).hexdigest()[:12]
+
+
+def _data_digest(splits: Splits) -> str:
+    parts = (splits.train, splits.validation, splits.test)
+    return hashlib.sha256("".join(part.fingerprint() for part in parts).encode()).hexdigest()
