@@ -48,7 +48,7 @@ def parse_assignment(text: str) -> Assignment:
 def apply_assignments(content: dict[str, Any], assignments: Sequence[Assignment]) -> dict[str, Any]:
     """The recipe's plain data with the assignments made in order: of two to the same key, the last holds.
 
-    A section that is absent or null begins empty. A name that stands for {name: ...} (`method`, an augmentation)
+    A section that is absent or null begins empty. A name that stands for {name: ...} (`method`, its `supervised`, an augmentation)
     becomes that mapping when one of its keys is set. Elements of a list are set by their index, from 0.
 
     Raises:
@@ -113,7 +113,7 @@ def _assign(content: dict[str, Any], assignment: Assignment) -> None:
 
 def _stands_for_a_mapping(key: tuple[str, ...]) -> bool:
     """Whether a bare name at this place is short for {name: ...}."""
-    return key == ("method",) or (len(key) > 1 and key[-2] == "augment")
+    return key in (("method",), ("method", "supervised")) or (len(key) > 1 and key[-2] == "augment")
 
 
 def _get(section: dict[str, Any] | list[Any], part: str) -> Any:

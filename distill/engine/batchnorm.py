@@ -10,8 +10,16 @@ from torch import Tensor, nn
 from ...runtime.errors import ConfigError
 
 
-class GatheredBatchNorm2d(nn.BatchNorm2d):
+class GatheredBatchNorm1d(nn.BatchNorm1d):
     """nn.SyncBatchNorm for processes on CPUs, which PyTorch's own refuses."""
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(B, F) -> the same, by the mean and the biased variance over all processes' B."""
+        return _normalise(self, vectors[:, :, None, None]).flatten(1) if self.training else super().forward(vectors)
+
+
+class GatheredBatchNorm2d(nn.BatchNorm2d):
+    """The same for maps."""
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, F, H, W) -> the same, by the mean and the biased variance over all processes' B, H and W."""
@@ -26,7 +34,11 @@ class GatheredBatchNormAct2d(BatchNormAct2d):
         return self.act(self.drop(_normalise(self, maps))) if self.training else super().forward(maps)
 
 
-_GATHERED = {nn.BatchNorm2d: GatheredBatchNorm2d, BatchNormAct2d: GatheredBatchNormAct2d}
+_GATHERED = {
+    nn.BatchNorm1d: GatheredBatchNorm1d,
+    nn.BatchNorm2d: GatheredBatchNorm2d,
+    BatchNormAct2d: GatheredBatchNormAct2d,
+}
 
 
 def synchronise_batchnorm(model: nn.Module, device: torch.device) -> None:
@@ -63,7 +75,7 @@ class _SumOfAll(torch.autograd.Function):
         return _SumOfAll.forward(ctx, gradient)
 
 
-def _normalise(layer: nn.BatchNorm2d, maps: Tensor) -> Tensor:
+def _normalise(layer: nn.BatchNorm1d | nn.BatchNorm2d, maps: Tensor) -> Tensor:
     values = maps if maps.dtype is torch.float64 else maps.float()
     count = values.numel() // values.shape[1] * dist.get_world_size()
     mean = _SumOfAll.apply(values.sum((0, 2, 3))) / count

@@ -10,14 +10,14 @@ from .base import METHODS, Method, TrainingContext
 
 @METHODS.register("vanilla")
 class Vanilla(Method):
-    """The supervised loss alone, summed over classes.
+    """The supervised loss alone, summed over classes. With a calibration branch it is UD's training of a teacher.
 
     Attributes:
         reduction: over images, `batchmean` divides by the batch size; `sum` does not (CPSD Eq. 4).
     """
 
     needs_teacher: ClassVar[bool] = False
-    equations: ClassVar[str] = "MDKD (MM 2024) Eq. 1"
+    equations: ClassVar[str] = "MDKD (MM 2024) Eq. 1; UD (MM 2021) Eq. 12 with a calibration branch"
 
     reduction: Literal["batchmean", "sum"] = "batchmean"
 

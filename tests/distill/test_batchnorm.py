@@ -29,13 +29,14 @@ def test_in_one_process_it_trains_as_the_layer_it_replaces(name, tmp_path):
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
     try:
         torch.manual_seed(0)
-        plain = build_model(name, 3).double().train()
+        plain = build_model(name, 3, branches=["calibration"]).double().train()
         gathered = copy.deepcopy(plain)
         synchronise_batchnorm(gathered, CPU)
         images = torch.rand(4, 3, 32, 32, dtype=torch.float64)
         for model in (plain, gathered):
             torch.manual_seed(9)  # of dropout
-            model(images).logits.square().sum().backward()
+            output = model(images)
+            (output.logits.square().sum() + output.calibration_logits.square().mean()).backward()
         for (key, one), other in zip(plain.named_parameters(), gathered.parameters(), strict=True):
             if one.grad is not None:
                 assert torch.allclose(one.grad, other.grad, rtol=1e-6, atol=1e-9), key

@@ -63,6 +63,8 @@ def test_values_are_typed_as_in_the_file(recipe):
 def test_a_method_by_name_takes_a_hyperparameter(recipe):
     assert changed(recipe, "method.max_order=3").method == {"name": "mdkd", "max_order": 3}
     assert load_recipe(recipe, assignments=["method.max_order=3"]).method().max_order == 3
+    loss = load_recipe(recipe, assignments=["method.supervised=asl", "method.supervised.clip=0.1"]).method().supervised
+    assert (loss.name, loss.clip, loss.gamma_neg) == ("asl", 0.1, 4.0)
     assert changed(recipe, "method=mld").method == "mld"
     assert changed(recipe, "method={name: mld, supervised: bce}", "method.name=mdkd").method["name"] == "mdkd"
     assert changed(recipe, "teacher=null", "method=vanilla").teacher is None
