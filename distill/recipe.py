@@ -1,5 +1,6 @@
 """Recipes: one YAML per experiment, the whole chain from data to benchmark."""
 
+import difflib
 import hashlib
 import os
 import re
@@ -20,6 +21,7 @@ from .engine.settings import TrainSettings
 from .methods import METHODS, Method
 from .models import ModelSpec
 from .overrides import Assignment, apply_assignments, find_mistaken, parse_assignment
+from .paper_recipes import DATA_FOLDERS, Published, find_paper_recipe, paper_recipes, recipe_content
 from .recipe_check import check
 from .tasks import TasksSpec
 
@@ -125,6 +127,7 @@ class Recipe(Config):
         tasks: how a method that trains its own teachers does so; such a recipe has no `teacher`.
         baseline: also train the same student without a teacher, to show what distillation brings.
         export: what is built, verified and benchmarked.
+        published: what papers print of this very experiment; decides nothing.
     """
 
     name: str
@@ -138,6 +141,7 @@ class Recipe(Config):
     tasks: TasksSpec | None = None
     baseline: bool = False
     export: ExportSpec = ExportSpec()
+    published: list[Published] = []
 
 
 class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,8 +149,8 @@ class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         recipe: the decoded recipe.
-        base: the file's folder.
-        where: the file, for messages.
+        base: the file's folder; for a paper's recipe, which has no file, the current one.
+        where: the file, or the name of a paper's recipe; for messages.
         assignments: the KEY=VALUE arguments that changed it, as typed.
     """
 
@@ -192,7 +196,8 @@ class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def digest(self) -> str:
         """SHA-256 of the recipe; equal recipes have equal digests."""
-        return hashlib.sha256(msgspec.json.encode(msgspec.to_builtins(self.recipe), order="sorted")).hexdigest()
+        plain = msgspec.to_builtins(self.recipe, str_keys=True)  # a weight per order has whole numbers for keys
+        return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()
 
 
 def load_recipe(
@@ -232,8 +237,12 @@ def read_content(path: str | Path) -> tuple[dict[str, Any], str, Path]:
         ConfigError: there is no such file nor packaged recipe, or it is no YAML.
     """
     path = Path(path)
-    if path.suffix not in (".yaml", ".yml") and (str(path) in packaged_recipes() or not path.exists()):
-        path = _packaged(str(path))
+    if path.suffix not in (".yaml", ".yml"):
+        found = find_paper_recipe(path.as_posix())
+        if found is not None:
+            return recipe_content(found), found.name, Path.cwd()
+        if path.as_posix() in _recipe_files() or not path.exists():
+            path = _packaged(path.as_posix())
     return {"name": path.stem, **read_yaml(path)}, str(path), path.resolve().parent
 
 
@@ -250,15 +259,24 @@ def build_recipe(content: dict[str, Any], where: str, base: Path, assignments: t
 
 
 def packaged_recipes() -> list[str]:
-    """Names of the recipes that come with edgedistill, e.g. "demo" or "l2d/coco_resnet101_mobilenetv2"."""
+    """Names of the recipes that come with edgedistill, e.g. "demo" or "l2d/coco_resnet101_mobilenetv2_l2d"."""
+    return [*_recipe_files(), *paper_recipes()]
+
+
+def _recipe_files() -> dict[str, Path]:
     root = Path(str(resources.files("edgedistill.distill") / "recipes"))
-    return sorted(file.relative_to(root).with_suffix("").as_posix() for file in root.rglob("*.yaml"))
+    return {file.stem: file for file in sorted(root.glob("*.yaml"))}
 
 
 def _packaged(name: str) -> Path:
-    if name not in packaged_recipes():
-        raise ConfigError(f"{name}: no such recipe file, nor a packaged recipe ({', '.join(packaged_recipes())}).")
-    return Path(str(resources.files("edgedistill.distill") / "recipes" / f"{name}.yaml"))
+    files = _recipe_files()
+    if name not in files:
+        near = difflib.get_close_matches(name, packaged_recipes(), n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigError(
+            f"{name}: no such recipe file, nor a packaged recipe.{hint} `edgedistill list recipes` shows them."
+        )
+    return files[name]
 
 
 def _expand(value: Any, where: str) -> Any:
@@ -271,5 +289,6 @@ def _expand(value: Any, where: str) -> Any:
         return value
     unset = [name for name in _VARIABLE.findall(value) if name not in os.environ]
     if unset:
-        raise ConfigError(f"{where}: the environment variable {unset[0]} is not set; `{value}` needs it.")
+        what = f" It is {DATA_FOLDERS[unset[0]]}." if unset[0] in DATA_FOLDERS else ""
+        raise ConfigError(f"{where}: the environment variable {unset[0]} is not set; `{value}` needs it.{what}")
     return _VARIABLE.sub(lambda found: os.environ[found.group(1)], value)

@@ -1,6 +1,7 @@
 """What a recipe's trainings are, ready to start: nothing here trains or writes a file."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from .checkpoint import ModelCard
 from .engine import Job, TrainSettings
 from .methods import Method
 from .models import Classifier, ModelSpec, TeacherModel, build_from_spec
+from .models.class_embeddings import read_class_embeddings
 from .recipe import LoadedRecipe
 from .splits import Splits
 from .teacher_cache import teacher_digest
@@ -62,9 +64,9 @@ def describe_job(
     decides = {
         "seed": seed,
         "preprocessing": msgspec.to_builtins(preprocessing),
-        "model": [msgspec.to_builtins(spec), _file_digest(loaded, spec)],
+        "model": [msgspec.to_builtins(spec), _file_digests(loaded, spec)],
         "train": settings.deciding(),
-        "method": [type(method).__name__, msgspec.to_builtins(method)],
+        "method": [type(method).__name__, msgspec.to_builtins(method, str_keys=True)],
         "data": {**msgspec.to_builtins(loaded.recipe.data), "max_bad_share": None},
         "images": [splits.train.fingerprint(), splits.validation.fingerprint()],
         "teacher": [teacher_digest(teacher), cache_teacher] if teacher is not None else None,
@@ -92,7 +94,7 @@ def card_of(loaded: LoadedRecipe, spec: ModelSpec, classes: tuple[str, ...], pre
     return ModelCard(
         edgedistill=__version__,
         name=loaded.recipe.name,
-        model=msgspec.structs.replace(spec, pretrained=None),
+        model=msgspec.structs.replace(spec, pretrained=None, class_embeddings=None),
         classes=classes,
         preprocessing=preprocessing,
         thresholds=(0.5,) * len(classes),
@@ -100,19 +102,47 @@ def card_of(loaded: LoadedRecipe, spec: ModelSpec, classes: tuple[str, ...], pre
     )
 
 
-def build_network(loaded: LoadedRecipe, spec: ModelSpec, card: ModelCard, seed: int) -> Classifier:
-    """The network of a card, initialised from the seed or the weights file that `spec` names."""
-    if spec.pretrained not in (None, "imagenet"):
-        spec = msgspec.structs.replace(spec, pretrained=loaded.resolve(spec.pretrained))
+def build_network(
+    loaded: LoadedRecipe, spec: ModelSpec, card: ModelCard, seed: int, data_classes: Sequence[str] = ()
+) -> Classifier:
+    """The network of a card, initialised from the seed or the files that `spec` names.
+
+    Args:
+        loaded: the paths in `spec` are taken from its folder.
+        spec: the network.
+        card: its classes and its normalisation.
+        seed: of the fresh weights.
+        data_classes: those of the data, where the card has only some of them.
+
+    Raises:
+        ConfigError: the files do not fit.
+        CheckpointError: likewise.
+    """
+    files = _files(loaded, spec)
+    vectors = None
+    if "class_embeddings" in files:
+        classes = list(data_classes or card.classes)
+        rows = [classes.index(name) for name in card.classes]
+        vectors = read_class_embeddings(files["class_embeddings"], len(classes))[rows]
     torch.manual_seed(seed)
-    return build_from_spec(spec, len(card.classes), mean=card.preprocessing.mean, std=card.preprocessing.std)
+    return build_from_spec(
+        msgspec.structs.replace(spec, **files),
+        len(card.classes),
+        mean=card.preprocessing.mean,
+        std=card.preprocessing.std,
+        class_embeddings=vectors,
+    )
 
 
-def _file_digest(loaded: LoadedRecipe, spec: ModelSpec) -> str | None:
-    """Of the weights file that a network starts from, so that another one of the same name is noticed."""
-    if spec.pretrained in (None, "imagenet"):
-        return None
-    return sha256_of(Path(loaded.resolve(spec.pretrained)))
+def _file_digests(loaded: LoadedRecipe, spec: ModelSpec) -> dict[str, str]:
+    """Of the files that a network starts from, so that another one of the same name is noticed."""
+    return {key: sha256_of(Path(path)) for key, path in _files(loaded, spec).items()}
+
+
+def _files(loaded: LoadedRecipe, spec: ModelSpec) -> dict[str, str]:
+    """The keys of a network that name local files, with their paths."""
+    named = {"pretrained": spec.pretrained, "class_embeddings": spec.class_embeddings}
+    return {key: loaded.resolve(path) for key, path in named.items() if path not in (None, "imagenet")}
 
 
 def resolved(loaded: LoadedRecipe) -> str:

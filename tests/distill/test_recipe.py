@@ -12,7 +12,7 @@ from rich.console import Console
 
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.models import build_from_spec
-from edgedistill.distill.recipe import load_recipe, packaged_recipes
+from edgedistill.distill.recipe import load_recipe
 from edgedistill.runtime.errors import ConfigError, DataError
 
 BASE = {
@@ -38,12 +38,6 @@ def write(tmp_path):
         return path
 
     return make
-
-
-@pytest.mark.parametrize("name", packaged_recipes())
-def test_packaged_recipes_are_valid(name):
-    loaded = load_recipe(name)
-    assert loaded.method().needs_teacher == (loaded.recipe.teacher is not None)
 
 
 def student(**train):
