@@ -1,6 +1,5 @@
 """Reports as tables. Reports are typed data; this module only draws them."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -138,25 +137,6 @@ def selftest_report(report: SelfTestReport, console: Console) -> None:
         rows.add_row(artifact.name, verdict, str(len(artifact.images)), escape(artifact.sentence))
     console.print(rows)
     console.print(f"[dim]decoded by {report.decoder}[/]")
-
-
-def metrics_table(found: dict[str, Any], classes: Sequence[str], skipped: Sequence[str], console: Console) -> None:
-    """Every metric with its protocol, then AP per class."""
-    left_out = found["classes_without_positives"]
-    note = f" ({left_out} classes without a positive left out)" if left_out else ""
-    console.print(f"mAP [bold]{found['mAP']:.2f}[/] over {found['classes'] - left_out} classes{note}, "
-                  f"{found['images']} images")  # fmt: skip
-    names = ("CP", "CR", "CF1", "CF1_mean", "OP", "OR", "OF1")
-    rows = table("protocol", *names, right=names)
-    rows.add_row(found["protocol"], *[f"{found[name]:.2f}" for name in names])
-    console.print(rows)
-    rows = table("class", "AP", right=("AP",))
-    by_ap = sorted(zip(classes, found["AP"], strict=True), key=lambda pair: (math.isnan(pair[1]), -pair[1]))
-    for name, ap in by_ap:
-        rows.add_row(escape(name), "no positive" if math.isnan(ap) else f"{ap:.2f}")
-    console.print(rows)
-    for line in skipped[:_MOST_LOSSES]:
-        console.print(f"[yellow]skipped[/]  {escape(line)}", soft_wrap=True)
 
 
 def milliseconds(value: float | None) -> str:

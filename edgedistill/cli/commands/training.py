@@ -1,5 +1,6 @@
 """`train`, `distill`, `evaluate`: the steps of a recipe that need torch, one at a time."""
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -60,38 +61,71 @@ def distill(
     _report(experiment.student(experiment.teacher()), json)
 
 
+class Role(str, Enum):
+    """Which of a run's models."""
+
+    student = "student"
+    baseline = "baseline"
+    teacher = "teacher"
+
+
 def evaluate(
     recipe: Recipe,
     changes: Changes = None,
     student: Annotated[
-        Path | None, typer.Option("--student", help="A checkpoint; default: the student of the recipe's run.")
+        Path | None, typer.Option("--student", help="A checkpoint; default: the one of the recipe's run.")
     ] = None,
+    role: Annotated[Role | None, typer.Option(help="Which model of the recipe's run; default: student.")] = None,
     threshold: Annotated[
         str, typer.Option(help="A probability, `oracle_k` (the L2D protocol) or `best` (per class, from validation).")
     ] = "0.5",
     top_k: Annotated[int | None, typer.Option(min=1, help="Predict at most the k highest scores of an image.")] = None,
+    retrieval: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="K", help="Search each image's K nearest by pooled features: precision at 1..K."),
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|run", help="Compare label correlations with a checkpoint, or the run's own teacher."
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="Show correlation and dependency of the pairs of these classes."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout.")] = False,
 ) -> None:
     """Metrics of a checkpoint on the recipe's test split.
 
-    Example: [bold]edgedistill evaluate my_recipe.yaml --threshold oracle_k[/]
+    Example: [bold]edgedistill evaluate my_recipe.yaml --threshold oracle_k --retrieval 5 --teacher run[/]
     """
+    if student is not None and role is not None:
+        raise typer.BadParameter("--student and --role both name the model: give one of them.")
+    chosen = threshold if threshold == "best" else _threshold(threshold)
     experiment = _open(recipe, changes, "evaluate")
-    import numpy as np
-
     from edgedistill.distill.checkpoint import load_student
-    from edgedistill.runtime import metrics
+    from edgedistill.evaluation import evaluate_checkpoint, finished_checkpoint
 
-    from ..render import metrics_table
+    from ..evaluation_tables import evaluation_tables
 
-    model = load_student(student or experiment.folder / "student" / "student.safetensors")
-    outputs = experiment.test(model)
-    chosen = np.asarray(model.card.thresholds) if threshold == "best" else _threshold(threshold)
-    found = metrics.evaluate(outputs.scores, outputs.dataset.labels, chosen, top_k)
+    model = load_student(student) if student else finished_checkpoint(experiment, (role or Role.student).value)
+    beside = None
+    if teacher is not None:
+        beside = finished_checkpoint(experiment, "teacher") if teacher == "run" else load_student(teacher)
+    evaluation = evaluate_checkpoint(
+        experiment,
+        model,
+        threshold=chosen,
+        top_k=top_k,
+        retrieval=retrieval,
+        teacher=beside,
+        labels=[name.strip() for name in (labels or "").split(",") if name.strip()],
+    )
     if json:
-        console.print_json({**found, "skipped": outputs.skipped})
+        console.print_json(evaluation.plain())
     else:
-        metrics_table(found, outputs.dataset.classes, outputs.skipped, console.out)
+        evaluation_tables(evaluation, console.out)
 
 
 def _threshold(text: str) -> "float | str":

@@ -1,0 +1,185 @@
+"""`evaluate` as a user types it, on networks that nobody trained: their numbers are recomputed here."""
+
+import io
+import json
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+import yaml
+from rich.console import Console
+
+from edgedistill.cli.evaluation_tables import evaluation_tables
+from edgedistill.distill.checkpoint import save_student
+from edgedistill.distill.experiment import Experiment
+from edgedistill.distill.recipe import load_recipe
+from edgedistill.distill.training import build_network, card_of
+from edgedistill.evaluation import evaluate_checkpoint, finished_checkpoint
+from edgedistill.runtime import metrics
+from edgedistill.runtime.batches import decode_batches
+from edgedistill.runtime.errors import ConfigError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+NETWORK = {"name": "shufflenetv2", "width": 0.5}
+RECIPE = {
+    "name": "tiny",
+    "data": {
+        "train": {"format": "digit_scenes", "split": "train", "images": 40, "size": 32},
+        "test": {"format": "digit_scenes", "split": "test", "images": 60, "size": 32, "difficult": "ignore"},
+        "validation": 0.25,
+    },
+    "input": {"size": 32},
+    "teacher": {"model": NETWORK, "train": {"epochs": 1}},
+    "student": {"model": NETWORK, "train": {"epochs": 1}},
+    "method": "mld",
+}
+
+
+def write_recipe(folder, **changes):
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**RECIPE, **changes, "output": str(folder / "runs")}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """A recipe with a student; and as its teacher the same network with the classes in the opposite order."""
+    path = write_recipe(tmp_path_factory.mktemp("evaluate"))
+    loaded = load_recipe(path)
+    experiment = Experiment(loaded, Console(quiet=True))
+    spec = loaded.recipe.student.model
+    card = card_of(loaded, spec, experiment.splits.train.classes, loaded.recipe.input.preprocessing())
+    model = build_network(loaded, spec, card, seed=0)
+    with torch.no_grad():
+        model.head.linear.weight *= 20  # untrained logits hardly differ between images
+    save_student(loaded.folder / "student" / "student.safetensors", model, card)
+    with torch.no_grad():
+        for parameter in (model.head.linear.weight, model.head.linear.bias):
+            parameter.copy_(parameter.flip(0))
+    turned = msgspec.structs.replace(card, classes=card.classes[::-1])
+    save_student(loaded.folder / "teacher" / "teacher.safetensors", model, turned)
+    other = build_network(loaded, spec, card, seed=1)
+    chosen = msgspec.structs.replace(card, thresholds=(0.4,) * 20)
+    save_student(loaded.folder / "baseline" / "student.safetensors", other, chosen)
+    return path
+
+
+@pytest.fixture(scope="module")
+def experiment(recipe):
+    return Experiment(load_recipe(recipe), Console(quiet=True))
+
+
+def found_by(command, recipe, *arguments):
+    code, out, err = command("evaluate", recipe, *arguments, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def test_every_number_is_that_of_the_outputs(recipe, experiment, command):
+    got = found_by(command, recipe, "--retrieval", "7", "--top-k", "3")
+    student = finished_checkpoint(experiment, "student")
+    outputs = experiment.test(student)
+    scores, labels = outputs.scores, outputs.dataset.labels
+    expected = metrics.evaluate(scores, labels, 0.5, 3)
+    assert got["mAP"] == pytest.approx(expected["mAP"])
+    assert got["CF1"] == pytest.approx(expected["CF1"])
+    assert got["class_names"] == list(outputs.dataset.classes)
+    assert got["ECE"] == pytest.approx(100 * metrics.expected_calibration_error(scores, labels))
+    assert sum(got["calibration"]["count"]) == (labels >= 0).sum()
+
+    rows = (labels == -1).any(axis=1)  # `difficult: ignore` shows the marks in the labels
+    assert 0 < rows.sum() < len(rows)
+    assert got["difficult"]["images"] == rows.sum()
+    assert got["difficult"]["mAP"] == pytest.approx(metrics.evaluate(scores[rows], labels[rows])["mAP"])
+
+    with torch.inference_mode():
+        (batch,) = decode_batches(outputs.dataset.images, student.card.preprocessing, len(labels))
+        maps = student.model.backbone(student.model.normalize(torch.from_numpy(batch.images)))[-1]
+    expected = metrics.retrieval_precision(metrics.nearest_images(maps.mean((2, 3)).numpy(), 7), labels)
+    np.testing.assert_allclose(got["retrieval"]["precision"], expected.precision)
+    assert got["teacher"] is None
+    assert got["label_pairs"] == []
+
+
+def test_a_teacher_with_the_classes_in_another_order_is_compared_class_by_class(recipe, command):
+    got = found_by(command, recipe, "--teacher", "run")
+    assert got["teacher"]["mAP"] == pytest.approx(got["mAP"])
+    assert got["teacher"]["mean_abs_difference"] == pytest.approx(0, abs=1e-5)
+    assert len(got["label_pairs"]) == 10
+
+
+def test_label_pairs_in_the_eyes_of_truth_teacher_and_model(recipe, experiment, command):
+    path = experiment.folder / "baseline" / "student.safetensors"
+    names = ("one_solid", "six_outline", "two_solid")
+    got = found_by(command, recipe, "--teacher", path, "--labels", ", ".join(names))
+    model, teacher = (experiment.test(finished_checkpoint(experiment, role)) for role in ("student", "baseline"))
+    difference = metrics.correlation_difference(model.scores, teacher.scores)
+    np.testing.assert_allclose(got["teacher"]["correlation_difference"], difference, atol=1e-9)
+    off_diagonal = np.abs(difference[~np.eye(20, dtype=bool)])
+    assert got["teacher"]["mean_abs_difference"] == pytest.approx(off_diagonal.mean())
+    assert [tuple(pair["labels"]) for pair in got["label_pairs"]] == [
+        (names[0], names[1]), (names[0], names[2]), (names[1], names[2])
+    ]  # fmt: skip
+    pair = got["label_pairs"][1]
+    k, m = (model.dataset.classes.index(pair["labels"][end]) for end in (0, 1))
+    truth = model.dataset.labels[(model.dataset.labels[:, [k, m]] >= 0).all(axis=1)].astype(float)
+    for who, values in (("truth", truth), ("teacher", teacher.scores), ("model", model.scores)):
+        assert pair["correlation"][who] == pytest.approx(np.corrcoef(values[:, k], values[:, m])[0, 1], abs=1e-6)
+        assert pair["dependency"][who] == pytest.approx(((values[:, k] - values[:, m]) ** 2).mean(), abs=1e-6)
+
+
+def test_roles_and_thresholds_from_validation(recipe, command):
+    baseline = found_by(command, recipe, "--role", "baseline", "--threshold", "best")
+    assert baseline["checkpoint"].endswith("baseline/student.safetensors")
+    assert baseline["protocol"] == "per_class"
+    teacher = found_by(command, recipe, "--role", "teacher", "--threshold", "oracle_k")
+    assert teacher["checkpoint"].endswith("teacher/teacher.safetensors")
+    assert teacher["class_names"][0] == baseline["class_names"][-1]
+
+
+def test_the_tables_fit_100_columns(recipe, experiment, command):
+    code, out, err = command("evaluate", recipe, "--retrieval", "12", "--teacher", "run")
+    assert code == 0, err
+    for text in ("with a difficult label", "ECE", "at 1 ", "at 12", "correlation", "differ from the teacher's by 0.0"):
+        assert text in out
+    evaluation = evaluate_checkpoint(
+        experiment,
+        finished_checkpoint(experiment, "student"),
+        retrieval=59,
+        teacher=finished_checkpoint(experiment, "teacher"),
+    )
+    drawn = io.StringIO()
+    evaluation_tables(evaluation, Console(file=drawn, width=100, highlight=False))
+    lines = drawn.getvalue().splitlines()
+    assert max(len(line.rstrip()) for line in lines if str(experiment.folder) not in line) <= 100
+    shown = [line.split()[0] for line in lines[-20:]]
+    assert shown == [evaluation.data.classes[k] for k in np.argsort(-evaluation.found["AP"])]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--retrieval", "60"), "--retrieval 60: digit_scenes test has 60 images, so that 59 can be found"),
+        (("--labels", "one_solid,two_sold"), "--labels: 'two_sold' is not one of the 20 classes. Did you mean"),
+        (("--labels", "one_solid"), "give at least two different labels"),
+        (("--labels", "one_solid,one_solid"), "give at least two different labels"),
+        (("--threshold", "best"), "holds no thresholds chosen on validation images"),
+        (("--teacher", "nowhere"), "nowhere: no such checkpoint"),
+        (("--student", "x", "--role", "teacher"), "--student and --role both name the model"),
+        (("teacher=null", "method=vanilla", "--role", "teacher"), "the recipe has no teacher"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_in_a_line(recipe, command, arguments, message):
+    code, _, err = command("evaluate", recipe, *arguments)
+    assert code == 2
+    assert message in err
+
+
+def test_teachers_that_are_not_all_trained_are_not_trained_by_looking_at_them(tmp_path):
+    path = write_recipe(tmp_path, teacher=None, method={"name": "cpsd", "k": 2})
+    experiment = Experiment(load_recipe(path), Console(quiet=True))
+    with pytest.raises(ConfigError, match=r"its sub-teachers are not all trained; `edgedistill train"):
+        finished_checkpoint(experiment, "teacher")
+    assert not experiment.folder.exists()
