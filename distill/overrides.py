@@ -48,8 +48,8 @@ def parse_assignment(text: str) -> Assignment:
 def apply_assignments(content: dict[str, Any], assignments: Sequence[Assignment]) -> dict[str, Any]:
     """The recipe's plain data with the assignments made in order: of two to the same key, the last holds.
 
-    A section that is absent or null begins empty. A name that stands for {name: ...} (`method`, its `supervised`, an augmentation)
-    becomes that mapping when one of its keys is set. Elements of a list are set by their index, from 0.
+    A section that is absent or null begins empty. A name that stands for {name: ...} (`method`, its `supervised`, an
+    augmentation) becomes that mapping when one of its keys is set. Elements of a list are set by their index, from 0.
 
     Raises:
         ConfigError: a key leads into a plain value, or outside a list.
