@@ -8,6 +8,7 @@ from .binary_kl import binary_kl
 from .class_aware import class_aware
 from .instance_aware import instance_aware
 from .instance_dependency import instance_dependencies, instance_dependency
+from .label_dependencies import batch_and_instance_dependencies
 from .label_smoothing import label_smoothing
 from .label_structure import class_and_instance_aware
 from .mld import mld
@@ -23,6 +24,7 @@ from .softmax_targets import softmax_targets
 __all__ = [
     "asymmetric",
     "attention_distance",
+    "batch_and_instance_dependencies",
     "batch_dependencies",
     "batch_dependency",
     "bce",

@@ -14,21 +14,32 @@ Reduction = Literal["batchmean", "mean", "sum", "none"]
 
 
 def full_precision(loss: Callable[P, R]) -> Callable[P, R]:
-    """Run a loss outside autocast, with half-precision inputs raised to float32 (float64 stays).
+    """Run a loss outside autocast, with half-precision inputs raised to float32 (float64 stays)."""
 
-    Autocast would run the matrix products of a relational loss in bfloat16, whatever the dtype of its inputs.
-    """
-
+    @without_autocast
     @functools.wraps(loss)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        first = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
-        with torch.autocast(first.device.type, enabled=False):
-            return loss(*map(_raised, args), **{k: _raised(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
+        return loss(*map(raised, args), **{k: raised(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
 
     return wrapped
 
 
-def _raised(value: Any) -> Any:
+def without_autocast(loss: Callable[P, R]) -> Callable[P, R]:
+    """Run a loss outside autocast, which would run its matrix products in bfloat16, whatever the inputs' dtype."""
+
+    @functools.wraps(loss)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        device = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)).device.type
+        if not torch.is_autocast_enabled(device):  # entering the context costs as much as ten small operations
+            return loss(*args, **kwargs)
+        with torch.autocast(device, enabled=False):
+            return loss(*args, **kwargs)
+
+    return wrapped
+
+
+def raised(value: Any) -> Any:
+    """A half-precision tensor in float32, anything else as it is."""
     if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16):
         return value.float()
     return value

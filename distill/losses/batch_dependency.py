@@ -8,9 +8,12 @@ from torch import Tensor
 
 from ._common import full_precision, require_same_shape
 from .huber_tail import huber_tail
-from .label_sequences import PairStatistics, centred, known_labels, mean_huber, statistics_of_matrix
+from .label_sequences import centred, checked_orders, known_labels, matrix_weights
+from .pair_dependencies import closed_forms
 
 Form = Literal["mean_square", "squared_sum"]
+
+_GRAM_FROM = 4  # classes per image from which Gram matrices are the faster way
 
 
 def batch_dependency(
@@ -27,7 +30,8 @@ def batch_dependency(
     is, of predicted probabilities y,
 
     * `mean_square`: (1/B) sum_i (y_ik - y_il)^2, the paper's words ("mean square difference between two sets");
-      O(BC^2), or O(B^2 C) through B x B Gram matrices where there are more classes than images;
+      O(BC^2), differentiable once. From four times as many classes as images on, O(B^2 C) through B x B Gram matrices
+      as long as every label is known, which costs one host sync to find out when `targets` are given;
     * `squared_sum`: (1/B) (sum_i y_ik - sum_i y_il)^2, Eq. 4 as printed. It exceeds 1, where Huber is linear: the
       exact tail is then subtracted, at O(C^(n-1) log C) and with one host sync; orders whose tail would be too large
       are refused.
@@ -61,28 +65,32 @@ def batch_dependencies(
     require_same_shape(student_logits, teacher_logits)
     if form not in ("mean_square", "squared_sum"):
         raise ValueError(f"unknown form {form!r}: one of mean_square, squared_sum.")
-    images, classes = student_logits.shape
-    known = known_labels(targets, student_logits.dtype)
-    d, m, _ = centred(student_logits, teacher_logits, known)
-    if form == "mean_square" and known is None and classes > images:
-        statistics = _gram_statistics(d, m)
-        return {order: mean_huber(statistics, order) for order in orders}
-    known = torch.ones_like(d) if known is None else known
+    if form == "mean_square" and takes_matrix(student_logits, targets):
+        return closed_forms(student_logits, teacher_logits, targets, orders, ())[0]
+    orders = checked_orders(tuple(orders), student_logits.shape[1])
+    student, teacher = student_logits.sigmoid(), teacher_logits.detach().to(student_logits.dtype).sigmoid()
     if form == "mean_square":
-        statistics = statistics_of_matrix(_mean_square(d, m, known))
-        return {order: mean_huber(statistics, order) for order in orders}
-    differences = _squared_sum(d, m, known)
-    statistics = statistics_of_matrix(differences)
-    return {order: mean_huber(statistics, order) - huber_tail(differences, order) for order in orders}
+        (d, m), _ = centred(student, teacher, None)
+        return _weighted(_gram_statistics(d, m), orders, student)
+    known = known_labels(targets, student.dtype)
+    (d, m), _ = centred(student, teacher, known)
+    differences = _squared_sum(d, m, torch.ones_like(d) if known is None else known)
+    rows = differences.sum(dim=1)
+    statistics = torch.stack([differences.square().sum(), rows.square().sum(), rows.sum().square()])
+    terms = _weighted(statistics, orders, student)
+    return {order: term - huber_tail(differences, order) for order, term in terms.items()}
 
 
-def _mean_square(d: Tensor, m: Tensor, known: Tensor) -> Tensor:
-    """D (C, C) of the mean square difference; d and m are zero where not known."""
-    own = known.T @ (d * m)
-    mixed = d.T @ m
-    both = (known.T @ known).clamp(min=1.0)
-    differences = (own + own.T - mixed - mixed.T) / both
-    return differences - torch.diag(differences.diagonal())
+def takes_matrix(logits: Tensor, targets: Tensor | None) -> bool:
+    """Whether `mean_square` goes through its C x C matrix: it is small, or unknown labels leave no other way."""
+    images, classes = logits.shape
+    return classes <= _GRAM_FROM * images or (targets is not None and bool((targets < 0).any()))
+
+
+def _weighted(statistics: Tensor, orders: tuple[int, ...], like: Tensor) -> dict[int, Tensor]:
+    """L_n from S2, R2 and q (3,)."""
+    terms = matrix_weights(orders, like.shape[1], like.dtype, like.device) @ statistics
+    return dict(zip(orders, terms.unbind(), strict=True))
 
 
 def _squared_sum(d: Tensor, m: Tensor, known: Tensor) -> Tensor:
@@ -92,8 +100,8 @@ def _squared_sum(d: Tensor, m: Tensor, known: Tensor) -> Tensor:
     return (sum_d - sum_d.T) * (sum_m - sum_m.T) / both
 
 
-def _gram_statistics(d: Tensor, m: Tensor) -> PairStatistics:
-    """Statistics of `_mean_square`'s D without the matrix.
+def _gram_statistics(d: Tensor, m: Tensor) -> Tensor:
+    """S2, R2 and q (3,) of `mean_square` without the matrix.
 
     D = (g 1' + 1 g' - H) / B with g = diag(d'm) and H = d'm + m'd; centring makes H 1 = 0, and the Frobenius norm of H
     is a sum over B x B Gram matrices.
@@ -103,10 +111,9 @@ def _gram_statistics(d: Tensor, m: Tensor) -> PairStatistics:
     gg, g_sum = g.square().sum(), g.sum()
     cross = m @ d.T
     mixed = 2.0 * ((d @ d.T) * (m @ m.T)).sum() + 2.0 * (cross * cross.T).sum()
-    scale = float(images) ** 2
-    return PairStatistics(
-        square=(2.0 * classes * gg + 2.0 * g_sum.square() + mixed) / scale,
-        rows=(classes**2 * gg + 3.0 * classes * g_sum.square()) / scale,
-        total=(2.0 * classes * g_sum).square() / scale,
-        labels=classes,
-    )
+    statistics = [
+        2.0 * classes * gg + 2.0 * g_sum.square() + mixed,
+        classes**2 * gg + 3.0 * classes * g_sum.square(),
+        (2.0 * classes * g_sum).square(),
+    ]
+    return torch.stack(statistics) / float(images) ** 2

@@ -1,5 +1,6 @@
 """Binary cross-entropy."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -21,6 +22,6 @@ def bce(logits: Tensor, targets: Tensor, reduction: Reduction = "batchmean") -> 
     Returns:
         A scalar in float32 (float64 for float64 logits), or (B, C) for reduction `none`.
     """
-    # softplus(z) - z y = -[y log s(z) + (1 - y) log s(-z)], finite for every logit.
-    loss = F.softplus(logits) - logits * targets.to(logits.dtype)
-    return reduce_known(loss, targets, reduction)
+    # softplus(z) - z y is as finite, but cancels where the prediction is right: in float32 to 0 beyond z = 17.
+    likelihood = torch.lerp(F.logsigmoid(-logits), F.logsigmoid(logits), targets.to(logits.dtype))
+    return reduce_known(-likelihood, targets, reduction)

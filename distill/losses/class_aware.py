@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from ._common import full_precision
+from ._common import without_autocast
 from .label_structure import Protocol, _structure
 
 
-@full_precision
+@without_autocast
 def class_aware(
     student_emb: Tensor,
     teacher_emb: Tensor,

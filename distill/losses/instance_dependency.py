@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from ._common import full_precision, require_same_shape
-from .label_sequences import PairStatistics, centred, known_labels, mean_huber, warn_no_sequence
+from .pair_dependencies import closed_forms
 
 
 def instance_dependency(
@@ -19,6 +19,7 @@ def instance_dependency(
     MDKD (MM 2024) Eq. 10-13: the dependency of labels k and l in image i is (y_ik - y_il)^2 of the predicted
     probabilities; order n averages it along a sequence of n distinct labels; Huber loss between teacher and student,
     mean over all sequences, mean over images (1/B). Exact for every order in O(BC): see `label_sequences`.
+    Differentiable once.
 
     Args:
         student_logits: (B, C); the sigmoid is inside.
@@ -42,19 +43,4 @@ def instance_dependencies(
 ) -> dict[int, Tensor]:
     """`instance_dependency` of several orders at the cost of one: they share their statistics."""
     require_same_shape(student_logits, teacher_logits)
-    images, classes = student_logits.shape
-    d, m, labels = centred(student_logits, teacher_logits, known_labels(targets, student_logits.dtype))
-    dd, mm, dm = d.square().sum(dim=1), m.square().sum(dim=1), (d * m).sum(dim=1)
-    ddmm = (d * m).square().sum(dim=1)
-    statistics = PairStatistics(
-        square=2.0 * (labels * ddmm + dd * mm + 2.0 * dm.square()),
-        rows=labels.square() * ddmm + 3.0 * labels * dm.square(),
-        total=4.0 * (labels * dm).square(),
-        labels=labels,
-    )
-    terms = {}
-    for order in orders:
-        if order > classes:
-            warn_no_sequence(order, classes)
-        terms[order] = mean_huber(statistics, order).sum() / images
-    return terms
+    return closed_forms(student_logits, teacher_logits, targets, (), orders)[1]

@@ -15,80 +15,73 @@ So every order costs the same, and orders above four add no new statistic.
 
 import functools
 import warnings
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class PairStatistics:
-    """S2, R2 and q of one or several matrices D, and the number of labels that each is over.
+@functools.lru_cache(maxsize=64)
+def matrix_weights(orders: tuple[int, ...], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Weights (orders, 3) that make L_n of S2, R2 and q; all 0 for an order beyond the number of classes.
 
-    Attributes:
-        square: S2; any shape.
-        rows: R2; same shape.
-        total: q; same shape.
-        labels: C, or a tensor of the same shape when it differs between the matrices.
+    Kept: made on the host, they would cost a transfer, and with it a host sync, in every step.
     """
-
-    square: Tensor
-    rows: Tensor
-    total: Tensor
-    labels: int | Tensor
+    with torch.inference_mode(False):  # a kept tensor must also serve a training later on
+        return _weights(orders, torch.tensor(float(classes), dtype=torch.float64)).to(dtype).to(device)
 
 
-def mean_huber(statistics: PairStatistics, order: int) -> Tensor:
-    """L_n for every matrix; exact while |D| <= 1, and 0 where there are fewer labels than `order`.
+@functools.lru_cache(maxsize=64)
+def instance_weights(orders: tuple[int, ...], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Weights (orders, classes + 1, 3) by number of labels, that make L_n of the sums of one image.
 
-    Args:
-        statistics: of D.
-        order: number of labels in a sequence, at least 2.
+    With D_kl = (d_k - d_l)(m_k - m_l) and d, m centred over C labels, A = sum d^2, B = sum m^2, P = sum d m and Q = sum
+    d^2 m^2 are enough: S2 = 2 (C Q + A B + 2 P^2), R2 = C^2 Q + 3 C P^2, q = 4 C^2 P^2. These weights are of Q, A B and
+    P^2, combined in double precision, since C^2 and (C)_4 are large. Kept for the reason of `matrix_weights`.
     """
-    if order < 2:
-        raise ValueError(f"a label sequence has at least 2 labels, order {order} has none.")
-    labels, steps = statistics.labels, order - 1
-    if isinstance(labels, int) and labels < order:
-        warn_no_sequence(order, labels)
-        return 0.0 * statistics.square
-    mean = statistics.square / _falling(labels, 2) / steps
-    if order >= 3:
-        sharing_one = (statistics.rows - statistics.square) / _falling(labels, 3)
-        mean = mean + 2.0 * (order - 2) / steps**2 * sharing_one
-    if order >= 4:
-        sharing_none = (statistics.total - 4.0 * statistics.rows + 2.0 * statistics.square) / _falling(labels, 4)
-        mean = mean + (order - 2) * (order - 3) / steps**2 * sharing_none
-    if isinstance(labels, Tensor):
-        mean = mean.masked_fill(labels < order, 0.0)
-    return 0.5 * mean
+    with torch.inference_mode(False):
+        labels = torch.arange(classes + 1, dtype=torch.float64)
+        square, rows, total = _weights(orders, labels).unbind(-1)
+        by_sums = torch.stack(
+            [
+                labels * (2.0 * square + labels * rows),
+                2.0 * square,
+                4.0 * square + labels * (3.0 * rows + 4.0 * labels * total),
+            ],
+            dim=-1,
+        )
+        return by_sums.to(dtype).to(device)
 
 
-def statistics_of_matrix(differences: Tensor) -> PairStatistics:
-    """S2, R2 and q of one symmetric matrix D (C, C) with zero diagonal."""
-    rows = differences.sum(dim=1)
-    return PairStatistics(
-        square=differences.square().sum(),
-        rows=rows.square().sum(),
-        total=rows.sum().square(),
-        labels=differences.shape[0],
-    )
+def _weights(orders: tuple[int, ...], labels: Tensor) -> Tensor:
+    """Weights of S2, R2 and q (orders, *labels.shape, 3) in float64."""
+    order = torch.tensor(orders, dtype=torch.float64).reshape(-1, *[1] * labels.ndim)
+    pairs = labels * (labels - 1.0)
+    triples = pairs * (labels - 2.0)
+    quadruples = triples * (labels - 3.0)
+    # Orders beyond the labels are masked below; here they only must not divide by 0.
+    m2 = 0.5 / (order - 1.0) / pairs.clamp(min=1.0)
+    m3 = (order - 2.0) / (order - 1.0) ** 2 / triples.clamp(min=1.0)
+    m4 = 0.5 * (order - 2.0) * (order - 3.0) / (order - 1.0) ** 2 / quadruples.clamp(min=1.0)
+    weights = torch.stack([m2 - m3 + 2.0 * m4, m3 - 4.0 * m4, m4 + torch.zeros_like(m2)], dim=-1)
+    return weights.masked_fill((labels < order)[..., None], 0.0)
+
+
+def checked_orders(orders: tuple[int, ...], classes: int) -> tuple[int, ...]:
+    """Refuse orders that are no sequence, and say once which ones this many classes do not have."""
+    for order in orders:
+        if order < 2:
+            raise ValueError(f"a label sequence has at least 2 labels, order {order} has none.")
+        if order > classes:
+            _warn_no_sequence(order, classes)
+    return orders
 
 
 @functools.cache
-def warn_no_sequence(order: int, labels: int) -> None:
-    """Say once that an order beyond the number of classes contributes nothing."""
+def _warn_no_sequence(order: int, labels: int) -> None:
     warnings.warn(f"{labels} classes have no label sequence of order {order}: that dependency term is 0.", stacklevel=2)
 
 
-def _falling(labels: int | Tensor, factors: int) -> int | Tensor:
-    """C (C-1) ... with `factors` factors; at least 1 in a tensor, whose impossible entries are masked afterwards."""
-    product = labels
-    for k in range(1, factors):
-        product = product * (labels - k)
-    return product.clamp(min=1) if isinstance(product, Tensor) else product
-
-
-def centred(student: Tensor, teacher: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def centred(student: Tensor, teacher: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Sums and differences that all pair dependencies are made of.
 
     (t_k - t_l)^2 - (s_k - s_l)^2 = (d_k - d_l)(m_k - m_l) with d = t - s and m = t + s, and neither factor changes when
@@ -96,22 +89,20 @@ def centred(student: Tensor, teacher: Tensor, known: Tensor | None) -> tuple[Ten
     student is close to the teacher (up to 28 % in float32).
 
     Args:
-        student: logits (B, C).
-        teacher: logits (B, C).
-        known: (B, C) in the logits' dtype, 1 where the label takes part; None when all do.
+        student: probabilities (B, C).
+        teacher: probabilities (B, C).
+        known: (B, C) in their dtype, 1 where the label takes part; None when all do.
 
     Returns:
-        d (B, C), m (B, C), zero where not known, and the number of labels that take part in each image (B,).
+        d and m, stacked (2, B, C), zero where not known; and the number of labels that take part in each image (B,),
+        None when all do.
     """
-    s, t = torch.sigmoid(student), torch.sigmoid(teacher.detach().to(student.dtype))
-    d, m = t - s, t + s
+    both = torch.stack([teacher - student, teacher + student])
     if known is None:
-        return d - d.mean(1, keepdim=True), m - m.mean(1, keepdim=True), d.new_full((len(d),), d.shape[1])
+        return both - both.mean(dim=2, keepdim=True), None
     labels = known.sum(dim=1)
-    share = known / labels.clamp(min=1.0)[:, None]
-    d = known * (d - (share * d).sum(dim=1, keepdim=True))
-    m = known * (m - (share * m).sum(dim=1, keepdim=True))
-    return d, m, labels
+    means = torch.linalg.vecdot(both, known) / labels.clamp(min=1.0)
+    return known * (both - means[:, :, None]), labels
 
 
 def known_labels(targets: Tensor | None, dtype: torch.dtype) -> Tensor | None:

@@ -6,14 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._common import full_precision
+from ._common import raised, without_autocast
+from .distances import listed_distances
 
 Protocol = Literal["code", "paper"]
 
-_EPS = 1e-12  # of a squared distance: identical embeddings get distance 1e-6 and no gradient, as in the authors' code
 
-
-@full_precision
+@without_autocast
 def class_and_instance_aware(
     student_emb: Tensor,
     teacher_emb: Tensor,
@@ -57,8 +56,8 @@ def _structure(
     first, second, group = _pairs(image, label, classes, by_class=by_class, by_image=by_image)
 
     rows = image * classes + label
-    student = _distances(student_emb.flatten(0, 1).index_select(0, rows), first, second)
-    teacher = _distances(teacher_emb.detach().to(student.dtype).flatten(0, 1).index_select(0, rows), first, second)
+    student = listed_distances(_rows(student_emb, rows), first, second)
+    teacher = listed_distances(_rows(teacher_emb.detach(), rows).to(student.dtype), first, second)
     weight = student.new_full((), 2.0)  # a pair stands for both of its orders
     if protocol == "code":
         sizes = torch.cat([positive.sum(dim=0), positive.sum(dim=1)]).to(student.dtype)
@@ -86,10 +85,9 @@ def _pairs(
     return first, second, torch.where(shares_class, label[first], classes + image[first])
 
 
-def _distances(embeddings: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Euclidean distances; from direct differences, because |a|^2 + |b|^2 - 2ab cancels for close embeddings."""
-    difference = embeddings.index_select(0, first) - embeddings.index_select(0, second)
-    return difference.square().sum(dim=1).clamp(min=_EPS).sqrt()
+def _rows(embeddings: Tensor, rows: Tensor) -> Tensor:
+    """The positives' embeddings (P, D), only these raised to full precision."""
+    return raised(embeddings.flatten(0, 1).index_select(0, rows))
 
 
 def _group_means(values: Tensor, group: Tensor, counts: Tensor) -> Tensor:

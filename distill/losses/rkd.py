@@ -5,8 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ._common import full_precision, require_same_images
-
-_EPS = 1e-12  # of a squared distance: images closer than 1e-6 count as identical
+from .distances import CLOSEST, squared_distances
 
 
 @full_precision
@@ -53,33 +52,18 @@ def rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
     return F.smooth_l1_loss(_cosines(student), theirs)
 
 
-def _squared_distances(features: Tensor) -> Tensor:
-    """Between all images: (B, F) -> (B, B).
-
-    |a|^2 + |b|^2 - 2ab alone cancels for close images, and in TF32 for all: it gives the gradient, which does not
-    suffer, and direct differences give the value, whose own gradient would cost a tensor of B^2 F.
-    """
-    centred = features - features.detach().mean(dim=0)
-    norms = centred.square().sum(dim=1)
-    product = norms[:, None] + norms[None, :] - 2.0 * centred @ centred.T
-    with torch.no_grad():
-        exact = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist").square()
-        correction = exact - product
-    return product + correction
-
-
 def _relative_distances(features: Tensor) -> Tensor:
     """Distances (B, B) divided by their mean over the pairs; 0 for one image."""
     images = len(features)
-    distances = _squared_distances(features).clamp(min=_EPS).sqrt()
+    distances = squared_distances(features).clamp(min=CLOSEST**2).sqrt()
     distances = distances.masked_fill(torch.eye(images, dtype=torch.bool, device=features.device), 0.0)
-    return distances / (distances.sum() / max(images * (images - 1), 1)).clamp(min=_EPS**0.5)
+    return distances / (distances.sum() / max(images * (images - 1), 1)).clamp(min=CLOSEST)
 
 
 def _cosines(features: Tensor) -> Tensor:
     """Cosine (B, B, B) of the angle at the first image between the other two."""
-    squares = _squared_distances(features)
-    identical = squares <= _EPS
+    squares = squared_distances(features)
+    identical = squares <= CLOSEST**2
     # Masked before and after: the reciprocal of 0 would make a gradient of 0 * inf.
     inverse = squares.masked_fill(identical, 1.0).rsqrt().masked_fill(identical, 0.0)
     doubled = squares[:, :, None] + squares[:, None, :] - squares[None, :, :]

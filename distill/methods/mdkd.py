@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 from torch import Tensor
 
-from ..losses import batch_dependencies, instance_dependencies, mld
+from ..losses import batch_and_instance_dependencies, mld
 from ..models.output import ModelOutput
 from .base import METHODS, Method, TrainingContext, require_teacher
 
@@ -48,8 +48,9 @@ class MDKD(Method):
         teacher = require_teacher(teacher, "mdkd")
         logits, taught = student.logits, teacher.logits
         batch_weights, image_weights = self._per_order(self.lambda_bd), self._per_order(self.lambda_id)
-        batch_terms = batch_dependencies(logits, taught, batch_weights, targets, form=self.batch_dependency)
-        image_terms = instance_dependencies(logits, taught, image_weights, targets)
+        batch_terms, image_terms = batch_and_instance_dependencies(
+            logits, taught, batch_weights, image_weights, targets=targets, form=self.batch_dependency
+        )
         return {
             **self.supervised_terms(student, targets, "batchmean"),
             "mld": self.lambda_mld * mld(logits, taught, targets),

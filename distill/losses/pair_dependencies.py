@@ -1,0 +1,134 @@
+"""MDKD's dependencies in closed form with their gradient, both levels in one pass.
+
+Differentiated by hand: on the few thousand numbers of a batch, autograd's own graph of some sixty small operations
+costs twice the arithmetic. Notation as in `label_sequences`; c = (m - d) / 2 are the student's centred probabilities.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .label_sequences import centred, checked_orders, instance_weights, known_labels, matrix_weights
+
+_Pair = tuple[Tensor | None, Tensor | None]
+
+
+def closed_forms(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    targets: Tensor | None,
+    batch_orders: Iterable[int],
+    instance_orders: Iterable[int],
+) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    """Terms by order of the batch level (`mean_square`, through its C x C matrix) and of the instance level.
+
+    Differentiable once, with respect to the student. See `batch_dependency` and `instance_dependency`.
+    """
+    classes, dtype, device = student_logits.shape[1], student_logits.dtype, student_logits.device
+    of_batch = checked_orders(tuple(batch_orders), classes)
+    of_instance = checked_orders(tuple(instance_orders), classes)
+    if not of_batch and not of_instance:
+        return {}, {}
+    weights = (
+        matrix_weights(of_batch, classes, dtype, device) if of_batch else None,
+        instance_weights(of_instance, classes, dtype, device) if of_instance else None,
+    )
+    teacher_logits = teacher_logits.detach().to(dtype)
+    terms = _ClosedForms.apply(student_logits, teacher_logits, known_labels(targets, dtype), weights).unbind()
+    count = len(of_batch)
+    return dict(zip(of_batch, terms[:count], strict=True)), dict(zip(of_instance, terms[count:], strict=True))
+
+
+class _ClosedForms(torch.autograd.Function):
+    """Terms (batch orders + instance orders,) from the weights of both levels, None where a level has no orders."""
+
+    @staticmethod
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, known: Tensor | None, weights: _Pair) -> Tensor:
+        probabilities = student.sigmoid()
+        both, labels = centred(probabilities, teacher.sigmoid(), known)
+        terms, of_matrix, of_images = [], (None,) * 5, (None,) * 4
+        if weights[0] is not None:
+            term, of_matrix = _matrix_terms(both, known, weights[0])
+            terms.append(term)
+        if weights[1] is not None:
+            term, of_images = _instance_terms(both, labels, weights[1])
+            terms.append(term)
+        ctx.save_for_backward(probabilities, both, known, *of_matrix, *of_images)
+        return torch.cat(terms)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        probabilities, both, known, *saved = ctx.saved_tensors
+        of_matrix, of_images = saved[:5], saved[5:]
+        gradient, count = None, 0
+        if of_matrix[0] is not None:
+            count = len(of_matrix[0])
+            gradient = _matrix_gradient(upstream[:count], both, known, of_matrix)
+        if of_images[0] is not None:
+            second = _instance_gradient(upstream[count:], both, known, of_images)
+            gradient = second if gradient is None else gradient + second
+        return torch.ops.aten.sigmoid_backward(gradient, probabilities), None, None, None
+
+
+def _matrix_terms(both: Tensor, known: Tensor | None, weights: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    """Terms (orders,) of D (C, C), the mean square difference, and what their gradient needs.
+
+    B_kl D_kl sums (d_k - d_l)(m_k - m_l) over the B_kl images that know both labels; d and m are zero where not known.
+    """
+    d, m = both
+    if known is None:
+        together = None
+        half = torch.linalg.vecdot(d, m, dim=0)[:, None] - d.T @ m
+    else:
+        together = (known.T @ known).clamp_(min=1.0)
+        half = known.T @ (d * m) - d.T @ m
+    differences = (half + half.T).div_(len(d) if together is None else together).fill_diagonal_(0.0)
+    rows = differences.sum(dim=1)
+    total = rows.sum()
+    terms = weights @ torch.stack([differences.square().sum(), rows @ rows, total.square()])
+    return terms, (weights, differences, together, rows, total)
+
+
+def _matrix_gradient(upstream: Tensor, both: Tensor, known: Tensor | None, saved: list[Tensor]) -> Tensor:
+    """With respect to the probabilities: 2 sum_l H_kl (c_l - c_k), H the symmetric gradient of D over the B_kl."""
+    d, m = both
+    weights, differences, together, rows, total = saved
+    of_square, of_rows, of_total = (2.0 * upstream @ weights).unbind()
+    per_row = of_rows * rows + of_total * total
+    gradient = torch.addcmul(per_row, 2.0 * of_square, differences).add_(per_row[:, None])
+    gradient.div_(len(d) if together is None else together).fill_diagonal_(0.0)
+    doubled = m - d
+    if known is None:
+        return torch.addmm(doubled * gradient.sum(dim=0), doubled, gradient, beta=-1.0)
+    return known * (doubled @ gradient - doubled * (known @ gradient))
+
+
+def _instance_terms(both: Tensor, labels: Tensor | None, weights: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    """Terms (orders,), means over the images of weighted Q, A B and P^2, and what their gradient needs."""
+    images = both.shape[1]
+    if labels is None:
+        of_image = weights[:, -1:].expand(-1, images, -1).flatten(1)
+    else:
+        of_image = weights.index_select(1, labels.long()).flatten(1)
+    product = both[0] * both[1]
+    squares, mixed = torch.linalg.vecdot(both, both), product.sum(dim=1)
+    sums = torch.stack([torch.linalg.vecdot(product, product), squares.prod(dim=0), mixed.square()], dim=1)
+    return of_image @ sums.flatten() / images, (of_image, squares, mixed, labels)
+
+
+def _instance_gradient(upstream: Tensor, both: Tensor, known: Tensor | None, saved: list[Tensor]) -> Tensor:
+    """With respect to the probabilities (dm / ds = 1, dd / ds = -1), through the centring of d and m."""
+    d, m = both
+    weights, squares, mixed, labels = saved
+    u, v, w = (2.0 / len(d) * upstream @ weights).view(len(d), 3).unbind(dim=1)
+    product = torch.addcmul((w * mixed)[:, None], u[:, None], d * m)
+    of_d, of_m = (v * squares)[:, :, None]
+    gradient = d * (product - of_m) + m * (of_d - product)
+    if known is None:
+        return gradient - gradient.mean(dim=1, keepdim=True)
+    means = torch.linalg.vecdot(gradient, known) / labels.clamp(min=1.0)
+    return known * (gradient - means[:, None])
