@@ -1,5 +1,6 @@
 """`list`: what is available here, what is missing, and how to get it."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated
 
@@ -24,12 +25,26 @@ class Kind(str, Enum):
 
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="Of recipes: those with this in their name, e.g. l2d/voc.")
+    ] = None,
+    paper: Annotated[str | None, typer.Option(help="Of recipes: l2d, mdkd, ud or cpsd.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Of recipes: voc, coco or nuswide.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="Of recipes: the network that teaches.")] = None,
+    student: Annotated[str | None, typer.Option(help="Of recipes: the network that learns.")] = None,
+    method: Annotated[str | None, typer.Option(help="Of recipes: a method with its variants, or a variant.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON on stdout.")] = False,
 ) -> None:
     """What is available here, and what is missing and how to get it.
 
-    Example: [bold]edgedistill list backends[/]
+    Example: [bold]edgedistill list recipes --dataset voc --method mdkd[/]
     """
+    wanted = (text, paper, dataset, teacher, student, method)
+    if kind is Kind.recipes:
+        _list_recipes(wanted, json)
+        return
+    if any(wanted):
+        raise typer.BadParameter(f"TEXT and the options but --json pick recipes, not {kind.value}.")
     headings, rows = _LISTINGS[kind]()
     if json:
         console.print_json([dict(zip(headings, row, strict=True)) for row in rows])
@@ -99,17 +114,16 @@ def _backends() -> tuple[list[str], list[list[str]]]:
     return ["backend", "here"], rows
 
 
-def _recipes() -> tuple[list[str], list[list[str]]]:
+def _list_recipes(wanted: Sequence[str | None], json: bool) -> None:
+    """All by pairs of networks; the wanted ones by row."""
     require_training("list recipes")
-    from edgedistill.distill.recipe import load_recipe, packaged_recipes
+    from ..recipe_list import Wanted, find_recipes, recipe_overview, recipe_rows, recipes_as_data
 
-    rows = []
-    for name in packaged_recipes():
-        recipe = load_recipe(name).recipe
-        method = recipe.method if isinstance(recipe.method, str) else recipe.method["name"]
-        teacher = recipe.teacher.model.name if recipe.teacher and recipe.teacher.model else "none"
-        rows.append([name, teacher, recipe.student.model.name, method])
-    return ["recipe", "teacher", "student", "method"], rows
+    found = find_recipes(Wanted(*wanted))
+    if json:
+        console.print_json(recipes_as_data(found))
+    else:
+        (recipe_rows if any(wanted) else recipe_overview)(found, console.out)
 
 
 _LISTINGS = {
@@ -118,5 +132,4 @@ _LISTINGS = {
     Kind.datasets: _datasets,
     Kind.targets: _targets,
     Kind.backends: _backends,
-    Kind.recipes: _recipes,
 }

@@ -1,0 +1,62 @@
+"""`list recipes`: some hundred recipes are found by what they are."""
+
+import json
+
+import pytest
+
+
+def names(command, *wanted):
+    code, out, _ = command("list", "recipes", *wanted, "--json")
+    assert code == 0
+    return [row["recipe"] for row in json.loads(out)]
+
+
+def test_all_recipes_are_on_a_few_screens_with_their_figures_and_the_way_to_fewer(command):
+    code, out, _ = command("list", "recipes")
+    assert code == 0
+    lines = out.splitlines()
+    assert len(names(command)) > 250
+    assert len(lines) < 90
+    assert max(map(len, lines)) <= 160
+    (line,) = [line for line in lines if line.startswith("mdkd/voc_resnet50_resnet18 ")]
+    assert "mdkd 87.01" in line
+    assert "edgedistill list recipes voc" in out
+    assert any(line.startswith("demo") for line in lines)
+
+
+def test_recipes_are_found_by_text_and_by_every_part(command):
+    both = ["--paper", "l2d", "--dataset", "coco", "--teacher", "resnet101", "--student", "resnet34"]
+    variants = ["l2d", "l2d_no_id", "l2d_no_cd", "l2d_linear"]
+    assert names(command, *both, "--method", "l2d") == [f"l2d/coco_resnet101_resnet34_{one}" for one in variants]
+    assert names(command, *both, "--method", "l2d_no_id") == ["l2d/coco_resnet101_resnet34_l2d_no_id"]
+    assert names(command, "nuswide_resnet34") == ["l2d/nuswide_resnet34_vanilla", "mdkd/nuswide_resnet34_vanilla"]
+    assert names(command, "demo") == ["demo"]
+
+
+def test_a_row_says_what_is_published_and_where(command):
+    _, out, _ = command("list", "recipes", "mdkd/coco_resnet101_resnet34_mdkd", "--method", "mdkd")
+    (line,) = [line for line in out.splitlines() if line.startswith("mdkd/coco_resnet101_resnet34_mdkd ")]
+    where = "MDKD, Table 1; MDKD, Table 4"
+    assert " ".join(line.split()) == f"mdkd/coco_resnet101_resnet34_mdkd coco resnet101 resnet34 mdkd 73.35 {where}"
+    _, out, _ = command("list", "recipes", "cpsd/nuswide_resnet101_sd")
+    assert out.splitlines()[1].split()[:6] == ["cpsd/nuswide_resnet101_sd", "nuswide", "none", "resnet101", "sd", "-"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (("--dataset", "voc7"), "no packaged recipe has the dataset 'voc7': did you mean 'voc'? There are coco,"),
+        (("--dataset", "nuswide", "--method", "ud"), "no packaged recipe has dataset 'nuswide' and method 'ud'"),
+        (("no_such",), "no packaged recipe has text 'no_such': `edgedistill list recipes` shows all."),
+    ],
+)
+def test_what_is_not_there_is_told_with_what_is(command, wanted, message):
+    code, _, err = command("list", "recipes", *wanted)
+    assert code == 2
+    assert message in " ".join(err.split())
+
+
+def test_other_listings_take_no_filter(command):
+    code, _, err = command("list", "models", "--student", "resnet18")
+    assert code == 2
+    assert "pick recipes, not models" in " ".join(err.split())
