@@ -183,3 +183,15 @@ def test_teachers_that_are_not_all_trained_are_not_trained_by_looking_at_them(tm
     with pytest.raises(ConfigError, match=r"its sub-teachers are not all trained; `edgedistill train"):
         finished_checkpoint(experiment, "teacher")
     assert not experiment.folder.exists()
+
+
+def test_what_a_paper_prints_stands_beside_what_was_reached(recipe, command):
+    printed = "{table: 'L2D, Table 1', figures: {mAP: 72.87, OF1: 74.45}, teacher: {mAP: 73.62}, threshold: oracle_k}"
+    published = f"published=[{printed}]"
+    code, out, _ = command("evaluate", recipe, published)
+    assert code == 0
+    assert "published  L2D, Table 1: mAP 72.87  OF1 74.45 (decided by oracle_k)" in out.splitlines()
+    _, out, _ = command("evaluate", recipe, published, "--role", "teacher")
+    assert "published  L2D, Table 1: mAP 73.62" in out.splitlines()
+    assert "published" not in command("evaluate", recipe, published, "--role", "baseline")[1]
+    assert found_by(command, recipe, published)["published"][0]["figures"]["mAP"] == 72.87

@@ -67,6 +67,7 @@ def _run_over_seeds(loaded: "LoadedRecipe", seeds: tuple[int, ...], json: bool) 
 def _run(loaded: "LoadedRecipe", json: bool) -> None:  # noqa: F821 (imported only where torch is installed)
     from edgedistill.pipeline import Chain
 
+    from ..published import published_figures
     from ..summary import run_summary
 
     summary = Chain(loaded, console.err).run()
@@ -74,5 +75,6 @@ def _run(loaded: "LoadedRecipe", json: bool) -> None:  # noqa: F821 (imported on
         console.print_json(summary)
     else:
         run_summary(summary, console.out)
+        published_figures(loaded.recipe.published, console.out)
     if not (summary.parity.passed and summary.bench.passed):
         raise typer.Exit(1)

@@ -108,6 +108,7 @@ def evaluate(
     from edgedistill.evaluation import evaluate_checkpoint, finished_checkpoint
 
     from ..evaluation_tables import evaluation_tables
+    from ..published import published_figures
 
     model = load_student(student) if student else finished_checkpoint(experiment, (role or Role.student).value)
     beside = None
@@ -122,10 +123,12 @@ def evaluate(
         teacher=beside,
         labels=[name.strip() for name in (labels or "").split(",") if name.strip()],
     )
+    published = experiment.recipe.published
     if json:
-        console.print_json(evaluation.plain())
+        console.print_json({**evaluation.plain(), "published": published})
     else:
         evaluation_tables(evaluation, console.out)
+        published_figures(published, console.out, role=(role or Role.student).value)
 
 
 def _threshold(text: str) -> "float | str":
