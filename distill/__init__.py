@@ -17,6 +17,7 @@ _HOMES = {
     "build_model": "models",
     "load_recipe": "recipe",
     "load_student": "checkpoint",
+    "partition_labels": "partition",
 }
 _MODULES = ("checkpoint", "data", "engine", "experiment", "losses", "methods", "models", "recipe")
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import edgedistill
@@ -13,6 +14,7 @@ def test_subpackages_come_on_access():
     assert edgedistill.distill.build_model("shufflenetv2", 3, width=0.5).num_classes == 3
     assert edgedistill.distill.build_method("mdkd", lambda_mld=5.0).lambda_mld == 5.0
     assert callable(edgedistill.distill.load_student)
+    assert [len(part) for part in edgedistill.distill.partition_labels(np.eye(4, dtype=np.int8), 2, "random")] == [2, 2]
     assert callable(edgedistill.export.reparameterize)
     assert callable(edgedistill.export.export_bundle)
     for name in ("load", "verify", "benchmark", "selftest", "open_bundle"):

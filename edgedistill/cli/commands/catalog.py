@@ -34,24 +34,34 @@ def list_(
     student: Annotated[str | None, typer.Option(help="Of recipes: the network that learns.")] = None,
     method: Annotated[str | None, typer.Option(help="Of recipes: a method with its variants, or a variant.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON on stdout.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Of methods: print the page docs/methods.md.")] = False,
 ) -> None:
     """What is available here, and what is missing and how to get it.
 
     Example: [bold]edgedistill list recipes --dataset voc --method mdkd[/]
     """
     wanted = (text, paper, dataset, teacher, student, method)
+    if markdown and kind is not Kind.methods:
+        raise typer.BadParameter(f"--markdown is for methods, not {kind.value}.")
     if kind is Kind.recipes:
         _list_recipes(wanted, json)
         return
     if any(wanted):
         raise typer.BadParameter(f"TEXT and the options but --json pick recipes, not {kind.value}.")
+    if markdown:
+        _print_methods_page()
+        return
     headings, rows = _LISTINGS[kind]()
     if json:
         console.print_json([dict(zip(headings, row, strict=True)) for row in rows])
         return
-    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    columns = [index for index, heading in enumerate(headings) if heading not in _JSON_ONLY]
+    shown = [headings[column] for column in columns]
+    table = Table(
+        *shown, box=None, pad_edge=False, header_style="bold", caption=_CAPTIONS.get(kind), caption_justify="left"
+    )
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(row[column]) for column in columns))
     console.out.print(table)
 
 
@@ -73,15 +83,22 @@ def _models() -> tuple[list[str], list[list[str]]]:
 
 def _methods() -> tuple[list[str], list[list[str]]]:
     require_training("list methods")
-    from edgedistill.distill.methods import METHODS
+    from edgedistill.distill.methods.reference import references
 
     rows = []
-    for name in METHODS.names():
-        method = METHODS.get(name)()  # with its default hyper-parameters
-        teacher = ["teacher"] if method.needs_teacher else []
-        needs = [*teacher, *sorted(method.needs)] if not method.trains_teachers else ["teachers that it trains itself"]
-        rows.append([name, ", ".join(needs) or "nothing", " ".join(method.__struct_fields__), method.equations])
-    return ["method", "needs", "hyper-parameters", "source"], rows
+    for found in references():
+        terms = [f"{term}*" if term in found.relations else term for term in found.terms]
+        defaults = [f"{name}={'none' if value is None else value}" for name, value in found.hyper_parameters.items()]
+        needs = ", ".join(found.needs) or "nothing"
+        rows.append([found.name, " ".join(terms), needs, " ".join(defaults), found.equations])
+    return ["method", "terms", "needs", "hyper-parameters", "source"], rows
+
+
+def _print_methods_page() -> None:
+    require_training("list methods")
+    from edgedistill.distill.methods.reference import markdown
+
+    console.out.print(markdown(), markup=False, soft_wrap=True, end="")
 
 
 def _datasets() -> tuple[list[str], list[list[str]]]:
@@ -126,6 +143,8 @@ def _list_recipes(wanted: Sequence[str | None], json: bool) -> None:
         (recipe_rows if any(wanted) else recipe_overview)(found, console.out)
 
 
+_JSON_ONLY = {"hyper-parameters"}
+_CAPTIONS = {Kind.methods: "* relates the images of a batch. Hyper-parameters: edgedistill list methods --markdown"}
 _LISTINGS = {
     Kind.models: _models,
     Kind.methods: _methods,
