@@ -24,7 +24,7 @@ class ModelCard(Record):
     Attributes:
         edgedistill: version that wrote it.
         name: of the run.
-        model: enough to build the network again (its `pretrained` is dropped: the weights are here).
+        model: enough to build the network again (its `pretrained` and `class_embeddings` are dropped: both are here).
         classes: C names in the order of the logits.
         preprocessing: image file -> graph input, shared by training's evaluation, export and the device.
         thresholds: per class, the probability of the best F1 on the validation part.
@@ -107,10 +107,11 @@ def load_student(path: str | Path) -> Student:
     except msgspec.DecodeError as error:
         raise CheckpointError(f"{path}: its card cannot be read ({error}): written by another version?") from None
     model = build_from_spec(
-        msgspec.structs.replace(card.model, pretrained=None),
+        msgspec.structs.replace(card.model, pretrained=None, class_embeddings=None),
         len(card.classes),
         mean=card.preprocessing.mean,
         std=card.preprocessing.std,
+        class_embeddings=state.get("head.class_embeddings"),
     )
     try:
         model.load_state_dict(state)

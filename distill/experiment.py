@@ -20,6 +20,7 @@ from .engine.features import Features, predict_features
 from .methods import Method, build_method
 from .models import Classifier, ModelSpec
 from .models.branches import branch_for
+from .models.heads import HEADS
 from .recipe import LoadedRecipe, TeacherSpec
 from .splits import Splits, open_splits
 from .sub_teachers import MergedCheckpoint, SubTeachers
@@ -231,7 +232,7 @@ class Experiment:
         method = self.loaded.method()
         for need in sorted(method.needs):
             branch = branch_for(need)
-            if branch is not None and spec.head != branch and branch not in spec.branches:
+            if branch is not None and HEADS[spec.head].gives != need and branch not in spec.branches:
                 raise ConfigError(
                     f"{where}: the method needs {need.replace('_', ' ')}, which this teacher was not trained with. Set "
                     f"`teacher.model.branches: [{branch}]` and run `edgedistill train {self.loaded.where}`."

@@ -36,6 +36,7 @@ def check(loaded: "LoadedRecipe") -> None:
             check_spec(spec.model, where=f"{where}: `{role}.model`")
             if spec.model.pretrained != "imagenet":
                 files[f"{role}.model.pretrained"] = spec.model.pretrained
+            files[f"{role}.model.class_embeddings"] = spec.model.class_embeddings
         if spec is not None and spec.train is not None:
             size = recipe.input.preprocessing().size
             prefix = f"{role}.train.augment"

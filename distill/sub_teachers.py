@@ -157,7 +157,8 @@ class SubTeachers:
         )
 
     def _network(self, job: Job) -> Classifier:
-        return build_network(self.loaded, self.loaded.recipe.student.model, job.card, job.seed)
+        classes = self.splits.train.classes
+        return build_network(self.loaded, self.loaded.recipe.student.model, job.card, job.seed, classes)
 
     def _merge(self, tasks: Sequence[SubTask], models: Sequence[Classifier]) -> MergedCheckpoint:
         recipe, classes = self.loaded.recipe, self.splits.train.classes

@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from ...runtime.config import Config, decode
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from .backbone import BACKBONES, Stem, shrink_stem
 from .branches import BranchName
-from .classifier import Classifier, HeadName
+from .class_embeddings import read_class_embeddings
+from .classifier import Classifier
+from .heads import HEADS, HeadName
 from .libraries import timm_backbone, torchvision_backbone
 
 
@@ -18,7 +22,10 @@ class ModelSpec(Config):
     Attributes:
         name: a registered backbone, `torchvision/<name>` or `timm/<name>`.
         width: channel multiplier, for families that have one.
-        head: "linear" (average pooling), "linear_max" (max pooling, UD's code) or "ml_decoder" (L2D's head).
+        head: "linear" (average pooling), "linear_max" (max pooling, UD's code), "ml_decoder" (L2D's head),
+            "query2label" (Q2L) or "transformer" (CPSD's "TF": an encoder with class tokens).
+        class_embeddings: for `head: transformer`, a local .npy of word vectors (C, D') in the order of the data's
+            classes, GloVe's in the paper; None for learned class tokens.
         branches: networks that are trained beside it and never exported: "ml_decoder" gives a teacher with a linear
             head the label-wise embeddings that `l2d` needs, "calibration" the second logits that `ud` needs.
         stem: "small" removes the first stride, for inputs of about 32 to 128 px.
@@ -28,6 +35,7 @@ class ModelSpec(Config):
     name: str
     width: float = 1.0
     head: HeadName = "linear"
+    class_embeddings: str | None = None
     branches: list[BranchName] = []
     stem: Stem = "standard"
     pretrained: str | None = None
@@ -39,8 +47,20 @@ def build_from_spec(
     *,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
+    class_embeddings: Tensor | None = None,
 ) -> Classifier:
-    """Build a model; raises ConfigError for an unknown name or a width that the family does not have."""
+    """Build a model.
+
+    Args:
+        spec: what to build.
+        num_classes: C.
+        mean: per RGB channel in [0, 1] units.
+        std: per RGB channel in [0, 1] units.
+        class_embeddings: word vectors (C, D') in place of the file that `spec` names.
+
+    Raises:
+        ConfigError: an unknown name, a width that the family does not have, or a file that does not fit the classes.
+    """
     check_spec(spec, where=spec.name)
     library, _, name = spec.name.partition("/")
     if name:
@@ -50,16 +70,26 @@ def build_from_spec(
         backbone = BACKBONES.get(spec.name)().build(width=spec.width, pretrained=spec.pretrained)
     if spec.stem == "small":
         shrink_stem(backbone)
-    return Classifier(backbone, num_classes, head=spec.head, branches=spec.branches, mean=mean, std=std)
+    if class_embeddings is None and spec.class_embeddings is not None:
+        class_embeddings = read_class_embeddings(spec.class_embeddings, num_classes)
+    return Classifier(
+        backbone,
+        num_classes,
+        head=spec.head,
+        class_embeddings=class_embeddings,
+        branches=spec.branches,
+        mean=mean,
+        std=std,
+    )
 
 
 def build_model(name: str, num_classes: int, **options: Any) -> Classifier:
     """Build a model by name.
 
     Args:
-        name: `mobilenetv2`, `shufflenetv2`, `repvgg_a0`, `torchvision/<name>` or `timm/<name>`.
+        name: a registered backbone (`edgedistill list models`), `torchvision/<name>` or `timm/<name>`.
         num_classes: C.
-        options: the other fields of ModelSpec: width, head, branches, stem, pretrained.
+        options: the other fields of ModelSpec: width, head, class_embeddings, branches, stem, pretrained.
 
     Raises:
         ConfigError: an unknown name, option or width.
@@ -68,7 +98,7 @@ def build_model(name: str, num_classes: int, **options: Any) -> Classifier:
 
 
 def check_spec(spec: ModelSpec, *, where: str) -> None:
-    """Raise ConfigError for a name or width that does not exist, without building anything."""
+    """Raise ConfigError for a name, width or option that does not exist, without building anything."""
     library, _, name = spec.name.partition("/")
     if name:
         if library not in ("timm", "torchvision"):
@@ -82,3 +112,6 @@ def check_spec(spec: ModelSpec, *, where: str) -> None:
     if spec.width <= 0 or (widths is not None and spec.width not in (widths or (1.0,))):
         choices = "any positive number" if widths is None else ", ".join(map(str, widths or (1.0,)))
         raise ConfigError(f"{where}: {spec.name} has no width {spec.width}; it comes in {choices}.")
+    if spec.class_embeddings is not None and not HEADS[spec.head].reads_class_embeddings:
+        takes = ", ".join(name for name, head in HEADS.items() if head.reads_class_embeddings)
+        raise ConfigError(f"{where}: `class_embeddings` is for `head: {takes}`; `head: {spec.head}` reads none.")

@@ -1,7 +1,6 @@
 """The model that is trained: backbone, the head that ships, and branches that only training sees."""
 
 from collections.abc import Collection, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,30 +10,9 @@ from ...runtime.errors import ConfigError
 from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from .attention import ChannelWeights, uncertainty_attention
 from .branches import BRANCHES, BranchName
-from .ml_decoder import MLDecoder
+from .heads import HEADS, HeadName
+from .linear_head import LinearHead
 from .output import ModelOutput
-
-HeadName = Literal["linear", "linear_max", "ml_decoder"]
-
-
-class LinearHead(nn.Module):
-    """Global pooling and one linear layer: what a device pays for by default.
-
-    Args:
-        in_features: F of the last map.
-        num_classes: C.
-        pool: average (usual) or max (UD's code) over the map.
-    """
-
-    def __init__(self, in_features: int, num_classes: int, pool: Literal["avg", "max"] = "avg") -> None:
-        super().__init__()
-        self.pool: nn.Module = nn.AdaptiveAvgPool2d(1) if pool == "avg" else nn.AdaptiveMaxPool2d(1)
-        self.linear = nn.Linear(in_features, num_classes)
-
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, F, H, W) -> what the layer reads (B, F) and logits (B, C)."""
-        vector = self.pool(features).flatten(1)
-        return vector, self.linear(vector)
 
 
 class Classifier(nn.Module):
@@ -43,7 +21,9 @@ class Classifier(nn.Module):
     Args:
         backbone: maps normalised images to a list of feature maps, with `channels` of the last one.
         num_classes: C.
-        head: what ships: a linear layer on pooled features, or the ML-Decoder of L2D.
+        head: what ships: a linear layer on pooled features, or one of those that embed every class; see
+            `models.heads`.
+        class_embeddings: (C, D'), for a head that starts from one vector per class.
         branches: networks beside it that are trained but never exported, e.g. the decoder whose label-wise embeddings
             L2D distils; see `models.branches`.
         mean: per RGB channel in [0, 1] units; the model's own normalisation.
@@ -60,6 +40,7 @@ class Classifier(nn.Module):
         num_classes: int,
         *,
         head: HeadName = "linear",
+        class_embeddings: Tensor | None = None,
         branches: Sequence[BranchName] = (),
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
@@ -68,10 +49,9 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.num_classes = num_classes
         channels = int(backbone.channels)
-        if head == "ml_decoder":
-            self.head: nn.Module = MLDecoder(channels, num_classes)
-        else:
-            self.head = LinearHead(channels, num_classes, "max" if head == "linear_max" else "avg")
+        options = {} if class_embeddings is None else {"class_embeddings": class_embeddings}
+        self.head = HEADS[head].build(channels, num_classes, **options)
+        self._head_embeds = HEADS[head].gives == "embeddings"
         self.head_is_pretrained = self._adopt_pretrained_classifier()
         self.attention: ChannelWeights | None = None
         self.branches = nn.ModuleDict()
@@ -103,7 +83,7 @@ class Classifier(nn.Module):
     @property
     def gives(self) -> frozenset[str]:
         """The ModelOutput fields beyond the maps that forward fills."""
-        embeds = {"embeddings"} if isinstance(self.head, MLDecoder) else set()
+        embeds = {"embeddings"} if self._head_embeds else set()
         attends = {"attention"} if self.attention else set()
         branches = {BRANCHES[name].gives for name in self.branches if name in BRANCHES}
         return frozenset({"pooled"} | embeds | branches | attends)
@@ -151,7 +131,7 @@ class Classifier(nn.Module):
         representation, logits = self.head(features)
         pooled = self._pooled(features, representation)
         output = ModelOutput(logits, features, stages, pooled)
-        if isinstance(self.head, MLDecoder):
+        if self._head_embeds:
             output.embeddings, output.embedding_logits = representation, logits
         elif "ml_decoder" in self.branches:
             output.embeddings, output.embedding_logits = self.branches["ml_decoder"](features)
