@@ -18,7 +18,14 @@ from edgedistill.distill.models.output import ModelOutput
 from edgedistill.runtime.errors import InterruptedRunError
 
 CONTEXT = TrainingContext(epoch=0, step=0, total_steps=1)
-FIELDS = {"logits": (4,), "embeddings": (4, 6), "embedding_logits": (4,), "pooled": (5,)}
+FIELDS = {
+    "logits": (4,),
+    "embeddings": (4, 6),
+    "embedding_logits": (4,),
+    "pooled": (5,),
+    "calibration_logits": (4,),
+    "attention": (2, 3),
+}
 
 
 def outputs(seed: int, rows: slice, *, graph: bool) -> ModelOutput:
@@ -62,6 +69,35 @@ def gathered_losses_equal_those_of_one_process() -> None:
     assert compared > 8
 
 
+def attention_leaves_shared_gradients_as_they_are() -> None:
+    """Those of a student that computes it are the mean over the processes, each with its own images."""
+    world, generator = current_world(), torch.Generator().manual_seed(5)
+    images = torch.randn(8, 3, 32, 32, generator=generator, dtype=torch.float64)
+    targets = torch.randint(-1, 2, (8, 3), generator=generator).to(torch.int8)
+    teacher = {
+        name: torch.randn(8, *shape, generator=generator, dtype=torch.float64)
+        for name, shape in (("logits", (3,)), ("calibration_logits", (3,)), ("attention", (1, 1)))
+    }
+    method = build_method("ud")
+
+    def gradients(network: torch.nn.Module, model: torch.nn.Module, rank: int) -> list[torch.Tensor]:
+        rows = slice(4 * rank, 4 * rank + 4)
+        taught = ModelOutput(**{name: value[rows] for name, value in teacher.items()})
+        sum(method(network(images[rows]), taught, targets[rows], CONTEXT).values()).backward()
+        return [parameter.grad for parameter in model.parameters()]
+
+    def student() -> torch.nn.Module:
+        model = tint_model()
+        method.extend_student(model, None, (32, 32))
+        return model.double()
+
+    apart = [gradients(model, model, rank) for rank in range(world.size) for model in (student(),)]
+    model = student()
+    together = gradients(torch.nn.parallel.DistributedDataParallel(model), model, world.rank)
+    for one, *others in zip(together, *apart, strict=True):
+        assert torch.allclose(one, sum(others) / world.size, rtol=1e-9, atol=1e-12)
+
+
 class AskedAfter:
     """Stands in for a signal that one process alone got."""
 
@@ -99,6 +135,7 @@ if __name__ == "__main__":
     with joined_world():
         if sys.argv[1] == "losses":
             gathered_losses_equal_those_of_one_process()
+            attention_leaves_shared_gradients_as_they_are()
             evaluation_counts_every_image_once()
         else:
             training_is_interrupted(Path(sys.argv[2]))
