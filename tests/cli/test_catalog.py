@@ -1,0 +1,17 @@
+"""`edgedistill list` as documentation."""
+
+from edgedistill.distill.methods.reference import markdown
+
+
+def test_the_page_of_the_methods_is_printed_as_it_is(command):
+    assert command("list", "methods", "--markdown")[:2] == (0, markdown())
+    code, _, err = command("list", "models", "--markdown")
+    assert code == 2
+    assert "--markdown is for methods, not models" in err
+
+
+def test_what_is_wide_is_told_in_json_alone(command):
+    assert "lambda_mld=10.0" in command("list", "methods", "--json")[1]
+    table = command("list", "methods")[1]
+    assert "bd2* bd3* bd4*" in table
+    assert "lambda_mld" not in table
