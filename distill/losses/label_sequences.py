@@ -15,41 +15,52 @@ So every order costs the same, and orders above four add no new statistic.
 
 import functools
 import warnings
+from collections.abc import Callable
+from typing import ParamSpec
 
 import torch
 from torch import Tensor
 
+P = ParamSpec("P")
 
-@functools.lru_cache(maxsize=64)
-def matrix_weights(orders: tuple[int, ...], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Weights (orders, 3) that make L_n of S2, R2 and q; all 0 for an order beyond the number of classes.
 
-    Kept: made on the host, they would cost a transfer, and with it a host sync, in every step.
+def _constant(make: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Keep what was made, also for trainings after an inference; torch.compile embeds it instead of making it anew.
+
+    Made on the host in every step, it would cost a transfer, and with it a host sync.
     """
-    with torch.inference_mode(False):  # a kept tensor must also serve a training later on
-        return _weights(orders, torch.tensor(float(classes), dtype=torch.float64)).to(dtype).to(device)
+
+    @functools.lru_cache(maxsize=64)
+    def kept(*arguments: P.args, **named: P.kwargs) -> Tensor:
+        with torch.inference_mode(False):
+            return make(*arguments, **named)
+
+    @torch.compiler.assume_constant_result
+    def constant(*arguments: P.args, **named: P.kwargs) -> Tensor:
+        return kept(*arguments, **named)
+
+    return constant
 
 
-@functools.lru_cache(maxsize=64)
+@_constant
+def matrix_weights(orders: tuple[int, ...], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Weights (orders, 3) that make L_n of S2, R2 and q; all 0 for an order beyond the number of classes."""
+    return _weights(orders, torch.tensor(float(classes), dtype=torch.float64)).to(dtype).to(device)
+
+
+@_constant
 def instance_weights(orders: tuple[int, ...], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Weights (orders, classes + 1, 3) by number of labels, that make L_n of the sums of one image.
 
     With D_kl = (d_k - d_l)(m_k - m_l) and d, m centred over C labels, A = sum d^2, B = sum m^2, P = sum d m and Q = sum
     d^2 m^2 are enough: S2 = 2 (C Q + A B + 2 P^2), R2 = C^2 Q + 3 C P^2, q = 4 C^2 P^2. These weights are of Q, A B and
-    P^2, combined in double precision, since C^2 and (C)_4 are large. Kept for the reason of `matrix_weights`.
+    P^2, combined in double precision, since C^2 and (C)_4 are large.
     """
-    with torch.inference_mode(False):
-        labels = torch.arange(classes + 1, dtype=torch.float64)
-        square, rows, total = _weights(orders, labels).unbind(-1)
-        by_sums = torch.stack(
-            [
-                labels * (2.0 * square + labels * rows),
-                2.0 * square,
-                4.0 * square + labels * (3.0 * rows + 4.0 * labels * total),
-            ],
-            dim=-1,
-        )
-        return by_sums.to(dtype).to(device)
+    labels = torch.arange(classes + 1, dtype=torch.float64)
+    square, rows, total = _weights(orders, labels).unbind(-1)
+    of_q = labels * (2.0 * square + labels * rows)
+    of_p = 4.0 * square + labels * (3.0 * rows + 4.0 * labels * total)
+    return torch.stack([of_q, 2.0 * square, of_p], dim=-1).to(dtype).to(device)
 
 
 def _weights(orders: tuple[int, ...], labels: Tensor) -> Tensor:
@@ -62,7 +73,7 @@ def _weights(orders: tuple[int, ...], labels: Tensor) -> Tensor:
     m2 = 0.5 / (order - 1.0) / pairs.clamp(min=1.0)
     m3 = (order - 2.0) / (order - 1.0) ** 2 / triples.clamp(min=1.0)
     m4 = 0.5 * (order - 2.0) * (order - 3.0) / (order - 1.0) ** 2 / quadruples.clamp(min=1.0)
-    weights = torch.stack([m2 - m3 + 2.0 * m4, m3 - 4.0 * m4, m4 + torch.zeros_like(m2)], dim=-1)
+    weights = torch.stack([m2 - m3 + 2.0 * m4, m3 - 4.0 * m4, m4], dim=-1)
     return weights.masked_fill((labels < order)[..., None], 0.0)
 
 
