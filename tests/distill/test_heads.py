@@ -288,3 +288,17 @@ def test_a_checkpoint_holds_its_word_vectors(tmp_path, monkeypatch):
 
 def _small_transformer(in_features: int, num_classes: int, **options: Tensor) -> ClassTokenTransformer:
     return ClassTokenTransformer(in_features, num_classes, dim=16, head_dim=8, ffn=24, **options)
+
+
+def test_a_sub_tasks_network_has_the_word_vectors_of_its_classes(open_cpsd, tmp_path, monkeypatch):
+    monkeypatch.setitem(HEADS, "transformer", HEADS["transformer"]._replace(build=_small_transformer))
+    vectors = np.arange(18, dtype=np.float32).reshape(6, 3)
+    np.save(tmp_path / "glove.npy", vectors)
+    changes = ("student.model.head=transformer", f"student.model.class_embeddings={tmp_path / 'glove.npy'}")
+    teachers = open_cpsd(*changes).sub_teachers
+    for task in teachers.planned():
+        network = teachers.training(task).model
+        assert network.head.class_embeddings.tolist() == vectors[list(task.classes)].tolist()
+    (tmp_path / "glove.npy").unlink()
+    with pytest.raises(ConfigError, match=r"`student\.model\.class_embeddings`: .*glove\.npy is no file"):
+        open_cpsd(*changes)
