@@ -174,7 +174,7 @@ class _Process:
 
     def __init__(self, command: Command, environment: dict[str, str], console: Console) -> None:
         self.command, self.environment, self.asked_to_stop = command, environment, False
-        self._console, self._said = console, ""
+        self._console, self._said, self._last = console, "", ""
         # A session of its own: a terminal's Ctrl-C reaches every process of this one, which passes it on by itself.
         self._process = subprocess.Popen(
             command.arguments,
@@ -212,12 +212,13 @@ class _Process:
             return None
         kind = InterruptedRunError if code == _STOPPED else EdgedistillError
         if not self._said:
-            return kind(f"{title}: was ended by signal {-code}." if code < 0 else f"{title}: exit code {code}.")
+            last = f" ({self._last})" if self._last else ""
+            return kind(f"{title}: was ended by signal {-code}." if code < 0 else f"{title}: exit code {code}{last}.")
         return kind(self._said if self._said.startswith(title) else f"{title}: {self._said}")
 
     def _read(self) -> None:
         for line in self._process.stderr or ():
-            text = line.rstrip()
+            text = self._last = line.rstrip()
             if text.startswith(_ERROR):
                 self._said = text.removeprefix(_ERROR)
             else:

@@ -61,8 +61,10 @@ def study_markdown(record: StudyRecord) -> str:
 
 def _what(record: StudyRecord) -> str:
     on = f" on {record.test}" if record.test else ""
-    over = "" if record.baseline is None else f"; gain over `{record.baseline}` with the 95 % Student-t interval of the paired differences"
-    return f"test mAP{on}, mean ± sample standard deviation over seeds{over}"
+    what = f"test mAP{on}, mean ± sample standard deviation over seeds"
+    if record.baseline is None:
+        return what
+    return f"{what}; gain over `{record.baseline}` with the 95 % Student-t interval of the paired differences"
 
 
 def _gain_heading(record: StudyRecord) -> str:

@@ -67,8 +67,11 @@ class _Cells:
         cell = self.running.pop(command.title)
         if isinstance(failure, InterruptedRunError):
             raise failure
+        self._refresh()
         if failure is not None:
             self.queue.fail(cell, str(failure).removeprefix(f"{cell.name}: "))
+        elif cell in self.cells:
+            self.queue.fail(cell, "its process ended without a result")
         self._refresh()
 
     def progress(self) -> tuple[int, int]:

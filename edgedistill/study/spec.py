@@ -103,7 +103,7 @@ def _refuse(keys: Iterable[str], known: dict[str, str], where: str) -> None:
 
 
 def _allow(changes: dict[str, Any], where: str) -> None:
-    """All but the student and a method's own teachers is the same in every cell: the teacher and the data are shared."""
+    """Raise ConfigError for a change of what all cells share, such as the data and the teacher."""
     for one in read_changes(changes, where.replace("`", "")):
         if one.key[0] not in _OF_A_STUDENT:
             raise ConfigError(

@@ -36,6 +36,10 @@ class Store:
         """
         return _merge(self.study, self._file(), self.command)
 
+    def write(self) -> None:
+        """Rewrite the record as `read` has it, which lists what is not run before anything is."""
+        self._change(lambda record: record)
+
     def finish(self, cell: Cell, finished: Finished) -> None:
         """Record a result, in the cell's folder too."""
         content = msgspec.json.format(msgspec.json.encode(finished), indent=2)
@@ -44,9 +48,8 @@ class Store:
 
     def fail(self, cell: Cell, reason: str) -> None:
         """Record why a cell failed; the next start tries it again."""
-        self._change(
-            lambda record: _with_entry(record, CellRecord(**_key(cell), status="failed", reason=reason), record.machines)
-        )
+        entry = CellRecord(**_key(cell), status="failed", reason=reason)
+        self._change(lambda record: _with_entry(record, entry, record.machines))
 
     def adopt(self, cell: Cell) -> bool:
         """Whether the cell is finished in its folder, in which case the record knows it from now on."""

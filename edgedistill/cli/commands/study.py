@@ -62,6 +62,7 @@ def _run(queue: "Queue", jobs: int, options: list[str]) -> None:  # noqa: F821 (
     from edgedistill.study.parallel import run_cells_side_by_side
     from edgedistill.study.run import run_cells
 
+    queue.store.write()
     if jobs > 1:
         run_cells_side_by_side(queue, jobs, options, console.err)
     else:

@@ -1,0 +1,366 @@
+"""`study` as a user runs it: what is finished is kept, in folders or the record alone; a failure costs one cell."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from edgedistill.runtime.errors import DataError
+from edgedistill.study import Store, load_study
+from edgedistill.study.record import Finished
+
+NETWORK = {"name": "shufflenetv2", "width": 0.5}
+STUDY = """
+recipe: recipe.yaml
+students:
+  small:
+  large: {student.model.width: 1.0}
+methods:
+  vanilla:
+  strong: {method: {name: mld, lambda_mld: 5}}
+seeds: [3, 4]
+baseline: vanilla
+"""
+SMALL = ("teacher/3", "small/vanilla/3", "small/strong/3", "teacher/4", "small/vanilla/4", "small/strong/4")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread(one_thread):
+    """Trainings are repeated to the bit."""
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory, tinted_photographs) -> Path:
+    """A folder with images, recipe.yaml and study.yaml."""
+    folder = tmp_path_factory.mktemp("study")
+    tinted_photographs(folder, size=(32, 32), noise=200, tint=50)
+    content = {
+        "output": str(folder / "runs"),
+        "data": {
+            "train": {"format": "csv", "path": "train.csv"},
+            "test": {"format": "csv", "path": "test.csv"},
+            "validation": 0.25,
+        },
+        "input": {"size": 32},
+        "teacher": {"model": NETWORK, "train": {"epochs": 1, "batch_size": 12, "workers": 0}},
+        "student": {"model": NETWORK, "train": {"epochs": 1, "batch_size": 12, "workers": 0}},
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(content))
+    (folder / "study.yaml").write_text(STUDY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ran(where, one_thread) -> Path:
+    """The record after the small student's cells: those without a teacher side by side, the others in this process."""
+    from edgedistill.cli import main
+
+    for arguments in (["--only", "small/vanilla/*", "--jobs", "2"], ["--only", "small/*"]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("OMP_NUM_THREADS", "1")
+            patch.setattr(sys, "argv", ["edgedistill", "study", str(where / "study.yaml"), *arguments])
+            with pytest.raises(SystemExit) as left:
+                main()
+        assert left.value.code == 0
+    return where / "runs" / "study.study.json"
+
+
+def cells(record: Path) -> dict[str, dict]:
+    found = json.loads(record.read_text())["cells"]
+    return {"/".join(filter(None, (one["student"], one["method"], str(one["seed"])))): one for one in found}
+
+
+def results(record: Path) -> dict[str, dict]:
+    return {name: cell["result"] for name, cell in cells(record).items() if cell["status"] == "done"}
+
+
+def checkpoints(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+
+
+def test_every_cell_is_an_ordinary_run_and_the_rest_is_listed_as_not_run(where, ran, command):
+    found = cells(ran)
+    assert [name for name in found if "large" not in name] == list(SMALL)
+    assert list(found)[:5] == ["teacher/3", "small/vanilla/3", "small/strong/3", "large/vanilla/3", "large/strong/3"]
+    assert {name for name, cell in found.items() if cell["status"] == "not run"} == {
+        f"large/{method}/{seed}" for method in ("vanilla", "strong") for seed in (3, 4)
+    }
+    done = results(ran)
+    for seed in (3, 4):
+        assert done[f"small/strong/{seed}"]["teacher_sha256"] == done[f"teacher/{seed}"]["weights_sha256"]
+        assert done[f"small/vanilla/{seed}"]["teacher_sha256"] is None
+    assert done["small/strong/3"]["method"]["lambda_mld"] == 5
+    (student,) = (where / "runs" / "study" / "small").glob("strong-seed3-*/student/student.safetensors")
+    code, out, err = command("evaluate", where / "recipe.yaml", "--student", student, "--json")
+    assert code == 0, err
+    assert json.loads(out)["mAP"] == done["small/strong/3"]["test_mAP"]
+    summary = json.loads((student.parent / "summary.json").read_text())
+    assert summary["best"]["val_mAP"] == pytest.approx(done["small/strong/3"]["validation_mAP"])
+    machine = json.loads(ran.read_text())["machines"][done["small/strong/3"]["machine"]]
+    assert machine["cores"] >= 1
+    assert "torch" in machine["libraries"]
+
+
+def test_rows_are_mean_deviation_and_paired_gain(ran):
+    record, done = json.loads(ran.read_text()), results(ran)
+    rows = {(row["student"], row["method"]): row for row in record["rows"]}
+    vanilla, strong = ([done[f"small/{name}/{seed}"]["test_mAP"] for seed in (3, 4)] for name in ("vanilla", "strong"))
+    found = rows["small", "strong"]
+    assert found["test_mAP"]["mean"] == pytest.approx(statistics.fmean(strong))
+    assert found["test_mAP"]["deviation"] == pytest.approx(statistics.stdev(strong))
+    differences = [taught - alone for taught, alone in zip(strong, vanilla, strict=True)]
+    half = 12.706205 * statistics.stdev(differences) / math.sqrt(2)  # t(0.975, 1)
+    middle = statistics.fmean(differences)
+    interval = found["gain"]["interval"]
+    assert (interval["low"], interval["high"]) == pytest.approx((middle - half, middle + half), rel=1e-6)
+    assert rows["small", "vanilla"]["gain"] is None
+    assert rows["teacher", ""]["gain"] is None
+    assert rows["large", "strong"] == {
+        "student": "large", "method": "strong", "planned": 2, "seeds": [], "failed": 0, "test_mAP": None, "gain": None,
+        "gain_seeds": [],
+    }  # fmt: skip
+
+
+def test_finished_folders_are_loaded_into_a_new_record(where, ran, command, tmp_path):
+    before = checkpoints(where / "runs")
+    assert len(before) == 6
+    fresh = tmp_path / "fresh.json"
+    code, _, err = command("study", where / "study.yaml", "--only", "small/*", "--results", fresh)
+    assert code == 0, err
+    assert results(fresh) == {name: one for name, one in results(ran).items() if name.startswith("small")}
+    code, _, err = command("study", where / "study.yaml", "--only", "teacher/*", "--results", fresh)
+    assert code == 0, err
+    assert results(fresh) == results(ran)
+    assert checkpoints(where / "runs") == before
+
+
+def test_the_record_alone_is_enough_to_go_on_elsewhere(where, ran, command, tmp_path):
+    """What is recorded is not run again; a cell that is left trains its teacher again, which has no folder here."""
+    content = json.loads(ran.read_text())
+    (left,) = [cell for cell in content["cells"] if (cell["method"], cell["seed"]) == ("strong", 4)][:1]
+    expected = dict(left["result"])
+    left |= {"status": "not run", "result": None}
+    carried = tmp_path / "carried.json"
+    carried.write_text(json.dumps(content))
+    arguments = ("study", where / "study.yaml", f"output={tmp_path / 'elsewhere'}", "--only", "small/*")
+    code, _, err = command(*arguments, "--results", carried)
+    assert code == 0, err
+    trained = {path.parent.name for path in checkpoints(tmp_path / "elsewhere")}
+    assert trained == {"teacher", "student"}
+    assert len(checkpoints(tmp_path / "elsewhere")) == 2
+    changing = {"seconds": None, "finished": None}
+    again, before = results(carried), results(ran)
+    assert again["small/strong/4"] | changing == expected | changing
+    assert {name: one for name, one in again.items() if not name.endswith("4")} == {
+        name: one for name, one in before.items() if not name.endswith("4")
+    }
+
+
+def test_other_settings_are_other_cells_and_nothing_is_lost(where, ran, command, tmp_path):
+    record = tmp_path / "record.json"
+    shutil.copy(ran, record)
+    arguments = ("study", where / "study.yaml", "--results", record)
+    code, out, _ = command(*arguments, "train.lr=0.01", "--table")
+    assert code == 0
+    assert "2 of 10 cells done" in out, "the teachers, which the student's rate does not change"
+    code, _, err = command(*arguments, "train.lr=0.01", "--only", "small/vanilla/3")
+    assert code == 0, err
+    assert set(results(record)) == {"teacher/3", "teacher/4", "small/vanilla/3"}
+    assert len(json.loads(record.read_text())["superseded"]) == 4
+    code, out, _ = command(*arguments, "--table")
+    assert "6 of 10 cells done" in out
+    assert command(*arguments, "--only", "small/*", "--json")[0] == 0
+    assert results(record) == results(ran)
+
+
+def test_what_does_not_decide_a_result_does_not_change_its_identity(where, tmp_path):
+    def identities(*arguments):
+        return [cell.identity for cell in load_study(where / "study.yaml", arguments).cells]
+
+    base = identities()
+    assert len(set(base)) == len(base)
+    assert identities(f"output={tmp_path}", "name=x", "train.workers=2", "train.schedule=onecycle") == base
+    changed = identities("teacher.train.lr=0.5")
+    taught = [cell.teacher is not None or cell.is_teacher for cell in load_study(where / "study.yaml").cells]
+    assert [new != old for new, old in zip(changed, base, strict=True)] == taught
+    assert not set(identities("input.size=48")) & set(base)
+
+
+def test_a_default_that_the_code_changed_makes_a_new_cell(where, ran, tmp_path):
+    content = json.loads(ran.read_text())
+    for cell in content["cells"]:
+        if cell["method"] == "strong" and cell["result"]:
+            cell["result"]["method"]["supervised"] = "asl"
+        elif cell["result"]:
+            cell["result"]["method"].pop("reduction")  # an option that did not exist then
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps(content))
+    found = Store(load_study(where / "study.yaml"), record, "").read()
+    assert {cell.name for cell in found.cells if cell.status == "done"} == {
+        name for name in SMALL if "strong" not in name
+    }
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(where, ran, command, tmp_path):
+    arguments = ("study", where / "study.yaml", "train.epochs=40", f"output={tmp_path}", "--only", "small/vanilla/3")
+
+    def interrupt() -> None:
+        while not list(tmp_path.rglob("last.ckpt")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    code, out, err = command(*arguments)
+    assert (code, out) == (130, "")
+    assert "The same command continues" in err
+    (folder,) = tmp_path.glob("study/small/vanilla-seed3-*/student")
+    assert not json.loads((folder / "summary.json").read_text())["finished"]
+    assert {cell["status"] for cell in cells(tmp_path / "study.study.json").values()} == {"not run"}
+
+
+def pretend(store: Store, done: dict[str, dict], trouble: dict[str, Exception], order: list[str]):
+    """A stand-in for training: a cell's result from an earlier record, or its exception."""
+    machines = store.read().machines
+
+    def run(cell, console, data_sha256=None):
+        order.append(cell.name)
+        if cell.name in trouble:
+            raise trouble[cell.name]
+        cell.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        cell.checkpoint.touch()
+        plain = {"identity": cell.identity, "result": done[cell.name], "test": "test"}
+        plain["machine"] = msgspec.to_builtins(machines[done[cell.name]["machine"]])
+        return msgspec.convert(plain, Finished)
+
+    return run
+
+
+def test_a_failed_cell_is_recorded_and_the_others_go_on(where, ran, command, monkeypatch, tmp_path):
+    order: list[str] = []
+    trouble = {"teacher/3": DataError("a.jpg: gone."), "small/strong/4": RuntimeError("a bug\nof ours")}
+    store = Store(load_study(where / "study.yaml"), ran, "")
+    monkeypatch.setattr("edgedistill.study.run.run_cell", pretend(store, results(ran), trouble, order))
+    arguments = ("study", where / "study.yaml", f"output={tmp_path}", "--only", "small/*")
+    code, out, err = command(*arguments)
+    assert code == 1
+    assert order == ["teacher/3", "small/vanilla/3", "teacher/4", "small/vanilla/4", "small/strong/4"]
+    found = cells(tmp_path / "study.study.json")
+    assert {name: cell["reason"] for name, cell in found.items() if cell["status"] == "failed"} == {
+        "teacher/3": "a.jpg: gone.",
+        "small/strong/3": "teacher/3: a.jpg: gone.",
+        "small/strong/4": "RuntimeError: a bug",
+    }
+    assert "of ours" in err, "the traceback of what is no user's mistake"
+    assert err.splitlines()[-1].startswith("error: teacher/3: a.jpg: gone. (2 more failed")
+    assert "failed   small/strong/4: RuntimeError: a bug" in out
+    trouble.clear()
+    order.clear()
+    assert command(*arguments)[0] == 0
+    assert order == ["teacher/3", "small/strong/3", "small/strong/4"], "failures alone are tried again"
+    assert {cell["status"] for name, cell in cells(tmp_path / "study.study.json").items() if "large" not in name} == {
+        "done"
+    }
+
+
+def test_a_cell_that_another_process_runs_is_left_to_it(where, ran, command, monkeypatch, tmp_path):
+    study = load_study(where / "study.yaml", [f"output={tmp_path}"])
+    order: list[str] = []
+    run = pretend(Store(study, ran, ""), results(ran), {}, order)
+    monkeypatch.setattr("edgedistill.study.run.run_cell", run)
+    monkeypatch.setattr("edgedistill.study.run._POLL_SECONDS", 0.02)
+    (held,) = [cell for cell in study.cells if cell.name == "small/vanilla/3"]
+    elsewhere = Store(study, tmp_path / "study.study.json", "")
+    lock = elsewhere.lock(held)
+    lock.acquire()
+
+    def the_other() -> None:
+        while "small/vanilla/4" not in order:
+            time.sleep(0.01)
+        elsewhere.finish(held, run(held, None))
+        lock.release()
+
+    other = threading.Thread(target=the_other)
+    other.start()
+    code, _, err = command("study", where / "study.yaml", f"output={tmp_path}", "--only", "small/vanilla/*")
+    other.join()
+    assert code == 0, err
+    assert order == ["small/vanilla/4", "small/vanilla/3"], "once each, and the free one first"
+
+
+CHILD = """#!{python}
+import fcntl, json, os, shutil, signal, sys
+from pathlib import Path
+name = sys.argv[sys.argv.index("--only") + 1]
+record, out = Path(sys.argv[sys.argv.index("--results") + 1]), Path({out!r})
+with open(out / "order", "a") as order: print(name, os.environ["OMP_NUM_THREADS"], file=order)
+if name == "small/vanilla/3": os.kill(os.getpid(), signal.SIGKILL)
+if name == "teacher/4": sys.exit("error: teacher/4: a.jpg: gone.")
+if name == "small/vanilla/4": sys.exit(0)
+lock = open(out / "study" / ".study.lock", "a")
+fcntl.flock(lock, fcntl.LOCK_EX)
+content, done = (json.loads(Path(path).read_text()) for path in (record, {ran!r}))
+key = lambda cell: (cell["student"], cell["method"], cell["seed"])
+(mine,) = [cell for cell in done["cells"] if "/".join(filter(None, map(str, key(cell)))) == name]
+for folder in Path({runs!r}).glob("study/teacher/teacher-seed3-*"):
+    shutil.copytree(folder, out / folder.relative_to({runs!r}), dirs_exist_ok=True)
+content["cells"] = [mine if key(cell) == key(mine) else cell for cell in content["cells"]]
+record.with_suffix(".new").write_text(json.dumps(content))
+record.with_suffix(".new").replace(record)
+"""
+
+
+def test_side_by_side_a_student_waits_for_its_teacher_and_a_crash_costs_one_cell(
+    where, ran, command, monkeypatch, tmp_path
+):
+    """The processes are stand-ins: one is killed, one fails, one ends without a result, the others take a result."""
+    child = tmp_path / "child"
+    child.write_text(CHILD.format(python=sys.executable, out=str(tmp_path), ran=str(ran), runs=str(where / "runs")))
+    child.chmod(0o755)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("edgedistill.study.parallel.sys.executable", str(child))
+    record = tmp_path / "record.json"
+    content = json.loads(ran.read_text())
+    record.write_text(json.dumps(content | {"cells": [], "superseded": []}))
+    arguments = ("study", where / "study.yaml", f"output={tmp_path}", "--results", record, "--only", "small/*")
+    code, _, err = command(*arguments, "--jobs", "2")
+    assert code == 1, err
+    reasons = {name: cell["reason"] for name, cell in cells(record).items() if cell["status"] == "failed"}
+    assert reasons == {
+        "small/vanilla/3": "was ended by signal 9.",
+        "teacher/4": "a.jpg: gone.",
+        "small/strong/4": "teacher/4: a.jpg: gone.",
+        "small/vanilla/4": "its process ended without a result",
+    }
+    assert set(results(record)) == {"teacher/3", "small/strong/3"}
+    order = [line.split() for line in (tmp_path / "order").read_text().splitlines()]
+    assert sorted(name for name, _ in order) == sorted(set(SMALL) - {"small/strong/4"})
+    names = [name for name, _ in order]
+    assert names.index("teacher/3") < names.index("small/strong/3")
+
+
+def test_data_that_changed_fails_before_it_is_trained_on(where, ran, command, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(where, folder, ignore=shutil.ignore_patterns("runs"))
+    lines = (folder / "test.csv").read_text().splitlines()
+    (folder / "test.csv").write_text("\n".join(lines[:-1]))
+    content = json.loads(ran.read_text())
+    for cell in content["cells"]:
+        if cell["seed"] == 3 and cell["method"] == "vanilla":
+            cell |= {"status": "not run", "result": None}
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps(content))
+    arguments = ("study", folder / "study.yaml", f"output={tmp_path}", "--results", record)
+    code, _, err = command(*arguments, "--only", "small/vanilla/3")
+    assert code == 1
+    assert "error: small/vanilla/3: the data has other images, labels or classes" in err
+    assert not checkpoints(tmp_path)

@@ -1,0 +1,173 @@
+"""The study file and its tables: mistakes are one line, and a table says what was not run."""
+
+import io
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+from rich.console import Console
+
+from edgedistill.cli.study_table import study_markdown, study_tables
+from edgedistill.runtime.errors import ConfigError
+from edgedistill.study import load_study
+from edgedistill.study.progress import duration, remaining_seconds
+from edgedistill.study.record import CellRecord, Result, StudyRecord
+from edgedistill.study.summary import summarise
+
+PACKAGED = Path(__file__).parents[2] / "benchmarks" / "studies"
+BASE = {"recipe": "demo", "students": {"small": None}, "methods": {"vanilla": None, "mld": None}, "seeds": [1, 2]}
+
+
+def load(tmp_path, content, arguments=()):
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return load_study(path, arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": [1]}, "unknown key `seed`. Did you mean `seeds`?"),
+        ({"seeds": []}, "`seeds`: "),
+        ({"seeds": [1, 2, 1]}, "`seeds`: 1 appears twice"),
+        ({"recipe": "demos"}, "demos: no such recipe file"),
+        ({"baseline": "bce"}, "`baseline`: 'bce' is none of the methods (vanilla, mld)"),
+        ({"methods": {"mld2": None}}, "`methods.mld2.method.name`: unknown method 'mld2': did you mean 'mld'?"),
+        ({"methods": {"mld": {"method": {"lambda": 1}}}}, "unknown key `methods.mld.method.lambda`."),
+        ({"methods": {"mld": {"lambda_mld": 1}}}, "unknown key `methods[...].lambda_mld`. Allowed here: method, set."),
+        ({"methods": {"a/b": {"method": {"name": "mld"}}}}, "`methods`: 'a/b' names folders"),
+        ({"methods": {"mld": {"set": {"data.validation": 0.2}}}}, "`methods.mld.set.data.validation`: all cells share"),
+        ({"methods": {"mld": {"set": {"tasks.train.epochs": 2}}}}, "(small, mld): `tasks` is for methods that train"),
+        (
+            {"students": {"small": {"teacher.train.epochs": 2}}},
+            "`students.small.teacher.train.epochs`: all cells share",
+        ),
+        ({"students": {"small": {"student.model.widht": 2}}}, "(small, vanilla): unknown key `student.model.widht`."),
+        ({"students": {"teacher": None}}, "`students.teacher`: that is what the shared teacher is called"),
+        ({"set": {"seed": 1}}, "`set.seed`: a study has `seeds` for that"),
+        ({"set": {"method.lambda_mld": 1}}, "`set.method.lambda_mld`: a study has `methods` for that"),
+        ({"set": {"teacher": None}}, "(small, mld): `method` learns from a teacher"),
+        ({"set": {"a..b": None}}, "`set`: `a..b=`: `a..b` is no key"),
+    ],
+)
+def test_a_mistake_names_the_file_and_the_key(tmp_path, change, message):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, BASE | change)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_changes_from_the_command_line_hold_over_everything_and_are_checked(tmp_path):
+    content = BASE | {"students": {"small": {"student.train.epochs": 9}}, "set": {"train.epochs": 8}}
+    assert {cell.loaded.recipe.student.train.epochs for cell in load(tmp_path, content).cells if cell.method} == {9}
+    study = load(tmp_path, content, ["train.epochs=3", "name=trial", "output=there"])
+    assert {cell.loaded.recipe.student.train.epochs for cell in study.cells if cell.method} == {3}
+    assert study.folder == Path("there/trial")
+    with pytest.raises(ConfigError, match=r"study.yaml with train.epochs=x from the command line: `student.train.epoc"):
+        load(tmp_path, content, ["train.epochs=x"])
+    with pytest.raises(ConfigError, match="command line: `method.lambda_mld`: a study has `methods` for that"):
+        load(tmp_path, content, ["method.lambda_mld=2"])
+
+
+def test_one_teacher_has_what_any_method_needs(tmp_path):
+    content = BASE | {"methods": {"vanilla": None, "l2d": None, "cpsd": {"set": {"tasks.train.epochs": 2}}}}
+    cells = {cell.name: cell for cell in load(tmp_path, content).cells}
+    assert cells["teacher/1"].loaded.recipe.teacher.model.branches == ["ml_decoder"]
+    assert cells["small/l2d/1"].teacher is cells["teacher/1"]
+    taught = cells["small/l2d/1"].runnable().recipe.teacher
+    assert Path(taught.checkpoint) == cells["teacher/1"].checkpoint.absolute()
+    assert cells["small/vanilla/1"].loaded.recipe.teacher is None
+    assert cells["small/cpsd/1"].loaded.recipe.teacher is None
+    assert cells["small/cpsd/1"].loaded.tasks().settings.epochs == 2
+    assert not any(cell.is_teacher for cell in load(tmp_path, BASE | {"methods": {"vanilla": None}}).cells)
+
+
+def test_a_given_checkpoint_is_the_teacher_of_every_seed(tmp_path):
+    (tmp_path / "teacher.safetensors").touch()
+    content = BASE | {"set": {"teacher": {"checkpoint": str(tmp_path / "teacher.safetensors")}}}
+    cells = load(tmp_path, content).cells
+    assert [cell.name for cell in cells] == ["small/vanilla/1", "small/mld/1", "small/vanilla/2", "small/mld/2"]
+    assert all(cell.teacher is None for cell in cells)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGED.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_repositorys_studies_are_valid(path):
+    study = load_study(path)
+    assert len({cell.name for cell in study.cells}) == len({cell.identity for cell in study.cells}) == len(study.cells)
+
+
+def entry(student, method, seed, value=None, reason=""):
+    result = None
+    if value is not None:
+        result = Result(
+            test_mAP=value, validation_mAP=value, epoch=1, test_images=9, method={"name": method}, weights_sha256="",
+            teacher_sha256=None, data_sha256="", seconds=100.0 if method == "slow" else 10.0, threads=1, device="cpu",
+            machine="m", edgedistill="0", commit=None, finished="",
+        )  # fmt: skip
+    status = "failed" if reason else "not run" if value is None else "done"
+    return CellRecord(
+        student=student, method=method, seed=seed, identity=f"{student}{method}{seed}", status=status, reason=reason,
+        result=result,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def record():
+    values = {"vanilla": (60.0, 61.0, 62.0), "mld": (62.0, 62.0, 66.0), "slow": (70.0, None, 71.0)}
+    cells = [entry("teacher", "", seed, 80.0) for seed in (1, 2, 3)]
+    for method, reached in values.items():
+        cells += [
+            entry("small", method, seed, value, reason="" if value else "out of [memory]")
+            for seed, value in zip((1, 2, 3), reached, strict=True)
+        ]
+    cells += [entry("small", "l2d", 1), entry("large", "vanilla", 1)]
+    return StudyRecord(
+        name="digits", command="edgedistill study s.yaml", baseline="vanilla", rows=summarise(cells, "vanilla"),
+        cells=tuple(cells), machines={}, test="digit_scenes test",
+    )  # fmt: skip
+
+
+def test_the_table_by_hand(record):
+    console = Console(width=100, file=io.StringIO())
+    study_tables(record, Path("runs/digits.study.json"), console)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    start = next(number for number, line in enumerate(lines) if line.startswith("small"))
+    table = [" ".join(line.split()) for line in lines[start : start + 6]]
+    assert table == [
+        "small seeds test mAP gain over vanilla",
+        "vanilla 3/3 61.00 ± 1.00",
+        # differences 2, 1, 4: mean 2.333, s 1.5275, half t(0.975, 2) s / sqrt(3) = 3.795
+        "mld 3/3 63.33 ± 2.31 +2.33 [-1.46, +6.13]",
+        # differences 10, 9: mean 9.5, s 0.7071, half 12.706 s / sqrt(2) = 6.353
+        "slow 2/3 70.50 ± 0.71 +9.50 [+3.15, +15.85], 1 failed",
+        "l2d 0/1 not run",
+        "(the teacher) 3/3 80.00 ± 0.00",
+    ]
+    assert max(map(len, lines[start : start + 6])) <= 100
+    assert "not run  large: none of its cells" in lines
+    assert "failed   small/slow/2: out of [memory]" in lines
+    assert lines[-1] == "11 of 14 cells done, 1 failed, 2 not run  runs/digits.study.json"
+
+
+def test_markdown_marks_the_best_of_those_with_every_seed(record):
+    text = study_markdown(record)
+    assert "| small | seeds | test mAP | gain over vanilla |\n|---|---|---|---|\n| vanilla | 3/3 |" in text
+    assert "| **mld** | **3/3** | **63.33 ± 2.31** | **+2.33 [-1.46, +6.13]** |" in text, "`slow` lacks a seed"
+    assert "* not run: large, none of its cells\n* failed: small/slow/2: out of [memory]" in text
+    assert text.endswith("11 of 14 cells done, 1 failed, 2 not run. `edgedistill study s.yaml`\n")
+
+
+def test_the_record_reads_back_as_it_was(record):
+    assert msgspec.json.decode(msgspec.json.encode(record), type=StudyRecord) == record
+    assert json.loads(msgspec.json.encode(record))["rows"][2]["gain"]["differences"] == [2.0, 1.0, 4.0]
+
+
+def test_the_time_left_is_that_of_cells_like_those(record, tmp_path):
+    slow = BASE | {"methods": {"vanilla": None, "slow": {"method": {"name": "mld"}}}, "seeds": [1]}
+    cells = load(tmp_path, slow).cells
+    assert remaining_seconds(cells, record) == 10 + 10 + 100
+    assert remaining_seconds(cells, record, jobs=2) == 60
+    assert remaining_seconds(cells, msgspec.structs.replace(record, cells=())) is None
+    assert [duration(value) for value in (40.4, 89.9, 300, 11_400)] == ["40 s", "90 s", "5 min", "3 h 10 min"]
