@@ -1,0 +1,55 @@
+"""What a method adds for its training is gone from what ships."""
+
+import pytest
+import torch
+
+from edgedistill.distill.checkpoint import ModelCard, load_student, save_student
+from edgedistill.distill.methods import build_method
+from edgedistill.distill.models import Classifier, ModelSpec, build_from_spec
+from edgedistill.export import reparameterize
+from edgedistill.export.graph import DeployGraph
+from edgedistill.runtime.preprocess import Preprocessing
+
+SIZE = (32, 32)
+SPEC = ModelSpec(name="shufflenetv2", width=0.5)
+CARD = ModelCard(
+    edgedistill="0",
+    name="student",
+    model=SPEC,
+    classes=("cat", "dog", "tree"),
+    preprocessing=Preprocessing(size=SIZE),
+    thresholds=(0.5,) * 3,
+)
+
+
+def traced(model: Classifier) -> tuple[list[str], list[tuple[int, ...]]]:
+    """Operators of the program that every format is made from, in order, and the shapes of its weights."""
+    images = torch.zeros(2, *SIZE, 3, dtype=torch.uint8)
+    program = torch.export.export(DeployGraph(reparameterize(model)), (images,))
+    operators = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    return operators, [tuple(value.shape) for value in program.state_dict.values()]
+
+
+@pytest.fixture(scope="module")
+def vanilla():
+    return traced(build_from_spec(SPEC, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "added"), [("mdkd", set()), ("l2d", {"embeddings"}), ("ud", {"calibration_logits", "attention"})]
+)
+def test_a_student_ships_the_operators_of_the_vanilla_student(name, added, vanilla, tmp_path):
+    model = build_from_spec(SPEC, 3)
+    plain = model.gives
+    build_method(name).extend_student(model, None, SIZE)
+    assert model.gives - plain == added
+    save_student(tmp_path / "student.safetensors", model, CARD)
+    assert traced(load_student(tmp_path / "student.safetensors").model) == vanilla
+    assert model.gives - plain == added, "the training's own network is left as it is"
+
+
+def test_a_network_that_is_still_in_training_ships_them_too(vanilla):
+    model = build_from_spec(SPEC, 3).train()
+    build_method("ud").extend_student(model, None, SIZE)
+    assert traced(model) == vanilla
+    assert len(vanilla[0]) > 100
