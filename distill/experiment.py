@@ -24,7 +24,7 @@ from .models.heads import HEADS
 from .recipe import LoadedRecipe, TeacherSpec
 from .splits import Splits, open_splits
 from .sub_teachers import MergedCheckpoint, SubTeachers
-from .training import Training, build_network, card_of, describe_job, resolved
+from .training import Training, build_network, card_of, continue_from, describe_job, resolved
 
 T = TypeVar("T")
 Role = Literal["teacher", "baseline", "student"]
@@ -191,6 +191,7 @@ class Experiment:
         teacher: Student | MergedCheckpoint | None,
     ) -> Training:
         section = self.loaded.tasks() or self.recipe.teacher
+        start = teacher.model if role == "student" and self.recipe.student.start == "teacher" else None
         taught_by = teacher.model if teacher is not None and method.needs_teacher else None
         if taught_by is not None:
             taught_by.detach_branches(keep=method.needs)  # nothing reads the others
@@ -208,9 +209,12 @@ class Experiment:
             seed=self.recipe.seed,
             teacher=taught_by,
             cache_teacher=section.cache if section else None,
+            start=start,
         )
         model = build_network(self.loaded, spec, job.card, self.recipe.seed)
         method.extend_student(model, taught_by, job.card.preprocessing.size)
+        if start is not None:
+            continue_from(model, start, self.loaded.where)
         return Training(job, model, taught_by)
 
     def _once(self, write: Callable[[], T]) -> T:

@@ -92,10 +92,18 @@ class TeacherSpec(Config):
 
 
 class StudentSpec(Config):
-    """The network that ships, and how it is trained."""
+    """The network that ships, and how it is trained.
+
+    Attributes:
+        model: the network.
+        train: hyper-parameters.
+        start: the weights that training begins with: "model", as `model` says, or "teacher", those of a teacher of the
+            same network, which the student then continues (UD's self-distillation, one run with one restart).
+    """
 
     model: ModelSpec
     train: TrainSettings
+    start: Literal["model", "teacher"] = "model"
 
 
 class ExportSpec(Config):

@@ -79,5 +79,9 @@ def _check_teachers_fit(loaded: "LoadedRecipe") -> None:
             f"{where}: `tasks` is for methods that train their own teachers (cpsd); method {name!r} has no sub-tasks: "
             "remove the section."
         )
+    if recipe.student.start == "teacher" and recipe.teacher is None:
+        raise ConfigError(
+            f"{where}: `student.start: teacher` continues from a teacher's weights: add a `teacher:` section."
+        )
     if method.needs_teacher and not loaded.has_teacher:
         raise ConfigError(f"{where}: `method` learns from a teacher: add a `teacher:` section.")

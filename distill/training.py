@@ -9,6 +9,7 @@ import msgspec
 import torch
 
 from .. import __version__
+from ..runtime.errors import ConfigError
 from ..runtime.files import sha256_of
 from ..runtime.preprocess import Preprocessing
 from ..runtime.yaml_text import format_yaml
@@ -44,6 +45,7 @@ def describe_job(
     seed: int,
     teacher: TeacherModel | None = None,
     cache_teacher: bool | None = None,
+    start: Classifier | None = None,
 ) -> Job:
     """A training of the recipe.
 
@@ -60,6 +62,7 @@ def describe_job(
         seed: of initialisation, order, augmentation and dropout.
         teacher: whose weights, layers and normalisation decide the result too.
         cache_teacher: see `Job`.
+        start: the network whose weights it continues from; None: its own initialisation.
     """
     decides = {
         "seed": seed,
@@ -70,6 +73,7 @@ def describe_job(
         "data": {**msgspec.to_builtins(loaded.recipe.data), "max_bad_share": None},
         "images": [splits.train.fingerprint(), splits.validation.fingerprint()],
         "teacher": [teacher_digest(teacher), cache_teacher] if teacher is not None else None,
+        "start": None if start is None else teacher_digest(start),
     }
     return Job(
         title=title,
@@ -87,6 +91,23 @@ def describe_job(
         caches=Path(loaded.recipe.output) / "caches",
         records={loaded.folder / "recipe.yaml": resolved(loaded)},
     )
+
+
+def continue_from(model: Classifier, start: Classifier, where: str) -> None:
+    """Give a network the weights of another, those of the training-only branches included that both have.
+
+    Raises:
+        ConfigError: they are not the same network.
+    """
+    own, given = model.state_dict(), start.state_dict()
+    shared = {name for name in own if name in given and own[name].shape == given[name].shape}
+    differing = sorted(name for name in own.keys() | given.keys() if name not in shared and "branches." not in name)
+    if differing:
+        raise ConfigError(
+            f"{where}: `student.start: teacher` continues the teacher's network, and the student's is another one "
+            f"({differing[0]} and {len(differing) - 1} more weights differ)."
+        )
+    model.load_state_dict({**own, **{name: given[name] for name in shared}})
 
 
 def card_of(loaded: LoadedRecipe, spec: ModelSpec, classes: tuple[str, ...], preprocessing: Preprocessing) -> ModelCard:

@@ -13,6 +13,7 @@ from edgedistill.distill import paper_recipes as module
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.methods import METHODS
 from edgedistill.distill.models.branches import BRANCHES
+from edgedistill.distill.models.heads import HEADS
 from edgedistill.distill.paper_recipes import DATA_FOLDERS, find_paper_recipe, paper_recipes, recipe_content
 from edgedistill.distill.recipe import build_recipe, load_recipe, packaged_recipes, read_content
 from edgedistill.distill.training import resolved
@@ -41,7 +42,7 @@ def test_every_packaged_recipe_is_valid(data_folders):
             continue
         if loaded.recipe.teacher is not None:
             model = loaded.recipe.teacher.model
-            given = {BRANCHES[branch].gives for branch in ([model.head] if model.head in BRANCHES else model.branches)}
+            given = {HEADS[model.head].gives, *(BRANCHES[branch].gives for branch in model.branches)}
             lacking = loaded.method().needs & {branch.gives for branch in BRANCHES.values()} - given
             mistakes += [f"{name}: its teacher lacks {lacking}"] if lacking else []
     assert not mistakes, "\n".join(mistakes)
