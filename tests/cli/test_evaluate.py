@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -158,6 +159,18 @@ def test_the_tables_fit_100_columns(recipe, experiment, command):
     assert shown == [evaluation.data.classes[k] for k in np.argsort(-evaluation.found["AP"])]
 
 
+def test_many_classes_stand_side_by_side(experiment):
+    evaluation = evaluate_checkpoint(experiment, finished_checkpoint(experiment, "student"))
+    names = tuple(f"class number {k}" for k in range(45))
+    data = replace(evaluation.data, classes=names, labels=np.zeros((60, 45), np.int8), difficult=None)
+    many = replace(evaluation, data=data, found={**evaluation.found, "AP": np.arange(100.0, 55.0, -1.0)})
+    drawn = io.StringIO()
+    evaluation_tables(many, Console(file=drawn, width=100, highlight=False))
+    lines = [" ".join(line.split()) for line in drawn.getvalue().splitlines()[-15:]]
+    assert lines[0] == "class number 0 100.00 class number 15 85.00 class number 30 70.00"
+    assert lines[-1] == "class number 14 86.00 class number 29 71.00 class number 44 56.00"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -183,6 +196,9 @@ def test_teachers_that_are_not_all_trained_are_not_trained_by_looking_at_them(tm
     with pytest.raises(ConfigError, match=r"its sub-teachers are not all trained; `edgedistill train"):
         finished_checkpoint(experiment, "teacher")
     assert not experiment.folder.exists()
+    (experiment.folder / "tasks").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="not all trained"):
+        finished_checkpoint(experiment, "teacher")
 
 
 def test_what_a_paper_prints_stands_beside_what_was_reached(recipe, command):

@@ -50,6 +50,14 @@ def test_blocks_change_nothing(monkeypatch):
     np.testing.assert_array_equal(metrics.nearest_images(features, 2, gallery), by_loops(features, 2, gallery))
 
 
+def test_among_many_images_the_nearest_are_found():
+    features = np.random.default_rng(1).integers(0, 1000, (700, 3)).astype(float)
+    squared = ((features[:, None] - features) ** 2).sum(axis=2)
+    np.fill_diagonal(squared, np.inf)
+    expected = np.argsort(squared, axis=1, kind="stable")[:, :300]
+    np.testing.assert_array_equal(metrics.nearest_images(features, 300), expected)
+
+
 def test_close_neighbours_far_from_the_origin_are_told_apart():
     features = 1e4 + np.array([[0.0], [0.3], [0.1], [-0.15]])
     assert metrics.nearest_images(features, 3)[0].tolist() == [2, 3, 1]
