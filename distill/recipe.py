@@ -1,19 +1,17 @@
 """Recipes: one YAML per experiment, the whole chain from data to benchmark."""
 
-import difflib
 import hashlib
 import os
 import re
 import shlex
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from ..runtime.config import Config, decode, decode_tagged, read_yaml
+from ..runtime.config import Config, decode, decode_tagged
 from ..runtime.errors import ConfigError
 from ..runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ..runtime.targets import BenchPreset, Target, load_target
@@ -21,7 +19,8 @@ from .engine.settings import TrainSettings
 from .methods import METHODS, Method
 from .models import ModelSpec
 from .overrides import Assignment, apply_assignments, find_mistaken, parse_assignment
-from .paper_recipes import DATA_FOLDERS, Published, find_paper_recipe, paper_recipes, recipe_content
+from .packaged import read_content
+from .paper_recipes import DATA_FOLDERS, Published
 from .recipe_check import check
 from .tasks import TasksSpec
 
@@ -238,22 +237,6 @@ def load_recipe(
         raise ConfigError(f"{where} with {typed} from the command line{str(error)[len(where) :]}") from None
 
 
-def read_content(path: str | Path) -> tuple[dict[str, Any], str, Path]:
-    """A recipe's plain data before it is checked, the file for messages, and the folder of its relative paths.
-
-    Raises:
-        ConfigError: there is no such file nor packaged recipe, or it is no YAML.
-    """
-    path = Path(path)
-    if path.suffix not in (".yaml", ".yml"):
-        found = find_paper_recipe(path.as_posix())
-        if found is not None:
-            return recipe_content(found), found.name, Path.cwd()
-        if path.as_posix() in _recipe_files() or not path.exists():
-            path = _packaged(path.as_posix())
-    return {"name": path.stem, **read_yaml(path)}, str(path), path.resolve().parent
-
-
 def build_recipe(content: dict[str, Any], where: str, base: Path, assignments: tuple[str, ...] = ()) -> LoadedRecipe:
     """Check a recipe's plain data; the other arguments are those of `LoadedRecipe`.
 
@@ -264,27 +247,6 @@ def build_recipe(content: dict[str, Any], where: str, base: Path, assignments: t
     loaded = LoadedRecipe(recipe=recipe, base=base, where=where, assignments=assignments)
     check(loaded)
     return loaded
-
-
-def packaged_recipes() -> list[str]:
-    """Names of the recipes that come with edgedistill, e.g. "demo" or "l2d/coco_resnet101_mobilenetv2_l2d"."""
-    return [*_recipe_files(), *paper_recipes()]
-
-
-def _recipe_files() -> dict[str, Path]:
-    root = Path(str(resources.files("edgedistill.distill") / "recipes"))
-    return {file.stem: file for file in sorted(root.glob("*.yaml"))}
-
-
-def _packaged(name: str) -> Path:
-    files = _recipe_files()
-    if name not in files:
-        near = difflib.get_close_matches(name, packaged_recipes(), n=3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise ConfigError(
-            f"{name}: no such recipe file, nor a packaged recipe.{hint} `edgedistill list recipes` shows them."
-        )
-    return files[name]
 
 
 def _expand(value: Any, where: str) -> Any:

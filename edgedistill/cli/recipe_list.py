@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
+from edgedistill.distill.packaged import packaged_recipes, read_content
 from edgedistill.distill.paper_recipes import PaperRecipe, paper_recipes
-from edgedistill.distill.recipe import packaged_recipes, read_content
 from edgedistill.runtime.errors import ConfigError
 
 from .render import table

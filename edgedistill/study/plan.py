@@ -10,7 +10,8 @@ import msgspec
 from ..distill.methods import METHODS, Method
 from ..distill.models.branches import BranchName, branch_for
 from ..distill.overrides import Assignment, apply_assignments
-from ..distill.recipe import LoadedRecipe, Recipe, TeacherSpec, build_recipe, read_content
+from ..distill.packaged import read_content
+from ..distill.recipe import LoadedRecipe, Recipe, TeacherSpec, build_recipe
 from ..runtime.config import decode, decode_tagged, read_yaml
 from .identity import identity_of_student, identity_of_teacher
 from .record import cell_name
@@ -48,6 +49,11 @@ class Cell:
     def is_teacher(self) -> bool:
         """Whether it trains the teacher that the students of its seed share."""
         return self.student == TEACHER
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether it is a student of the teacher that all methods share."""
+        return not self.is_teacher and self.loaded.recipe.teacher is not None
 
     @property
     def folder(self) -> Path:

@@ -14,8 +14,9 @@ from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.methods import METHODS
 from edgedistill.distill.models.branches import BRANCHES
 from edgedistill.distill.models.heads import HEADS
+from edgedistill.distill.packaged import packaged_recipes, read_content
 from edgedistill.distill.paper_recipes import DATA_FOLDERS, find_paper_recipe, paper_recipes, recipe_content
-from edgedistill.distill.recipe import build_recipe, load_recipe, packaged_recipes, read_content
+from edgedistill.distill.recipe import build_recipe, load_recipe
 from edgedistill.distill.training import resolved
 from edgedistill.runtime.config import decode_tagged
 from edgedistill.runtime.datasets import FORMATS
