@@ -38,6 +38,8 @@ def study_tables(record: StudyRecord, path: Path, console: Console) -> None:
     console.print()
     for student in _not_begun(record):
         console.print(f"[yellow]not run[/]  {escape(student)}: none of its cells", soft_wrap=True)
+    for sentence in _several_teachers(record):
+        console.print(f"[yellow]note[/]     {sentence}", soft_wrap=True)
     for name, reason in _failures(record):
         console.print(f"[red]failed[/]   {escape(name)}: {escape(reason)}", soft_wrap=True)
     console.print(f"[dim]{escape(_counts(record))}  {escape(str(path))}[/]", soft_wrap=True)
@@ -53,6 +55,7 @@ def study_markdown(record: StudyRecord) -> str:
             rows.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(rows))
     missing = [f"* not run: {student}, none of its cells" for student in _not_begun(record)]
+    missing += [f"* {sentence}" for sentence in _several_teachers(record)]
     missing += [f"* failed: {name}: {reason}" for name, reason in _failures(record)]
     parts += ["\n".join(missing)] if missing else []
     parts.append(f"{_counts(record)}. `{record.command}`")
@@ -119,6 +122,19 @@ def _failures(record: StudyRecord) -> list[tuple[str, str]]:
     failed = [(cell.name, cell.reason) for cell in record.cells if cell.status == "failed"]
     more = len(failed) - _MOST_REASONS
     return [*failed[:_MOST_REASONS], *([("...", f"and {more} more")] if more > 0 else [])]
+
+
+def _several_teachers(record: StudyRecord) -> list[str]:
+    """A seed whose teacher was trained again elsewhere, where the last bits were others."""
+    taught: dict[int, set[str]] = {}
+    for cell in record.cells:
+        if cell.result is not None and cell.result.teacher_sha256 is not None:
+            taught.setdefault(cell.seed, set()).add(cell.result.teacher_sha256)
+    return [
+        f"seed {seed}: its students had {len(teachers)} teachers, equal trainings with other last bits"
+        for seed, teachers in taught.items()
+        if len(teachers) > 1
+    ]
 
 
 def _counts(record: StudyRecord) -> str:
