@@ -7,6 +7,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
+from edgedistill.distill.methods import METHODS
 from edgedistill.study.record import Row, StudyRecord
 from edgedistill.study.spec import TEACHER
 
@@ -125,11 +126,12 @@ def _failures(record: StudyRecord) -> list[tuple[str, str]]:
 
 
 def _several_teachers(record: StudyRecord) -> list[str]:
-    """A seed whose teacher was trained again elsewhere, where the last bits were others."""
+    """A seed whose shared teacher was trained again elsewhere, where the last bits were others."""
     taught: dict[int, set[str]] = {}
     for cell in record.cells:
-        if cell.result is not None and cell.result.teacher_sha256 is not None:
-            taught.setdefault(cell.seed, set()).add(cell.result.teacher_sha256)
+        result = cell.result
+        if result and result.teacher_sha256 and not METHODS.get(result.method["name"]).trains_teachers:
+            taught.setdefault(cell.seed, set()).add(result.teacher_sha256)
     return [
         f"seed {seed}: its students had {len(teachers)} teachers, equal trainings with other last bits"
         for seed, teachers in taught.items()

@@ -51,11 +51,6 @@ class Cell:
         return self.student == TEACHER
 
     @property
-    def is_taught(self) -> bool:
-        """Whether it is a student of the teacher that all methods share."""
-        return not self.is_teacher and self.loaded.recipe.teacher is not None
-
-    @property
     def folder(self) -> Path:
         """Its run's folder; the same cell with other settings has another."""
         return self.loaded.folder

@@ -47,7 +47,7 @@ class Result(Record):
         test_images: how many were scored.
         method: the method's name and every hyper-parameter, defaults too.
         weights_sha256: of the network.
-        teacher_sha256: of the shared teacher that taught it; None without one.
+        teacher_sha256: of what taught it: the shared teacher, or the method's own merged into one; None without.
         data_sha256: of ids, labels and classes of the three splits.
         seconds: wall time of the cell, from reading data to the test, in the process that finished it.
         threads: of PyTorch.

@@ -98,12 +98,12 @@ def test_the_repositorys_studies_are_valid(path):
     assert len({cell.name for cell in study.cells}) == len({cell.identity for cell in study.cells}) == len(study.cells)
 
 
-def entry(student, method, seed, value=None, reason=""):
+def entry(student, method, seed, value=None, reason="", *, name="mld", taught_by=None):
     result = None
     if value is not None:
         result = Result(
-            test_mAP=value, validation_mAP=value, epoch=1, test_images=9, method={"name": method}, weights_sha256="",
-            teacher_sha256=None, data_sha256="", seconds=100.0 if method == "slow" else 10.0, threads=1, device="cpu",
+            test_mAP=value, validation_mAP=value, epoch=1, test_images=9, method={"name": name}, weights_sha256="",
+            teacher_sha256=taught_by, data_sha256="", seconds=100 if method == "slow" else 10, threads=1, device="cpu",
             machine="m", edgedistill="0", commit=None, finished="",
         )  # fmt: skip
     status = "failed" if reason else "not run" if value is None else "done"
@@ -157,6 +157,15 @@ def test_markdown_marks_the_best_of_those_with_every_seed(record):
     assert "| **mld** | **3/3** | **63.33 ± 2.31** | **+2.33 [-1.46, +6.13]** |" in text, "`slow` lacks a seed"
     assert "* not run: large, none of its cells\n* failed: small/slow/2: out of [memory]" in text
     assert text.endswith("11 of 14 cells done, 1 failed, 2 not run. `edgedistill study s.yaml`\n")
+
+
+def test_a_seed_with_two_trainings_of_its_teacher_is_told(record):
+    cells = [entry("small", "mld", seed, 1.0, taught_by=f"{seed}a") for seed in (1, 2)]
+    cells += [entry("small", "cpsd", seed, 1.0, taught_by="its own", name="cpsd") for seed in (1, 2)]
+    assert "teachers" not in study_markdown(msgspec.structs.replace(record, cells=tuple(cells)))
+    cells.append(entry("small", "mse", 2, 1.0, taught_by="2b", name="mse"))
+    text = study_markdown(msgspec.structs.replace(record, cells=tuple(cells)))
+    assert "* seed 2: its students had 2 teachers, equal trainings with other last bits" in text
 
 
 def test_the_record_reads_back_as_it_was(record):
