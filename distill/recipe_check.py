@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ..runtime.errors import ConfigError
 from .data.augment import build_augmentations, read_augmentations
 from .models.build import check_spec
+from .teacher_cache.fields import fields_for
 
 if TYPE_CHECKING:
     from .engine import TrainSettings
@@ -85,3 +86,8 @@ def _check_teachers_fit(loaded: "LoadedRecipe") -> None:
         )
     if method.needs_teacher and not loaded.has_teacher:
         raise ConfigError(f"{where}: `method` learns from a teacher: add a `teacher:` section.")
+    if recipe.teacher is not None and recipe.teacher.cache:
+        try:
+            fields_for(method.needs)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None

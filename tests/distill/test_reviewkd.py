@@ -12,7 +12,7 @@ from jobs import tint_dataset, tint_job, tint_model, tint_teacher
 from rich.console import Console
 from torch import nn
 
-from edgedistill.distill import build_model, load_student, losses
+from edgedistill.distill import build_model, load_recipe, load_student, losses
 from edgedistill.distill.checkpoint import save_student
 from edgedistill.distill.engine.prepare import prepare
 from edgedistill.distill.engine.world import ALONE
@@ -175,6 +175,15 @@ def test_without_a_teacher_or_its_maps_it_says_so():
     output = ModelOutput(maps(0, 2, 3))
     with pytest.raises(ConfigError, match="must hold `stages`"):
         method(output, output, torch.ones(2, 3, dtype=torch.int8), CONTEXT)
+
+
+def test_a_cached_teacher_is_refused_before_anything_is_trained(cpsd_recipe):
+    teacher = "teacher={model: {name: shufflenetv2}, train: {epochs: 1}, cache: %s}"
+    load_recipe(cpsd_recipe, assignments=["method=reviewkd", "tasks=null", teacher % "false"])
+    with pytest.raises(
+        ConfigError, match=r"command line: the method reads the teacher's `stages`.*teacher.cache: false"
+    ):
+        load_recipe(cpsd_recipe, assignments=["method=reviewkd", "tasks=null", teacher % "true"])
 
 
 def test_evaluation_does_not_run_the_fusion():
