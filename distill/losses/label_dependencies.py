@@ -25,8 +25,10 @@ def batch_and_instance_dependencies(
     Equals the two calls; see `batch_dependency` and `instance_dependency` for the equations and the arguments.
     """
     require_same_shape(student_logits, teacher_logits)
-    if form == "mean_square" and takes_matrix(student_logits, targets):
-        return closed_forms(student_logits, teacher_logits, targets, batch_orders, instance_orders)
+    if form == "mean_square":
+        if takes_matrix(student_logits, targets):
+            return closed_forms(student_logits, teacher_logits, targets, batch_orders, instance_orders)
+        targets = None  # all of them are known
     return (
         batch_dependencies(student_logits, teacher_logits, batch_orders, targets, form),
         instance_dependencies(student_logits, teacher_logits, instance_orders, targets),
