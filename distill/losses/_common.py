@@ -38,6 +38,18 @@ def without_autocast(loss: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
+def differentiable_once(backward: Callable[P, R]) -> Callable[P, R]:
+    """Refuse to build a graph of a gradient that is written by hand, where PyTorch would take it for a constant."""
+
+    @functools.wraps(backward)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        if torch.is_grad_enabled():
+            raise RuntimeError("this loss is differentiable once: take its gradient without create_graph=True.")
+        return backward(*args, **kwargs)
+
+    return wrapped
+
+
 def raised(value: Any) -> Any:
     """A half-precision tensor in float32, anything else as it is."""
     if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16):

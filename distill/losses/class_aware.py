@@ -18,7 +18,8 @@ def class_aware(
     L2D (ICCV 2023) Eq. 4-6. `paper`: Huber loss of the raw Euclidean distances, summed over ordered pairs and classes.
     `code` (the authors'; lambda_CD = 100 only makes sense here): each model's distances are first divided by their
     mean over the pairs of the class (the gradient flows through the student's mean), and each class's sum by its
-    number of positives. Relations are those within the local batch.
+    number of positives. Relations are those within the local batch. Two host syncs, and differentiable
+    once: see `class_and_instance_aware`.
 
     Args:
         student_emb: label-wise embeddings (B, C, D).

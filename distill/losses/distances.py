@@ -5,7 +5,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from ._common import differentiable_once
 
 CLOSEST = 1e-6  # rows closer than this count as identical: that distance and no gradient, as in RKD's and L2D's code
 
@@ -36,7 +37,7 @@ class _ListedDistances(torch.autograd.Function):
         return distances
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         rows, first, second, distances = ctx.saved_tensors
         pulls = rows.new_zeros(len(rows), len(rows))

@@ -18,7 +18,8 @@ def instance_aware(
     L2D (ICCV 2023) Eq. 6-8. `paper`: Huber loss of the raw Euclidean distances, summed over ordered pairs and images.
     `code` (the authors'; lambda_ID = 1000 only makes sense here): each model's distances are first divided by their
     mean over the pairs of the image (the gradient flows through the student's mean), and each image's sum by its
-    number of positives; a sum over images, not a mean.
+    number of positives; a sum over images, not a mean. Two host syncs, and differentiable
+    once: see `class_and_instance_aware`.
 
     Args:
         student_emb: label-wise embeddings (B, C, D).

@@ -21,7 +21,9 @@ def class_and_instance_aware(
 ) -> tuple[Tensor, Tensor]:
     """L2D's class-aware (CD) and instance-aware (ID) terms in one pass over the positives, unweighted.
 
-    Equals `(class_aware(...), instance_aware(...))`; see there for the equations, the reduction and the arguments.
+    Equals `(class_aware(...), instance_aware(...))`; see there for the equations, the reduction and the arguments. Only
+    positives enter, so the cost is that of their pairs. Two host syncs: the numbers of positives and of pairs size the
+    tensors; padding to the largest possible ones instead would cost far more than the wait. Differentiable once.
 
     Returns:
         Two scalars, CD and ID; exactly 0, with a graph, where no class (image) has two positives.
@@ -40,8 +42,7 @@ def _structure(
 ) -> tuple[Tensor, Tensor]:
     """Compare distances between positives that share a class, an image, or either.
 
-    A group is a class (numbers 0..C-1) or an image (C..C+B-1); a pair of positives is in one group at most. Two host
-    syncs in all: the numbers of positives and of pairs size the tensors.
+    A group is a class (numbers 0..C-1) or an image (C..C+B-1); a pair of positives is in one group at most.
     """
     if protocol not in ("code", "paper"):
         raise ValueError(f"unknown protocol {protocol!r}: one of code, paper.")

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from ._common import differentiable_once
 from .label_sequences import centred, checked_orders, instance_weights, known_labels, matrix_weights
 
 _Pair = tuple[Tensor | None, Tensor | None]
@@ -60,7 +60,7 @@ class _ClosedForms(torch.autograd.Function):
         return torch.cat(terms)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         probabilities, both, known, *saved = ctx.saved_tensors
         of_matrix, of_images = saved[:5], saved[5:]

@@ -5,9 +5,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from ._common import full_precision, require_same_images
+from ._common import differentiable_once, full_precision, require_same_images
 from .distances import CLOSEST, squared_distances
 
 
@@ -88,7 +87,7 @@ class _AngleDisparity(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         return upstream * ctx.saved_tensors[0], None
 

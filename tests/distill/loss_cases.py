@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from plain_numbers import Number, gradient
 from torch import Tensor
 
 from edgedistill.distill import losses
@@ -88,6 +89,18 @@ def all_cases() -> tuple[Case, ...]:
     for path in sorted(Path(__file__).parent.glob("loss_cases_*.py")):
         importlib.import_module(path.stem)
     return tuple(_CASES)
+
+
+def plain(reference: Callable, example: Example) -> tuple[float, Tensor]:
+    """The reference's value and gradient."""
+    flat = [Number(x) for x in example.student.flatten().tolist()]
+    numbers = iter(flat)
+
+    def rebuilt(values):
+        return [rebuilt(v) for v in values] if isinstance(values, list) else next(numbers)
+
+    result = reference(rebuilt(example.student.tolist()), example.teacher.tolist(), example.targets.tolist())
+    return float(result), torch.tensor(gradient(result, flat), dtype=torch.float64).view_as(example.student)
 
 
 def weighted(terms) -> Tensor:

@@ -5,8 +5,7 @@ import warnings
 
 import pytest
 import torch
-from loss_cases import Case, Example, all_cases
-from plain_numbers import Number, gradient
+from loss_cases import Case, Example, all_cases, plain
 
 from edgedistill.distill import losses
 
@@ -23,17 +22,7 @@ def _impossible_orders_may_warn():
 
 @functools.cache
 def expected(name: str, edge: str) -> tuple[float, torch.Tensor]:
-    """The reference's value and gradient, float64."""
-    example = CASES[name].inputs.edges[edge]
-    flat = [Number(x) for x in example.student.flatten().tolist()]
-    numbers = iter(flat)
-
-    def rebuilt(values):
-        return [rebuilt(v) for v in values] if isinstance(values, list) else next(numbers)
-
-    student = rebuilt(example.student.tolist())
-    result = CASES[name].reference(student, example.teacher.tolist(), example.targets.tolist())
-    return float(result), torch.tensor(gradient(result, flat), dtype=torch.float64).view_as(example.student)
+    return plain(CASES[name].reference, CASES[name].inputs.edges[edge])
 
 
 def found(case: Case, example: Example, device: str, dtype: torch.dtype, *, autocast: bool = False):
@@ -72,6 +61,8 @@ def test_half_inputs_are_computed_in_float32_even_under_autocast(name, dtype):
         assert slope.dtype == dtype, edge
         assert torch.isfinite(slope).all(), edge
         assert torch.equal(slope, full_slope.to(dtype)), edge
+        mixed = CASES[name].call(rounded.student, example.teacher.float(), example.targets)
+        assert mixed.dtype == torch.float32, edge
 
 
 @pytest.mark.parametrize("edge", ["random", "unknown"])
@@ -90,6 +81,16 @@ def test_the_teacher_receives_no_gradient(name):
     CASES[name].call(student, teacher, example.targets).backward()
     assert teacher.grad is None
     assert student.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("loss", ["instance_dependency", "batch_dependency", "rkd_angle", "class_aware"])
+def test_a_gradient_by_hand_refuses_a_second_one(loss):
+    case = next(case for case in CASES.values() if case.loss == loss)
+    example = case.inputs.edges["random"]
+    student = example.student.clone().requires_grad_()
+    value = case.call(student, example.teacher, example.targets)
+    with pytest.raises(RuntimeError, match="differentiable once"):
+        torch.autograd.grad(value, student, create_graph=True)
 
 
 def test_every_loss_has_a_case():
