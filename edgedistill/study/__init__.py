@@ -1,6 +1,7 @@
 """A study: students x methods x seeds on the same data, as a queue of trainings that any process may continue."""
 
-from .plan import Cell, Study, load_study
+from .cell import Cell
+from .plan import Study, load_study
 from .record import StudyRecord
 from .store import Store
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ..runtime.errors import EdgedistillError, InterruptedRunError
 from ..task_jobs import Command, run_queue, share_machine
-from .plan import Cell
+from .cell import Cell
 from .progress import announce
 from .queue import Queue
 

@@ -13,73 +13,11 @@ from ..distill.overrides import Assignment, apply_assignments
 from ..distill.packaged import read_content
 from ..distill.recipe import LoadedRecipe, Recipe, TeacherSpec, build_recipe
 from ..runtime.config import decode, decode_tagged, read_yaml
+from .cell import Cell, with_sections
 from .identity import identity_of_student, identity_of_teacher
-from .record import cell_name
 from .spec import TEACHER, StudySpec, check_spec, read_arguments, read_changes
 
 _DIGITS = 8  # of an identity in a folder's name
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One training of a study: a student with a method under a seed, or the teacher of a seed.
-
-    Attributes:
-        student: its name in the study; "teacher" for the teacher.
-        method: its name in the study; "" for the teacher.
-        seed: of initialisation, order, augmentation and the validation split.
-        loaded: the recipe; it still says how its teacher is trained.
-        identity: equal for equal trainings, see `identity_of_student`.
-        teacher: the cell that must be finished before this one.
-    """
-
-    student: str
-    method: str
-    seed: int
-    loaded: LoadedRecipe
-    identity: str
-    teacher: "Cell | None" = None
-
-    @property
-    def name(self) -> str:
-        """`<student>/<method>/<seed>`, or `teacher/<seed>`: what `--only` is matched with."""
-        return cell_name(self.student, self.method, self.seed)
-
-    @property
-    def is_teacher(self) -> bool:
-        """Whether it trains the teacher that the students of its seed share."""
-        return self.student == TEACHER
-
-    @property
-    def folder(self) -> Path:
-        """Its run's folder; the same cell with other settings has another."""
-        return self.loaded.folder
-
-    @property
-    def role(self) -> str:
-        """What the training is in its run, and the name of its folder there."""
-        return TEACHER if self.is_teacher else "student"
-
-    @property
-    def checkpoint(self) -> Path:
-        """Where its training leaves the best weights."""
-        return self.folder / self.role / f"{self.role}.safetensors"
-
-    @property
-    def method_values(self) -> dict[str, Any]:
-        """The method's registered name and every hyper-parameter, with the defaults that it has in the code now."""
-        section = self.loaded.recipe.method
-        name = section if isinstance(section, str) else section["name"]
-        return {"name": name, **msgspec.to_builtins(self.loaded.method())}
-
-    def runnable(self) -> LoadedRecipe:
-        """The recipe with the checkpoint of the shared teacher, where there is one."""
-        if self.teacher is None:
-            return self.loaded
-        section = TeacherSpec(
-            checkpoint=str(self.teacher.checkpoint.absolute()), cache=self.loaded.recipe.teacher.cache
-        )
-        return _replace(self.loaded, teacher=section)
 
 
 @dataclass(frozen=True)
@@ -142,12 +80,12 @@ class _Variant(NamedTuple):
     def with_teacher_branches(self, branches: set[BranchName]) -> "_Variant":
         """With a teacher that is trained with these branches too."""
         return _Variant(
-            _replace(self.loaded, teacher=_branched(self.loaded.recipe.teacher, branches)),
+            with_sections(self.loaded, teacher=_branched(self.loaded.recipe.teacher, branches)),
             msgspec.structs.replace(self.written, teacher=_branched(self.written.teacher, branches)),
         )
 
     def seeded(self, seed: int) -> "_Variant":
-        return _Variant(_replace(self.loaded, seed=seed), msgspec.structs.replace(self.written, seed=seed))
+        return _Variant(with_sections(self.loaded, seed=seed), msgspec.structs.replace(self.written, seed=seed))
 
 
 class _Reader:
@@ -245,8 +183,4 @@ def _branched(teacher: TeacherSpec, branches: set[BranchName]) -> TeacherSpec:
 def _placed(loaded: LoadedRecipe, student: str, method: str, identity: str) -> LoadedRecipe:
     """The recipe with its run's folder below the study's."""
     recipe = loaded.recipe
-    return _replace(loaded, name=f"{recipe.name}/{student}/{method}-seed{recipe.seed}-{identity[:_DIGITS]}")
-
-
-def _replace(loaded: LoadedRecipe, **changes: Any) -> LoadedRecipe:
-    return msgspec.structs.replace(loaded, recipe=msgspec.structs.replace(loaded.recipe, **changes))
+    return with_sections(loaded, name=f"{recipe.name}/{student}/{method}-seed{recipe.seed}-{identity[:_DIGITS]}")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from .plan import Cell
+from .cell import Cell
 from .queue import Queue
 from .record import StudyRecord
 

@@ -4,7 +4,8 @@ from collections.abc import Container, Sequence
 from fnmatch import fnmatchcase
 
 from ..runtime.errors import ConfigError, EdgedistillError
-from .plan import Cell, Study
+from .cell import Cell
+from .plan import Study
 from .store import Store
 
 

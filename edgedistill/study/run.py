@@ -20,7 +20,7 @@ from ..distill.splits import Splits
 from ..runtime import metrics
 from ..runtime.device import describe_device
 from ..runtime.errors import DataError, EdgedistillError, InterruptedRunError, first_line
-from .plan import Cell
+from .cell import Cell
 from .progress import announce, duration
 from .queue import Queue
 from .record import Finished, Machine, Result

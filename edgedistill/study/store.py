@@ -8,7 +8,8 @@ from filelock import FileLock, Timeout
 
 from ..runtime.errors import CheckpointError
 from ..runtime.files import write_atomic
-from .plan import Cell, Study
+from .cell import Cell
+from .plan import Study
 from .record import CellRecord, Finished, Machine, StudyRecord
 from .summary import summarise
 

@@ -8,7 +8,15 @@ import typer
 
 from .. import console
 from ..extras import require_training
-from ..recipe_arguments import Changes
+
+Changes = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Keys of every cell's recipe with other values, as for `distill`: `train.epochs=10`, `name=trial`, "
+        "`output=there`. Seeds and methods are the study file's.",
+    ),
+]
 
 
 def study(
