@@ -16,10 +16,12 @@ def uncertainty_attention(
 ) -> Tensor:
     """Grad-CAM of the divergence between the classification and the calibration branch: UD (MM 2021) Eq. 15-16.
 
-    The weight of channel c is the spatial sum of d KL(softmax(calibration) || softmax(logits)) / dZ_chw, of its own
-    image; the map is the sum of the channels with these weights. They are constants: a gradient reaches the features
-    through the weighted sum alone. Computed in float32 (float64 for float64 features), under autocast and `no_grad`
-    too, but not in inference mode, which forbids the gradient; torch.compile leaves it out of its graphs.
+    The weight of channel c is the spatial sum of d KL(softmax(calibration) || softmax(logits)) / dZ_chw, both of one
+    network as the text says (Eq. 15 prints a teacher's and a student's), summed over the batch, whose images depend on
+    each other only through a BatchNorm in training. The map is the sum of the channels with these weights. They are
+    constants: a gradient reaches the features through the weighted sum alone. Computed in float32 (float64 for float64
+    features), under autocast and `no_grad` too, but not in inference mode, which forbids the gradient; torch.compile
+    leaves it out of its graphs.
 
     Args:
         features: last feature map Z (B, F, H, W).

@@ -4,12 +4,12 @@ from torch import Tensor, nn
 
 
 class CalibrationBranch(nn.Module):
-    """Linear-BatchNorm-ReLU-Linear on the pooled features: UD (MM 2021) Sec. 4.1.
+    """Linear-BatchNorm-ReLU-Linear on the pooled features: UD (MM 2021) Sec. 4.2.2.
 
     Args:
         in_features: F of the pooled features.
         num_classes: C.
-        hidden: width between the two layers; the paper's is 512.
+        hidden: width between the two layers; 512 is that of the authors' code.
     """
 
     def __init__(self, in_features: int, num_classes: int, hidden: int = 512) -> None:
