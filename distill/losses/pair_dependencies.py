@@ -5,7 +5,7 @@ costs twice the arithmetic. Notation as in `label_sequences`; c = (m - d) / 2 ar
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,43 +49,55 @@ class _ClosedForms(torch.autograd.Function):
     def forward(ctx: Any, student: Tensor, teacher: Tensor, known: Tensor | None, weights: _Pair) -> Tensor:
         probabilities = student.sigmoid()
         both, labels = centred(probabilities, teacher.sigmoid(), known)
-        terms, of_matrix, of_images = [], (None,) * 5, (None,) * 4
+        d, m = both
+        parts = _Parts(d, m, d * m, known, labels)
+        terms, of_matrix, of_images = [], (None,) * 5, (None,) * 3
         if weights[0] is not None:
-            term, of_matrix = _matrix_terms(both, known, weights[0])
+            term, of_matrix = _matrix_terms(parts, weights[0])
             terms.append(term)
         if weights[1] is not None:
-            term, of_images = _instance_terms(both, labels, weights[1])
+            term, of_images = _instance_terms(parts, both, weights[1])
             terms.append(term)
-        ctx.save_for_backward(probabilities, both, known, *of_matrix, *of_images)
+        ctx.save_for_backward(probabilities, *parts, *of_matrix, *of_images)
         return torch.cat(terms)
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        probabilities, both, known, *saved = ctx.saved_tensors
-        of_matrix, of_images = saved[:5], saved[5:]
-        gradient, count = None, 0
+        probabilities, *saved = ctx.saved_tensors
+        parts, of_matrix, of_images = _Parts(*saved[:5]), saved[5:10], saved[10:]
+        upstream, gradient, count = 2.0 * upstream, None, 0  # every term is quadratic
         if of_matrix[0] is not None:
             count = len(of_matrix[0])
-            gradient = _matrix_gradient(upstream[:count], both, known, of_matrix)
+            gradient = _matrix_gradient(upstream[:count], parts, of_matrix)
         if of_images[0] is not None:
-            second = _instance_gradient(upstream[count:], both, known, of_images)
+            second = _instance_gradient(upstream[count:], parts, of_images)
             gradient = second if gradient is None else gradient + second
         return torch.ops.aten.sigmoid_backward(gradient, probabilities), None, None, None
 
 
-def _matrix_terms(both: Tensor, known: Tensor | None, weights: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+class _Parts(NamedTuple):
+    """What both levels are made of: d, m and their product (B, C), zero where not known, and the labels of an image."""
+
+    d: Tensor
+    m: Tensor
+    product: Tensor
+    known: Tensor | None
+    labels: Tensor | None
+
+
+def _matrix_terms(parts: _Parts, weights: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
     """Terms (orders,) of D (C, C), the mean square difference, and what their gradient needs.
 
-    B_kl D_kl sums (d_k - d_l)(m_k - m_l) over the B_kl images that know both labels; d and m are zero where not known.
+    B_kl D_kl sums (d_k - d_l)(m_k - m_l) over the B_kl images that know both labels.
     """
-    d, m = both
+    d, m, product, known, _ = parts
     if known is None:
         together = None
-        half = torch.linalg.vecdot(d, m, dim=0)[:, None] - d.T @ m
+        half = product.sum(dim=0)[:, None] - d.T @ m
     else:
         together = (known.T @ known).clamp_(min=1.0)
-        half = known.T @ (d * m) - d.T @ m
+        half = known.T @ product - d.T @ m
     differences = (half + half.T).div_(len(d) if together is None else together).fill_diagonal_(0.0)
     rows = differences.sum(dim=1)
     total = rows.sum()
@@ -93,41 +105,40 @@ def _matrix_terms(both: Tensor, known: Tensor | None, weights: Tensor) -> tuple[
     return terms, (weights, differences, together, rows, total)
 
 
-def _matrix_gradient(upstream: Tensor, both: Tensor, known: Tensor | None, saved: list[Tensor]) -> Tensor:
+def _matrix_gradient(upstream: Tensor, parts: _Parts, saved: list[Tensor]) -> Tensor:
     """With respect to the probabilities: 2 sum_l H_kl (c_l - c_k), H the symmetric gradient of D over the B_kl."""
-    d, m = both
+    d, m, _, known, _ = parts
     weights, differences, together, rows, total = saved
-    of_square, of_rows, of_total = (2.0 * upstream @ weights).unbind()
+    of_square, of_rows, of_total = (upstream @ weights).unbind()
     per_row = of_rows * rows + of_total * total
-    gradient = torch.addcmul(per_row, 2.0 * of_square, differences).add_(per_row[:, None])
-    gradient.div_(len(d) if together is None else together).fill_diagonal_(0.0)
+    gradient = torch.addcmul(per_row, of_square, differences, value=2.0).add_(per_row[:, None])
+    gradient.div_(len(d) if together is None else together)
     doubled = m - d
     if known is None:
         return torch.addmm(doubled * gradient.sum(dim=0), doubled, gradient, beta=-1.0)
     return known * (doubled @ gradient - doubled * (known @ gradient))
 
 
-def _instance_terms(both: Tensor, labels: Tensor | None, weights: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+def _instance_terms(parts: _Parts, both: Tensor, weights: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
     """Terms (orders,), means over the images of weighted Q, A B and P^2, and what their gradient needs."""
-    images = both.shape[1]
+    _, _, product, _, labels = parts
     if labels is None:
-        of_image = weights[:, -1:].expand(-1, images, -1).flatten(1)
+        of_image = weights[:, -1:].expand(-1, len(product), -1).flatten(1)
     else:
         of_image = weights.index_select(1, labels.long()).flatten(1)
-    product = both[0] * both[1]
     squares, mixed = torch.linalg.vecdot(both, both), product.sum(dim=1)
     sums = torch.stack([torch.linalg.vecdot(product, product), squares.prod(dim=0), mixed.square()], dim=1)
-    return of_image @ sums.flatten() / images, (of_image, squares, mixed, labels)
+    return of_image @ sums.flatten() / len(product), (of_image, squares, mixed)
 
 
-def _instance_gradient(upstream: Tensor, both: Tensor, known: Tensor | None, saved: list[Tensor]) -> Tensor:
+def _instance_gradient(upstream: Tensor, parts: _Parts, saved: list[Tensor]) -> Tensor:
     """With respect to the probabilities (dm / ds = 1, dd / ds = -1), through the centring of d and m."""
-    d, m = both
-    weights, squares, mixed, labels = saved
-    u, v, w = (2.0 / len(d) * upstream @ weights).view(len(d), 3).unbind(dim=1)
-    product = torch.addcmul((w * mixed)[:, None], u[:, None], d * m)
-    of_d, of_m = (v * squares)[:, :, None]
-    gradient = d * (product - of_m) + m * (of_d - product)
+    d, m, product, known, labels = parts
+    weights, squares, mixed = saved
+    u, v, w = (upstream @ weights / len(d)).view(len(d), 3, 1).unbind(dim=1)
+    shared = torch.addcmul(w * mixed[:, None], u, product)
+    of_d, of_m = v * squares[:, :, None]
+    gradient = d * (shared - of_m) + m * (of_d - shared)
     if known is None:
         return gradient - gradient.mean(dim=1, keepdim=True)
     means = torch.linalg.vecdot(gradient, known) / labels.clamp(min=1.0)
