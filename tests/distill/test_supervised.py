@@ -1,4 +1,7 @@
-"""The losses against the annotations: values by plain loops, and how a method's `supervised:` chooses one."""
+"""The losses against the annotations as printed, and how a method's `supervised:` chooses one.
+
+test_losses_edges.py holds them to what all losses keep.
+"""
 
 import math
 
@@ -68,14 +71,6 @@ def test_values_are_those_of_plain_loops(name, seed, shape):
         assert float(loss(z[row : row + 1], y[row : row + 1])) == pytest.approx(value, rel=1e-10, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", NEW)
-def test_gradients_are_right(name):
-    z, y = draw(3)
-    assert torch.autograd.gradcheck(lambda logits: getattr(losses, name)(logits, y), z.requires_grad_())
-    (gradient,) = torch.autograd.grad(getattr(losses, name)(z, y), z)
-    assert (gradient[y < 0] == 0).all(), "unknown labels take no part"
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, f64])
 def test_gradients_are_right_at_60(dtype):
     """The first image is as wrong as can be, the second as right; the classes are (positive, positive, negative)."""
@@ -95,31 +90,10 @@ def test_gradients_are_right_at_60(dtype):
         assert torch.allclose(torch.autograd.grad(loss, z)[0], torch.tensor(gradient, dtype=dtype), atol=tolerance)
 
 
-@pytest.mark.parametrize("name", NEW)
-@pytest.mark.parametrize("labels", [[[0, 0, 0]], [[1, 1, 1]], [[-1, -1, -1]], [[-1, 1, -1]], [[1]], [[0]], [[-1]]])
-def test_images_of_one_kind_of_label_give_a_finite_loss_with_a_graph(name, labels):
-    y = torch.tensor(labels, dtype=torch.int8)
-    z = torch.full(y.shape, 60.0).requires_grad_()
-    loss = getattr(losses, name)(z, y)
-    loss.backward()
-    assert torch.isfinite(loss)
-    assert torch.isfinite(z.grad).all()
-    if name == "pal" or (name == "softmax_targets" and not (y == 1).any()):
-        assert loss == 0
-        assert (z.grad == 0).all()
-
-
-@pytest.mark.parametrize("name", NEW)
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_logits_are_raised_even_under_autocast(name, dtype):
+def test_half_logits_are_softened_in_full_precision():
     z, y = draw(4)
-    z, loss = z.to(dtype), getattr(losses, name)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        low = loss(z, y)
-    assert low.dtype == torch.float32
-    assert torch.equal(low, loss(z.float(), y))
-    softened = BCE(temperature=3.0)(z, y, "sum")
-    assert torch.equal(softened, losses.bce(z.float() / 3, y, reduction="sum"))
+    softened = BCE(temperature=3.0)(z.bfloat16(), y, "sum")
+    assert torch.equal(softened, losses.bce(z.bfloat16().float() / 3, y, reduction="sum"))
 
 
 GOLDEN = {"pal": 1.520802446197, "softmax_targets": 2.005948412353, "label_smoothing": 2.946546407048}

@@ -196,13 +196,6 @@ def test_attention_distance_is_its_definition():
         losses.attention_distance(a, b, form="l1")
 
 
-@pytest.mark.parametrize("form", ["l2", "mse"])
-def test_attention_distance_has_right_gradients_also_where_the_maps_are_equal(form):
-    a, b = draw(B, 2, 3, seed=1).requires_grad_(), draw(B, 4, 3, seed=2)
-    assert torch.autograd.gradcheck(lambda maps: losses.attention_distance(maps, b, form=form), a)
-    assert not torch.autograd.grad(losses.attention_distance(a, a.detach(), form=form), a)[0].any()
-
-
 def test_a_students_map_is_resized_to_the_teachers():
     a = torch.tensor([[[1.0, 3.0]]])
     # Bilinear, by pixel centres: 1, 1.5, 2.5, 3 in both rows.
