@@ -75,15 +75,12 @@ def recipes_as_data(recipes: Sequence[PaperRecipe]) -> list[dict[str, Any]]:
 
 
 def recipe_rows(recipes: Sequence[PaperRecipe], console: Console) -> None:
-    """One row per recipe."""
-    headings = ("recipe", "dataset", "teacher", "student", "method", "published mAP", "in")
-    rows = table(*headings, right=("published mAP",))
+    """One row per recipe, whose name says data set, networks and method."""
+    rows = table("recipe", "published mAP", "in", right=("published mAP",))
+    rows.columns[0].no_wrap = True  # a name is to be copied
     for recipe in recipes:
         mean_ap = "-" if recipe.mean_ap is None else f"{recipe.mean_ap:.2f}"
-        tables = "; ".join(entry.table for entry in recipe.published)
-        rows.add_row(
-            recipe.name, recipe.dataset, recipe.teacher or "none", recipe.student, recipe.method, mean_ap, tables
-        )
+        rows.add_row(recipe.name, mean_ap, "; ".join(entry.table for entry in recipe.published))
     console.print(rows)
 
 
