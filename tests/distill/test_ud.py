@@ -119,13 +119,14 @@ def test_the_students_gradient_flows_through_its_maps_alone():
     assert not gradient.any()
 
 
-def test_batchnorm_counts_a_batch_once():
+def test_a_forward_pass_leaves_no_gradients_and_batchnorm_counts_a_batch_once():
     plain, attending = network(weights=None).train(), network().train()
     for model in (plain, attending):
         model(IMAGES)
     for (name, one), other in zip(plain.named_buffers(), attending.buffers(), strict=True):
         assert torch.equal(one, other), name
     assert attending.branches["calibration"].layers[1].num_batches_tracked == 1
+    assert all(parameter.grad is None for parameter in attending.parameters())
 
 
 def test_a_frozen_teacher_attends_without_gradients_and_an_evaluation_does_not():
