@@ -70,15 +70,15 @@ class UD(ProtocolMethod):
     ) -> dict[str, Tensor]:
         """Terms: the supervised loss where there is one; `kd`, `calibration_kd`, `attention` of positive weight."""
         teacher, code = require_teacher(teacher, "ud"), self.protocol == "code"
-        softened = targets, self.temperature, self.reduction
         scale = self.temperature**2 if code else 1.0
         terms = self.supervised_terms(student, targets, self.reduction)
         if self.lambda_kd:
-            divergence = binary_kl(student.logits, teacher.logits, *softened)
+            divergence = binary_kl(student.logits, teacher.logits, targets, self.temperature, self.reduction)
             terms["kd"] = self.lambda_kd * scale * (0.5 if code else 1.0) * divergence
         if self.alpha:
             calibrated = _require(student, teacher, "calibration_logits")
-            terms["calibration_kd"] = self.alpha * scale * softmax_kl(*calibrated, *softened)
+            divergence = softmax_kl(*calibrated, targets, self.temperature, self.reduction)
+            terms["calibration_kd"] = self.alpha * scale * divergence
         if self._beta:
             maps = _require(student, teacher, "attention")
             terms["attention"] = self._beta * attention_distance(*maps, targets, "mse" if code else "l2")
