@@ -98,7 +98,7 @@ def _matrix_terms(parts: _Parts, weights: Tensor) -> tuple[Tensor, tuple[Tensor 
     else:
         together = (known.T @ known).clamp_(min=1.0)
         half = known.T @ product - d.T @ m
-    differences = (half + half.T).div_(len(d) if together is None else together).fill_diagonal_(0.0)
+    differences = (half + half.T).div_(len(d) if together is None else together)
     rows = differences.sum(dim=1)
     total = rows.sum()
     terms = weights @ torch.stack([differences.square().sum(), rows @ rows, total.square()])
