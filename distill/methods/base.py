@@ -71,6 +71,16 @@ class Method(Config):
         """
         return frozenset()
 
+    @property
+    def learns_by(self) -> Supervised:
+        """The loss of what learns from the annotations under this method, and of a baseline beside it."""
+        return self.supervised
+
+    @property
+    def labelled(self) -> frozenset[str]:
+        """ModelOutput fields that learn from the annotations where the student has them; see `supervised_terms`."""
+        return frozenset({"logits", "embedding_logits", "calibration_logits"})
+
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
     ) -> dict[str, Tensor]:
@@ -136,20 +146,22 @@ class Method(Config):
 
     def supervised_sums(self, reduction: Reduction) -> frozenset[str]:
         """Names of the `supervised_terms` of this reduction that are sums over the batch: all of them, or none."""
-        name = loss_of(self.supervised).name
+        name = loss_of(self.learns_by).name
         return frozenset({name, f"decoder_{name}", "calibration_pal"} if reduction == "sum" else ())
 
     def supervised_terms(self, student: ModelOutput, targets: Tensor, reduction: Reduction) -> dict[str, Tensor]:
         """The supervised loss by its name, and what training-only branches learn from the annotations.
 
         `decoder_<name>` is the loss of a decoder beside the head, `calibration_pal` the PAL-N of a calibration branch.
-        Without terms of their own they would stay random, and a later student would distil noise from them.
+        Without terms of their own they would stay random, and a later student would distil noise from them. What is
+        not `labelled` has none.
         """
-        loss = loss_of(self.supervised)
-        terms = {loss.name: loss(student.logits, targets, reduction)}
-        if student.embedding_logits is not None and student.embedding_logits is not student.logits:
-            terms[f"decoder_{loss.name}"] = loss(student.embedding_logits, targets, reduction)
-        if student.calibration_logits is not None:
+        loss, labelled = loss_of(self.learns_by), self.labelled
+        terms = {loss.name: loss(student.logits, targets, reduction)} if "logits" in labelled else {}
+        decoded = student.embedding_logits if "embedding_logits" in labelled else None
+        if decoded is not None and decoded is not student.logits:
+            terms[f"decoder_{loss.name}"] = loss(decoded, targets, reduction)
+        if student.calibration_logits is not None and "calibration_logits" in labelled:
             ranked = pal(student.calibration_logits, targets, reduction)
             terms["calibration_pal"] = self.lambda_calibration * ranked
         return terms

@@ -8,7 +8,6 @@ from torch import Tensor
 from ..losses import binary_kl, softmax_kl
 from ..models.output import ModelOutput
 from .base import METHODS, ProtocolMethod, TrainingContext, require_teacher
-from .supervised import loss_of
 
 
 @METHODS.register("kd")
@@ -20,7 +19,7 @@ class KD(ProtocolMethod):
     Eq. 13 and nothing else, the binary KL of every class, averaged over the classes; unknown labels count as 0.
 
     Attributes:
-        supervised: loss against the annotations; under `binary` only a training-only decoder has it.
+        supervised: loss against the annotations; under `binary` only a training-only decoder and a baseline have it.
         form: `softmax` or `binary`.
         temperature: T. The default is UD's; the benchmarks of CRD and RKD take 4 for their softmaxes.
         lambda_kd: weight of the divergence.
@@ -35,17 +34,21 @@ class KD(ProtocolMethod):
     temperature: Annotated[float, Meta(gt=0)] = 3.0
     lambda_kd: Annotated[float, Meta(ge=0)] = 1.0
 
+    @property
+    def labelled(self) -> frozenset[str]:
+        """Under `binary` not the head."""
+        return super().labelled if self.form == "softmax" else super().labelled - {"logits"}
+
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
     ) -> dict[str, Tensor]:
-        """Terms: `kd`; under `softmax` the supervised loss; `decoder_<supervised>` for a training-only decoder."""
+        """Terms: `kd`; under `softmax` the supervised loss; in both forms what training-only branches learn by."""
         pair = student.logits, require_teacher(teacher, "kd").logits
         terms = self.supervised_terms(student, targets, self.reduction)
         if self.form == "softmax":
             divergence = softmax_kl(*pair, targets, self.temperature)
             terms["kd"] = self.lambda_kd * self.temperature**2 * divergence
             return terms
-        del terms[loss_of(self.supervised).name]
         scale = self.temperature**2 / 2 if self.protocol == "code" else 1.0
         terms["kd"] = self.lambda_kd * scale * binary_kl(*pair, targets, self.temperature, self.reduction)
         return terms

@@ -11,7 +11,7 @@ from ..models import Classifier, TeacherModel
 from ..models.attention import ChannelWeights
 from ..models.output import ModelOutput
 from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, require_teacher
-from .supervised import Reduction, Supervised
+from .supervised import Supervised
 
 _BETA: dict[Protocol, float] = {"paper": 0.5, "code": 0.1}
 _CHANNEL_WEIGHTS: dict[Protocol, ChannelWeights] = {"paper": "gradient", "code": "softmax"}
@@ -30,7 +30,8 @@ class UD(ProtocolMethod):
 
     Attributes:
         supervised: loss against the annotations; None, as in the paper, has none. One brings PAL-N on the student's
-            calibration branch with it.
+            calibration branch with it. A branch that the recipe gives the student and no other term reaches learns
+            from the annotations anyway, a decoder by BCE.
         lambda_kd: weight of L'_b.
         alpha: weight of L'_ps.
         beta: weight of L_att; None takes the protocol's, 0.5 of the paper or 0.1 of the code.
@@ -65,10 +66,22 @@ class UD(ProtocolMethod):
             return frozenset({"calibration_logits", "attention"})
         return frozenset({"calibration_logits"} if self.alpha else ())
 
+    @property
+    def learns_by(self) -> Supervised:
+        """BCE where `supervised` is None."""
+        return self.supervised or "bce"
+
+    @property
+    def labelled(self) -> frozenset[str]:
+        """Without `supervised` the branches that no term of UD's reaches."""
+        if self.supervised is not None:
+            return super().labelled
+        return frozenset({"embedding_logits"} if self.alpha else {"embedding_logits", "calibration_logits"})
+
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
     ) -> dict[str, Tensor]:
-        """Terms: the supervised loss where there is one; `kd`, `calibration_kd`, `attention` of positive weight."""
+        """Terms: those of what is `labelled`; `kd`, `calibration_kd`, `attention` of positive weight."""
         teacher, code = require_teacher(teacher, "ud"), self.protocol == "code"
         scale = self.temperature**2 if code else 1.0
         terms = self.supervised_terms(student, targets, self.reduction)
@@ -98,14 +111,6 @@ class UD(ProtocolMethod):
     def summed_terms(self) -> frozenset[str]:
         """Under `code` all but `attention`."""
         return super().summed_terms() | ({"kd", "calibration_kd"} if self.reduction == "sum" else set())
-
-    def supervised_terms(self, student: ModelOutput, targets: Tensor, reduction: Reduction) -> dict[str, Tensor]:
-        """None, or as every method."""
-        return {} if self.supervised is None else super().supervised_terms(student, targets, reduction)
-
-    def supervised_sums(self, reduction: Reduction) -> frozenset[str]:
-        """Likewise."""
-        return frozenset() if self.supervised is None else super().supervised_sums(reduction)
 
     @property
     def _beta(self) -> float:
