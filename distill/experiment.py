@@ -14,6 +14,7 @@ from ..runtime.errors import ConfigError
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import counting
 from .checkpoint import ModelCard, Student, load_student, save_student
+from .continuing import continue_from, refuse_another_network, sharing_weights
 from .data.materialize import materialize
 from .engine import Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from .engine.features import Features, predict_features
@@ -24,7 +25,7 @@ from .models.heads import HEADS
 from .recipe import LoadedRecipe, TeacherSpec
 from .splits import Splits, open_splits
 from .sub_teachers import MergedCheckpoint, SubTeachers
-from .training import Training, build_network, card_of, continue_from, describe_job, resolved
+from .training import Training, build_network, card_of, describe_job, resolved
 
 T = TypeVar("T")
 Role = Literal["teacher", "baseline", "student"]
@@ -172,11 +173,8 @@ class Experiment:
         return build_network(self.loaded, spec, card, self.recipe.seed), card
 
     def _preprocessing(self, role: Role) -> Preprocessing:
-        """The recipe's, with the teacher's own normalisation where it has one."""
         shared, teacher = self.recipe.input.preprocessing(), self.recipe.teacher
-        if role != "teacher" or teacher is None:
-            return shared
-        return msgspec.structs.replace(shared, mean=teacher.mean or shared.mean, std=teacher.std or shared.std)
+        return teacher.preprocessing(shared) if role == "teacher" and teacher is not None else shared
 
     def _train(self, role: Role, teacher: Student | MergedCheckpoint | None) -> Student:
         job, model, taught_by = self.training(role, teacher)
@@ -191,8 +189,13 @@ class Experiment:
         teacher: Student | MergedCheckpoint | None,
     ) -> Training:
         section = self.loaded.tasks() or self.recipe.teacher
-        start = teacher.model if role == "student" and self.recipe.student.start == "teacher" else None
         taught_by = teacher.model if teacher is not None and method.needs_teacher else None
+        start = None
+        if role == "student" and self.recipe.student.start == "teacher":
+            start, card = teacher.model, teacher.card
+            refuse_another_network(spec, self._preprocessing(role), card.model, card.preprocessing, self.loaded.where)
+            # Of its branches the student continues those that teach nothing, too.
+            taught_by = None if taught_by is None else sharing_weights(start)
         if taught_by is not None:
             taught_by.detach_branches(keep=method.needs)  # nothing reads the others
             method.prepare_teacher(taught_by)

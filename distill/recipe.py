@@ -89,6 +89,10 @@ class TeacherSpec(Config):
     std: tuple[float, float, float] | None = None
     cache: bool | None = None
 
+    def preprocessing(self, shared: Preprocessing) -> Preprocessing:
+        """The recipe's, with the teacher's own normalisation where it has one."""
+        return msgspec.structs.replace(shared, mean=self.mean or shared.mean, std=self.std or shared.std)
+
 
 class StudentSpec(Config):
     """The network that ships, and how it is trained.

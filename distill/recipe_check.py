@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime.errors import ConfigError
+from .continuing import check_start
 from .data.augment import build_augmentations, read_augmentations
 from .models.build import check_spec
 from .teacher_cache.fields import fields_for
@@ -80,10 +81,7 @@ def _check_teachers_fit(loaded: "LoadedRecipe") -> None:
             f"{where}: `tasks` is for methods that train their own teachers (cpsd); method {name!r} has no sub-tasks: "
             "remove the section."
         )
-    if recipe.student.start == "teacher" and recipe.teacher is None:
-        raise ConfigError(
-            f"{where}: `student.start: teacher` continues from a teacher's weights: add a `teacher:` section."
-        )
+    check_start(loaded)
     if method.needs_teacher and not loaded.has_teacher:
         raise ConfigError(f"{where}: `method` learns from a teacher: add a `teacher:` section.")
     if recipe.teacher is not None and recipe.teacher.cache:

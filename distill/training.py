@@ -9,7 +9,6 @@ import msgspec
 import torch
 
 from .. import __version__
-from ..runtime.errors import ConfigError
 from ..runtime.files import sha256_of
 from ..runtime.preprocess import Preprocessing
 from ..runtime.yaml_text import format_yaml
@@ -91,23 +90,6 @@ def describe_job(
         caches=Path(loaded.recipe.output) / "caches",
         records={loaded.folder / "recipe.yaml": resolved(loaded)},
     )
-
-
-def continue_from(model: Classifier, start: Classifier, where: str) -> None:
-    """Give a network the weights of another, those of the training-only branches included that both have.
-
-    Raises:
-        ConfigError: they are not the same network.
-    """
-    own, given = model.state_dict(), start.state_dict()
-    shared = {name for name in own if name in given and own[name].shape == given[name].shape}
-    differing = sorted(name for name in own.keys() | given.keys() if name not in shared and "branches." not in name)
-    if differing:
-        raise ConfigError(
-            f"{where}: `student.start: teacher` continues the teacher's network, and the student's is another one "
-            f"({differing[0]} and {len(differing) - 1} more weights differ)."
-        )
-    model.load_state_dict({**own, **{name: given[name] for name in shared}})
 
 
 def card_of(loaded: LoadedRecipe, spec: ModelSpec, classes: tuple[str, ...], preprocessing: Preprocessing) -> ModelCard:

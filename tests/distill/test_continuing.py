@@ -4,6 +4,8 @@ import pytest
 import torch
 from rich.console import Console
 
+from edgedistill.distill.checkpoint import save_student
+from edgedistill.distill.continuing import continue_from
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.recipe import load_recipe
 from edgedistill.runtime.errors import ConfigError
@@ -52,9 +54,55 @@ def test_another_teacher_makes_another_training_even_where_nothing_is_taught(mak
     assert experiment.training("student", teacher).job.identity != first.job.identity
 
 
-def test_only_the_teachers_own_network_can_be_continued(make):
-    experiment = make("student.model.width=1.0")
-    with pytest.raises(ConfigError, match=r"recipe\.yaml.*: `student\.start: teacher` continues the teacher's network"):
-        experiment.training("student", experiment.untrained_teacher())
+def test_a_branch_that_teaches_nothing_is_continued_too(make):
+    branches = ["student.model.branches=[ml_decoder]", "teacher.model.branches=[ml_decoder]"]
+    for method in ("mld", "vanilla"):
+        experiment = make(f"method={method}", *branches)
+        teacher = experiment.untrained_teacher()
+        for parameter in teacher.model.branches.parameters():
+            parameter.add_(1)
+        expected = teacher.model.state_dict()
+        first, again = (experiment.training("student", teacher) for _ in range(2))
+        found = first.model.state_dict()
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(value, expected[name]) for name, value in found.items()), method
+        assert first.teacher is None or not first.teacher.branches, "nothing reads it"
+        assert first.job.identity == again.job.identity
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("student.model.width=1.0", r"`width` is 1\.0, the teacher's 0\.5"),
+        ("student.model.head=linear_max", "`head` is linear_max, the teacher's linear"),
+        ("student.model.stem=small", "`stem` is small, the teacher's standard"),
+        ("teacher.std=[1, 1, 1]", r"`std` is \(0\.229, .*, the teacher's \(1\.0, 1\.0, 1\.0\)"),
+        ("input.mean=[0, 0, 0]", None),
+        ("student.model.branches=[ml_decoder]", None),
+    ],
+)
+def test_only_the_teachers_own_network_can_be_continued(make, tmp_path, change, message):
+    if message is None:
+        assert make(change)
+        return
+    where = r"recipe\.yaml.*: `student\.start: teacher` continues the teacher's network, .*"
+    with pytest.raises(ConfigError, match=where + message):
+        make(change)
+    # What a file holds shows when it is read.
+    teacher = make().untrained_teacher()
+    save_student(tmp_path / "file.safetensors", teacher.model, teacher.card)
+    stored = make(f"teacher={{checkpoint: {tmp_path}/file.safetensors}}", change.replace("teacher.std", "input.std"))
+    with pytest.raises(ConfigError, match=where + message.split(" is ")[0]):
+        stored.training("student", stored.teacher())
+
+
+def test_a_backbones_branches_are_no_training_only_ones(make_model):
+    model, start = make_model(), make_model()
+    start.backbone.branches = torch.nn.Linear(1, 1)
+    with pytest.raises(ConfigError, match=r"another one \(backbone\.branches\.bias and 1 more weights differ\)"):
+        continue_from(model, start, "recipe.yaml")
+
+
+def test_there_must_be_a_teacher_to_continue(make):
     with pytest.raises(ConfigError, match=r"`student\.start: teacher` .*: add a `teacher:` section"):
         make("teacher=null", "method=vanilla")
