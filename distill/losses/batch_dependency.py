@@ -13,7 +13,9 @@ from .pair_dependencies import closed_forms
 
 Form = Literal["mean_square", "squared_sum"]
 
-_GRAM_FROM = 4  # classes per image from which Gram matrices are the faster way
+# Up to so many classes, or so many per image, the C x C matrix is the faster way.
+_FEW_CLASSES = 256
+_FEW_PER_IMAGE = 4
 
 
 def batch_dependency(
@@ -30,8 +32,8 @@ def batch_dependency(
     is, of predicted probabilities y,
 
     * `mean_square`: (1/B) sum_i (y_ik - y_il)^2, the paper's words ("mean square difference between two sets");
-      O(BC^2), differentiable once. From four times as many classes as images on, O(B^2 C) through B x B Gram matrices
-      as long as every label is known, which costs one host sync to find out when `targets` are given;
+      O(BC^2), differentiable once. Above 256 classes and four times the images, O(B^2 C) through B x B Gram matrices as
+      long as every label is known, which costs one host sync to find out when `targets` are given;
     * `squared_sum`: (1/B) (sum_i y_ik - sum_i y_il)^2, Eq. 4 as printed. It exceeds 1, where Huber is linear: the
       exact tail is then subtracted, at O(C^(n-1) log C) and with one host sync; orders whose tail would be too large
       are refused.
@@ -84,7 +86,8 @@ def batch_dependencies(
 def takes_matrix(logits: Tensor, targets: Tensor | None) -> bool:
     """Whether `mean_square` goes through its C x C matrix: it is small, or unknown labels leave no other way."""
     images, classes = logits.shape
-    return classes <= _GRAM_FROM * images or (targets is not None and bool((targets < 0).any()))
+    few = classes <= max(_FEW_CLASSES, _FEW_PER_IMAGE * images)
+    return few or (targets is not None and bool((targets < 0).any()))
 
 
 def _weighted(statistics: Tensor, orders: tuple[int, ...], like: Tensor) -> dict[int, Tensor]:

@@ -8,6 +8,11 @@ from torch import Tensor
 
 from ._common import differentiable_once
 
+# All distances cost less time, and far less memory, than a table of differences of more numbers than this (32 MiB),
+# unless they are this many times as many.
+_LONG_TABLE = 2**23
+_MORE = 50
+
 CLOSEST = 1e-6  # rows closer than this count as identical: that distance and no gradient, as in RKD's and L2D's code
 
 
@@ -19,8 +24,8 @@ def listed_distances(rows: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
     Args:
         rows: (P, D).
-        first: indices of the pairs' members (N,); no pair twice, in neither order.
-        second: (N,).
+        first: indices of the pairs' members (N,); no pair twice.
+        second: (N,), each larger than its `first`.
 
     Returns:
         (N,).
@@ -31,8 +36,7 @@ def listed_distances(rows: Tensor, first: Tensor, second: Tensor) -> Tensor:
 class _ListedDistances(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        differences = rows.index_select(0, first).sub_(rows.index_select(0, second))
-        distances = torch.linalg.vector_norm(differences, dim=1).clamp_(min=CLOSEST)
+        distances = _direct(rows, first, second).clamp_(min=CLOSEST)
         ctx.save_for_backward(rows, first, second, distances)
         return distances
 
@@ -46,6 +50,15 @@ class _ListedDistances(torch.autograd.Function):
         # The gradient of row a, sum_b pulls_ab (a - b), does not see a shift of all rows, its rounding does.
         centred = rows - rows.mean(dim=0)
         return torch.addmm(pulls.sum(dim=1)[:, None] * centred, pulls, centred, alpha=-1.0), None, None
+
+
+def _direct(rows: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Without a gradient: from a table of differences, or where that would be long, picked from all distances."""
+    count = len(rows)
+    if len(first) * rows.shape[1] > _LONG_TABLE and count**2 < 2 * _MORE * len(first) and _has_pdist(rows):
+        return F.pdist(rows).index_select(0, first * (2 * count - first - 3) // 2 + second - 1)
+    differences = rows.index_select(0, first).sub_(rows.index_select(0, second))
+    return torch.linalg.vector_norm(differences, dim=1)
 
 
 def squared_distances(rows: Tensor) -> Tensor:
@@ -63,10 +76,14 @@ def squared_distances(rows: Tensor) -> Tensor:
 
 
 def _direct_squares(rows: Tensor) -> Tensor:
-    if rows.device.type == "mps":  # which has no pdist
+    if not _has_pdist(rows):
         return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").square()
     count = len(rows)
     first, second = torch.triu_indices(count, count, offset=1, device=rows.device)
     upper = rows.new_zeros(count, count)
     upper[first, second] = F.pdist(rows).square()  # a twentieth of cdist's time
     return upper + upper.T
+
+
+def _has_pdist(rows: Tensor) -> bool:
+    return rows.device.type in ("cpu", "cuda")

@@ -1,7 +1,9 @@
 """MDKD's dependencies by enumeration of every label sequence."""
 
+import importlib
 import itertools
 from functools import partial
+from unittest import mock
 
 from loss_cases import Case, logits, register, weighted, wide_logits
 from plain_numbers import huber, sigmoid, total
@@ -66,6 +68,17 @@ def _both(s, t, y):
     return weighted([*batch_terms.values(), *image_terms.values()])
 
 
+def _through_gram_matrices(call):
+    """As with more classes than an enumeration can have."""
+    module = importlib.import_module("edgedistill.distill.losses.batch_dependency")
+
+    def patched(*arguments):
+        with mock.patch.object(module, "_FEW_CLASSES", 0):
+            return call(*arguments)
+
+    return patched
+
+
 for form, syncs in (("mean_square", 0), ("squared_sum", 1)):
     register(
         Case(
@@ -101,7 +114,7 @@ register(
 register(
     Case(
         "batch_dependencies",
-        lambda s, t, y: weighted(losses.batch_dependencies(s, t, ORDERS, y).values()),
+        _through_gram_matrices(lambda s, t, y: weighted(losses.batch_dependencies(s, t, ORDERS, y).values())),
         partial(_weighted, batch),
         wide_logits,
         "more classes than images",
@@ -138,7 +151,7 @@ register(Case("batch_and_instance_dependencies", _both, partial(_weighted, both)
 register(
     Case(
         "batch_and_instance_dependencies",
-        _both,
+        _through_gram_matrices(_both),
         partial(_weighted, both),
         wide_logits,
         "more classes than images",

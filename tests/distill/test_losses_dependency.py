@@ -1,5 +1,6 @@
 """MDKD's closed forms against enumeration of every label sequence."""
 
+import importlib
 import itertools
 import warnings
 
@@ -12,6 +13,7 @@ from edgedistill.distill import losses
 from edgedistill.distill.losses.huber_tail import huber_tail
 from edgedistill.runtime.errors import ConfigError
 
+batch_level = importlib.import_module("edgedistill.distill.losses.batch_dependency")
 f64 = torch.float64
 FORMS = ["mean_square", "squared_sum"]
 
@@ -69,8 +71,9 @@ def instance_reference(s: torch.Tensor, t: torch.Tensor, order: int, y: torch.Te
 @pytest.mark.parametrize("classes", [2, 3, 5, 7])
 @pytest.mark.parametrize("order", [2, 3, 4, 5, 6])
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("batch", [1, 24])  # more than 4 classes per image: Gram matrices; fewer: a C x C matrix
-def test_batch_level_equals_enumeration(order, classes, form, batch):
+@pytest.mark.parametrize("batch", [1, 24])  # Gram matrices, or a C x C matrix
+def test_batch_level_equals_enumeration(order, classes, form, batch, monkeypatch):
+    monkeypatch.setattr(batch_level, "_FEW_CLASSES", 0)
     s, t = pair(order, batch, classes)
     difference = batch_difference(s, t, form)
     if form == "squared_sum" and batch == 24 and classes > 3:
@@ -113,7 +116,8 @@ def test_gradients(order, form):
 
 @pytest.mark.parametrize("order", [2, 3, 4, 6])
 @pytest.mark.parametrize(("batch", "classes"), [(5, 6), (1, 6)], ids=["matrix", "gram"])
-def test_gradients_of_both_levels(order, batch, classes):
+def test_gradients_of_both_levels(order, batch, classes, monkeypatch):
+    monkeypatch.setattr(batch_level, "_FEW_CLASSES", 0)
     s, t = pair(1, batch, classes)
     s.requires_grad_()
     assert torch.autograd.gradcheck(lambda z: losses.instance_dependency(z, t, order), s)
@@ -186,6 +190,14 @@ def test_ten_thousand_labels_are_as_exact(distance):
             assert float(found[order].detach()) == pytest.approx(float(exact[order].detach()), rel=1e-4)
         slope, rounded = (torch.autograd.grad(sum(terms.values()), s)[0] for terms in (exact, found))
         assert (rounded - slope).norm() < 1e-4 * slope.norm()
+
+
+def test_only_unknown_labels_need_the_matrix_of_many_classes():
+    s, y = torch.zeros(4, 300), torch.zeros(4, 300, dtype=torch.int8)
+    assert not batch_level.takes_matrix(s, None)
+    assert not batch_level.takes_matrix(s, y)
+    assert batch_level.takes_matrix(s, y - 1)
+    assert batch_level.takes_matrix(s[:, :256], None)
 
 
 def test_constants_made_in_an_inference_serve_a_training():

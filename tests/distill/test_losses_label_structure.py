@@ -8,6 +8,7 @@ from loss_cases import Example, labels, normal, plain
 from loss_cases_structure import class_aware, instance_aware
 
 from edgedistill.distill import losses
+from edgedistill.distill.losses import distances
 
 f64 = torch.float64
 PROTOCOLS = ["code", "paper"]
@@ -68,6 +69,17 @@ def test_close_embeddings_keep_their_digits_in_float32(gap):
         gradients.append(torch.autograd.grad(values[-1], student)[0].double())
     assert values[0].item() == pytest.approx(values[1].item(), rel=1e-4)
     assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[1].norm()
+
+
+def test_many_pairs_take_no_table_of_their_differences(monkeypatch):
+    s, t, y = case(0).student.requires_grad_(), case(0).teacher, torch.ones(5, 4, dtype=torch.int8)
+    expected = losses.class_and_instance_aware(s, t, y)
+    slope = torch.autograd.grad(sum(expected), s)[0]
+    monkeypatch.setattr(distances, "_LONG_TABLE", 0)
+    monkeypatch.setattr(torch.Tensor, "sub_", None)
+    found = losses.class_and_instance_aware(s, t, y)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(sum(found), s)[0], slope)
 
 
 def test_embeddings_that_do_not_fit_the_targets_are_refused():
