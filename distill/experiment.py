@@ -18,7 +18,7 @@ from .continuing import continue_from, refuse_another_network, sharing_weights
 from .data.materialize import materialize
 from .engine import Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from .engine.features import Features, predict_features
-from .methods import Method, build_method
+from .methods import Method, labels_alone
 from .models import Classifier, ModelSpec
 from .models.branches import branch_for
 from .models.heads import HEADS
@@ -104,26 +104,30 @@ class Experiment:
             )
         return Student(model.eval().requires_grad_(False), card, self.folder / "teacher" / "teacher.safetensors")
 
-    def baseline(self) -> Student:
-        """The student without a teacher: same initialisation, order, augmentation and selection."""
-        return self._train("baseline", None)
+    def baseline(self, teacher: Student | MergedCheckpoint | None = None) -> Student:
+        """The student that only the labels teach: same start, supervised loss, order, augmentation and selection.
+
+        Args:
+            teacher: whose weights it continues where the student does (`student.start: teacher`); else not read.
+        """
+        return self._train("baseline", teacher)
 
     def student(self, teacher: Student | MergedCheckpoint | None) -> Student:
         """The student taught by the recipe's method."""
         return self._train("student", teacher)
 
     def training(self, role: Role, teacher: Student | MergedCheckpoint | None) -> Training:
-        """What `role`'s training is, ready to start; nothing is written. Only the student has a teacher.
+        """What `role`'s training is, ready to start; nothing is written.
 
-        "teacher" is the recipe's; what a method trains itself `sub_teachers` describes.
+        "teacher" is the recipe's; what a method trains itself `sub_teachers` describes. `teacher` teaches the student;
+        where the student continues its weights, the baseline does too, untaught.
         """
         student = self.recipe.student
         if role == "teacher":
             own = self.recipe.teacher
-            return self._describe(role, own.model, own.train, build_method("vanilla"), None)
+            return self._describe(role, own.model, own.train, self.loaded.teacher_method(), None)
         if role == "baseline":
-            method = build_method("vanilla", supervised=self.loaded.method().supervised or "bce")
-            return self._describe(role, student.model, student.train, method, None)
+            return self._describe(role, student.model, student.train, labels_alone(self.loaded.method()), teacher)
         return self._describe(role, student.model, student.train, self.loaded.method(), teacher)
 
     def test(self, student: Student | MergedCheckpoint) -> Outputs:
@@ -191,7 +195,7 @@ class Experiment:
         section = self.loaded.tasks() or self.recipe.teacher
         taught_by = teacher.model if teacher is not None and method.needs_teacher else None
         start = None
-        if role == "student" and self.recipe.student.start == "teacher":
+        if role != "teacher" and self.recipe.student.start == "teacher":
             start, card = teacher.model, teacher.card
             refuse_another_network(spec, self._preprocessing(role), card.model, card.preprocessing, self.loaded.where)
             # Of its branches the student continues those that teach nothing, too.

@@ -113,7 +113,9 @@ def _assign(content: dict[str, Any], assignment: Assignment) -> None:
 
 def _stands_for_a_mapping(key: tuple[str, ...]) -> bool:
     """Whether a bare name at this place is short for {name: ...}."""
-    return key in (("method",), ("method", "supervised")) or (len(key) > 1 and key[-2] == "augment")
+    return key[-2:] in (("method",), ("method", "supervised"), ("teacher", "method")) or (
+        len(key) > 1 and key[-2] == "augment"
+    )
 
 
 def _get(section: dict[str, Any] | list[Any], part: str) -> Any:

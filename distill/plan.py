@@ -110,10 +110,11 @@ class _Planner:
         """The student, with its method or without a teacher."""
         taught = role == "student"
         method = self.loaded.recipe.method if taught else "labels"
-        training = self.experiment.training(role, self.taught_by if taught else None)
+        training = self.experiment.training(role, self.taught_by)
+        reads_teacher = taught or self.loaded.recipe.student.start == "teacher"
         self._model(role, self.loaded.recipe.student.model, training.model, [training.model])
         name = method if isinstance(method, str) else method["name"]
-        self._training(role, name, [training], final=self.teacher_is_final or not taught)
+        self._training(role, name, [training], final=self.teacher_is_final or not reads_teacher)
 
     def all_kept(self) -> tuple[Kept, ...]:
         """Each thing once: trainings share caches, and one of them saves at a time."""

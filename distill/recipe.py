@@ -76,6 +76,7 @@ class TeacherSpec(Config):
         model: a network. Without `train`, its `pretrained` file must hold a linear classifier for exactly the data's
             classes, in the data's order; its validation mAP is printed, so that a wrong order shows.
         train: hyper-parameters of its training on the training part.
+        method: what trains it, as the recipe's `method`, from labels alone; None is "vanilla", the mean of BCE.
         mean: the teacher's own normalisation, where it differs from the recipe's `input`.
         std: likewise.
         cache: whether its outputs on the training images are stored, once per view, and read instead of computed (in
@@ -85,6 +86,7 @@ class TeacherSpec(Config):
     checkpoint: str | None = None
     model: ModelSpec | None = None
     train: TrainSettings | None = None
+    method: str | dict[str, Any] | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     cache: bool | None = None
@@ -182,6 +184,11 @@ class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
     def method(self) -> Method:
         """The method with its hyper-parameters."""
         return decode_tagged(self.recipe.method, METHODS, tag="name", where=self.where, prefix="method")
+
+    def teacher_method(self) -> Method:
+        """What trains the recipe's own teacher."""
+        chosen = self.recipe.teacher.method or "vanilla"
+        return decode_tagged(chosen, METHODS, tag="name", where=self.where, prefix="teacher.method")
 
     @property
     def has_teacher(self) -> bool:

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 from ..runtime.errors import ConfigError
 from .continuing import check_start
 from .data.augment import build_augmentations, read_augmentations
+from .methods.supervised import loss_of
+from .models.branches import branch_for
 from .models.build import check_spec
+from .models.heads import HEADS
 from .teacher_cache.fields import fields_for
 
 if TYPE_CHECKING:
     from .engine import TrainSettings
+    from .methods import Method
     from .recipe import LoadedRecipe
 
 _SMALLEST = 16
@@ -20,6 +24,8 @@ def check(loaded: "LoadedRecipe") -> None:
     """Raise ConfigError, naming the file and the key, where the sections of a recipe do not fit each other."""
     recipe, where, teacher = loaded.recipe, loaded.where, loaded.recipe.teacher
     _check_teachers_fit(loaded)
+    _check_teacher_method(loaded)
+    _check_labels_are_learned(loaded)
     if teacher is not None and (teacher.checkpoint is None) == (teacher.model is None):
         raise ConfigError(f"{where}: `teacher` needs either `checkpoint` or `model`.")
     if teacher is not None and teacher.model is not None and teacher.train is None and not teacher.model.pretrained:
@@ -89,3 +95,45 @@ def _check_teachers_fit(loaded: "LoadedRecipe") -> None:
             fields_for(method.needs)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
+
+
+def _check_teacher_method(loaded: "LoadedRecipe") -> None:
+    where, teacher = loaded.where, loaded.recipe.teacher
+    if teacher is None or teacher.method is None:
+        return
+    if teacher.train is None:
+        raise ConfigError(
+            f"{where}: `teacher.method` says how the teacher is trained, and this recipe trains none: remove it, or "
+            "add `teacher.model` and `teacher.train`."
+        )
+    method = loaded.teacher_method()
+    if method.needs_teacher:
+        raise ConfigError(f"{where}: `teacher.method` learns from a teacher, and the teacher has none: set `vanilla`.")
+    if _weighs_calibration(method) and "calibration" not in teacher.model.branches:
+        raise _without_effect(where, "teacher.method.lambda_calibration", "the teacher has no calibration branch")
+
+
+def _check_labels_are_learned(loaded: "LoadedRecipe") -> None:
+    """What the method says of the annotations has an effect on a training of this recipe."""
+    where, recipe, method = loaded.where, loaded.recipe, loaded.method()
+    spec = recipe.student.model
+    own = set(spec.branches)
+    taught = own | {branch_for(need) for need in method.needs}
+    # They learn from the annotations whatever the method's student does.
+    others = recipe.baseline or method.trains_teachers
+    calibrated = "calibration" in taught and "calibration_logits" in method.labelled
+    if _weighs_calibration(method) and not calibrated and not (others and "calibration" in own):
+        reason = "no calibration branch of the student learns from the annotations"
+        raise _without_effect(where, "method.lambda_calibration", reason)
+    decoded = "ml_decoder" in taught and HEADS[spec.head].gives is None and "embedding_logits" in method.labelled
+    chosen, default = (loss_of(one.learns_by) for one in (method, type(method)()))
+    if chosen != default and not (others or decoded or "logits" in method.labelled):
+        raise _without_effect(where, "method.supervised", "nothing in the student learns from the annotations")
+
+
+def _weighs_calibration(method: "Method") -> bool:
+    return method.lambda_calibration != type(method)().lambda_calibration
+
+
+def _without_effect(where: str, key: str, reason: str) -> ConfigError:
+    return ConfigError(f"{where}: `{key}` would have no effect: {reason}. Remove the key.")

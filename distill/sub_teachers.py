@@ -17,7 +17,7 @@ from ..runtime.progress import counting
 from .checkpoint import ModelCard, Student, digest_weights, load_student
 from .engine import Job, choose_device, current_world, fit, predict_logits
 from .engine.summary import is_finished
-from .methods import build_method
+from .methods import labels_alone
 from .models import Classifier
 from .models.merged import MergedTeacher
 from .recipe import LoadedRecipe
@@ -152,7 +152,7 @@ class SubTeachers:
             spec=recipe.student.model,
             preprocessing=recipe.input.preprocessing(),
             settings=self._spec.settings,
-            method=build_method("vanilla", supervised=self._method.supervised, reduction="sum"),
+            method=labels_alone(self._method),
             seed=recipe.seed + task.number,
         )
 

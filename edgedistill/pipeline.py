@@ -104,7 +104,7 @@ class Chain:
         if teacher is not None:
             trained.append(("teacher", "labels", teacher))
         if recipe.baseline:
-            baseline = self._step("baseline", "Student without a teacher", experiment.baseline)
+            baseline = self._step("baseline", "Student without a teacher", lambda: experiment.baseline(teacher))
             trained.append(("baseline", "labels", baseline))
         method = recipe.method if isinstance(recipe.method, str) else recipe.method["name"]
         student = self._step("student", f"Student taught by {method}", lambda: experiment.student(teacher))

@@ -5,7 +5,7 @@ from typing import Any
 from ...runtime.config import decode_tagged
 from .base import METHODS, Method, TrainingContext
 
-__all__ = ["METHODS", "Method", "TrainingContext", "build_method"]
+__all__ = ["METHODS", "Method", "TrainingContext", "build_method", "labels_alone"]
 
 
 def build_method(name: str, **hyperparameters: Any) -> Method:
@@ -16,3 +16,16 @@ def build_method(name: str, **hyperparameters: Any) -> Method:
     """
     content = {**hyperparameters, "name": name}
     return decode_tagged(content, METHODS, tag="name", where="build_method", prefix="method")
+
+
+def labels_alone(method: Method) -> Method:
+    """What is left of a method without a teacher: its supervised loss, reduced and weighted as there.
+
+    A comparison with it shows what the distillation brings. A method without a supervised loss leaves BCE.
+    """
+    return build_method(
+        "vanilla",
+        supervised=method.learns_by,
+        reduction=method.reduction,
+        lambda_calibration=method.lambda_calibration,
+    )

@@ -72,6 +72,11 @@ class Method(Config):
         return frozenset()
 
     @property
+    def reduction(self) -> Reduction:
+        """Of the supervised loss, over the batch."""
+        return "batchmean"
+
+    @property
     def learns_by(self) -> Supervised:
         """The loss of what learns from the annotations under this method, and of a baseline beside it."""
         return self.supervised
@@ -179,7 +184,7 @@ class ProtocolMethod(Method):
 
     @property
     def reduction(self) -> Reduction:
-        """Of the supervised loss."""
+        """That of the protocol."""
         return _REDUCTION[self.protocol]
 
     def summed_terms(self) -> frozenset[str]:

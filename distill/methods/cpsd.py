@@ -11,6 +11,7 @@ from ..losses import mse
 from ..models.output import ModelOutput
 from ..partition import Kind, partition_labels
 from .base import METHODS, Method, Protocol, Supervised, TrainingContext, require_teacher
+from .supervised import Reduction
 
 Partitions = Literal["co_dis", "co", "dis", "random", "none"]
 
@@ -33,7 +34,7 @@ class CPSD(Method):
     does not say how its ablations with one partition are weighted: here one teacher weighs as much as the two together.
 
     Attributes:
-        supervised: loss against the annotations, summed.
+        supervised: loss against the annotations, summed; of the student, and of the sub-tasks' teachers.
         partitions: "co_dis" is CPSD; "co" (CGPD), "dis" (DGPD), "random" and "none" (one teacher of all classes: plain
             self-distillation) are the ablations of Table 3 and Figure 3.
         k: subsets per partition.
@@ -54,6 +55,11 @@ class CPSD(Method):
     lambda_kd: Annotated[float, Meta(ge=0)] = 1.0
     protocol: Protocol = "paper"
 
+    @property
+    def reduction(self) -> Reduction:
+        """A sum."""
+        return "sum"
+
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
     ) -> dict[str, Tensor]:
@@ -65,7 +71,7 @@ class CPSD(Method):
                 "partitions, which this teacher does not give: its teachers are trained from its own sub-tasks."
             )
         scale = 0.5 if self.protocol == "code" else 1.0
-        terms = {name: scale * term for name, term in self.supervised_terms(student, targets, "sum").items()}
+        terms = {name: scale * term for name, term in self.supervised_terms(student, targets, self.reduction).items()}
         for kind, merged in zip(kinds, teacher.partition_logits.unbind(1), strict=True):
             error = mse(student.logits, merged, targets, reduction="sum")
             terms[f"kd_{kind}"] = scale * self.lambda_kd / len(kinds) * error
@@ -73,7 +79,7 @@ class CPSD(Method):
 
     def summed_terms(self) -> frozenset[str]:
         """All terms."""
-        return self.supervised_sums("sum") | {f"kd_{kind}" for kind in _KINDS[self.partitions]}
+        return self.supervised_sums(self.reduction) | {f"kd_{kind}" for kind in _KINDS[self.partitions]}
 
     def subsets(self, labels: np.ndarray, seed: int) -> dict[str, list[np.ndarray]]:
         """The class subsets of every partition, by its kind; each subset is a sub-task with a teacher of its own.

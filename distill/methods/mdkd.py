@@ -52,7 +52,7 @@ class MDKD(Method):
             logits, taught, batch_weights, image_weights, targets=targets, form=self.batch_dependency
         )
         return {
-            **self.supervised_terms(student, targets, "batchmean"),
+            **self.supervised_terms(student, targets, self.reduction),
             "mld": self.lambda_mld * mld(logits, taught, targets),
             **{f"bd{order}": batch_weights[order] * term for order, term in batch_terms.items()},
             **{f"id{order}": image_weights[order] * term for order, term in image_terms.items()},
