@@ -6,7 +6,8 @@ from msgspec import Meta
 from torch import Tensor
 
 from ...runtime.errors import ConfigError
-from ..losses import class_and_instance_aware, mld
+from ..losses import class_and_instance_aware, class_aware, instance_aware, mld
+from ..models.heads import HEADS
 from ..models.output import ModelOutput
 from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, require_teacher
 
@@ -15,20 +16,20 @@ from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, require_te
 class L2D(ProtocolMethod):
     """Supervised loss + lambda_mld MLD + lambda_cd CD + lambda_id ID.
 
-    CD and ID compare label-wise embeddings of an ML-Decoder, whose width may differ between teacher and student. Where
-    the student's decoder is a training-only branch beside a linear head (our variant; the paper ships the decoder),
-    the branch learns from its own supervised term, and MLD acts on the logits that ship.
+    CD and ID compare label-wise embeddings, whose width may differ between teacher and student: those of a head that
+    embeds every class (the paper's is an ML-Decoder), or of an ML-Decoder as a training-only branch beside a linear
+    head. That branch of a student, our variant, learns from its own supervised term, and MLD acts on the logits that
+    ship.
 
     Attributes:
         lambda_mld: weight of MLD (summed over classes, divided by the batch size).
-        lambda_cd: weight of the class-aware term.
-        lambda_id: weight of the instance-aware term.
+        lambda_cd: weight of the class-aware term; 0 leaves it out.
+        lambda_id: weight of the instance-aware term; 0 leaves it out, and without both no embeddings are needed.
         protocol: `code` is the authors': supervised loss summed over the batch, distances normalised, the scale that
             the default weights belong to. `paper` is Eq. 3-9 as printed: supervised loss divided by the batch size,
             raw distances.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"embeddings"})
     equations: ClassVar[str] = "L2D (ICCV 2023) Eq. 3-9"
 
     lambda_mld: Annotated[float, Meta(ge=0)] = 10.0
@@ -36,22 +37,37 @@ class L2D(ProtocolMethod):
     lambda_id: Annotated[float, Meta(ge=0)] = 1000.0
     protocol: Protocol = "code"
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """Embeddings, for a term of positive weight."""
+        return frozenset({"embeddings"} if self.lambda_cd or self.lambda_id else ())
+
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
     ) -> dict[str, Tensor]:
-        """Terms: the supervised loss, `decoder_<supervised>` for a training-only decoder, `mld`, `cd`, `id`."""
+        """Terms: the supervised loss, `decoder_<supervised>` for a training-only decoder, `mld`, `cd` and `id` where
+        their weight is positive.
+        """
         teacher = require_teacher(teacher, "l2d")
-        student_emb, teacher_emb = _embeddings(student, "student"), _embeddings(teacher, "teacher")
         terms = self.supervised_terms(student, targets, self.reduction)
         terms["mld"] = self.lambda_mld * mld(student.logits, teacher.logits, targets)
-        class_term, image_term = class_and_instance_aware(student_emb, teacher_emb, targets, self.protocol)
-        terms["cd"] = self.lambda_cd * class_term
-        terms["id"] = self.lambda_id * image_term
+        if self.needs:
+            embeddings = _embeddings(student, "student"), _embeddings(teacher, "teacher")
+            terms |= self._structure(*embeddings, targets)
         return terms
 
+    def _structure(self, student_emb: Tensor, teacher_emb: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        given = student_emb, teacher_emb, targets, self.protocol
+        if self.lambda_cd and self.lambda_id:
+            class_term, image_term = class_and_instance_aware(*given)  # one pass for both
+            return {"cd": self.lambda_cd * class_term, "id": self.lambda_id * image_term}
+        if self.lambda_cd:
+            return {"cd": self.lambda_cd * class_aware(*given)}
+        return {"id": self.lambda_id * instance_aware(*given)}
+
     def batch_terms(self) -> frozenset[str]:
-        """`cd`."""
-        return frozenset({"cd"})
+        """`cd`, where its weight is positive."""
+        return frozenset({"cd"} if self.lambda_cd else ())
 
     def summed_terms(self) -> frozenset[str]:
         """`id`; under `code` the supervised loss too."""
@@ -60,8 +76,9 @@ class L2D(ProtocolMethod):
 
 def _embeddings(output: ModelOutput, who: str) -> Tensor:
     if output.embeddings is None:
+        embedding = ", ".join(name for name, head in HEADS.items() if head.gives == "embeddings")
         raise ConfigError(
-            f"method 'l2d' compares label-wise embeddings and the {who} has none: it needs an ML-Decoder head "
-            "or branch that was trained with it."
+            f"method 'l2d' compares label-wise embeddings and the {who} has none: it needs a head that embeds every "
+            f"class ({embedding}), or the branch `ml_decoder`, trained with it."
         )
     return output.embeddings

@@ -16,8 +16,9 @@ class ModelOutput:
         features: last feature map (B, F, H, W).
         stages: feature maps of every stage, shallow to deep; the last one is `features`.
         pooled: `features` averaged over the map (B, F): the image's representation, whatever the head pools.
-        embeddings: label-wise embeddings (B, C, D) of an ML-Decoder head or branch.
-        embedding_logits: (B, C) read from `embeddings`; the same tensor as `logits` when the decoder is the head.
+        embeddings: label-wise embeddings (B, C, D) of a head that embeds every class (ML-Decoder, Query2Label, class
+            tokens) or of an ML-Decoder branch.
+        embedding_logits: (B, C) read from `embeddings`; the same tensor as `logits` when the head embeds.
         calibration_logits: (B, C) of a calibration branch (UD).
         attention: (B, H, W), UD's uncertainty attention of the last map, where it was asked for (`Classifier.attend`).
         reviewed: a student's maps after ReviewKD's fusion, deep to shallow, in the shapes of its teacher's stages.

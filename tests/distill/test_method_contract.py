@@ -17,6 +17,7 @@ CONTEXT = TrainingContext(epoch=0, step=0, total_steps=10)
 DISTILLING = [name for name in METHODS.names() if METHODS.get(name).needs_teacher]
 WEIGHTS = {
     "mdkd": [{"max_order": 5, "lambda_bd": {2: 0.5, 5: 2.0}}, {"lambda_bd": 0}, {"lambda_id": 0}],
+    "l2d": [{"lambda_cd": 0}, {"lambda_id": 0}, {"lambda_cd": 0, "lambda_id": 0}],
     "rkd": [{"lambda_distance": 0}, {"lambda_angle": 0}],
     "ud": [{"beta": 0}, {"alpha": 0, "beta": 0}, {"lambda_kd": 0, "supervised": {"name": "asl", "clip": 0}}],
 }

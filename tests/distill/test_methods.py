@@ -121,6 +121,19 @@ def test_l2d_teaches_a_training_only_decoder_by_its_own_term(targets):
     assert torch.autograd.grad(terms["mld"], student.embedding_logits, allow_unused=True) == (None,)
 
 
+@pytest.mark.parametrize("weights", [{"lambda_cd": 0}, {"lambda_id": 0}, {"lambda_cd": 0, "lambda_id": 0}])
+def test_l2d_leaves_out_what_has_no_weight(weights, targets):
+    method, kept = build_method("l2d", **weights), {"cd", "id"} - {name.removeprefix("lambda_") for name in weights}
+    student, teacher = (output(seed, 4, decoder="head" if kept else None) for seed in (0, 1))
+    terms = method(student, teacher, targets, CONTEXT)
+    assert terms.keys() == {"bce", "mld"} | kept
+    assert method.batch_terms() == kept & {"cd"}
+    assert method.needs == ({"embeddings"} if kept else set())
+    if kept:
+        both = build_method("l2d")(student, teacher, targets, CONTEXT)
+        assert all(torch.allclose(terms[name], both[name]) for name in terms)
+
+
 @pytest.mark.parametrize("lacking", ["student", "teacher"])
 def test_l2d_names_who_lacks_embeddings(lacking, targets):
     outputs = {"student": output(0, 4), "teacher": output(1, 8), lacking: output(2, 4, decoder=None)}
