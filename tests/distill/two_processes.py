@@ -69,6 +69,19 @@ def gathered_losses_equal_those_of_one_process() -> None:
     assert compared > 8
 
 
+def a_decoder_that_is_the_head_has_one_supervised_term() -> None:
+    world = current_world()
+    mine = slice(world.rank * 6, world.rank * 6 + 6)
+    method, targets = build_method("l2d"), torch.ones(12, 4, dtype=torch.int8)
+    part, taught = outputs(1, mine, graph=True), outputs(2, mine, graph=False)
+    part.embedding_logits = part.logits
+    found = method(
+        gather_output(part, method.needs, world), gather_output(taught, method.needs, world), targets, CONTEXT
+    )
+    assert {"bce", "cd", "id"} < found.keys()
+    assert "decoder_bce" not in found
+
+
 def attention_leaves_shared_gradients_as_they_are() -> None:
     """Those of a student that computes it are the mean over the processes, each with its own images."""
     world, generator = current_world(), torch.Generator().manual_seed(5)
@@ -135,6 +148,7 @@ if __name__ == "__main__":
     with joined_world():
         if sys.argv[1] == "losses":
             gathered_losses_equal_those_of_one_process()
+            a_decoder_that_is_the_head_has_one_supervised_term()
             attention_leaves_shared_gradients_as_they_are()
             evaluation_counts_every_image_once()
         else:
