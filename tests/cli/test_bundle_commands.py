@@ -104,7 +104,8 @@ def test_inspect_checks_every_file(edgedistill, make_tiny_bundle, tmp_path):
     assert code == 0
     assert "ov-bf16" in out
     model = bundle / "onnx" / "model.fp32.onnx"
-    model.write_bytes(model.read_bytes()[:-1] + b"\x00")
+    content = model.read_bytes()
+    model.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     for command in ("inspect", "selftest"):
         code, out, err = edgedistill(command, bundle)
         assert code != 0

@@ -350,7 +350,7 @@ def test_side_by_side_a_student_waits_for_its_teacher_and_a_crash_costs_one_cell
     started = [line.removesuffix(" started") for line in order if line.endswith("started")]
     assert sorted(started) == sorted(set(SMALL) - {"small/strong/4"})
     assert order.index("teacher/3 done") < order.index("small/strong/3 started")
-    assert order[:2] == ["teacher/3 started", "small/vanilla/3 started"], "what needs no teacher goes ahead"
+    assert set(order[:2]) == {"teacher/3 started", "small/vanilla/3 started"}, "what needs no teacher goes ahead"
 
 
 def test_data_that_changed_fails_before_it_is_trained_on(where, ran, command, tmp_path):

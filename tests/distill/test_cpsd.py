@@ -83,11 +83,12 @@ def test_one_partition_weighs_as_much_as_two(partitions, term, targets):
 @pytest.mark.parametrize("partitions", ["co_dis", "co"])
 def test_every_term_is_a_sum_over_the_batch_and_says_so(partitions, targets):
     logits, branch, taught = draw(B, C, seed=0), draw(B, C, seed=2), merged(2 if partitions == "co_dis" else 1)
-    method = CPSD(partitions=partitions)
+    method, ranked = CPSD(partitions=partitions), draw(B, C, seed=3)
 
     def on(rows: slice) -> dict[str, torch.Tensor]:
         teacher = ModelOutput(taught.logits[rows], partition_logits=taught.partition_logits[rows])
-        return method(ModelOutput(logits[rows], embedding_logits=branch[rows]), teacher, targets[rows], CONTEXT)
+        student = ModelOutput(logits[rows], embedding_logits=branch[rows], calibration_logits=ranked[rows])
+        return method(student, teacher, targets[rows], CONTEXT)
 
     whole, first, second = on(slice(None)), on(slice(0, 2)), on(slice(2, None))
     assert method.summed_terms() == set(whole)

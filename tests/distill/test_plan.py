@@ -352,5 +352,5 @@ def test_nothing_is_downloaded(open_recipe, estimates, monkeypatch):
 
 def test_a_teacher_that_the_method_cannot_use_is_refused(open_recipe, estimates):
     teacher = {**BASE["teacher"], "model": NETWORK}
-    with pytest.raises(ConfigError, match="label-wise embeddings"):
+    with pytest.raises(ConfigError, match="the method needs embeddings"):
         plan(open_recipe(teacher=teacher), "distill")

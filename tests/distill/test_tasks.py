@@ -199,7 +199,7 @@ def test_mistakes_on_the_command_line_are_told(command, cpsd_recipe, tmp_path):
 def test_list_shows_what_it_needs(command):
     _, out, _ = command("list", "methods", "--json")
     (cpsd,) = [row for row in json.loads(out) if row["method"] == "cpsd"]
-    assert cpsd["needs"] == "teachers that it trains itself"
+    assert cpsd["needs"] == "teachers that it trains"
 
 
 def test_torchrun_and_jobs_do_not_go_together(open_cpsd, monkeypatch):
