@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..models.output import ModelOutput
 from .base import METHODS, Method, TrainingContext
+from .supervised import SUPERVISED, SupervisedLoss
 
 _B, _C, _F, _D = 4, 6, 3, 2  # of invented outputs
 _SIDES = (4, 2)
@@ -126,7 +127,13 @@ linear head and the branches that the method attaches; with a star, those that r
 other, where all others are a mean or a sum over images. `needs` are outputs of both networks beside their logits.
 
 The supervised term carries its loss's name. Where a recipe gives a student a training-only branch, the branch learns
-from the annotations: `decoder_<loss>` is the term of an ML-Decoder, `calibration_pal` that of a calibration branch.
+from the annotations: `decoder_<loss>` is the term of an ML-Decoder, `calibration_pal` that of a calibration branch
+(`ud` without `supervised` teaches that one itself).
+"""
+
+_SUPERVISED = """## Supervised losses
+
+`supervised: asl`, or with its keys `supervised: {name: asl, clip: 0.1}`.
 """
 
 
@@ -140,6 +147,9 @@ def markdown() -> str:
         lines.append(f"| [`{entry.name}`](#{entry.name}) | {terms} | {needs} | {entry.equations} |")
     common, defaults = _meanings(Method), {field: getattr(Method(), field) for field in Method.__struct_fields__}
     lines += ["", "## Hyper-parameters of every method", "", *_table(defaults, common)]
+    lines += ["", _SUPERVISED, "| `supervised` | | key | default | |", "|---|---|---|---|---|"]
+    for name, loss in SUPERVISED.items():
+        lines += _supervised_rows(name, loss)
     for entry in found:
         own = {
             field: default
@@ -149,6 +159,16 @@ def markdown() -> str:
         lines += ["", f"## {entry.name}", "", entry.summary]
         lines += ["", *_table(own, entry.meanings)] if own else []
     return "\n".join(lines) + "\n"
+
+
+def _supervised_rows(name: str, loss: SupervisedLoss) -> list[str]:
+    summary, meanings = _sections(type(loss))
+    meanings = _sections(SupervisedLoss)[1] | meanings
+    firsts = [(f"`{name}`", summary)] + [("", "")] * (len(loss.__struct_fields__) - 1)
+    return [
+        f"| {first} | {said} | `{key}` | {getattr(loss, key):.6g} | {_shown(meanings[key])} |"
+        for (first, said), key in zip(firsts, loss.__struct_fields__, strict=True)
+    ]
 
 
 def _table(defaults: dict[str, object], meanings: dict[str, str]) -> list[str]:

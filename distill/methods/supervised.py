@@ -98,9 +98,10 @@ class Softmax(SupervisedLoss, tag="softmax"):
 Supervised: TypeAlias = Name | BCE | ASL | PAL | LabelSmoothing | Softmax
 """A name, for the loss at its paper's hyper-parameters, or a mapping of `name:` and hyper-parameters."""
 
-_DEFAULTS: dict[str, SupervisedLoss] = {loss.name: loss for loss in (BCE(), ASL(), PAL(), LabelSmoothing(), Softmax())}
+SUPERVISED: dict[str, SupervisedLoss] = {loss.name: loss for loss in (BCE(), ASL(), PAL(), LabelSmoothing(), Softmax())}
+"""Every loss at its paper's hyper-parameters."""
 
 
 def loss_of(supervised: Supervised) -> SupervisedLoss:
     """The loss that a recipe chose."""
-    return _DEFAULTS[supervised] if isinstance(supervised, str) else supervised
+    return SUPERVISED[supervised] if isinstance(supervised, str) else supervised
