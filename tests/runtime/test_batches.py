@@ -181,9 +181,10 @@ def test_impossible_arguments(wrong):
 
 
 ENDLESS = """
-import time
+import signal, time
 import numpy as np
 from edgedistill.runtime import batches, preprocess
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 image = np.zeros((4, 6, 3), np.uint8)
 batches.load = lambda source, preprocessing: time.sleep(source) or image
 seconds = [0] * 64 + [0.3] * 100_000
