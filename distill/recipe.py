@@ -138,7 +138,8 @@ class Recipe(Config):
         student: the network that ships.
         method: a name, or a mapping of `name:` and the method's hyper-parameters.
         tasks: how a method that trains its own teachers does so; such a recipe has no `teacher`.
-        baseline: also train the same student without a teacher, to show what distillation brings.
+        baseline: also train the same student from the same start by its method's supervised loss alone, to show what
+            distillation brings.
         export: what is built, verified and benchmarked.
         published: what papers print of this very experiment; decides nothing.
     """
