@@ -16,28 +16,27 @@ So every order costs the same, and orders above four add no new statistic.
 import functools
 import warnings
 from collections.abc import Callable
-from typing import ParamSpec
 
 import torch
 from torch import Tensor
 
-P = ParamSpec("P")
+Weights = Callable[[tuple[int, ...], int, torch.dtype, torch.device], Tensor]
 
 
-def _constant(make: Callable[P, Tensor]) -> Callable[P, Tensor]:
+def _constant(make: Weights) -> Weights:
     """Keep what was made, also for trainings after an inference; torch.compile embeds it instead of making it anew.
 
     Made on the host in every step, it would cost a transfer, and with it a host sync.
     """
 
     @functools.lru_cache(maxsize=64)
-    def kept(*arguments: P.args, **named: P.kwargs) -> Tensor:
+    def kept(orders: tuple[int, ...], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         with torch.inference_mode(False):
-            return make(*arguments, **named)
+            return make(orders, classes, dtype, device)
 
     @torch.compiler.assume_constant_result
-    def constant(*arguments: P.args, **named: P.kwargs) -> Tensor:
-        return kept(*arguments, **named)
+    def constant(orders: tuple[int, ...], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return kept(orders, classes, dtype, device)
 
     return constant
 

@@ -14,6 +14,7 @@ from ._common import differentiable_once
 from .label_sequences import centred, checked_orders, instance_weights, known_labels, matrix_weights
 
 _Pair = tuple[Tensor | None, Tensor | None]
+_Saved = tuple[Tensor | None, ...]
 
 
 def closed_forms(
@@ -51,7 +52,9 @@ class _ClosedForms(torch.autograd.Function):
         both, labels = centred(probabilities, teacher.sigmoid(), known)
         d, m = both
         parts = _Parts(d, m, d * m, known, labels)
-        terms, of_matrix, of_images = [], (None,) * 5, (None,) * 3
+        terms: list[Tensor] = []
+        of_matrix: _Saved = (None,) * 5
+        of_images: _Saved = (None,) * 3
         if weights[0] is not None:
             term, of_matrix = _matrix_terms(parts, weights[0])
             terms.append(term)
@@ -86,7 +89,7 @@ class _Parts(NamedTuple):
     labels: Tensor | None
 
 
-def _matrix_terms(parts: _Parts, weights: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+def _matrix_terms(parts: _Parts, weights: Tensor) -> tuple[Tensor, _Saved]:
     """Terms (orders,) of D (C, C), the mean square difference, and what their gradient needs.
 
     B_kl D_kl sums (d_k - d_l)(m_k - m_l) over the B_kl images that know both labels.
@@ -119,7 +122,7 @@ def _matrix_gradient(upstream: Tensor, parts: _Parts, saved: list[Tensor]) -> Te
     return known * (doubled @ gradient - doubled * (known @ gradient))
 
 
-def _instance_terms(parts: _Parts, both: Tensor, weights: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+def _instance_terms(parts: _Parts, both: Tensor, weights: Tensor) -> tuple[Tensor, _Saved]:
     """Terms (orders,), means over the images of weighted Q, A B and P^2, and what their gradient needs."""
     _, _, product, _, labels = parts
     if labels is None:
@@ -139,7 +142,7 @@ def _instance_gradient(upstream: Tensor, parts: _Parts, saved: list[Tensor]) -> 
     shared = torch.addcmul(w * mixed[:, None], u, product)
     of_d, of_m = v * squares[:, :, None]
     gradient = d * (shared - of_m) + m * (of_d - shared)
-    if known is None:
+    if known is None or labels is None:
         return gradient - gradient.mean(dim=1, keepdim=True)
     means = torch.linalg.vecdot(gradient, known) / labels.clamp(min=1.0)
     return known * (gradient - means[:, None])
