@@ -13,9 +13,11 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from edgedistill.cli import main
 from edgedistill.pipeline import RunSummary
 from edgedistill.runtime.gates import judge_maximum
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 RECIPE = {
     "name": "tiny",
@@ -38,16 +40,6 @@ RECIPE = {
 TARGET = {"backend": "onnxruntime", "precision": "fp32", "threads": 1}
 
 
-def command(*arguments, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "edgedistill", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        **options,
-    )
-
-
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chain")
@@ -59,8 +51,10 @@ def recipe(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(recipe):
-    """The chain, run once; its process result and its run folder."""
-    return command("run", recipe), recipe.parent / "runs" / "tiny"
+    """The chain, run once in a process of its own; its result and its run folder."""
+    arguments = [sys.executable, "-m", "edgedistill", "run", str(recipe)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=ONE_THREAD)
+    return done, recipe.parent / "runs" / "tiny"
 
 
 def test_run_ends_with_a_table_and_a_bundle(finished):
@@ -77,61 +71,60 @@ def test_run_ends_with_a_table_and_a_bundle(finished):
     assert yaml.safe_load((folder / "recipe.yaml").read_text())["method"] == "mdkd"
 
 
-def test_run_again_repeats_nothing(finished, recipe):
+def test_run_again_repeats_nothing(finished, recipe, command):
     _, folder = finished
     kept = [folder / "teacher" / "teacher.safetensors", folder / "bundle" / "manifest.json"]
     before = [path.stat().st_mtime_ns for path in kept]
-    done = command("run", recipe, "--json")
-    assert done.returncode == 0, done.stderr
-    assert "epoch" not in done.stderr.replace("epochs", "")
+    code, out, err = command("run", recipe, "--json")
+    assert code == 0, err
+    assert "epoch" not in err.replace("epochs", "")
     assert [path.stat().st_mtime_ns for path in kept] == before
-    assert json.loads(done.stdout)["name"] == "tiny"
+    assert json.loads(out)["name"] == "tiny"
 
 
-def test_the_bundle_stands_alone(finished):
+def test_the_bundle_stands_alone(finished, command):
     _, folder = finished
     photo = next((folder / "bundle" / "selftest").iterdir())
     assert photo.suffix == ".jpg"
-    assert command("selftest", folder / "bundle").returncode == 0
-    assert photo.name in command("predict", folder / "bundle", photo).stdout
-    verified = command("verify", folder / "bundle", "--data", folder / "test" / "labels.csv", "--json")
-    report = json.loads(verified.stdout)
+    assert command("selftest", folder / "bundle")[0] == 0
+    assert photo.name in command("predict", folder / "bundle", photo)[1]
+    _, out, _ = command("verify", folder / "bundle", "--data", folder / "test" / "labels.csv", "--json")
+    report = json.loads(out)
     assert report["reference"]["source"] == "the training framework, stored at export"
     assert report["artifacts"][0]["max_abs_logit"] <= 1e-3
 
 
-def test_the_steps_one_at_a_time(finished, recipe, tmp_path):
+def test_the_steps_one_at_a_time(finished, recipe, command, tmp_path):
     _, folder = finished
-    assert "teacher.safetensors: validation mAP" in command("train", recipe).stdout
-    assert "student.safetensors: validation mAP" in command("distill", recipe).stdout
-    evaluated = command("evaluate", recipe, "--threshold", "oracle_k", "--json")
-    found = json.loads(evaluated.stdout)
+    assert "teacher.safetensors: validation mAP" in command("train", recipe)[1]
+    assert "student.safetensors: validation mAP" in command("distill", recipe)[1]
+    found = json.loads(command("evaluate", recipe, "--threshold", "oracle_k", "--json")[1])
     assert found["protocol"] == "oracle_k"
     assert len(found["AP"]) == 20
     student, labels = folder / "student" / "student.safetensors", folder / "test" / "labels.csv"
-    exported = command(
+    code, out, err = command(
         "export", student, "-t", recipe.parent / "target.yaml", "--data", labels, "-o", tmp_path / "bundle", "--zip"
     )
-    assert exported.returncode == 0, exported.stderr
-    assert "verified" in exported.stdout
-    verified = json.loads(command("verify", tmp_path / "bundle.zip", "--data", labels, "--json").stdout)
+    assert code == 0, err
+    assert "verified" in out
+    verified = json.loads(command("verify", tmp_path / "bundle.zip", "--data", labels, "--json")[1])
     assert verified["reference"]["stored"]
     assert verified["passed"]
-    assert command("selftest", tmp_path / "bundle.zip").returncode == 0
+    assert command("selftest", tmp_path / "bundle.zip")[0] == 0
 
 
-def test_a_changed_recipe_does_not_continue_the_old_run(finished, recipe):
+def test_a_changed_recipe_does_not_continue_the_old_run(finished, recipe, command):
     changed = recipe.with_name("changed.yaml")
     content = yaml.safe_load(recipe.read_text())
     content["student"]["train"]["lr"] = 0.002
     changed.write_text(yaml.safe_dump(content))
-    done = command("distill", changed)
-    assert done.returncode == 2
-    assert "belongs to another recipe" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, _, err = command("distill", changed)
+    assert code == 2
+    assert "belongs to another recipe" in err
+    assert "Traceback" not in err
 
 
-def test_seeds_go_on_after_a_missed_gate_and_pair_the_gain(finished, recipe, monkeypatch, capsys):
+def test_seeds_go_on_after_a_missed_gate_and_pair_the_gain(finished, recipe, command, monkeypatch):
     """The finished chain stands for two seeds' runs, with other accuracies and a gate that the first one misses."""
     _, folder = finished
     real = msgspec.json.decode((folder / "summary.json").read_bytes(), type=RunSummary)
@@ -150,11 +143,8 @@ def test_seeds_go_on_after_a_missed_gate_and_pair_the_gain(finished, recipe, mon
             return replace(real, name=self.name, parity=parity, models=models)
 
     monkeypatch.setattr("edgedistill.seeds.Chain", Finished)
-    monkeypatch.setattr(sys, "argv", ["edgedistill", "run", str(recipe), "--seeds", "3,4"])
-    with pytest.raises(SystemExit) as left:
-        main()
-    out = capsys.readouterr().out
-    assert left.value.code == 1
+    code, out, _ = command("run", recipe, "--seeds", "3,4")
+    assert code == 1
     assert "seed 3: target: size 2 bytes, above 1 bytes." in out
     assert "seed 4: " not in out
     assert "71.00 ± 1.41" in out
@@ -167,9 +157,9 @@ def test_seeds_go_on_after_a_missed_gate_and_pair_the_gain(finished, recipe, mon
     assert report["gain"]["differences"] == [2.0, 5.0]
 
 
-def test_ctrl_c_is_told_and_the_same_command_continues(recipe):
+def test_ctrl_c_is_told_and_the_same_command_continues(recipe, command):
     content = {**yaml.safe_load(recipe.read_text()), "name": "interrupted"}
-    content["teacher"]["train"]["epochs"] = 40
+    content["teacher"]["train"]["epochs"] = 16
     path = recipe.with_name("interrupted.yaml")
     path.write_text(yaml.safe_dump(content))
     folder = recipe.parent / "runs" / "interrupted" / "teacher"
@@ -178,6 +168,7 @@ def test_ctrl_c_is_told_and_the_same_command_continues(recipe):
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=ONE_THREAD,
     )
     deadline = time.monotonic() + 300
     while not (folder / "last.ckpt").exists() and time.monotonic() < deadline:
@@ -187,9 +178,9 @@ def test_ctrl_c_is_told_and_the_same_command_continues(recipe):
     assert process.returncode == 130, err
     assert "The same command continues" in err
     assert "Traceback" not in err
-    done = command("train", path)
-    assert done.returncode == 0
-    first = int(done.stderr.split("epoch ")[1].split("/")[0])
+    code, _, err = command("train", path)
+    assert code == 0
+    first = int(err.split("epoch ")[1].split("/")[0])
     assert first > 1
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [record["epoch"] for record in records] == list(range(40))
+    assert [record["epoch"] for record in records] == list(range(16))
