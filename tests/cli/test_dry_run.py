@@ -1,8 +1,6 @@
 """`--dry-run` as a user types it: the resolved recipe, then tables; or one JSON document."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -44,16 +42,11 @@ def recipe(tmp_path) -> Path:
     return path
 
 
-def test_the_chain_is_told_and_nothing_is_written(recipe, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "edgedistill", "run", str(recipe), "train.epochs=5", "--dry-run"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+def test_the_chain_is_told_and_nothing_is_written(recipe, command, tmp_path):
+    code, out, err = command("run", recipe, "train.epochs=5", "--dry-run")
+    assert code == 0, err
     assert list(tmp_path.iterdir()) == [recipe]
-    resolved, _, tables = done.stdout.partition("\nData  ")
+    resolved, _, tables = out.partition("\nData  ")
     content = yaml.safe_load(resolved)
     assert content["student"]["train"]["epochs"] == 5
     assert content["student"]["train"]["optimizer"] == "adam"

@@ -1,5 +1,6 @@
 """What a method adds for its training is gone from what ships."""
 
+import msgspec
 import pytest
 import torch
 
@@ -46,6 +47,10 @@ def test_a_student_ships_the_operators_of_the_vanilla_student(name, added, vanil
     save_student(tmp_path / "student.safetensors", model, CARD)
     assert traced(load_student(tmp_path / "student.safetensors").model) == vanilla
     assert model.gives - plain == added, "the training's own network is left as it is"
+
+
+def test_a_student_with_a_branch_of_its_own_ships_them_too(vanilla):
+    assert traced(build_from_spec(msgspec.structs.replace(SPEC, branches=["ml_decoder"]), 3)) == vanilla
 
 
 def test_a_network_that_is_still_in_training_ships_them_too(vanilla):
