@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Reduction = Literal["batchmean", "mean", "sum", "none"]
+OverImages = Literal["batchmean", "sum"]
 
 
 def full_precision(loss: Callable[P, R]) -> Callable[P, R]:
@@ -75,6 +76,27 @@ def require_same_images(student: Tensor, teacher: Tensor) -> None:
         )
 
 
+def require_labels(logits: Tensor, targets: Tensor) -> None:
+    """Refuse annotations that would broadcast into a wrong but finite loss."""
+    if logits.shape != targets.shape:
+        raise ValueError(
+            f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} differ in shape: both must be (batch, "
+            "classes)."
+        )
+
+
+def nowhere(like: Tensor) -> float:
+    """A logit without weight in a softmax; finite, because -inf - -inf would be no number."""
+    return torch.finfo(like.dtype).min / 4
+
+
+def reduce_images(total: Tensor, images: int, reduction: OverImages) -> Tensor:
+    """A sum over images as it is (`sum`), or divided by their number (`batchmean`)."""
+    if reduction not in get_args(OverImages):
+        raise ValueError(f"unknown reduction {reduction!r}: one of batchmean, sum.")
+    return total / images if reduction == "batchmean" else total
+
+
 def reduce_known(loss: Tensor, targets: Tensor | None, reduction: Reduction) -> Tensor:
     """Reduce a (B, C) loss over the entries whose label is known.
 
@@ -85,6 +107,7 @@ def reduce_known(loss: Tensor, targets: Tensor | None, reduction: Reduction) -> 
             divides by the number of known entries; `sum` divides by nothing; `none` keeps (B, C), unknown entries 0.
     """
     if targets is not None:
+        require_labels(loss, targets)
         loss = loss.masked_fill(targets < 0, 0.0)
     if reduction == "none":
         return loss

@@ -1,10 +1,8 @@
 """Divergence of every class's probability at a temperature, averaged over the classes."""
 
-from typing import Literal
-
 from torch import Tensor
 
-from ._common import full_precision
+from ._common import OverImages, full_precision, reduce_images
 from .mld import mld
 
 
@@ -14,7 +12,7 @@ def binary_kl(
     teacher_logits: Tensor,
     targets: Tensor | None = None,
     temperature: float = 1.0,
-    reduction: Literal["batchmean", "sum"] = "batchmean",
+    reduction: OverImages = "batchmean",
 ) -> Tensor:
     """KL divergence of sigmoid(z_S / T) from sigmoid(z_T / T), class by class, averaged over an image's classes.
 
@@ -31,4 +29,5 @@ def binary_kl(
         A scalar in float32 (float64 for float64 logits).
     """
     classes = student_logits.shape[1]
-    return mld(student_logits / temperature, teacher_logits / temperature, targets, reduction) / classes
+    total = mld(student_logits / temperature, teacher_logits / temperature, targets, "sum") / classes
+    return reduce_images(total, len(student_logits), reduction)

@@ -1,11 +1,9 @@
 """Partial-softmax distillation (PS)."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from ._common import full_precision, require_same_shape
+from ._common import OverImages, full_precision, nowhere, reduce_images, require_labels, require_same_shape
 
 
 @full_precision
@@ -13,7 +11,7 @@ def partial_softmax(
     student_logits: Tensor,
     teacher_logits: Tensor,
     targets: Tensor,
-    reduction: Literal["batchmean", "sum"] = "batchmean",
+    reduction: OverImages = "batchmean",
 ) -> Tensor:
     """KL divergence between teacher and student softmaxes over one positive and all negatives of an image.
 
@@ -32,17 +30,16 @@ def partial_softmax(
         A scalar in float32 (float64 for float64 logits); 0 for images without a positive or without a negative.
     """
     require_same_shape(student_logits, teacher_logits)
+    require_labels(student_logits, targets)
     teacher_logits = teacher_logits.detach()
     negative = targets == 0
-    # Finite instead of -inf: an image without negatives would otherwise give inf - inf.
-    nowhere = torch.finfo(student_logits.dtype).min / 4
-    masked_teacher = teacher_logits.masked_fill(~negative, nowhere)
+    masked_teacher = teacher_logits.masked_fill(~negative, nowhere(student_logits))
     lse_teacher = masked_teacher.logsumexp(dim=1, keepdim=True)
-    lse_student = student_logits.masked_fill(~negative, nowhere).logsumexp(dim=1, keepdim=True)
+    lse_student = student_logits.masked_fill(~negative, nowhere(student_logits)).logsumexp(dim=1, keepdim=True)
     gap = teacher_logits - student_logits
     mean_gap = (masked_teacher.softmax(dim=1) * gap.masked_fill(~negative, 0.0)).sum(dim=1, keepdim=True)
     p = torch.sigmoid(teacher_logits - lse_teacher)
     shift = torch.logaddexp(lse_teacher, teacher_logits) - torch.logaddexp(lse_student, student_logits)
     loss = p * gap + (1.0 - p) * mean_gap - shift
     total = loss.masked_fill(targets != 1, 0.0).sum()
-    return total / student_logits.shape[0] if reduction == "batchmean" else total
+    return reduce_images(total, len(student_logits), reduction)

@@ -1,12 +1,9 @@
 """Divergence of the softmaxes over an image's classes."""
 
-from typing import Literal
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._common import full_precision, require_same_shape
+from ._common import OverImages, full_precision, nowhere, reduce_images, require_labels, require_same_shape
 
 
 @full_precision
@@ -15,7 +12,7 @@ def softmax_kl(
     teacher_logits: Tensor,
     targets: Tensor | None = None,
     temperature: float = 1.0,
-    reduction: Literal["batchmean", "sum"] = "batchmean",
+    reduction: OverImages = "batchmean",
 ) -> Tensor:
     """KL divergence of softmax(z_S / T) from softmax(z_T / T) over the classes of an image.
 
@@ -35,8 +32,9 @@ def softmax_kl(
     require_same_shape(student_logits, teacher_logits)
     student, teacher = student_logits / temperature, teacher_logits.detach() / temperature
     if targets is not None:
-        # Finite instead of -inf: an image without a known class would otherwise give inf - inf.
-        unknown, nowhere = targets < 0, torch.finfo(student.dtype).min / 4
-        student, teacher = student.masked_fill(unknown, nowhere), teacher.masked_fill(unknown, nowhere)
+        require_labels(student, targets)
+        unknown = targets < 0
+        student = student.masked_fill(unknown, nowhere(student))
+        teacher = teacher.masked_fill(unknown, nowhere(teacher))
     loss = F.kl_div(student.log_softmax(dim=1), teacher.log_softmax(dim=1), reduction="sum", log_target=True)
-    return loss / student.shape[0] if reduction == "batchmean" else loss
+    return reduce_images(loss, len(student), reduction)

@@ -1,15 +1,12 @@
 """Cross-entropy of one softmax against an image's labels in equal shares (the 1/k softmax)."""
 
-from typing import Literal
-
-import torch
 from torch import Tensor
 
-from ._common import full_precision
+from ._common import OverImages, full_precision, nowhere, reduce_images, require_labels
 
 
 @full_precision
-def softmax_targets(logits: Tensor, targets: Tensor, reduction: Literal["batchmean", "sum"] = "batchmean") -> Tensor:
+def softmax_targets(logits: Tensor, targets: Tensor, reduction: OverImages = "batchmean") -> Tensor:
     """Cross-entropy of the softmax over all classes against 1/k for each of an image's k positives.
 
     Mahajan et al., Exploring the Limits of Weakly Supervised Pretraining (ECCV 2018) Sec. 2.2; the "1/k softmax" row of
@@ -24,9 +21,8 @@ def softmax_targets(logits: Tensor, targets: Tensor, reduction: Literal["batchme
     Returns:
         A scalar in float32 (float64 for float64 logits); 0 for images without a positive.
     """
+    require_labels(logits, targets)
     positive = targets == 1
-    # Finite instead of -inf: an image without a known class would otherwise give inf - inf.
-    nowhere = torch.finfo(logits.dtype).min / 4
-    log_probabilities = logits.masked_fill(targets < 0, nowhere).log_softmax(dim=1).masked_fill(~positive, 0.0)
+    log_probabilities = logits.masked_fill(targets < 0, nowhere(logits)).log_softmax(dim=1).masked_fill(~positive, 0.0)
     loss = -(log_probabilities.sum(dim=1) / positive.sum(dim=1).clamp(min=1)).sum()
-    return loss / logits.shape[0] if reduction == "batchmean" else loss
+    return reduce_images(loss, len(logits), reduction)

@@ -219,3 +219,18 @@ def test_golden_values():
     assert batch == pytest.approx([0.02294147469301, 0.01134412515619, 0.00305480296299], rel=1e-10)
     assert printed == pytest.approx([0.02367870406728, 0.01750610412855, 0.01517613439401], rel=1e-10)
     assert instance == pytest.approx([0.03752902249814, 0.02027713198572, 0.0077275967613], rel=1e-10)
+
+
+@pytest.mark.parametrize(("batch", "classes"), [(2, 9), (3, 13), (5, 21)])
+def test_gram_matrices_of_several_images_are_the_matrix(batch, classes, monkeypatch):
+    s, t = pair(4, batch, classes)
+    s.requires_grad_()
+    orders = (2, 3, 4)
+    matrix = losses.batch_dependencies(s, t, orders)
+    monkeypatch.setattr(batch_level, "_FEW_CLASSES", 0)
+    assert not batch_level.takes_matrix(s, None)
+    gram = losses.batch_dependencies(s, t, orders)
+    for order in orders:
+        torch.testing.assert_close(gram[order], matrix[order], rtol=1e-10, atol=1e-14)
+        slopes = [torch.autograd.grad(term[order], s, retain_graph=True)[0] for term in (gram, matrix)]
+        torch.testing.assert_close(*slopes, rtol=1e-9, atol=1e-13)

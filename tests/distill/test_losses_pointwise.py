@@ -97,3 +97,20 @@ def test_golden_values_of_the_default_reductions(name):
     y = torch.tensor([[1, 0, 0, 1], [0, 1, 0, 1]], dtype=torch.int8)
     arguments = (s, y) if name in ("bce", "asymmetric") else (s, t, y)
     assert float(getattr(losses, name)(*arguments)) == pytest.approx(GOLDEN[name], rel=1e-10)
+
+
+@pytest.mark.parametrize("name", ["binary_kl", "pal", "partial_softmax", "softmax_kl", "softmax_targets"])
+def test_an_unknown_reduction_is_refused(name):
+    logits, targets = torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.int8)
+    operands = (logits, targets) if name in ("pal", "softmax_targets") else (logits, logits, targets)
+    with pytest.raises(ValueError, match="unknown reduction 'mean': one of batchmean, sum"):
+        getattr(losses, name)(*operands, reduction="mean")
+
+
+@pytest.mark.parametrize("name", ["asymmetric", "bce", "label_smoothing", "mld", "mse", "pal", "partial_softmax",
+                                  "softmax_kl", "softmax_targets"])  # fmt: skip
+def test_annotations_of_another_shape_are_refused(name):
+    logits, targets = torch.zeros(2, 3), torch.ones(1, 3, dtype=torch.int8)
+    taught = name in ("mld", "mse", "partial_softmax", "softmax_kl")
+    with pytest.raises(ValueError, match="differ in shape"):
+        getattr(losses, name)(*((logits, logits, targets) if taught else (logits, targets)))
