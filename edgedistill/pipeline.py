@@ -13,6 +13,8 @@ from .distill.data.decoded import release_memory
 from .distill.engine import Outputs
 from .distill.experiment import Experiment
 from .distill.models import MergedTeacher
+from .distill.models.reparameterize import reparameterize
+from .distill.models.size import count_parameters
 from .distill.recipe import LoadedRecipe
 from .distill.sub_teachers import MergedCheckpoint
 from .export import export_bundle
@@ -185,7 +187,7 @@ def _result(role: str, method: str, student: Student | MergedCheckpoint, outputs
         role=role,
         model=network,
         method=method,
-        parameters=sum(parameter.numel() for parameter in student.model.parameters()),
+        parameters=count_parameters(reparameterize(student.model)),
         mAP=found["mAP"],
         OF1=found["OF1"],
         CF1=found["CF1"],
