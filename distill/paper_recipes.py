@@ -28,8 +28,9 @@ class Published(Config, omit_defaults=True):
 
     Attributes:
         table: where it is printed, e.g. "L2D, Table 1".
-        figures: by metric: mAP, CP, CR, CF1, OP, OR, OF1; `<metric>_top3` of the three highest scores of each image;
-            `mAP_difficult` over the test images with a difficult label.
+        figures: by metric: mAP, CP, CR, CF1 (of CP and CR) or CF1_mean (the mean of the classes' F1, which L2D and MDKD
+            print as CF1), OP, OR, OF1; `<metric>_top3` of the three highest scores of each image; `mAP_difficult` over
+            the test images with a difficult label.
         ap: average precision of each class.
         teacher: the teacher's own figures.
         threshold: how F1 was taken: a probability, or "oracle_k" (the image's number of labels); None: the paper does

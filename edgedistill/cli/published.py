@@ -8,22 +8,31 @@ from rich.markup import escape
 from edgedistill.distill.paper_recipes import Published
 
 
-def published_figures(published: Sequence[Published], console: Console, *, role: str = "student") -> None:
+def published_figures(
+    published: Sequence[Published], console: Console, *, role: str = "student", threshold: float | str | None = None
+) -> None:
     """One line for each table that has them; nothing where no paper prints any.
 
     Args:
         published: the recipe's.
         console: where to print.
         role: of the model that was evaluated; papers print figures of the "student" and of the "teacher".
+        threshold: how it was evaluated; None where no F1 stands beside the figures.
     """
     for entry in published:
         figures = {"student": entry.figures, "teacher": entry.teacher}.get(role, {})
         if figures:
-            console.print(f"[bold]published[/]  {escape(_line(entry, figures))}", soft_wrap=True)
+            console.print(f"[bold]published[/]  {escape(_line(entry, figures, threshold))}", soft_wrap=True)
 
 
-def _line(entry: Published, figures: Mapping[str, float]) -> str:
+def _line(entry: Published, figures: Mapping[str, float], threshold: float | str | None) -> str:
     told = "  ".join(f"{name} {value:.2f}" for name, value in figures.items())
     decided = any(not name.startswith("mAP") for name in figures)
-    protocol = f" (decided by {entry.threshold})" if entry.threshold and decided else ""
+    protocol = f" ({_decided_by(entry.threshold, threshold)})" if entry.threshold and decided else ""
     return f"{entry.table}: {told}{protocol}" + (f". {entry.note}" if entry.note else "")
+
+
+def _decided_by(theirs: float | str, ours: float | str | None) -> str:
+    if ours is None or ours == theirs:
+        return f"decided by {theirs}"
+    return f"decided by {theirs}, not {ours} as above; F1 compares under evaluate --threshold {theirs}"

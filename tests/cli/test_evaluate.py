@@ -206,7 +206,10 @@ def test_what_a_paper_prints_stands_beside_what_was_reached(recipe, command):
     published = f"published=[{printed}]"
     code, out, _ = command("evaluate", recipe, published)
     assert code == 0
-    assert "published  L2D, Table 1: mAP 72.87  OF1 74.45 (decided by oracle_k)" in out.splitlines()
+    told = "published  L2D, Table 1: mAP 72.87  OF1 74.45 (decided by oracle_k"
+    assert f"{told}, not 0.5 as above; F1 compares under evaluate --threshold oracle_k)" in out.splitlines()
+    _, out, _ = command("evaluate", recipe, published, "--threshold", "oracle_k")
+    assert f"{told})" in out.splitlines()
     _, out, _ = command("evaluate", recipe, published, "--role", "teacher")
     assert "published  L2D, Table 1: mAP 73.62" in out.splitlines()
     assert "published" not in command("evaluate", recipe, published, "--role", "baseline")[1]

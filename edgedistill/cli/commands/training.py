@@ -128,7 +128,7 @@ def evaluate(
         console.print_json({**evaluation.plain(), "published": published})
     else:
         evaluation_tables(evaluation, console.out)
-        published_figures(published, console.out, role=(role or Role.student).value)
+        published_figures(published, console.out, role=(role or Role.student).value, threshold=chosen)
 
 
 def _threshold(text: str) -> "float | str":
