@@ -163,6 +163,7 @@ def test_hyperparameters_are_laid_over_each_other(data_folders, tmp_path):
     assert load_recipe("l2d/coco_mobilenetv2_vanilla").recipe.teacher is None
     assert load_recipe("ud/voc_resnet101_resnet18_ud").recipe.teacher.train.epochs == 20
     assert load_recipe("ud/coco_resnet101_resnet18_ud").recipe.teacher.train.epochs == 40
+    assert load_recipe("ud/voc_resnet101_resnet18_ud").recipe.method["beta"] == 0.1
     assert load_recipe("cpsd/coco_resnet101_cpsd").tasks().settings.lr == 1e-4
 
 
