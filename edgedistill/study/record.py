@@ -37,6 +37,22 @@ class Machine(Record):
     libraries: dict[str, str]
 
 
+class Data(Record):
+    """What a training and its test saw, by digests of ids, labels and classes.
+
+    Attributes:
+        data_sha256: of the three splits, which depend on the seed where it draws the validation part.
+        training_sha256: of the images that are not for the test, in no order, before any validation part is drawn.
+        test_sha256: of the test split.
+        test_images: how many are in it.
+    """
+
+    data_sha256: str
+    training_sha256: str
+    test_sha256: str
+    test_images: int
+
+
 class Result(Record):
     """What a training reached. The epoch was selected on the validation part; the test split was scored once, after.
 
@@ -48,7 +64,7 @@ class Result(Record):
         method: the method's name and every hyper-parameter, defaults too.
         weights_sha256: of the network.
         teacher_sha256: of what taught it: the shared teacher, or the method's own merged into one; None without.
-        data_sha256: of ids, labels and classes of the three splits.
+        data_sha256: as in `Data`.
         seconds: wall time of the cell, from reading data to the test, in the process that finished it.
         threads: of PyTorch.
         device: "cpu" or "cuda".
@@ -56,6 +72,8 @@ class Result(Record):
         edgedistill: version.
         commit: of the checkout, "+" where it had uncommitted changes; None for an installed package.
         finished: when, ISO 8601 in UTC.
+        training_sha256: as in `Data`; None in a record from before it was kept.
+        test_sha256: likewise.
     """
 
     test_mAP: float | None  # noqa: N815 (the field's spelling)
@@ -73,6 +91,8 @@ class Result(Record):
     edgedistill: str
     commit: str | None
     finished: str
+    training_sha256: str | None = None
+    test_sha256: str | None = None
 
 
 class Finished(Record):

@@ -4,6 +4,7 @@ import hashlib
 import math
 import time
 import traceback
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -16,14 +17,14 @@ from ..distill.data.decoded import release_memory
 from ..distill.engine import choose_device, current_world
 from ..distill.engine.environment import describe_environment
 from ..distill.experiment import Experiment
-from ..distill.splits import Splits
 from ..runtime import metrics
 from ..runtime.device import describe_device
-from ..runtime.errors import DataError, EdgedistillError, InterruptedRunError, first_line
+from ..runtime.errors import EdgedistillError, InterruptedRunError, first_line
 from .cell import Cell
 from .progress import announce, duration
 from .queue import Queue
-from .record import Finished, Machine, Result
+from .record import CellRecord, Finished, Machine, Result
+from .same_data import digest_data, require_same_data
 
 _POLL_SECONDS = 1.0
 
@@ -51,7 +52,8 @@ def run_cells(queue: Queue, console: Console) -> None:
 
 def _run_or_fail(cell: Cell, queue: Queue, console: Console) -> None:
     try:
-        finished = run_cell(cell, console, data_sha256=queue.store.data_sha256(cell.seed))
+        finished = run_cell(cell, console, known=queue.store.read().cells)
+        queue.store.finish(cell, finished)
     except InterruptedRunError:
         raise
     except EdgedistillError as error:
@@ -60,7 +62,6 @@ def _run_or_fail(cell: Cell, queue: Queue, console: Console) -> None:
         console.print(traceback.format_exc(), markup=False, highlight=False, soft_wrap=True)
         reason = f"{type(error).__name__}: {first_line(error)}"
     else:
-        queue.store.finish(cell, finished)
         console.print(_sentence(finished.result), highlight=False, soft_wrap=True)
         return
     console.print(f"{cell.name} failed: {reason}", markup=False, highlight=False, soft_wrap=True)
@@ -73,25 +74,21 @@ def _sentence(result: Result) -> str:
     return f"test mAP {test} (validation mAP {result.validation_mAP:.2f}{epoch}, {duration(result.seconds)})"
 
 
-def run_cell(cell: Cell, console: Console, data_sha256: str | None = None) -> Finished:
+def run_cell(cell: Cell, console: Console, known: Iterable[CellRecord] = ()) -> Finished:
     """Train the cell, or load what is trained of it, and score it on the test split, once.
 
     Args:
         cell: with its teacher finished.
         console: where progress is drawn.
-        data_sha256: of the data that results under the same seed were found on, if there are any.
+        known: cells whose results, where they have one, must have been found on the same data.
 
     Raises:
         EdgedistillError: as a training; DataError where the data is not the same.
     """
     started = time.monotonic()
     experiment = Experiment(cell.runnable(), console)
-    data = _data_digest(experiment.splits)
-    if data_sha256 not in (None, data):
-        raise DataError(
-            "the data has other images, labels or classes than where the record's results under this seed were found. "
-            "Start another record (`--results`), or bring that data back."
-        )
+    data = digest_data(experiment.splits, drawn=not isinstance(experiment.recipe.data.validation, dict))
+    require_same_data(cell.seed, data, known)
     teacher = experiment.teacher()
     trained = teacher if cell.is_teacher else experiment.student(teacher)
     outputs = experiment.predict(trained, experiment.splits.test)
@@ -107,7 +104,7 @@ def run_cell(cell: Cell, console: Console, data_sha256: str | None = None) -> Fi
         method=cell.method_values,
         weights_sha256=digest_weights(trained.model),
         teacher_sha256=None if cell.is_teacher or teacher is None else teacher.weights_sha256,
-        data_sha256=data,
+        data_sha256=data.data_sha256,
         seconds=round(time.monotonic() - started, 1),
         threads=torch.get_num_threads(),
         device=environment["device"],
@@ -115,6 +112,8 @@ def run_cell(cell: Cell, console: Console, data_sha256: str | None = None) -> Fi
         edgedistill=environment["edgedistill"],
         commit=environment["commit"],
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        training_sha256=data.training_sha256,
+        test_sha256=data.test_sha256,
     )
     release_memory()
     return Finished(identity=cell.identity, result=result, machine=machine, test=experiment.splits.test.name)
@@ -136,8 +135,3 @@ def _machine(libraries: dict[str, str]) -> Machine:
 
 def _key(machine: Machine) -> str:
     return hashlib.sha256(msgspec.json.encode(machine, order="sorted")).hexdigest()[:12]
-
-
-def _data_digest(splits: Splits) -> str:
-    parts = (splits.train, splits.validation, splits.test)
-    return hashlib.sha256("".join(part.fingerprint() for part in parts).encode()).hexdigest()

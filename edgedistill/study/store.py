@@ -6,11 +6,12 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
-from ..runtime.errors import CheckpointError
+from ..runtime.errors import CheckpointError, DataError
 from ..runtime.files import write_atomic
 from .cell import Cell
 from .plan import Study
 from .record import CellRecord, Finished, Machine, StudyRecord
+from .same_data import require_same_data
 from .summary import summarise
 
 _RESULT = "result.json"
@@ -42,7 +43,11 @@ class Store:
         self._change(lambda record: record)
 
     def finish(self, cell: Cell, finished: Finished) -> None:
-        """Record a result, in the cell's folder too."""
+        """Record a result, in the cell's folder too.
+
+        Raises:
+            DataError: the record has results on other data.
+        """
         content = msgspec.json.format(msgspec.json.encode(finished), indent=2)
         write_atomic(cell.folder / _RESULT, content + b"\n")
         self._change(lambda record: _with_result(record, cell, finished))
@@ -53,11 +58,17 @@ class Store:
         self._change(lambda record: _with_entry(record, entry, record.machines))
 
     def adopt(self, cell: Cell) -> bool:
-        """Whether the cell is finished in its folder, in which case the record knows it from now on."""
+        """Whether the cell is finished in its folder, in which case the record knows it from now on.
+
+        What was found there on other data than the record's results does not count.
+        """
         finished = self.finished(cell)
         if finished is None:
             return False
-        self._change(lambda record: _with_result(record, cell, finished))
+        try:
+            self._change(lambda record: _with_result(record, cell, finished))
+        except DataError:
+            return False
         return True
 
     def finished(self, cell: Cell) -> Finished | None:
@@ -68,11 +79,6 @@ class Store:
             return None
         fits = found.identity == cell.identity and _agrees(found.result.method, cell)
         return found if fits and cell.checkpoint.is_file() else None
-
-    def data_sha256(self, seed: int) -> str | None:
-        """Of the data that results under a seed were found on; None where there are none."""
-        done = [entry for entry in self.read().cells if entry.seed == seed and entry.result is not None]
-        return done[0].result.data_sha256 if done else None
 
     def lock(self, cell: Cell) -> FileLock:
         """Held by the one process that runs the cell; the system lets go of it when that dies."""
@@ -135,6 +141,7 @@ def _merge(study: Study, old: StudyRecord | None, command: str) -> StudyRecord:
 
 
 def _with_result(record: StudyRecord, cell: Cell, finished: Finished) -> StudyRecord:
+    require_same_data(cell.seed, finished.result, (one for one in record.cells if one.name != cell.name))
     entry = CellRecord(**_key(cell), status="done", result=finished.result)
     machines: dict[str, Machine] = {**record.machines, finished.result.machine: finished.machine}
     return msgspec.structs.replace(_with_entry(record, entry, machines), test=finished.test)

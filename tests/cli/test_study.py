@@ -232,7 +232,7 @@ def pretend(store: Store, done: dict[str, dict], trouble: dict[str, Exception], 
     """A stand-in for training: a cell's result from an earlier record, or its exception."""
     machines = store.read().machines
 
-    def run(cell, console, data_sha256=None):
+    def run(cell, console, known=()):
         order.append(cell.name)
         if cell.name in trouble:
             raise trouble[cell.name]
@@ -355,19 +355,42 @@ def test_side_by_side_a_student_waits_for_its_teacher_and_a_crash_costs_one_cell
     assert set(order[:2]) == {"teacher/3 started", "small/vanilla/3 started"}, "what needs no teacher goes ahead"
 
 
-def test_data_that_changed_fails_before_it_is_trained_on(where, ran, command, tmp_path):
+@pytest.mark.parametrize(
+    ("changed", "seed", "digests"),
+    [("test", 3, True), ("train", 3, True), ("test", 4, True), ("train", 4, True), ("test", 4, False)],
+)
+def test_data_that_changed_fails_before_it_is_trained_on(where, ran, command, tmp_path, changed, seed, digests):
+    """Under another seed than that of the results too; a record from before the digests has the number of tests."""
     folder = tmp_path / "data"
     shutil.copytree(where, folder, ignore=shutil.ignore_patterns("runs"))
-    lines = (folder / "test.csv").read_text().splitlines()
-    (folder / "test.csv").write_text("\n".join(lines[:-1]))
+    lines = (folder / f"{changed}.csv").read_text().splitlines()
+    (folder / f"{changed}.csv").write_text("\n".join(lines[:-1]))
     content = json.loads(ran.read_text())
     for cell in content["cells"]:
-        if cell["seed"] == 3 and cell["method"] == "vanilla":
+        if (cell["seed"] == 4 and seed == 4) or (cell["seed"] == 3 and cell["method"] == "vanilla" and seed == 3):
             cell |= {"status": "not run", "result": None}
+        elif cell["result"] and not digests:
+            del cell["result"]["training_sha256"], cell["result"]["test_sha256"]
     record = tmp_path / "record.json"
     record.write_text(json.dumps(content))
     arguments = ("study", folder / "study.yaml", f"output={tmp_path}", "--results", record)
-    code, _, err = command(*arguments, "--only", "small/vanilla/3")
+    code, _, err = command(*arguments, "--only", f"small/vanilla/{seed}")
     assert code == 1
-    assert "error: small/vanilla/3: the data has other images, labels or classes" in err
+    part = "test split" if changed == "test" else "training data"
+    assert f"error: small/vanilla/{seed}: the {part} has other images, labels or classes" in err
+    assert "the record's result of teacher/3" in err
     assert not checkpoints(tmp_path)
+
+
+def test_a_folder_with_a_result_on_other_data_is_run_again(where, ran, command, monkeypatch, tmp_path):
+    shutil.copytree(where / "runs" / "study", tmp_path / "study")
+    (path,) = tmp_path.glob("study/small/vanilla-seed4-*/result.json")
+    content = json.loads(path.read_text())
+    content["result"]["test_sha256"] = "of another test split"
+    path.write_text(json.dumps(content))
+    order: list[str] = []
+    store = Store(load_study(where / "study.yaml"), ran, "")
+    monkeypatch.setattr("edgedistill.study.run.run_cell", pretend(store, results(ran), {}, order))
+    code, _, err = command("study", where / "study.yaml", f"output={tmp_path}", "--only", "small/*")
+    assert code == 0, err
+    assert order == ["small/vanilla/4"]
