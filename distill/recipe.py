@@ -21,6 +21,7 @@ from .models import ModelSpec
 from .overrides import Assignment, apply_assignments, find_mistaken, parse_assignment
 from .packaged import read_content
 from .paper_recipes import DATA_FOLDERS, Published
+from .published import keep_published
 from .recipe_check import check
 from .tasks import TasksSpec
 
@@ -141,7 +142,8 @@ class Recipe(Config):
         baseline: also train the same student from the same start by its method's supervised loss alone, to show what
             distillation brings.
         export: what is built, verified and benchmarked.
-        published: what papers print of this very experiment; decides nothing.
+        published: what papers print of this very experiment; decides nothing. Arguments that make it another one
+            remove them.
     """
 
     name: str
@@ -236,7 +238,8 @@ def load_recipe(
     content |= overrides or {}
 
     def attempt(chosen: Sequence[Assignment]) -> LoadedRecipe:
-        return build_recipe(apply_assignments(content, chosen), where, base, tuple(assignments))
+        changed = keep_published(content, apply_assignments(content, chosen))
+        return build_recipe(changed, where, base, tuple(assignments))
 
     made = [parse_assignment(text) for text in assignments]
     try:

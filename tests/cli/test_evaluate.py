@@ -213,4 +213,6 @@ def test_what_a_paper_prints_stands_beside_what_was_reached(recipe, command):
     _, out, _ = command("evaluate", recipe, published, "--role", "teacher")
     assert "published  L2D, Table 1: mAP 73.62" in out.splitlines()
     assert "published" not in command("evaluate", recipe, published, "--role", "baseline")[1]
+    file = recipe.parent / "runs" / "tiny" / "student" / "student.safetensors"
+    assert not found_by(command, recipe, published, "--student", file)["published"]
     assert found_by(command, recipe, published)["published"][0]["figures"]["mAP"] == 72.87

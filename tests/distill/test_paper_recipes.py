@@ -14,8 +14,10 @@ from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.methods import METHODS
 from edgedistill.distill.models.branches import BRANCHES
 from edgedistill.distill.models.heads import HEADS
+from edgedistill.distill.overrides import apply_assignments, parse_assignment
 from edgedistill.distill.packaged import packaged_recipes, read_content
 from edgedistill.distill.paper_recipes import DATA_FOLDERS, find_paper_recipe, paper_recipes, recipe_content
+from edgedistill.distill.published import keep_published
 from edgedistill.distill.recipe import build_recipe, load_recipe
 from edgedistill.distill.training import resolved
 from edgedistill.runtime.config import decode_tagged
@@ -168,13 +170,48 @@ def test_hyperparameters_are_laid_over_each_other(data_folders, tmp_path):
 
 
 def test_a_resolved_recipe_reads_back_as_it_is(data_folders, tmp_path):
-    loaded = load_recipe("mdkd/voc_resnet50_resnet18_mdkd", assignments=["train.epochs=3", "name=mine"])
+    loaded = load_recipe("mdkd/voc_resnet50_resnet18_mdkd", assignments=["seed=3", "name=mine"])
     (tmp_path / "stored.yaml").write_text(resolved(loaded))
     again = load_recipe(tmp_path / "stored.yaml")
     assert again.recipe == loaded.recipe
     assert again.recipe.published[0].figures == {"mAP": 87.01}
     assert again.command("run") == f"edgedistill run {tmp_path / 'stored.yaml'}"
-    assert loaded.command("run") == "edgedistill run mdkd/voc_resnet50_resnet18_mdkd train.epochs=3 name=mine"
+    assert loaded.command("run") == "edgedistill run mdkd/voc_resnet50_resnet18_mdkd seed=3 name=mine"
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ("output=/elsewhere", True),
+        ("baseline=true", True),
+        ("train.workers=2", True),
+        ("method.beta=0.1", True),  # as it is
+        ("data.train.root=/own", False),
+        ("input.size=224", False),
+        ("student.model.width=0.5", False),
+        ("teacher.model.name=resnet50", False),
+        ("teacher.train.lr=0.1", False),
+        ("student.model.pretrained=null", False),
+        ("method=kd", False),
+        ("teacher=null", False),
+    ],
+)
+def test_figures_stay_with_the_experiment_that_they_are_of(change, kept):
+    before = recipe_content(find_paper_recipe("ud/voc_resnet101_mobilenetv2_ud"))
+    after = keep_published(before, apply_assignments(before, [parse_assignment(change)]))
+    assert after["published"] == (before["published"] if kept else [])
+
+
+def test_a_recipe_read_with_other_networks_has_no_figures_and_one_with_a_given_teacher_names_it(data_folders, tmp_path):
+    name = "ud/voc_resnet101_resnet18_ud"
+    assert load_recipe(name).recipe.published
+    assert not load_recipe(name, assignments=["train.epochs=1"]).recipe.published
+    (tmp_path / "teacher.safetensors").touch()
+    given = f"teacher={{checkpoint: {tmp_path}/teacher.safetensors}}"
+    entries = load_recipe(name, assignments=[given]).recipe.published
+    assert len(entries) > 1
+    assert all(entry.note.endswith(f"The teacher here is {tmp_path}/teacher.safetensors.") for entry in entries)
+    assert not load_recipe(name, assignments=[given, "train.epochs=1"]).recipe.published
 
 
 def test_a_name_that_does_not_exist_brings_the_nearest(monkeypatch):

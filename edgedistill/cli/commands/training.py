@@ -123,7 +123,7 @@ def evaluate(
         teacher=beside,
         labels=[name.strip() for name in (labels or "").split(",") if name.strip()],
     )
-    published = experiment.recipe.published
+    published = [] if student else experiment.recipe.published
     if json:
         console.print_json({**evaluation.plain(), "published": published})
     else:
