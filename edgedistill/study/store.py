@@ -53,9 +53,11 @@ class Store:
         self._change(lambda record: _with_result(record, cell, finished))
 
     def fail(self, cell: Cell, reason: str) -> None:
-        """Record why a cell failed; the next start tries it again."""
+        """Record why a cell failed; the next start tries it again. A result that is known of it stays."""
         entry = CellRecord(**_key(cell), status="failed", reason=reason)
-        self._change(lambda record: _with_entry(record, entry, record.machines))
+        self._change(
+            lambda record: record if _has_result(record, cell) else _with_entry(record, entry, record.machines)
+        )
 
     def adopt(self, cell: Cell) -> bool:
         """Whether the cell is finished in its folder, in which case the record knows it from now on.
@@ -145,6 +147,10 @@ def _with_result(record: StudyRecord, cell: Cell, finished: Finished) -> StudyRe
     entry = CellRecord(**_key(cell), status="done", result=finished.result)
     machines: dict[str, Machine] = {**record.machines, finished.result.machine: finished.machine}
     return msgspec.structs.replace(_with_entry(record, entry, machines), test=finished.test)
+
+
+def _has_result(record: StudyRecord, cell: Cell) -> bool:
+    return any(one.name == cell.name and one.result is not None for one in record.cells)
 
 
 def _with_entry(record: StudyRecord, entry: CellRecord, machines: dict[str, Machine]) -> StudyRecord:

@@ -272,6 +272,25 @@ def test_a_failed_cell_is_recorded_and_the_others_go_on(where, ran, command, mon
     }
 
 
+def test_a_teacher_that_fails_when_trained_again_keeps_its_result(where, ran, command, monkeypatch, tmp_path):
+    content = json.loads(ran.read_text())
+    for cell in content["cells"]:
+        if (cell["student"], cell["method"], cell["seed"]) == ("small", "strong", 4):
+            cell |= {"status": "not run", "result": None}
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps(content))
+    store = Store(load_study(where / "study.yaml"), ran, "")
+    run = pretend(store, results(ran), {"teacher/4": DataError("a.jpg: gone.")}, [])
+    monkeypatch.setattr("edgedistill.study.run.run_cell", run)
+    code, _, err = command(
+        "study", where / "study.yaml", f"output={tmp_path}", "--only", "small/*", "--results", record
+    )
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: teacher/4: a.jpg: gone. (1 more failed")
+    assert results(record) == {name: one for name, one in results(ran).items() if name != "small/strong/4"}
+    assert cells(record)["small/strong/4"]["reason"] == "teacher/4: a.jpg: gone."
+
+
 def test_a_cell_that_another_process_runs_is_left_to_it(where, ran, command, monkeypatch, tmp_path):
     study = load_study(where / "study.yaml", [f"output={tmp_path}"])
     order: list[str] = []
