@@ -1,17 +1,21 @@
 """`list recipes`: the papers' grid, found by paper, data set, networks or method."""
 
 import difflib
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from edgedistill.distill.packaged import packaged_recipes, read_content
 from edgedistill.distill.paper_recipes import PaperRecipe, paper_recipes
 from edgedistill.runtime.errors import ConfigError
 
 from .render import table
+
+_GLUE = "\u00a0"
 
 
 class Wanted(NamedTuple):
@@ -49,10 +53,14 @@ def find_recipes(wanted: Wanted) -> list[PaperRecipe]:
         known = sorted({text for recipe in everything for text in _values(recipe, key)})
         if key != "text" and value not in known:
             near = difflib.get_close_matches(value, known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(f"no packaged recipe has the {key} {value!r}: {hint}There are {', '.join(known)}.")
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"no packaged recipe has the {key} {value!r}.{hint} There are {', '.join(known)}.")
     if not found:
-        asked = " and ".join(f"{key} {value!r}" for key, value in wanted._asdict().items() if value is not None)
+        asked = " and ".join(
+            f"{value!r} in its name" if key == "text" else f"{key} {value!r}"
+            for key, value in wanted._asdict().items()
+            if value is not None
+        )
         raise ConfigError(f"no packaged recipe has {asked}: `edgedistill list recipes` shows all.")
     return found
 
@@ -90,12 +98,10 @@ def recipe_overview(recipes: Sequence[PaperRecipe], console: Console) -> None:
     for recipe in recipes:
         grouped.setdefault(recipe.name.removesuffix(f"_{recipe.method}"), []).append(recipe)
     rows = table("recipes", "methods, with the mAP that the paper published")
-    glue = "\u00a0" if console.is_terminal else " "  # on a terminal no line breaks between a method and its figure
+    rows.columns[0].no_wrap = True
+    left = max(map(len, grouped)) + 2
     for pair, members in grouped.items():
-        cells = [
-            f"{escape(one.method)}" + ("" if one.mean_ap is None else f" [dim]{one.mean_ap:.2f}[/]") for one in members
-        ]
-        rows.add_row(escape(pair), "   ".join(cell.replace(" ", glue) for cell in cells))
+        rows.add_row(escape(pair), _methods(members, console.width - left))
     console.print(rows)
     example = next((recipe for recipe in recipes if recipe.paper), recipes[0])
     console.print(
@@ -105,6 +111,18 @@ def recipe_overview(recipes: Sequence[PaperRecipe], console: Console) -> None:
         "[cyan]--student mobilenetv2[/]; all, with every published figure: [cyan]--json[/]",
         soft_wrap=True,
     )
+
+
+def _methods(members: Sequence[PaperRecipe], width: int) -> Text:
+    """Methods with their figures, in lines of at most `width`; none breaks between a method and its figure."""
+    items = [one.method if one.mean_ap is None else f"{one.method} {one.mean_ap:.2f}" for one in members]
+    glued = "   ".join(
+        item.replace(" ", _GLUE) for item in items
+    )  # textwrap breaks at ASCII spaces alone, rich also here
+    lines = textwrap.wrap(glued, max(width, 1), break_long_words=False, break_on_hyphens=False)
+    told = Text("\n".join(lines).replace(_GLUE, " "))
+    told.highlight_regex(r"\d+\.\d+", "dim")
+    return told
 
 
 def _files() -> list[str]:

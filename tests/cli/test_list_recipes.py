@@ -1,8 +1,14 @@
 """`list recipes`: some hundred recipes are found by what they are."""
 
+import io
 import json
 
 import pytest
+from rich.console import Console
+from rich.text import Text
+
+from edgedistill.cli.recipe_list import recipe_overview
+from edgedistill.distill.paper_recipes import paper_recipes
 
 
 def names(command, *wanted):
@@ -22,6 +28,18 @@ def test_all_recipes_are_on_a_few_screens_with_their_figures_and_the_way_to_fewe
     assert "mdkd 87.01" in line
     assert "edgedistill list recipes voc" in out
     assert any(line.startswith("demo") for line in lines)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_line_of_a_terminal_breaks_between_a_method_and_its_figure(width):
+    drawn = io.StringIO()
+    recipes = list(paper_recipes("mdkd").values())
+    recipe_overview(recipes, Console(file=drawn, width=width, force_terminal=True, highlight=False))
+    lines = [Text.from_ansi(line).plain.rstrip() for line in drawn.getvalue().partition("\n\n")[0].splitlines()]
+    assert max(map(len, lines)) <= width
+    for recipe in recipes:
+        if recipe.mean_ap is not None:
+            assert any(f"{recipe.method} {recipe.mean_ap:.2f}" in line for line in lines), recipe.name
 
 
 def test_recipes_are_found_by_text_and_by_every_part(command):
@@ -45,9 +63,9 @@ def test_a_row_says_what_is_published_and_where(command):
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        (("--dataset", "voc7"), "no packaged recipe has the dataset 'voc7': did you mean 'voc'? There are coco,"),
+        (("--dataset", "voc7"), "no packaged recipe has the dataset 'voc7'. Did you mean 'voc'? There are coco,"),
         (("--dataset", "nuswide", "--method", "ud"), "no packaged recipe has dataset 'nuswide' and method 'ud'"),
-        (("no_such",), "no packaged recipe has text 'no_such': `edgedistill list recipes` shows all."),
+        (("no_such",), "no packaged recipe has 'no_such' in its name: `edgedistill list recipes` shows all."),
     ],
 )
 def test_what_is_not_there_is_told_with_what_is(command, wanted, message):
