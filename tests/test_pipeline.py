@@ -15,7 +15,7 @@ def write(tmp_path, tinted_photographs):
     (tmp_path / "target.yaml").write_text("{backend: onnxruntime, precision: fp32, threads: 1}")
 
     def make(images):
-        student = {"model": {"name": "shufflenetv2", "width": 0.5}, "train": {"epochs": 1, "batch_size": 8}}
+        student = {"model": {"name": "cifar_resnet20"}, "train": {"epochs": 1, "batch_size": 8}}
         recipe = {
             "output": str(tmp_path / "runs"),
             "data": {
