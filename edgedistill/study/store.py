@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
-from ..runtime.errors import CheckpointError, DataError
+from ..runtime.errors import CheckpointError, DataError, EdgedistillError
 from ..runtime.files import write_atomic
 from .cell import Cell
 from .plan import Study
@@ -16,6 +16,12 @@ from .summary import summarise
 
 _RESULT = "result.json"
 _LOCK = ".study.lock"
+
+
+class NoRecordError(EdgedistillError):
+    """Nothing of a study is recorded where its record was said to lie."""
+
+    exit_code = 1
 
 
 class Store:
@@ -37,6 +43,15 @@ class Store:
             CheckpointError: the file is damaged.
         """
         return _merge(self.study, self._file(), self.command)
+
+    def missing(self) -> NoRecordError | None:
+        """What to say where there is no file of it; None where there is one."""
+        if self.path.exists():
+            return None
+        return NoRecordError(
+            f"no record at {self.path} yet: the study, started without `--table` or `--markdown`, writes it there. If "
+            "it lies elsewhere, name it (`--results`)."
+        )
 
     def write(self) -> None:
         """Rewrite the record as `read` has it, which lists what is not run before anything is."""

@@ -180,3 +180,21 @@ def test_the_time_left_is_that_of_cells_like_those(record, tmp_path):
     assert remaining_seconds(cells, record, jobs=2) == 60
     assert remaining_seconds(cells, msgspec.structs.replace(record, cells=())) is None
     assert [duration(value) for value in (40.4, 89.9, 300, 11_400)] == ["40 s", "90 s", "5 min", "3 h 10 min"]
+
+
+@pytest.mark.parametrize("option", ["--table", "--markdown"])
+def test_a_record_that_is_not_there_is_told_and_one_that_was_named_is_an_error(tmp_path, command, option):
+    path, named = tmp_path / "study.yaml", tmp_path / "mistyped.json"
+    path.write_text(yaml.safe_dump(BASE))
+    code, out, err = command("study", path, f"output={tmp_path}", option)
+    assert code == 0
+    assert err.startswith(f"no record at {tmp_path / 'study.study.json'} yet: ")
+    assert "0 of 6 cells done, 0 failed, 6 not run" in out
+    code, out, err = command("study", path, option, "--results", named)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: no record at {named} yet: ")
+    named.write_bytes(
+        msgspec.json.encode(StudyRecord(name="", command="", baseline=None, rows=(), cells=(), machines={}))
+    )
+    code, out, err = command("study", path, option, "--results", named)
+    assert (code, err) == (0, "")

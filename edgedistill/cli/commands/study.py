@@ -56,6 +56,10 @@ def study(
     queue = Queue(store, selected)
     if not (show or markdown):
         _run(queue, jobs, options)
+    elif missing := store.missing():
+        if results is not None:
+            raise missing
+        console.err.print(str(missing), markup=False, soft_wrap=True)
     record = store.read()
     if json:
         console.print_json(record)
