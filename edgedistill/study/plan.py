@@ -15,7 +15,7 @@ from ..distill.recipe import LoadedRecipe, Recipe, TeacherSpec, build_recipe
 from ..runtime.config import decode, decode_tagged, read_yaml
 from .cell import Cell, with_sections
 from .identity import identity_of_student, identity_of_teacher
-from .spec import TEACHER, StudySpec, check_spec, read_arguments, read_changes
+from .spec import TEACHER, StudySpec, read_arguments, read_changes, read_spec
 
 _DIGITS = 8  # of an identity in a folder's name
 
@@ -66,8 +66,7 @@ def load_study(path: Path, arguments: Sequence[str] = ()) -> Study:
         ConfigError: names the file or the command line, the key and what is allowed.
     """
     where = str(path)
-    spec = decode(read_yaml(path), StudySpec, where=where)
-    check_spec(spec, where)
+    spec = read_spec(read_yaml(path), where)
     return _Reader(spec, path, tuple(arguments)).study()
 
 

@@ -1,14 +1,17 @@
 """study.yaml: what is compared, and on which recipe."""
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import yaml
 from msgspec import Meta
 
 from ..distill.overrides import Assignment, parse_assignment
-from ..runtime.config import Config
+from ..runtime.config import Config, decode
 from ..runtime.errors import ConfigError
 
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
@@ -60,7 +63,36 @@ class StudySpec(Config):
         return msgspec.structs.replace(found, method={"name": name, **found.method})
 
 
-def check_spec(spec: StudySpec, where: str) -> None:
+def read_spec(content: dict[str, Any], where: str) -> StudySpec:
+    """Convert and check a study file's content; raises ConfigError, naming the file and the key."""
+    if content.keys() & {"data", "student"} and not content.keys() & {"recipe", "methods"}:
+        raise ConfigError(
+            f"{where}: is a recipe. A study file names one (`recipe: {Path(where).name}`), and holds "
+            "`students`, `methods` and `seeds` to compare on it: see docs/study.md."
+        )
+    methods = content.get("methods")
+    for name, section in methods.items() if isinstance(methods, dict) else ():
+        if isinstance(section, dict):
+            _check_variant(name, section, where)
+    spec = decode(content, StudySpec, where=where)
+    _check_spec(spec, where)
+    return spec
+
+
+def _check_variant(name: str, section: dict[str, Any], where: str) -> None:
+    """Raise ConfigError for a key that a variant has not; hyper-parameters beside `method` are the likely mistake."""
+    allowed = MethodVariant.__struct_fields__
+    beside = {key: value for key, value in section.items() if not difflib.get_close_matches(str(key), allowed, n=1)}
+    try:
+        decode(section, MethodVariant, where=where, prefix=f"methods.{name}")
+    except ConfigError as error:
+        if not beside:
+            raise
+        flow = yaml.safe_dump(beside, default_flow_style=True, sort_keys=False, width=float("inf")).strip()
+        raise ConfigError(f"{error} Hyper-parameters belong below `method`: `method: {flow}`.") from None
+
+
+def _check_spec(spec: StudySpec, where: str) -> None:
     """Raise ConfigError, naming the file and the key, for what the types cannot say."""
     for section, names in (("students", spec.students), ("methods", spec.methods)):
         for name in names:

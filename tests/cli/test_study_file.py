@@ -36,7 +36,13 @@ def load(tmp_path, content, arguments=()):
         ({"baseline": "bce"}, "`baseline`: 'bce' is none of the methods (vanilla, mld)"),
         ({"methods": {"mld2": None}}, "`methods.mld2.method.name`: unknown method 'mld2': did you mean 'mld'?"),
         ({"methods": {"mld": {"method": {"lambda": 1}}}}, "unknown key `methods.mld.method.lambda`."),
-        ({"methods": {"mld": {"lambda_mld": 1}}}, "unknown key `methods[...].lambda_mld`. Allowed here: method, set."),
+        (
+            {"methods": {"mld": {"lambda_mld": 3, "set": {}}}},
+            "unknown key `methods.mld.lambda_mld`. Allowed here: method, set. Hyper-parameters belong below `method`: "
+            "`method: {lambda_mld: 3}`.",
+        ),
+        ({"methods": {"mld": {"methd": {"lambda_mld": 3}}}}, "unknown key `methods.mld.methd`. Did you mean `method`?"),
+        ({"methods": {"mld": {"method": 3}}}, "`methods.mld.method`: expected `object`, got `int`."),
         ({"methods": {"a/b": {"method": {"name": "mld"}}}}, "`methods`: 'a/b' names folders"),
         ({"methods": {"mld": {"set": {"data.validation": 0.2}}}}, "`methods.mld.set.data.validation`: all cells share"),
         ({"methods": {"mld": {"set": {"tasks.train.epochs": 2}}}}, "(small, mld): `tasks` is for methods that train"),
@@ -57,6 +63,14 @@ def test_a_mistake_names_the_file_and_the_key(tmp_path, change, message):
         load(tmp_path, BASE | change)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_in_place_of_a_study_is_told(tmp_path):
+    (tmp_path / "r.yaml").write_text("data: {train: a.csv}\nstudent: {model: mobilenetv2}\n")
+    with pytest.raises(ConfigError, match=r"r.yaml: is a recipe. A study file names one \(`recipe: r.yaml`\)"):
+        load_study(tmp_path / "r.yaml")
+    with pytest.raises(ConfigError, match="unknown key `data`"):
+        load(tmp_path, BASE | {"data": {}})
 
 
 def test_changes_from_the_command_line_hold_over_everything_and_are_checked(tmp_path):
