@@ -23,6 +23,7 @@ _SMALLEST = 16
 def check(loaded: "LoadedRecipe") -> None:
     """Raise ConfigError, naming the file and the key, where the sections of a recipe do not fit each other."""
     recipe, where, teacher = loaded.recipe, loaded.where, loaded.recipe.teacher
+    _check_name(loaded)
     _check_teachers_fit(loaded)
     _check_teacher_method(loaded)
     _check_labels_are_learned(loaded)
@@ -63,6 +64,15 @@ def check(loaded: "LoadedRecipe") -> None:
         loaded.targets()
     except ConfigError as error:
         raise ConfigError(f"{where}: `export.targets`: {error}") from None
+
+
+def _check_name(loaded: "LoadedRecipe") -> None:
+    name = loaded.recipe.name
+    if not name or Path(name).is_absolute() or {"..", "."} & set(name.split("/")):
+        raise ConfigError(
+            f"{loaded.where}: `name`: {name!r} is no folder below the output folder: give a name, such as trial or "
+            "group/trial."
+        )
 
 
 def _check_pieces(where: str, key: str, settings: "TrainSettings | None") -> None:

@@ -69,6 +69,9 @@ def student(**train):
         ({"method": {"name": "mdkd", "lambda": 1}}, r"unknown key `method\.lambda`"),
         ({"teacher": None}, "`method` learns from a teacher: add a `teacher:` section"),
         ({"teacher": {}}, "`teacher` needs either `checkpoint` or `model`"),
+        ({"name": "../evil"}, r"`name`: '\.\./evil' is no folder below the output folder"),
+        ({"name": "group/../../evil"}, "is no folder below the output folder"),
+        ({"name": "/tmp/evil"}, "is no folder below the output folder"),
         ({"output": "${NOWHERE_SET}/runs"}, "the environment variable NOWHERE_SET is not set"),
         ({"data": {**BASE["data"], "validation": 1.5}}, r"`data\.validation` is a share between 0 and 1"),
     ],
@@ -79,6 +82,10 @@ def test_mistakes_name_the_key(write, changes, message):
         load_recipe(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_may_group_runs_in_folders(write, tmp_path):
+    assert load_recipe(write(name="group/trial..2")).folder == tmp_path / "runs" / "group" / "trial..2"
 
 
 def test_broken_yaml_names_the_line(tmp_path):
