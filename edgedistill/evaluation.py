@@ -15,7 +15,7 @@ from .distill.sub_teachers import MergedCheckpoint
 from .runtime import metrics
 from .runtime.datasets import Dataset
 from .runtime.datasets.reading import first_duplicate, unknown_label
-from .runtime.errors import ConfigError
+from .runtime.errors import CheckpointError, ConfigError
 
 Checkpoint = Student | MergedCheckpoint
 _MOST_PAIRS = 10
@@ -108,7 +108,7 @@ def finished_checkpoint(experiment: Experiment, role: Role) -> Checkpoint:
     """
     recipe, folder = experiment.recipe, experiment.folder / role
     if role != "teacher":
-        return load_student(folder / "student.safetensors")
+        return _trained(folder / "student.safetensors", experiment, role)
     where = experiment.loaded.where
     if experiment.loaded.method().trains_teachers:
         sub_teachers = experiment.sub_teachers
@@ -121,7 +121,20 @@ def finished_checkpoint(experiment: Experiment, role: Role) -> Checkpoint:
         raise ConfigError(f"{where}: the recipe has no teacher.")
     if recipe.teacher.checkpoint is not None:
         return load_student(experiment.loaded.resolve(recipe.teacher.checkpoint))
-    return load_student(folder / "teacher.safetensors")
+    return _trained(folder / "teacher.safetensors", experiment, role)
+
+
+def _trained(path: Path, experiment: Experiment, role: Role) -> Student:
+    if path.is_file():
+        return load_student(path)
+    loaded = experiment.loaded
+    if role == "baseline" and not loaded.has_teacher:
+        command = loaded.command("train")
+    elif role == "baseline":
+        command = loaded.command("run") + ("" if loaded.recipe.baseline else " baseline=true")
+    else:
+        command = loaded.command("train" if role == "teacher" else "distill")
+    raise CheckpointError(f"{path}: no such checkpoint. `{command}` trains it.")
 
 
 def evaluate_checkpoint(

@@ -179,15 +179,23 @@ def test_many_classes_stand_side_by_side(experiment):
         (("--labels", "one_solid"), "give at least two different labels"),
         (("--labels", "one_solid,one_solid"), "give at least two different labels"),
         (("--threshold", "best"), "holds no thresholds chosen on validation images"),
+        (("--threshold", "1.5"), "--threshold 1.5: give a probability from 0 to 1, `oracle_k` or `best`."),
+        (("--threshold", "nan"), "--threshold nan: give a probability"),
+        (("--threshold", "-3"), "--threshold -3: give a probability"),
+        (("--threshold", "half"), "--threshold half: give a probability"),
         (("--teacher", "nowhere"), "nowhere: no such checkpoint"),
         (("--student", "x", "--role", "teacher"), "--student and --role both name the model"),
         (("teacher=null", "method=vanilla", "--role", "teacher"), "the recipe has no teacher"),
+        (("name=new", "--role", "baseline"), "`edgedistill run RECIPE name=new baseline=true` trains it."),
+        (("name=new", "teacher=null", "method=vanilla", "--role", "baseline"), "`edgedistill train RECIPE name=new"),
+        (("name=new",), "no such checkpoint. `edgedistill distill RECIPE name=new` trains it."),
+        (("name=new", "--role", "teacher"), "no such checkpoint. `edgedistill train RECIPE name=new` trains it."),
     ],
 )
 def test_what_cannot_be_evaluated_is_said_in_a_line(recipe, command, arguments, message):
     code, _, err = command("evaluate", recipe, *arguments)
     assert code == 2
-    assert message in err
+    assert message.replace("RECIPE", str(recipe)) in " ".join(err.split())
 
 
 def test_teachers_that_are_not_all_trained_are_not_trained_by_looking_at_them(tmp_path):

@@ -1,5 +1,6 @@
 """`train`, `distill`, `evaluate`: the steps of a recipe that need torch, one at a time."""
 
+import math
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -135,9 +136,12 @@ def _threshold(text: str) -> "float | str":
     if text == "oracle_k":
         return text
     try:
-        return float(text)
+        found = float(text)
     except ValueError:
-        raise typer.BadParameter(f"--threshold {text}: give a number, `oracle_k` or `best`.") from None
+        found = math.nan
+    if not 0 <= found <= 1:  # NaN is neither
+        raise typer.BadParameter(f"--threshold {text}: give a probability from 0 to 1, `oracle_k` or `best`.")
+    return found
 
 
 def _distill_over_seeds(recipe: Path, changes: list[str] | None, seeds: tuple[int, ...], json: bool) -> None:
