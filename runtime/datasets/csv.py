@@ -30,7 +30,9 @@ _CELLS |= dict.fromkeys(("0", "0.0", "false"), NEGATIVE) | dict.fromkeys(("1", "
 
 @FORMATS.register("csv")
 class CsvFormat(DatasetFormat):
-    """One row per image, UTF-8, with a header that decides between two layouts:
+    """A CSV file with one row per image: its labels in one cell, or one column per class.
+
+    It is UTF-8, with a header that decides between the two layouts:
 
         path,labels                 path,cat,dog
         a.jpg,cat;dog               a.jpg,1,1

@@ -20,7 +20,9 @@ _DAMAGED = {("lake", "Train", 78_372): b"-1130179"}
 
 @FORMATS.register("nuswide")
 class NusWideFormat(DatasetFormat):
-    r"""81 concepts, 161,789 training and 107,859 test images, from the official archives unpacked into one folder:
+    r"""NUS-WIDE as its official archives unpack: 81 concepts, 161,789 training and 107,859 test images.
+
+    All stand in one folder:
 
         ConceptsList/Concepts81.txt                        one concept per line: the class order
         ImageList/{Train,Test}Imagelist.txt                one image per line, e.g. actor\0001_2124494179.jpg

@@ -1,5 +1,7 @@
 """`edgedistill list` as documentation."""
 
+import json
+
 from edgedistill.distill.methods.reference import markdown
 
 
@@ -15,3 +17,9 @@ def test_what_is_wide_is_told_in_json_alone(command):
     table = command("list", "methods")[1]
     assert "bd2* bd3* bd4*" in table
     assert "lambda_mld" not in table
+
+
+def test_a_data_set_is_told_in_one_sentence(command):
+    rows = json.loads(command("list", "datasets", "--json")[1])
+    assert len(rows) > 4
+    assert [row["format"] for row in rows if not row["description"].endswith(".")] == []

@@ -64,7 +64,7 @@ def generate(split: Split, images: int, size: int = 64, seed: int = 0) -> Scenes
 
 @FORMATS.register("digit_scenes")
 class DigitScenes(DatasetFormat):
-    """The built-in data as a dataset format.
+    """Built-in scenes of handwritten digits, generated on the spot; needs no download.
 
     Attributes:
         split: "train" or "test"; they share no handwriting.
