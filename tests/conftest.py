@@ -1,5 +1,6 @@
 """A hand-written bundle of a closed-form model, so that the runtime is tested without torch or a trained net."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +19,13 @@ from edgedistill.runtime.bundle import (
     TensorSpec,
     describe_file,
 )
+from edgedistill.runtime.device import usable_cores
 from edgedistill.runtime.preprocess import Preprocessing, load
 from edgedistill.runtime.targets import BatchRange, Target
+
+# Workers of pytest-xdist divide the cores among them and the processes that their tests start.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // int(workers))))
 
 CLASSES = ("red", "green", "blue", "bright")
 SIZE = (16, 16)

@@ -1,4 +1,4 @@
-"""Untrained students with statistics as trained ones have them, and one bundle that all tests read."""
+"""Untrained students with statistics as trained ones have them, their graphs, and one bundle that all tests read."""
 
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from torch import nn
 
 from edgedistill.distill.checkpoint import ModelCard, Student, load_student, save_student
 from edgedistill.distill.models import ModelSpec, build_from_spec
-from edgedistill.export import export_bundle
+from edgedistill.export import export_bundle, reparameterize
+from edgedistill.export.graph import DeployGraph, input_spec
+from edgedistill.export.onnx import export_onnx
 from edgedistill.export.probes import framework_logits
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.preprocess import Preprocessing
@@ -69,6 +71,23 @@ def make_student(tmp_path_factory):
 @pytest.fixture(scope="session")
 def student(make_student):
     return make_student("mobilenetv2", width=0.35)
+
+
+@pytest.fixture(scope="session")
+def trace(make_student, tmp_path_factory):
+    """Export a student's graph once; returns (student, path)."""
+    done = {}
+
+    def make(name, input="uint8_nhwc", **options):
+        key = (name, input, str(options))
+        if key not in done:
+            student = make_student(name, **options)
+            path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+            spec = input_spec(input, student.card.preprocessing.size)
+            done[key] = student, export_onnx(DeployGraph(reparameterize(student.model), input), spec, path)
+        return done[key]
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -8,30 +8,11 @@ import onnxruntime
 import pytest
 import torch
 
-from edgedistill.export import reparameterize
 from edgedistill.export.errors import ExportError
 from edgedistill.export.fp16 import convert_to_fp16
-from edgedistill.export.graph import DeployGraph, input_spec
-from edgedistill.export.onnx import check_onnx, export_onnx
+from edgedistill.export.onnx import check_onnx
 from edgedistill.export.probes import Probes, framework_logits, make_probes
 from edgedistill.runtime.preprocess import Preprocessing, normalize
-
-
-@pytest.fixture(scope="session")
-def trace(make_student, tmp_path_factory):
-    """Export a student's graph once; returns (student, path)."""
-    done = {}
-
-    def make(name, input="uint8_nhwc", **options):
-        key = (name, input, str(options))
-        if key not in done:
-            student = make_student(name, **options)
-            path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-            spec = input_spec(input, student.card.preprocessing.size)
-            done[key] = student, export_onnx(DeployGraph(reparameterize(student.model), input), spec, path)
-        return done[key]
-
-    return make
 
 
 def operators(path) -> Counter:
