@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from .distill.engine import current_world
-from .distill.engine.interrupt import catch_interrupt
+from .distill.engine.interrupt import catch_interrupt, print_at_once
 from .distill.sub_teachers import SubTeachers
 from .runtime.device import usable_cores
 from .runtime.errors import ConfigError, EdgedistillError, InterruptedRunError
@@ -132,9 +132,10 @@ def run_queue(queue: Queue, environments: Sequence[dict[str, str]], console: Con
     """
     free, running = deque(environments), list[_Process]()
     failure: EdgedistillError | None = None
+    stopping = f"stopping all {what} after their step; again to stop at once"
     with (
         counting(what, console) as progress,
-        catch_interrupt(lambda: console.print(f"stopping all {what} after their step; again to stop at once")) as stop,
+        catch_interrupt(lambda: print_at_once(console, stopping)) as stop,
     ):
         try:
             while running or (not (stop or failure) and queue.left()):

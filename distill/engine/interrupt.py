@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from rich.console import Console
+
 
 class Interrupt:
     """True once the user has asked to stop."""
@@ -15,6 +17,11 @@ class Interrupt:
 
     def __bool__(self) -> bool:
         return self.requested
+
+
+def print_at_once(console: Console, message: str) -> None:
+    """Print from a signal's handler, which may have interrupted rich in the middle of importing its emoji."""
+    console.print(message, emoji=False)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from ..models import Classifier, TeacherModel
 from .evaluate import predict_logits
 from .faults import explained
 from .folder import sole_writer
-from .interrupt import Interrupt, catch_interrupt
+from .interrupt import Interrupt, catch_interrupt, print_at_once
 from .job import Job
 from .journal import Journal, write_records
 from .prepare import Prepared, prepare
@@ -69,7 +69,9 @@ class _Training:
             write_records(job.folder, state.history)
             write_summary(job, state)
         with (
-            catch_interrupt(lambda: self.console.print("stopping after this step; again to stop at once")) as interrupt,
+            catch_interrupt(
+                lambda: print_at_once(self.console, "stopping after this step; again to stop at once")
+            ) as interrupt,
             TrainingProgress(job.title, self.prepared.total_steps, self.console) as progress,
             contextlib.closing(Journal(job.folder, state.epoch) if self.world.is_main else _Nothing()) as journal,
         ):

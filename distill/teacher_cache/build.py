@@ -55,12 +55,13 @@ def build(
         DataError: too many images cannot be decoded.
         EdgedistillError: the disk does not take it, or an output is not finite.
     """
-    from ..engine.interrupt import catch_interrupt  # the engine imports this package
+    from ..engine.interrupt import catch_interrupt, print_at_once  # the engine imports this package
 
     chunks, mine = store.layout.chunks, numbers[world.rank :: world.size]
     total, own = (sum(len(chunks[number]) for number in part) for part in (numbers, mine))
+    stopping = "stopping; what is finished of the teacher cache is kept"
     with (
-        catch_interrupt(lambda: console.print("stopping; what is finished of the teacher cache is kept")) as interrupt,
+        catch_interrupt(lambda: print_at_once(console, stopping)) as interrupt,
         image_progress("teacher cache", total, console) as tell,
     ):
         batches = stored_batches(

@@ -4,8 +4,11 @@ import io
 import json
 import math
 import resource
+import signal
+import sys
 from dataclasses import replace
 from importlib import metadata
+from types import ModuleType
 
 import pytest
 import torch
@@ -22,6 +25,7 @@ from edgedistill.distill.engine.step import Step, Taken
 from edgedistill.distill.methods import build_method
 from edgedistill.runtime.errors import CheckpointError, DataError, EdgedistillError, InterruptedRunError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 QUIET = Console(quiet=True)
 
 
@@ -45,6 +49,21 @@ def interrupt_after(monkeypatch):
 
     yield install
     monkeypatch.setattr(trainer_module, "catch_interrupt", interrupt.catch_interrupt)
+
+
+def test_ctrl_c_while_rich_imports_its_emoji_is_no_fault(make_job, make_model, monkeypatch):
+    """Which it does when it first prints: here at the end of the first epoch."""
+
+    def print_first(*_) -> None:
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "rich._emoji_codes", ModuleType("half imported"))
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("edgedistill.distill.engine.progress.TrainingProgress.epoch", print_first)
+    told = io.StringIO()
+    with pytest.raises(InterruptedRunError, match="stopped after step 4 of 8"):
+        fit(make_job(), make_model(), None, Console(file=told))
+    assert "stopping after this step" in told.getvalue()
 
 
 def weights(path):
