@@ -1,16 +1,16 @@
 """A model's logits on a dataset, through the same decoding and resizing as the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from ...runtime.batches import decode_batches, tolerated
+from ...runtime.batches import DecodedBatches, decode_batches, tolerated
 from ...runtime.datasets import Dataset
 from ...runtime.errors import DataError
 from ...runtime.preprocess import Preprocessing
-from ..models import Classifier, MergedTeacher
+from ..models import Classifier, MergedTeacher, ModelOutput
 from .world import ALONE, World
 
 
@@ -35,6 +35,16 @@ class Outputs:
 
 
 @torch.inference_mode()
+def run_batches(model: Classifier | MergedTeacher, batches: DecodedBatches) -> Iterator[tuple[np.ndarray, ModelOutput]]:
+    """The images' positions and the outputs of each batch, in eval mode and float32; the model's mode is kept."""
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    for batch in batches:
+        yield batch.indices, model(model.normalize(torch.from_numpy(batch.images).to(device)))
+    model.train(training)
+
+
 def predict_logits(
     model: Classifier | MergedTeacher,
     dataset: Dataset,
@@ -58,22 +68,17 @@ def predict_logits(
         progress: called with (images done, images in all).
         world: the processes that share the work.
     """
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
     mine = np.arange(world.rank, len(dataset), world.size)
     share = dataset if world.size == 1 else dataset.subset(mine)
     tolerance = max_bad_share if world.size == 1 else 1.0  # of several processes the sum is judged
     batches = decode_batches(share.images, preprocessing, batch_size, ids=share.ids, max_bad_share=tolerance)
     logits, indices, done = [], [], 0
-    for batch in batches:
-        images = model.normalize(torch.from_numpy(batch.images).to(device))
-        logits.append(model(images).logits.float().cpu().numpy())
-        indices.append(mine[batch.indices])
-        done += len(batch.indices)
+    for rows, output in run_batches(model, batches):
+        logits.append(output.logits.float().cpu().numpy())
+        indices.append(mine[rows])
+        done += len(rows)
         if progress:
             progress(done * world.size, len(dataset))
-    model.train(training)
     skipped = [f"{image.id}: {image.reason}" for image in batches.skipped]
     parts = world.gather((indices, logits, skipped))
     skipped = [line for _, _, lines in parts for line in lines]

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from ...runtime.batches import decode_batches
 from ...runtime.datasets import Dataset
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ..models import Classifier, MergedTeacher
-from .evaluate import Outputs
+from .evaluate import Outputs, run_batches
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,6 @@ class Features(Outputs):
     pooled: np.ndarray
 
 
-@torch.inference_mode()
 def predict_features(
     model: Classifier | MergedTeacher,
     dataset: Dataset,
@@ -43,19 +41,14 @@ def predict_features(
     """
     if isinstance(model, MergedTeacher):
         raise ConfigError("a teacher merged from several networks has no features of its own: leave out --retrieval.")
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
     batches = decode_batches(dataset.images, preprocessing, batch_size, ids=dataset.ids, max_bad_share=max_bad_share)
     logits, pooled, kept = [], [], []
-    for batch in batches:
-        output = model(model.normalize(torch.from_numpy(batch.images).to(device)))
+    for rows, output in run_batches(model, batches):
         logits.append(output.logits.float().cpu().numpy())
         pooled.append(output.pooled.float().cpu().numpy())
-        kept.append(batch.indices)
+        kept.append(rows)
         if progress:
             progress(sum(map(len, kept)), len(dataset))
-    model.train(training)
     return Features(
         np.concatenate(logits),
         dataset.subset(np.concatenate(kept)) if batches.skipped else dataset,

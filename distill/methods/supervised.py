@@ -40,6 +40,7 @@ class SupervisedLoss(Config, tag_field="name"):
         return self._loss(logits / self.temperature, targets, reduction)
 
     def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+        """What a loss defines: its value at logits that are divided by the temperature already."""
         raise NotImplementedError
 
 

@@ -15,8 +15,12 @@ class FeedForward(nn.Sequential):
         super().__init__(nn.Linear(dim, ffn), nn.ReLU(), nn.Dropout(dropout), nn.Linear(ffn, dim))
 
 
-class EncoderLayer(nn.Module):
-    """Self-attention over positions and a feed-forward part, each normalised after its sum; as in DETR."""
+class AttentionLayer(nn.Module):
+    """Attention and a feed-forward part, each normalised after its sum; as in DETR.
+
+    With queries, keys and values from the same positions it is an encoder's layer; with a query per class, a decoder's
+    without self-attention among the classes.
+    """
 
     def __init__(self, dim: int, heads: int, ffn: int, dropout: float) -> None:
         super().__init__()
@@ -26,38 +30,20 @@ class EncoderLayer(nn.Module):
         self.norm_output = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """(B, N, D) and where they stand (N, D) -> (B, N, D)."""
-        placed = tokens + positions
-        tokens = self.norm_attention(tokens + self.dropout(self.attention(placed, placed, tokens)))
-        return self.norm_output(tokens + self.dropout(self.feed_forward(tokens)))
-
-
-class DecoderLayer(nn.Module):
-    """As DETR's, without self-attention among the queries."""
-
-    def __init__(self, dim: int, heads: int, ffn: int, dropout: float) -> None:
-        super().__init__()
-        self.attention = MultiHeadAttention(dim, heads, dropout=dropout)
-        self.norm_attention = nn.LayerNorm(dim)
-        self.feed_forward = FeedForward(dim, ffn, dropout)
-        self.norm_output = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, labels: Tensor, queries: Tensor, placed: Tensor, memory: Tensor) -> Tensor:
+    def forward(self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """One layer.
 
         Args:
-            labels: (B or 1, C, D), what the layers before made of the classes.
-            queries: (1, C, D), the classes themselves.
-            placed: (B, N, D), memory with its positions.
-            memory: (B, N, D).
+            x: (B or 1, M, D), what attention adds to.
+            queries: (B or 1, M, D).
+            keys: (B, N, D).
+            values: (B, N, D).
 
         Returns:
-            (B, C, D).
+            (B, M, D).
         """
-        labels = self.norm_attention(labels + self.dropout(self.attention(labels + queries, placed, memory)))
-        return self.norm_output(labels + self.dropout(self.feed_forward(labels)))
+        x = self.norm_attention(x + self.dropout(self.attention(queries, keys, values)))
+        return self.norm_output(x + self.dropout(self.feed_forward(x)))
 
 
 class Query2Label(nn.Module):
@@ -95,8 +81,8 @@ class Query2Label(nn.Module):
         if dim % 4:
             raise ValueError(f"dim {dim} is not a multiple of 4, which sine positions need.")
         self.project = nn.Linear(in_features, dim)
-        self.encoder = nn.ModuleList(EncoderLayer(dim, heads, ffn, dropout) for _ in range(encoder_layers))
-        self.decoder = nn.ModuleList(DecoderLayer(dim, heads, ffn, dropout) for _ in range(decoder_layers))
+        self.encoder = nn.ModuleList(AttentionLayer(dim, heads, ffn, dropout) for _ in range(encoder_layers))
+        self.decoder = nn.ModuleList(AttentionLayer(dim, heads, ffn, dropout) for _ in range(decoder_layers))
         self.norm = nn.LayerNorm(dim)
         self.queries = nn.Parameter(torch.randn(num_classes, dim))
         self.class_weight = nn.Parameter(torch.empty(num_classes, dim))
@@ -128,11 +114,12 @@ class Query2Label(nn.Module):
         memory = self.project(features.flatten(2).transpose(1, 2))
         positions = sine_positions(*features.shape[2:], memory.shape[2], like=memory)
         for layer in self.encoder:
-            memory = layer(memory, positions)
+            placed = memory + positions
+            memory = layer(memory, placed, placed, memory)
         queries, placed = self.queries[None], memory + positions
         labels = torch.zeros_like(queries)
         for layer in self.decoder:
-            labels = layer(labels, queries, placed, memory)
+            labels = layer(labels, labels + queries, placed, memory)
         embeddings = self.norm(labels)
         return embeddings, (embeddings * self.class_weight).sum(dim=2) + self.class_bias
 
