@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from jobs import CPSD_CLASSES
 from rich.console import Console
 from safetensors.numpy import load_file
@@ -17,9 +18,7 @@ from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.methods import build_method
 from edgedistill.pipeline import _result
 from edgedistill.runtime import metrics
-from edgedistill.runtime.errors import (
-    EdgedistillError,
-)
+from edgedistill.runtime.errors import EdgedistillError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,6 +27,11 @@ QUIET = Console(quiet=True)
 
 def weights(run: Experiment, place: str = "student") -> dict[str, bytes]:
     return {n: v.tobytes() for n, v in load_file(run.folder / place / "student.safetensors").items()}
+
+
+def shown(images: torch.Tensor) -> list[bytes]:
+    """What is to be seen on each; the blank one, which a cache asks for its shapes, shows nothing."""
+    return [image.numpy().tobytes() for image in images if len(image.unique()) > 3]
 
 
 def test_one_by_one_in_another_order_ends_with_the_same_bits(cpsd_trained, open_cpsd):
@@ -155,6 +159,27 @@ def test_the_student_learns_from_the_stored_outputs_too(cpsd_trained, open_cpsd)
     assert list(records[0]) == ["asl", "kd_co", "kd_dis"]
     assert records[0] == pytest.approx(records[1], rel=1e-3)
     assert records[0] != records[1], "one read fp16, the other did not"
+
+
+def test_no_sub_teacher_runs_twice_on_the_same_view(cpsd_trained, open_cpsd):
+    """Over four epochs on two views of every image, in both partitions' batches, and for the next student too."""
+    seen: list[list[bytes]] = []
+    for name, epochs in (("first", 4), ("second", 6)):
+        run = open_cpsd(f"name={name}", f"train.epochs={epochs}", "train.views=2", "tasks.train.views=null")
+        shutil.copytree(cpsd_trained.folder / "tasks", run.folder / "tasks")  # trained and scored already
+        teacher = run.teacher()
+        seen.clear()
+        for model in teacher.model.models:
+            images: list[bytes] = []
+            seen.append(images)
+            model.register_forward_pre_hook(lambda _, batch, images=images: images.extend(shown(batch[0])))
+        run.student(teacher)
+        if name == "first":
+            count = len(run.splits.train)
+            assert [len(images) for images in seen] == [2 * count] * 4
+            assert all(len(set(images)) > count for images in seen), "the second view shows something else"
+        else:
+            assert not any(seen), "the stored outputs serve every student of the same teachers"
 
 
 def test_the_merged_teacher_is_scored_once(cpsd_trained, monkeypatch):
