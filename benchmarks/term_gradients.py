@@ -1,0 +1,146 @@
+"""How hard each term of a method pulls at the network that ships, and where to: along a training of a study's cell.
+
+    python benchmarks/term_gradients.py benchmarks/studies/digit_scenes.yaml --seed 8 --method kd ud rkd
+
+Trains the cell's first steps in a temporary folder, with its own loop. At some of them the gradient of every term over
+the backbone's weights is taken by itself: its norm, as a share of the sum of the terms' norms, and the cosine to the
+gradient of plain BCE on the annotations, which need not be a term. The teacher is that of the study's own run folder.
+"""
+
+import argparse
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from edgedistill.distill.engine import ALONE
+from edgedistill.distill.engine.prepare import Prepared, prepare
+from edgedistill.distill.experiment import Experiment
+from edgedistill.distill.losses import bce
+from edgedistill.distill.methods import TrainingContext
+from edgedistill.runtime.device import describe_device
+from edgedistill.runtime.errors import EdgedistillError
+from edgedistill.runtime.files import write_atomic
+from edgedistill.study.cell import Cell
+from edgedistill.study.plan import Study, load_study
+
+RESULTS = Path(__file__).parent / "results" / "term_gradients.json"
+LABELS = "(bce on the annotations)"
+console = Console(highlight=False, width=120)
+
+
+def find(study: Study, student: str, method: str, seed: int) -> Cell:
+    """The cell of that name, its teacher trained."""
+    name = f"{student}/{method}/{seed}"
+    cell = next((cell for cell in study.cells if cell.name == name), None)
+    if cell is None:
+        raise SystemExit(f"{study.where} has no cell {name}.")
+    if cell.teacher is not None and not cell.teacher.checkpoint.is_file():
+        raise SystemExit(
+            f"{cell.teacher.checkpoint} is missing: edgedistill study {study.where} --only {cell.teacher.name}"
+        )
+    return cell
+
+
+def measure(cell: Cell, at: list[int]) -> dict[int, dict[str, dict[str, float]]]:
+    """By step and term: `share` of the norms' sum, `cosine` to the labels' gradient, and the term's `value`."""
+    experiment = Experiment(cell.runnable(), Console(quiet=True))
+    if experiment.loaded.method().trains_teachers:
+        raise SystemExit(f"{cell.name} trains teachers of its own, which take as long as the study's cell does.")
+    training = experiment.training("student", experiment.teacher())
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        # A teacher that is asked again leaves no stored outputs of its own behind.
+        job = dataclasses.replace(training.job, folder=Path(folder) / "student", records={}, cache_teacher=False)
+        prepared = prepare(job, training.model, training.teacher, Console(quiet=True), ALONE)
+        prepared.state.model.train()
+        for number, pieces in enumerate(prepared.steps()):
+            context = TrainingContext(0, number, prepared.total_steps)
+            if number in at:
+                found[number] = gradients(prepared, pieces[0], context)
+            if number == max(at):
+                break
+            prepared.step(pieces, context)
+    return found
+
+
+def gradients(prepared: Prepared, batch: SimpleNamespace, context: TrainingContext) -> dict[str, dict[str, float]]:
+    """Of every term and of the annotations' BCE, on one batch; the model is left as it was."""
+    model, step = prepared.state.model, prepared.step
+    buffers = [buffer.clone() for buffer in model.buffers()]
+    images, targets = batch.images.to(step.device), batch.targets.to(step.device)
+    taught = step.teacher(batch, images, targets) if step.teacher is not None else None
+    student = model(model.normalize(images))
+    terms = dict(step.method(student, taught, targets, context))
+    weights = [weight for weight in model.backbone.parameters() if weight.requires_grad]
+    pulls = {name: _flat(term, weights) for name, term in terms.items()}
+    pulls[LABELS] = _flat(bce(student.logits, targets), weights)
+    with torch.no_grad():
+        for buffer, before in zip(model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+    total = sum(pulls[name].norm() for name in terms)
+    return {
+        name: {
+            "value": float(terms[name]) if name in terms else float(bce(student.logits, targets)),
+            "share": float(pull.norm() / total) if name in terms else float("nan"),
+            "cosine": float(torch.nn.functional.cosine_similarity(pull, pulls[LABELS], dim=0)),
+        }
+        for name, pull in pulls.items()
+    }
+
+
+def _flat(term: Tensor, weights: list[Tensor]) -> Tensor:
+    slopes = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+    pairs = zip(slopes, weights, strict=True)
+    return torch.cat([(torch.zeros_like(w) if slope is None else slope).flatten() for slope, w in pairs])
+
+
+def show(method: str, found: dict[int, dict[str, dict[str, float]]]) -> None:
+    table = Table(title=f"{method}: share of the terms' gradient norms / cosine to the labels' gradient")
+    table.add_column("term")
+    for number in found:
+        table.add_column(f"step {number}", justify="right")
+    for term in next(iter(found.values())):
+        if term != LABELS:
+            values = (row[term] for row in found.values())
+            table.add_row(term, *(f"{100 * v['share']:.0f} % / {v['cosine']:+.2f}" for v in values))
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--student", default="shufflenetv2_x0.5")
+    parser.add_argument("--method", nargs="+", required=True)
+    parser.add_argument("--seed", type=int, default=8)
+    parser.add_argument("--at", type=int, nargs="+", default=[0, 20, 50, 100], help="steps of the first epoch")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    try:
+        study = load_study(arguments.study)
+        cells = {name: find(study, arguments.student, name, arguments.seed) for name in arguments.method}
+        found = {}
+        for name, cell in cells.items():
+            found[name] = measure(cell, arguments.at)
+            show(name, found[name])
+    except EdgedistillError as error:
+        raise SystemExit(f"error: {error}") from None
+    report = {
+        "command": f"python benchmarks/term_gradients.py {arguments.study} --student {arguments.student} "
+        f"--method {' '.join(arguments.method)} --seed {arguments.seed}",
+        "device": msgspec.to_builtins(describe_device()),
+        "torch": torch.__version__,
+        "methods": found,
+    }
+    write_atomic(arguments.out, json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
