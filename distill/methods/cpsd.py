@@ -37,8 +37,8 @@ class CPSD(Method):
         supervised: loss against the annotations, summed; of the student, and of the sub-tasks' teachers.
         partitions: "co_dis" is CPSD; "co" (CGPD), "dis" (DGPD), "random" and "none" (one teacher of all classes: plain
             self-distillation) are the ablations of Table 3 and Figure 3.
-        k: subsets per partition.
-        tau: root that smooths the co-occurrence probabilities.
+        k: subsets per partition; "none" has no use for it, nor for `tau`.
+        tau: root that smooths the co-occurrence probabilities; not read for "random".
         lambda_kd: weight of Eq. 6.
         protocol: `paper` is Eq. 7; `code` halves the whole loss, as the authors' does, so that weight decay and
             gradient clipping weigh twice as much.

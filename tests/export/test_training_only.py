@@ -1,6 +1,7 @@
 """What a method adds for its training is gone from what ships."""
 
 import msgspec
+import onnx
 import pytest
 import torch
 
@@ -8,7 +9,8 @@ from edgedistill.distill.checkpoint import ModelCard, load_student, save_student
 from edgedistill.distill.methods import build_method
 from edgedistill.distill.models import Classifier, ModelSpec, build_from_spec
 from edgedistill.export import reparameterize
-from edgedistill.export.graph import DeployGraph
+from edgedistill.export.graph import DeployGraph, input_spec
+from edgedistill.export.onnx import export_onnx
 from edgedistill.runtime.preprocess import Preprocessing
 
 SIZE = (32, 32)
@@ -58,3 +60,17 @@ def test_a_network_that_is_still_in_training_ships_them_too(vanilla):
     build_method("ud").extend_student(model, None, SIZE)
     assert traced(model) == vanilla
     assert len(vanilla[0]) > 100
+
+
+def test_the_file_that_ships_has_the_vanilla_students_operators(tmp_path):
+    """In the ONNX file too, in order, with weights of the same shapes; for all three methods' extras at once."""
+    graphs = []
+    for methods in ((), ("mdkd", "l2d", "ud")):
+        model = build_from_spec(SPEC, 3)
+        for name in methods:
+            build_method(name).extend_student(model, None, SIZE)
+        path = export_onnx(DeployGraph(reparameterize(model)), input_spec("uint8_nhwc", SIZE), tmp_path / "model.onnx")
+        graph = onnx.load(path).graph
+        graphs.append(([node.op_type for node in graph.node], [tuple(entry.dims) for entry in graph.initializer]))
+    assert graphs[0] == graphs[1]
+    assert graphs[0][0].count("Gemm") + graphs[0][0].count("MatMul") == 1, "the linear head alone"
