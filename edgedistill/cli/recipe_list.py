@@ -25,7 +25,7 @@ class Wanted(NamedTuple):
         text: in the recipe's name.
         paper: its paper.
         dataset: its data set.
-        teacher: the network that teaches.
+        teacher: the network that teaches; "none": the recipe gives none, though CPSD trains its own.
         student: the network that learns.
         method: a method, with all its variants, or one variant.
     """
@@ -143,6 +143,8 @@ def _values(recipe: PaperRecipe, key: str) -> set[str]:
     """What a recipe has under a key of Wanted."""
     if key == "method":
         return {recipe.method, recipe.kind}
+    if key == "teacher":
+        return {recipe.teacher or "none"}
     found = getattr(recipe, "name" if key == "text" else key)
     return {found} if found else set()
 

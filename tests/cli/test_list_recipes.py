@@ -51,6 +51,14 @@ def test_recipes_are_found_by_text_and_by_every_part(command):
     assert names(command, "demo") == ["demo"]
 
 
+def test_the_rows_without_a_teacher_are_found_too(command):
+    pair = ["--student", "mobilenetv2"]
+    alone = names(command, *pair, "--teacher", "none")
+    labels_alone = names(command, *pair, "--method", "vanilla")
+    assert alone == [name for name in labels_alone if not name.endswith("_self")], "self-distillation has one"
+    assert len(alone) > 1
+
+
 def test_a_row_says_what_is_published_and_where(command):
     _, out, _ = command("list", "recipes", "mdkd/coco_resnet101_resnet34_mdkd", "--method", "mdkd")
     (line,) = [line for line in out.splitlines() if line.startswith("mdkd/coco_resnet101_resnet34_mdkd ")]

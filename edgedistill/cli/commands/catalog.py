@@ -30,7 +30,7 @@ def list_(
     ] = None,
     paper: Annotated[str | None, typer.Option(help="Of recipes: l2d, mdkd, ud or cpsd.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Of recipes: voc, coco or nuswide.")] = None,
-    teacher: Annotated[str | None, typer.Option(help="Of recipes: the network that teaches.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="Of recipes: the network that teaches, or none.")] = None,
     student: Annotated[str | None, typer.Option(help="Of recipes: the network that learns.")] = None,
     method: Annotated[str | None, typer.Option(help="Of recipes: a method with its variants, or a variant.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON on stdout.")] = False,
