@@ -12,7 +12,6 @@ import dataclasses
 import json
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import msgspec
 import torch
@@ -20,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from edgedistill.distill.data.loader import Batch
 from edgedistill.distill.engine import ALONE
 from edgedistill.distill.engine.prepare import Prepared, prepare
 from edgedistill.distill.experiment import Experiment
@@ -33,6 +33,7 @@ from edgedistill.study.plan import Study, load_study
 
 RESULTS = Path(__file__).parent / "results" / "term_gradients.json"
 LABELS = "(bce on the annotations)"
+Pulls = dict[str, dict[str, float | None]]
 console = Console(highlight=False, width=120)
 
 
@@ -49,7 +50,7 @@ def find(study: Study, student: str, method: str, seed: int) -> Cell:
     return cell
 
 
-def measure(cell: Cell, at: list[int]) -> dict[int, dict[str, dict[str, float]]]:
+def measure(cell: Cell, at: list[int]) -> dict[int, Pulls]:
     """By step and term: `share` of the norms' sum, `cosine` to the labels' gradient, and the term's `value`."""
     experiment = Experiment(cell.runnable(), Console(quiet=True))
     if experiment.loaded.method().trains_teachers:
@@ -71,7 +72,7 @@ def measure(cell: Cell, at: list[int]) -> dict[int, dict[str, dict[str, float]]]
     return found
 
 
-def gradients(prepared: Prepared, batch: SimpleNamespace, context: TrainingContext) -> dict[str, dict[str, float]]:
+def gradients(prepared: Prepared, batch: Batch, context: TrainingContext) -> Pulls:
     """Of every term and of the annotations' BCE, on one batch; the model is left as it was."""
     model, step = prepared.state.model, prepared.step
     buffers = [buffer.clone() for buffer in model.buffers()]
@@ -80,16 +81,16 @@ def gradients(prepared: Prepared, batch: SimpleNamespace, context: TrainingConte
     student = model(model.normalize(images))
     terms = dict(step.method(student, taught, targets, context))
     weights = [weight for weight in model.backbone.parameters() if weight.requires_grad]
-    pulls = {name: _flat(term, weights) for name, term in terms.items()}
-    pulls[LABELS] = _flat(bce(student.logits, targets), weights)
+    labels = bce(student.logits, targets)
+    pulls = {name: _flat(term, weights) for name, term in {**terms, LABELS: labels}.items()}
     with torch.no_grad():
         for buffer, before in zip(model.buffers(), buffers, strict=True):
             buffer.copy_(before)
     total = sum(pulls[name].norm() for name in terms)
     return {
         name: {
-            "value": float(terms[name]) if name in terms else float(bce(student.logits, targets)),
-            "share": float(pull.norm() / total) if name in terms else float("nan"),
+            "value": terms.get(name, labels).item(),
+            "share": float(pull.norm() / total) if name in terms else None,
             "cosine": float(torch.nn.functional.cosine_similarity(pull, pulls[LABELS], dim=0)),
         }
         for name, pull in pulls.items()
@@ -102,7 +103,7 @@ def _flat(term: Tensor, weights: list[Tensor]) -> Tensor:
     return torch.cat([(torch.zeros_like(w) if slope is None else slope).flatten() for slope, w in pairs])
 
 
-def show(method: str, found: dict[int, dict[str, dict[str, float]]]) -> None:
+def show(method: str, found: dict[int, Pulls]) -> None:
     table = Table(title=f"{method}: share of the terms' gradient norms / cosine to the labels' gradient")
     table.add_column("term")
     for number in found:
