@@ -192,39 +192,75 @@ def _expand(name: str) -> dict[str, PaperRecipe]:
     return found
 
 
-def _recipe(name: str, paper: _Paper, table: _Table, row: list[Any]) -> PaperRecipe:
-    where = f"{_files()[name]}: {table.table}, row {row}"
-    note = [row[-1]] if len(row) > 3 and isinstance(row[-1], str) else []
-    labels, numbers = row[:3], row[3 : len(row) - len(note)]
-    if len(labels) < 3 or len(numbers) != len(table.columns) + len(table.classes):
-        raise ConfigError(
-            f"{where}: must be teacher, student, method and {len(table.columns) + len(table.classes)} figures."
-        )
-    teacher, student, method = labels
-    if table.dataset not in paper.datasets or method not in paper.methods:
-        raise ConfigError(f"{where}: `datasets` has no {table.dataset!r}, or `methods` no {method!r}.")
-    taught = teacher != _NO_TEACHER
-    chosen = paper.methods[method]["method"]
+def _recipe(name: str, paper: _Paper, table: _Table, entry: list[Any]) -> PaperRecipe:
+    where = f"{_files()[name]}: {table.table}"
+    row = _Row.parse(entry, table, where)
+    if table.dataset not in paper.datasets or row.method not in paper.methods:
+        raise ConfigError(f"{where}, row {entry}: `datasets` has no {table.dataset!r}, or `methods` no {row.method!r}.")
+    chosen = paper.methods[row.method]["method"]
     published = Published(
         table=f"{name.upper()}, {table.table}",
-        figures=_printed(table.columns, numbers),
-        ap=_printed(table.classes, numbers[len(table.columns) :]),
-        teacher=_printed(table.columns, table.teachers.get(teacher, [])),
+        figures=_printed(table.columns, row.figures),
+        ap=_printed(table.classes, row.ap),
+        teacher=_of_teacher(table, row.teacher, where),
         threshold=paper.threshold,
-        note=" ".join([*([table.note] if table.note else []), *note]),
+        note=" ".join(filter(None, (table.note, row.note))),
     )
     return PaperRecipe(
-        name=f"{name}/" + "_".join([table.dataset, *([teacher] if taught else []), student, method]),
+        name=f"{name}/" + "_".join(filter(None, (table.dataset, row.teacher, row.student, row.method))),
         paper=name,
         dataset=table.dataset,
-        teacher=teacher if taught else None,
-        student=student,
-        method=method,
+        teacher=row.teacher,
+        student=row.student,
+        method=row.method,
         kind=chosen if isinstance(chosen, str) else chosen["name"],
         published=(published,),
     )
 
 
+class _Row(NamedTuple):
+    """A row of a table; figures in the order of its `columns`, average precisions in that of its `classes`."""
+
+    teacher: str | None
+    student: str
+    method: str
+    figures: list[float | None]
+    ap: list[float | None]
+    note: str
+
+    @classmethod
+    def parse(cls, entry: list[Any], table: _Table, where: str) -> "_Row":
+        wanted = len(table.columns) + len(table.classes)
+        names, numbers, notes = entry[:3], entry[3 : 3 + wanted], entry[3 + wanted :]
+        fits = len(names) == 3 and len(numbers) == wanted and len(notes) <= 1
+        figures = all(number is None or isinstance(number, int | float) for number in numbers)
+        if not (fits and figures and all(isinstance(text, str) for text in (*names, *notes))):
+            raise ConfigError(
+                f"{where}, row {entry}: must be teacher, student, method and {wanted} figures, and perhaps a note."
+            )
+        teacher, student, method = names
+        split = len(table.columns)
+        return cls(
+            None if teacher == _NO_TEACHER else teacher,
+            student,
+            method,
+            numbers[:split],
+            numbers[split:],
+            "".join(notes),
+        )
+
+
+def _of_teacher(table: _Table, teacher: str | None, where: str) -> dict[str, float]:
+    """What the table prints of the teacher itself; every entry of its `teachers` is checked."""
+    teaching = {row[0] for row in table.rows}
+    for name, figures in table.teachers.items():
+        if name not in teaching or len(figures) != len(table.columns):
+            raise ConfigError(
+                f"{where}, teachers, {name}: must be the teacher of a row, with {len(table.columns)} figures."
+            )
+    return _printed(table.columns, table.teachers[teacher]) if teacher in table.teachers else {}
+
+
 def _printed(names: list[str], numbers: list[float | None]) -> dict[str, float]:
-    """The figures that are there; the shorter of the two lists decides how many are looked at."""
-    return {name: float(number) for name, number in zip(names, numbers, strict=False) if number is not None}
+    """The figures that are there."""
+    return {name: float(number) for name, number in zip(names, numbers, strict=True) if number is not None}

@@ -51,7 +51,7 @@ def build_optimizer(model: nn.Module, settings: TrainSettings, device: torch.dev
 
 
 def build_schedule(optimizer: Optimizer, settings: TrainSettings, total_steps: int) -> LRScheduler:
-    """A per-step schedule that ends at (nearly) zero, after `schedule_epochs` where they are more than the epochs."""
+    """A per-step schedule; one that falls ends at (nearly) zero, after `schedule_epochs` where these are more."""
     if settings.schedule_epochs is not None:
         total_steps = total_steps // settings.epochs * settings.schedule_epochs
     if settings.schedule == "onecycle":
@@ -63,6 +63,8 @@ def build_schedule(optimizer: Optimizer, settings: TrainSettings, total_steps: i
     def factor(step: int) -> float:
         if step < rising:
             return (step + 1) / rising
+        if settings.schedule == "constant":
+            return 1.0
         return 0.5 * (1.0 + math.cos(math.pi * (step - rising) / max(1, total_steps - rising)))
 
     return LambdaLR(optimizer, factor)

@@ -23,10 +23,10 @@ class TrainSettings(Config):
         lr: peak learning rate.
         optimizer: "adam" (L2 weight decay, as the papers' code), "adamw" (decoupled) or "sgd" (momentum 0.9, Nesterov).
         weight_decay: on weights only, never on biases and normalisation.
-        schedule: "onecycle" or "cosine", both per step.
+        schedule: "onecycle", "cosine" or "constant", all per step.
         schedule_epochs: that the schedule is laid out for, where training stops before its end (L2D's teachers: 80,
             stopped after 30); None: `epochs`.
-        warmup: share of all steps during which the rate rises (onecycle's pct_start; linear for cosine).
+        warmup: share of all steps during which the rate rises (onecycle's pct_start; else linear).
         ema: decay of the exponential moving average of the weights, which is then what is evaluated and saved;
             None trains without. It ramps up over the first steps, so short trainings may use it too.
         augment: steps by name, in order, after resizing.
@@ -59,7 +59,7 @@ class TrainSettings(Config):
     lr: Annotated[float, Meta(gt=0)] = 1e-4
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: Annotated[float, Meta(ge=0)] = 1e-4
-    schedule: Literal["onecycle", "cosine"] = "onecycle"
+    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     schedule_epochs: Annotated[int, Meta(ge=1)] | None = None
     warmup: Annotated[float, Meta(ge=0, le=1)] = 0.2
     ema: Annotated[float, Meta(gt=0, lt=1)] | None = None

@@ -61,6 +61,12 @@ def test_no_recipe_is_there_twice_under_two_names():
             contents[encoded] = name
 
 
+def test_cpsds_ten_teachers_are_asked_once_for_each_of_a_few_views():
+    for name, recipe in paper_recipes("cpsd").items():
+        train = recipe_content(recipe)["student"]["train"]
+        assert train["views"] < train["epochs"], name
+
+
 def test_figures_are_percentages_of_known_metrics():
     known = METRICS | {f"{metric}_top3" for metric in METRICS} | {"mAP_difficult"}
     for name, recipe in paper_recipes().items():
@@ -231,18 +237,41 @@ def test_a_name_that_does_not_exist_brings_the_nearest(monkeypatch):
         ("[none, resnet18]", "must be teacher, student, method and 2 figures"),
         ("[none, resnet18, vanila, 50.0, 60.0]", "or `methods` no 'vanila'"),
         ("[none, resnet18, vanilla, 50.0, 60.0, 70.0]", "must be"),
+        ("[none, resnet18, vanilla, 50.0, a note]", "must be teacher, student, method and 2 figures"),
     ],
 )
-def test_a_mistaken_row_is_named(tmp_path, monkeypatch, row, message):
-    file = tmp_path / f"{tmp_path.name}.yaml"  # files are read once and kept by name
-    file.write_text(
-        "title: Odd\nrecipe: {}\ndatasets: {voc: {}}\nmethods: {vanilla: {method: vanilla}}\n"
-        f"tables: [{{table: Table 9, dataset: voc, columns: [mAP, OF1], rows: [{row}]}}]"
-    )
-    monkeypatch.setattr(module, "_files", lambda: {file.stem: file})
+def test_a_mistaken_row_is_named(odd_paper, row, message):
     with pytest.raises(ConfigError, match=message) as caught:
-        paper_recipes(file.stem)
-    assert f"{file}: Table 9, row" in str(caught.value)
+        paper_recipes(odd_paper(row))
+    assert "Table 9, row" in str(caught.value)
+
+
+@pytest.mark.parametrize("teachers", ["resnet50: [70.0]", "resnet5: [70.0, 71.0]", "resnet50: [70.0, 71.0, 72.0]"])
+def test_a_mistaken_teacher_is_named(odd_paper, teachers):
+    row = "[resnet50, resnet18, vanilla, 50.0, 60.0]"
+    name = teachers.partition(":")[0]
+    with pytest.raises(ConfigError, match=f"Table 9, teachers, {name}: must be the teacher of a row, with 2 figures"):
+        paper_recipes(odd_paper(row, teachers))
+    (recipe,) = paper_recipes(odd_paper(row, "resnet50: [70.0, null]")).values()
+    assert recipe.published[0].teacher == {"mAP": 70.0}
+
+
+@pytest.fixture
+def odd_paper(tmp_path, monkeypatch):
+    """Write a paper of one table and one row; returns its name."""
+    numbers = itertools.count()  # files are read once and kept by name
+
+    def write(row: str, teachers: str = "") -> str:
+        file = tmp_path / f"{tmp_path.name}{next(numbers)}.yaml"
+        file.write_text(
+            "title: Odd\nrecipe: {}\ndatasets: {voc: {}}\nmethods: {vanilla: {method: vanilla}}\n"
+            "tables: [{table: Table 9, dataset: voc, columns: [mAP, OF1], "
+            f"teachers: {{{teachers}}}, rows: [{row}]}}]"
+        )
+        monkeypatch.setattr(module, "_files", lambda: {file.stem: file})
+        return file.stem
+
+    return write
 
 
 TERMS = {

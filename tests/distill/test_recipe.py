@@ -62,7 +62,7 @@ def student(**train):
             r"`export\.targets`: unknown target 'onnxruntime-gpu-int4'",
         ),
         ({"input": {"size": -3}}, r"`input\.size`"),
-        ({"student": student(schedule="cosin")}, r"`student\.train\.schedule`: .* Allowed: onecycle, cosine"),
+        ({"student": student(schedule="cosin")}, r"`student\.train\.schedule`: .* Allowed: onecycle, cosine, constant"),
         ({"student": None}, "the key `student` is required"),
         ({"student": {"model": {"name": "shuflenetv2"}, "train": {"epochs": 1}}}, "did you mean 'shufflenetv2'"),
         ({"method": "mkdk"}, r"`method\.name`: unknown method 'mkdk': did you mean 'mdkd'"),
