@@ -9,6 +9,7 @@ import msgspec
 
 from ..distill.methods import METHODS, Method
 from ..distill.models.branches import BranchName, branch_for
+from ..distill.models.heads import HEADS
 from ..distill.overrides import Assignment, apply_assignments
 from ..distill.packaged import read_content
 from ..distill.recipe import LoadedRecipe, Recipe, TeacherSpec, build_recipe
@@ -70,21 +71,21 @@ def load_study(path: Path, arguments: Sequence[str] = ()) -> Study:
     return _Reader(spec, path, tuple(arguments)).study()
 
 
-class _Variant(NamedTuple):
-    """A recipe for every seed: as it runs, and with its `${VARIABLES}` as they are written."""
+class _Unseeded(NamedTuple):
+    """A cell's recipe before it has a seed: as it runs, and with its `${VARIABLES}` as they are written."""
 
     loaded: LoadedRecipe
     written: Recipe
 
-    def with_teacher_branches(self, branches: set[BranchName]) -> "_Variant":
+    def with_teacher_branches(self, branches: set[BranchName]) -> "_Unseeded":
         """With a teacher that is trained with these branches too."""
-        return _Variant(
-            with_sections(self.loaded, teacher=_branched(self.loaded.recipe.teacher, branches)),
-            msgspec.structs.replace(self.written, teacher=_branched(self.written.teacher, branches)),
+        return _Unseeded(
+            with_sections(self.loaded, teacher=_add_branches(self.loaded.recipe.teacher, branches)),
+            msgspec.structs.replace(self.written, teacher=_add_branches(self.written.teacher, branches)),
         )
 
-    def seeded(self, seed: int) -> "_Variant":
-        return _Variant(with_sections(self.loaded, seed=seed), msgspec.structs.replace(self.written, seed=seed))
+    def seeded(self, seed: int) -> "_Unseeded":
+        return _Unseeded(with_sections(self.loaded, seed=seed), msgspec.structs.replace(self.written, seed=seed))
 
 
 class _Reader:
@@ -110,7 +111,7 @@ class _Reader:
         name, output = shared.loaded.recipe.name, Path(shared.loaded.recipe.output)
         return Study(name, self.where, self.arguments, self.spec, output, tuple(cells))
 
-    def _cells(self, seed: int, shared: _Variant, variants: dict[tuple[str, str], _Variant]) -> Iterator[Cell]:
+    def _cells(self, seed: int, shared: _Unseeded, variants: dict[tuple[str, str], _Unseeded]) -> Iterator[Cell]:
         section = shared.loaded.recipe.teacher
         teacher = None
         if section is not None and section.checkpoint is None and any(map(_is_taught, self.methods.values())):
@@ -124,12 +125,12 @@ class _Reader:
             placed = _placed(loaded, student, method, identity)
             yield Cell(student, method, seed, placed, identity, teacher if loaded.recipe.teacher else None)
 
-    def _teacher(self) -> _Variant:
+    def _teacher(self) -> _Unseeded:
         """The recipe of the shared teacher, with every branch that any method of the study reads."""
         made = self._build("", {"method": "vanilla"}, [], without={"tasks"})
-        return self._branched(made)
+        return self._with_needed_branches(made)
 
-    def _student(self, student: str, name: str) -> _Variant:
+    def _student(self, student: str, name: str) -> _Unseeded:
         changes = [
             *read_changes(self.spec.students[student] or {}, f"{self.where}: `students.{student}`"),
             *read_changes(self.spec.variant(name).set, f"{self.where}: `methods.{name}.set`"),
@@ -139,16 +140,18 @@ class _Reader:
             {"tasks"} if not method.trains_teachers else set()
         )
         sections = {"method": self.spec.variant(name).method}
-        return self._branched(self._build(f" ({student}, {name})", sections, changes, without))
+        return self._with_needed_branches(self._build(f" ({student}, {name})", sections, changes, without))
 
-    def _branched(self, made: _Variant) -> _Variant:
+    def _with_needed_branches(self, made: _Unseeded) -> _Unseeded:
+        """With a teacher that gives what any of the methods reads and its head does not."""
         section = made.loaded.recipe.teacher
         if section is None or section.model is None:
             return made
-        needed = {branch_for(need) for method in self.methods.values() if _is_taught(method) for need in method.needs}
-        return made.with_teacher_branches({branch for branch in needed if branch not in (None, section.model.head)})
+        needs = {need for method in self.methods.values() if _is_taught(method) for need in method.needs}
+        missing = needs - {HEADS[section.model.head].gives}
+        return made.with_teacher_branches({branch for need in missing if (branch := branch_for(need)) is not None})
 
-    def _build(self, which: str, sections: dict[str, Any], changes: list[Assignment], without: set[str]) -> _Variant:
+    def _build(self, which: str, sections: dict[str, Any], changes: list[Assignment], without: set[str]) -> _Unseeded:
         """A recipe.
 
         Args:
@@ -162,7 +165,7 @@ class _Reader:
         content = apply_assignments(kept, [*first, *changes, *last])
         typed = f" with {' '.join(self.arguments)} from the command line" if self.arguments else ""
         where = f"{self.where}{which}{typed}"
-        return _Variant(build_recipe(content, where, self.base), decode(content, Recipe, where=where))
+        return _Unseeded(build_recipe(content, where, self.base), decode(content, Recipe, where=where))
 
     def _method(self, name: str) -> Method:
         section = self.spec.variant(name).method
@@ -174,7 +177,7 @@ def _is_taught(method: Method) -> bool:
     return method.needs_teacher and not method.trains_teachers
 
 
-def _branched(teacher: TeacherSpec, branches: set[BranchName]) -> TeacherSpec:
+def _add_branches(teacher: TeacherSpec, branches: set[BranchName]) -> TeacherSpec:
     model = msgspec.structs.replace(teacher.model, branches=sorted({*teacher.model.branches, *branches}))
     return msgspec.structs.replace(teacher, model=model)
 

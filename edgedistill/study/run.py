@@ -90,6 +90,8 @@ def run_cell(cell: Cell, console: Console, known: Iterable[CellRecord] = ()) -> 
     data = digest_data(experiment.splits, drawn=not isinstance(experiment.recipe.data.validation, dict))
     require_same_data(cell.seed, data, known)
     teacher = experiment.teacher()
+    # Before the method takes the branches off that it does not read.
+    taught_by = None if cell.is_teacher or teacher is None else teacher.weights_sha256
     trained = teacher if cell.is_teacher else experiment.student(teacher)
     outputs = experiment.predict(trained, experiment.splits.test)
     found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
@@ -103,7 +105,7 @@ def run_cell(cell: Cell, console: Console, known: Iterable[CellRecord] = ()) -> 
         test_images=int(found["images"]),
         method=cell.method_values,
         weights_sha256=digest_weights(trained.model),
-        teacher_sha256=None if cell.is_teacher or teacher is None else teacher.weights_sha256,
+        teacher_sha256=taught_by,
         data_sha256=data.data_sha256,
         seconds=round(time.monotonic() - started, 1),
         threads=torch.get_num_threads(),
