@@ -84,7 +84,10 @@ def batch_dependencies(
 
 
 def takes_matrix(logits: Tensor, targets: Tensor | None) -> bool:
-    """Whether `mean_square` goes through its C x C matrix: it is small, or unknown labels leave no other way."""
+    """Whether `mean_square` goes through its C x C matrix: it is small, or unknown labels leave no other way.
+
+    Where it does not, all labels are known, which with so many classes the host waits for the device to learn.
+    """
     images, classes = logits.shape
     few = classes <= max(_FEW_CLASSES, _FEW_PER_IMAGE * images)
     return few or (targets is not None and bool((targets < 0).any()))

@@ -28,7 +28,7 @@ def batch_and_instance_dependencies(
     if form == "mean_square":
         if takes_matrix(student_logits, targets):
             return closed_forms(student_logits, teacher_logits, targets, batch_orders, instance_orders)
-        targets = None  # all of them are known
+        targets = None  # none is unknown, see takes_matrix
     return (
         batch_dependencies(student_logits, teacher_logits, batch_orders, targets, form),
         instance_dependencies(student_logits, teacher_logits, instance_orders, targets),

@@ -14,7 +14,6 @@ from ._common import differentiable_once
 from .label_sequences import centred, checked_orders, instance_weights, known_labels, matrix_weights
 
 _Pair = tuple[Tensor | None, Tensor | None]
-_Saved = tuple[Tensor | None, ...]
 
 
 def closed_forms(
@@ -53,8 +52,7 @@ class _ClosedForms(torch.autograd.Function):
         d, m = both
         parts = _Parts(d, m, d * m, known, labels)
         terms: list[Tensor] = []
-        of_matrix: _Saved = (None,) * 5
-        of_images: _Saved = (None,) * 3
+        of_matrix, of_images = _OfMatrix(), _OfImages()
         if weights[0] is not None:
             term, of_matrix = _matrix_terms(parts, weights[0])
             terms.append(term)
@@ -68,12 +66,12 @@ class _ClosedForms(torch.autograd.Function):
     @differentiable_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         probabilities, *saved = ctx.saved_tensors
-        parts, of_matrix, of_images = _Parts(*saved[:5]), saved[5:10], saved[10:]
+        parts, of_matrix, of_images = _Parts(*saved[:5]), _OfMatrix(*saved[5:10]), _OfImages(*saved[10:])
         upstream, gradient, count = 2.0 * upstream, None, 0  # every term is quadratic
-        if of_matrix[0] is not None:
-            count = len(of_matrix[0])
+        if of_matrix.weights is not None:
+            count = len(of_matrix.weights)
             gradient = _matrix_gradient(upstream[:count], parts, of_matrix)
-        if of_images[0] is not None:
+        if of_images.weights is not None:
             second = _instance_gradient(upstream[count:], parts, of_images)
             gradient = second if gradient is None else gradient + second
         return torch.ops.aten.sigmoid_backward(gradient, probabilities), None, None, None
@@ -89,8 +87,26 @@ class _Parts(NamedTuple):
     labels: Tensor | None
 
 
-def _matrix_terms(parts: _Parts, weights: Tensor) -> tuple[Tensor, _Saved]:
-    """Terms (orders,) of D (C, C), the mean square difference, and what their gradient needs.
+class _OfMatrix(NamedTuple):
+    """What the batch level's gradient needs; empty where it has no orders."""
+
+    weights: Tensor | None = None
+    differences: Tensor | None = None
+    together: Tensor | None = None
+    rows: Tensor | None = None
+    total: Tensor | None = None
+
+
+class _OfImages(NamedTuple):
+    """What the instance level's gradient needs; empty where it has no orders."""
+
+    weights: Tensor | None = None
+    squares: Tensor | None = None
+    mixed: Tensor | None = None
+
+
+def _matrix_terms(parts: _Parts, weights: Tensor) -> tuple[Tensor, _OfMatrix]:
+    """Terms (orders,) of D (C, C), the mean square difference.
 
     B_kl D_kl sums (d_k - d_l)(m_k - m_l) over the B_kl images that know both labels.
     """
@@ -105,10 +121,10 @@ def _matrix_terms(parts: _Parts, weights: Tensor) -> tuple[Tensor, _Saved]:
     rows = differences.sum(dim=1)
     total = rows.sum()
     terms = weights @ torch.stack([differences.square().sum(), rows @ rows, total.square()])
-    return terms, (weights, differences, together, rows, total)
+    return terms, _OfMatrix(weights, differences, together, rows, total)
 
 
-def _matrix_gradient(upstream: Tensor, parts: _Parts, saved: list[Tensor]) -> Tensor:
+def _matrix_gradient(upstream: Tensor, parts: _Parts, saved: _OfMatrix) -> Tensor:
     """With respect to the probabilities: 2 sum_l H_kl (c_l - c_k), H the symmetric gradient of D over the B_kl."""
     d, m, _, known, _ = parts
     weights, differences, together, rows, total = saved
@@ -122,8 +138,8 @@ def _matrix_gradient(upstream: Tensor, parts: _Parts, saved: list[Tensor]) -> Te
     return known * (doubled @ gradient - doubled * (known @ gradient))
 
 
-def _instance_terms(parts: _Parts, both: Tensor, weights: Tensor) -> tuple[Tensor, _Saved]:
-    """Terms (orders,), means over the images of weighted Q, A B and P^2, and what their gradient needs."""
+def _instance_terms(parts: _Parts, both: Tensor, weights: Tensor) -> tuple[Tensor, _OfImages]:
+    """Terms (orders,), means over the images of weighted Q, A B and P^2."""
     _, _, product, _, labels = parts
     if labels is None:
         of_image = weights[:, -1:].expand(-1, len(product), -1).flatten(1)
@@ -131,10 +147,10 @@ def _instance_terms(parts: _Parts, both: Tensor, weights: Tensor) -> tuple[Tenso
         of_image = weights.index_select(1, labels.long()).flatten(1)
     squares, mixed = torch.linalg.vecdot(both, both), product.sum(dim=1)
     sums = torch.stack([torch.linalg.vecdot(product, product), squares.prod(dim=0), mixed.square()], dim=1)
-    return of_image @ sums.flatten() / len(product), (of_image, squares, mixed)
+    return of_image @ sums.flatten() / len(product), _OfImages(of_image, squares, mixed)
 
 
-def _instance_gradient(upstream: Tensor, parts: _Parts, saved: list[Tensor]) -> Tensor:
+def _instance_gradient(upstream: Tensor, parts: _Parts, saved: _OfImages) -> Tensor:
     """With respect to the probabilities (dm / ds = 1, dd / ds = -1), through the centring of d and m."""
     d, m, product, known, labels = parts
     weights, squares, mixed = saved
