@@ -11,6 +11,7 @@ from torch import nn
 from edgedistill.distill import build_model
 from edgedistill.distill.methods import METHODS, TrainingContext, build_method
 from edgedistill.distill.models import Classifier, MergedTeacher
+from edgedistill.distill.paper_recipes import paper_recipes
 
 SIZE, B, C = 32, 4, 3
 CONTEXT = TrainingContext(epoch=0, step=0, total_steps=10)
@@ -123,3 +124,32 @@ def test_a_step_reaches_every_parameter_and_leaves_a_plain_network(pair, name, o
     assert all(torch.isfinite(parameter.grad).all() for parameter in student.parameters() if parameter.requires_grad)
     student.detach_branches()
     assert student.state_dict().keys() == {name for name in plain.state_dict() if not name.startswith("branches.")}
+
+
+def papers_pairs() -> list[tuple[str, str]]:
+    """Of the papers' tables, once whichever of the two teaches."""
+    found = {(recipe.teacher, recipe.student) for recipe in paper_recipes().values() if recipe.teacher}
+    return sorted({tuple(sorted(pair)) for pair in found})
+
+
+@cache
+def unfilled(name: str) -> Classifier:
+    """Shapes without values: the largest network costs nothing."""
+    with torch.device("meta"):
+        return build_model(name, C)
+
+
+@pytest.mark.parametrize(("one", "other"), papers_pairs())
+def test_all_maps_are_compared_for_every_pair_of_the_papers_and_reversed(one, other, monkeypatch):
+    """ReviewKD, the method that reads all maps, on images of 64 x 96 pixels; a step reaches every parameter."""
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)  # knows no device without values
+    method = build_method("reviewkd")
+    for teacher_name, student_name in {(one, other), (other, one)}:
+        student, teacher = copy.deepcopy(unfilled(student_name)), copy.deepcopy(unfilled(teacher_name)).eval()
+        with torch.device("meta"):
+            method.extend_student(student, teacher.requires_grad_(False), (64, 96))
+            pixels, labels = torch.zeros(2, 3, 64, 96), torch.zeros(2, C, dtype=torch.int8)
+            terms = method(student(pixels), teacher(pixels), labels, CONTEXT)
+        assert terms.keys() == {"bce", "review"}
+        sum(terms.values()).backward()
+        assert [name for name, parameter in student.named_parameters() if parameter.grad is None] == []
