@@ -26,6 +26,8 @@ from loss_tables import tables
 from torch import Tensor
 
 from edgedistill.distill import losses
+from edgedistill.distill.engine import ALONE
+from edgedistill.distill.engine.environment import describe_environment
 from edgedistill.runtime.device import describe_device
 from edgedistill.runtime.files import write_atomic
 
@@ -201,10 +203,11 @@ def main() -> None:
         sys.exit("Name a file of label rows with --labels; it needs an array `labels` of 80 columns.")
     torch.set_num_threads(1)
     inputs = Inputs(np.load(arguments.labels)["labels"])
+    commit = describe_environment(torch.device("cpu"), ALONE, ())["commit"]
     for part in arguments.parts:
         load = os.getloadavg()[0]
         numbers = PARTS[part](inputs, arguments.rounds)
-        stored[part] = {"load_average": [load, os.getloadavg()[0]], "found": numbers}
+        stored[part] = {"commit": commit, "load_average": [load, os.getloadavg()[0]], "found": numbers}
     report = {
         "what": "CPU seconds of one thread and peak bytes, forward + backward",
         "command": f"python benchmarks/losses.py --labels {arguments.labels.name} --rounds {arguments.rounds}",

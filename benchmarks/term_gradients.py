@@ -20,7 +20,8 @@ from rich.table import Table
 from torch import Tensor
 
 from edgedistill.distill.data.loader import Batch
-from edgedistill.distill.engine import ALONE
+from edgedistill.distill.engine import ALONE, choose_device
+from edgedistill.distill.engine.environment import describe_environment
 from edgedistill.distill.engine.prepare import Prepared, prepare
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.losses import bce
@@ -138,6 +139,7 @@ def main() -> None:
         f"--method {' '.join(arguments.method)} --seed {arguments.seed}",
         "device": msgspec.to_builtins(describe_device()),
         "torch": torch.__version__,
+        "commit": describe_environment(choose_device(), ALONE, ())["commit"],
         "methods": found,
     }
     write_atomic(arguments.out, json.dumps(report, indent=2) + "\n")
