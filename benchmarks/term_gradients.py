@@ -1,6 +1,6 @@
 """How hard each term of a method pulls at the network that ships, and where to: along a training of a study's cell.
 
-    python benchmarks/term_gradients.py benchmarks/studies/digit_scenes.yaml --seed 8 --method kd ud rkd
+    python benchmarks/term_gradients.py benchmarks/studies/digit_scenes*.yaml --seed 8 --method ud ud_code rkd
 
 Trains the cell's first steps in a temporary folder, with its own loop. At some of them the gradient of every term over
 the backbone's weights is taken by itself: its norm, as a share of the sum of the terms' norms, and the cosine to the
@@ -38,12 +38,13 @@ Pulls = dict[str, dict[str, float | None]]
 console = Console(highlight=False, width=120)
 
 
-def find(study: Study, student: str, method: str, seed: int) -> Cell:
-    """The cell of that name, its teacher trained."""
+def find(studies: list[Study], student: str, method: str, seed: int) -> Cell:
+    """The first cell of that name, its teacher trained."""
     name = f"{student}/{method}/{seed}"
-    cell = next((cell for cell in study.cells if cell.name == name), None)
-    if cell is None:
-        raise SystemExit(f"{study.where} has no cell {name}.")
+    found = [(study, cell) for study in studies for cell in study.cells if cell.name == name]
+    if not found:
+        raise SystemExit(f"{', '.join(study.where for study in studies)}: no cell is called {name}.")
+    study, cell = found[0]
     if cell.teacher is not None and not cell.teacher.checkpoint.is_file():
         raise SystemExit(
             f"{cell.teacher.checkpoint} is missing: edgedistill study {study.where} --only {cell.teacher.name}"
@@ -118,7 +119,7 @@ def show(method: str, found: dict[int, Pulls]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", type=Path)
+    parser.add_argument("studies", type=Path, nargs="+", help="study files")
     parser.add_argument("--student", default="shufflenetv2_x0.5")
     parser.add_argument("--method", nargs="+", required=True)
     parser.add_argument("--seed", type=int, default=8)
@@ -126,8 +127,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     try:
-        study = load_study(arguments.study)
-        cells = {name: find(study, arguments.student, name, arguments.seed) for name in arguments.method}
+        studies = [load_study(path) for path in arguments.studies]
+        cells = {name: find(studies, arguments.student, name, arguments.seed) for name in arguments.method}
         found = {}
         for name, cell in cells.items():
             found[name] = measure(cell, arguments.at)
@@ -135,8 +136,8 @@ def main() -> None:
     except EdgedistillError as error:
         raise SystemExit(f"error: {error}") from None
     report = {
-        "command": f"python benchmarks/term_gradients.py {arguments.study} --student {arguments.student} "
-        f"--method {' '.join(arguments.method)} --seed {arguments.seed}",
+        "command": f"python benchmarks/term_gradients.py {' '.join(map(str, arguments.studies))} "
+        f"--student {arguments.student} --method {' '.join(arguments.method)} --seed {arguments.seed}",
         "device": msgspec.to_builtins(describe_device()),
         "torch": torch.__version__,
         "commit": describe_environment(choose_device(), ALONE, ())["commit"],
