@@ -5,6 +5,7 @@
 Trains the cell's first steps in a temporary folder, with its own loop. At some of them the gradient of every term over
 the backbone's weights is taken by itself: its norm, as a share of the sum of the terms' norms, and the cosine to the
 gradient of plain BCE on the annotations, which need not be a term. The teacher is that of the study's own run folder.
+`--table` runs nothing and prints the stored numbers as Markdown.
 """
 
 import argparse
@@ -113,19 +114,41 @@ def show(method: str, found: dict[int, Pulls]) -> None:
     for term in next(iter(found.values())):
         if term != LABELS:
             values = (row[term] for row in found.values())
-            table.add_row(term, *(f"{100 * v['share']:.0f} % / {v['cosine']:+.2f}" for v in values))
+            table.add_row(term, *(f"{100 * v['share']:.2g} % / {v['cosine']:+.2f}" for v in values))
     console.print(table)
+
+
+def markdown(report: dict) -> str:
+    """The stored numbers as one table."""
+    methods = report["methods"]
+    steps = list(next(iter(methods.values())))
+    lines = [
+        "| method | term | " + " | ".join(f"step {step}" for step in steps) + " |",
+        "| --- | --- |" + " ---: |" * len(steps),
+    ]
+    for method, found in methods.items():
+        terms = [term for term in found[steps[0]] if term != LABELS]
+        for name, term in zip([method, *[""] * len(terms)], terms, strict=False):
+            cells = (f"{100 * found[step][term]['share']:.2g} %, {found[step][term]['cosine']:+.2f}" for step in steps)
+            lines.append(f"| {name} | `{term}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", type=Path, nargs="+", help="study files")
+    parser.add_argument("studies", type=Path, nargs="*", help="study files")
     parser.add_argument("--student", default="shufflenetv2_x0.5")
-    parser.add_argument("--method", nargs="+", required=True)
+    parser.add_argument("--method", nargs="+", default=[])
     parser.add_argument("--seed", type=int, default=8)
     parser.add_argument("--at", type=int, nargs="+", default=[0, 20, 50, 100], help="steps of the first epoch")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(markdown(json.loads(arguments.out.read_text())))
+        return
+    if not arguments.studies or not arguments.method:
+        parser.error("name at least one study file and one --method")
     try:
         studies = [load_study(path) for path in arguments.studies]
         cells = {name: find(studies, arguments.student, name, arguments.seed) for name in arguments.method}
