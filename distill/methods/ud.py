@@ -28,6 +28,9 @@ class UD(ProtocolMethod):
     off is neither computed nor needed: with `alpha` and `beta` 0 it is the paper's "KD", with `beta` 0 its Table 5 "w/o
     uncertainty attention distillation". Self-distillation is a teacher of the student's own architecture.
 
+    The default is the authors' scale. In that of the formulas L'_b, which alone teaches what ships, has a few percent of
+    the gradient, and a student that starts from nothing stays at chance (docs/study.md).
+
     Attributes:
         supervised: loss against the annotations; None, as in the paper, has none. One brings PAL-N on the student's
             calibration branch with it. A branch that the recipe gives the student and no other term reaches learns
@@ -49,6 +52,7 @@ class UD(ProtocolMethod):
     alpha: Annotated[float, Meta(ge=0)] = 0.5
     beta: Annotated[float, Meta(ge=0)] | None = None
     temperature: Annotated[float, Meta(gt=0)] = 3.0
+    protocol: Protocol = "code"
 
     def __post_init__(self) -> None:
         if not (self.lambda_kd or self.supervised):

@@ -78,7 +78,7 @@ def test_a_decoder_beside_the_head_learns_from_the_labels_under_every_method(tar
     student, teacher = output(0, 4, calibrated=True), output(1, 8, calibrated=True)
     for name in METHODS.names():
         terms = build_method(name, supervised="bce")(student, teacher, targets, CONTEXT)
-        reduction = "sum" if name in ("l2d", "cpsd") else "batchmean"
+        reduction = "sum" if name in ("l2d", "rkd", "ud", "cpsd") else "batchmean"
         expected = losses.bce(student.embedding_logits, targets, reduction=reduction)
         torch.testing.assert_close(terms["decoder_bce"], expected)
         head = output(0, 4, decoder="head", calibrated=True)
@@ -165,7 +165,9 @@ def test_mdkd_weights_per_order_and_form(targets):
 def test_rkd_and_pkt_weigh_relations_of_the_pooled_features(targets):
     student, teacher = output(0, 4, decoder=None), output(1, 8)
     pair = student.pooled, teacher.pooled
-    rkd, pkt = (build_method(name)(student, teacher, targets, CONTEXT) for name in ("rkd", "pkt"))
+    own = {"protocol": "paper", "lambda_distance": 25, "lambda_angle": 50}
+    rkd = build_method("rkd", **own)(student, teacher, targets, CONTEXT)
+    pkt = build_method("pkt")(student, teacher, targets, CONTEXT)
     assert list(rkd) == ["bce", "rkd_distance", "rkd_angle"]
     assert list(pkt) == ["bce", "pkt"]
     torch.testing.assert_close(rkd["rkd_distance"], 25 * losses.rkd_distance(*pair))
@@ -176,9 +178,9 @@ def test_rkd_and_pkt_weigh_relations_of_the_pooled_features(targets):
     assert list(build_method("rkd", lambda_angle=0)(student, teacher, targets, CONTEXT)) == ["bce", "rkd_distance"]
 
 
-def test_rkd_as_l2ds_authors_weigh_it(targets):
+def test_rkd_is_weighed_as_l2ds_authors_do(targets):
     student, teacher = output(0, 4, decoder=None), output(1, 8)
-    method = build_method("rkd", lambda_distance=10, lambda_angle=10, protocol="code")
+    method = build_method("rkd")
     terms = method(student, teacher, targets, CONTEXT)
     relative = [d / (d.sum() / (B * (B - 1))) for d in (torch.cdist(x, x) for x in (student.pooled, teacher.pooled))]
     expected = torch.nn.functional.smooth_l1_loss(*relative, reduction="sum") / B

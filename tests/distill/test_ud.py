@@ -94,7 +94,7 @@ def plain_terms(student: ModelOutput, teacher: ModelOutput, y: torch.Tensor, tem
 def test_the_paper_terms_are_the_equations(weights):
     student, teacher, y = outputs()
     binary, calibrated, maps = plain_terms(student, teacher, y, weights.get("temperature", 3))
-    terms = build_method("ud", **weights)(student, teacher, y, CONTEXT)
+    terms = build_method("ud", protocol="paper", **weights)(student, teacher, y, CONTEXT)
     assert {name: float(term) for name, term in terms.items()} == pytest.approx(
         {
             "kd": weights.get("lambda_kd", 1) * sum(binary) / B,
@@ -269,4 +269,4 @@ def test_a_teacher_without_the_branch_is_refused_with_the_command_that_trains_it
 
 
 def test_the_baseline_of_a_method_without_supervision_learns_by_bce(trained):
-    assert trained.training("baseline", None).job.method == build_method("vanilla")
+    assert trained.training("baseline", None).job.method == build_method("vanilla", reduction="sum")
