@@ -28,7 +28,7 @@ class UD(ProtocolMethod):
     off is neither computed nor needed: with `alpha` and `beta` 0 it is the paper's "KD", with `beta` 0 its Table 5 "w/o
     uncertainty attention distillation". Self-distillation is a teacher of the student's own architecture.
 
-    The default is the authors' scale. In that of the formulas L'_b, which alone teaches what ships, has a few percent of
+    The default is the authors' scale. In that of the formulas L'_b, which alone teaches what ships, has few percent of
     the gradient, and a student that starts from nothing stays at chance (docs/study.md).
 
     Attributes:

@@ -51,7 +51,10 @@ def where(tmp_path_factory, tinted_photographs) -> Path:
             "validation": 0.25,
         },
         "input": {"size": 32},
-        "teacher": {"model": {**NETWORK, "branches": ["calibration"]}, "train": {"epochs": 1, "batch_size": 12, "workers": 0}},
+        "teacher": {
+            "model": {**NETWORK, "branches": ["calibration"]},
+            "train": {"epochs": 1, "batch_size": 12, "workers": 0},
+        },
         "student": {"model": NETWORK, "train": {"epochs": 1, "batch_size": 12, "workers": 0}},
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(content))
