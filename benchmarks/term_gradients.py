@@ -114,7 +114,7 @@ def show(method: str, found: dict[int, Pulls]) -> None:
     for term in next(iter(found.values())):
         if term != LABELS:
             values = (row[term] for row in found.values())
-            table.add_row(term, *(f"{100 * v['share']:.2g} % / {v['cosine']:+.2f}" for v in values))
+            table.add_row(term, *(_cell(v, " / ") for v in values))
     console.print(table)
 
 
@@ -129,9 +129,16 @@ def markdown(report: dict) -> str:
     for method, found in methods.items():
         terms = [term for term in found[steps[0]] if term != LABELS]
         for name, term in zip([method, *[""] * len(terms)], terms, strict=False):
-            cells = (f"{100 * found[step][term]['share']:.2g} %, {found[step][term]['cosine']:+.2f}" for step in steps)
+            cells = (_cell(found[step][term], ", ") for step in steps)
             lines.append(f"| {name} | `{term}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _cell(pull: dict[str, float], between: str) -> str:
+    share = 100 * pull["share"]
+    return (
+        f"{share:.0f} %{between}{pull['cosine']:+.2f}" if share >= 1 else f"{share:.1g} %{between}{pull['cosine']:+.2f}"
+    )
 
 
 def main() -> None:

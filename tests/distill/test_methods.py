@@ -162,6 +162,17 @@ def test_mdkd_weights_per_order_and_form(targets):
     torch.testing.assert_close(terms["bd5"], 2 * expected)
 
 
+def test_mld_softens_both_logits_and_keeps_the_gradients_size(targets):
+    student, teacher = output(0, 4, decoder=None), output(1, 8)
+    terms = build_method("mld", temperature=3, lambda_mld=2)(student, teacher, targets, CONTEXT)
+    torch.testing.assert_close(terms["mld"], 2 * 9 * losses.mld(student.logits / 3, teacher.logits / 3, targets))
+    torch.testing.assert_close(terms["bce"], losses.bce(student.logits, targets))
+    # What docs/study.md calls `mld_T3`, in the terms of UD.
+    ud = build_method("ud", protocol="paper", supervised="bce", alpha=0, beta=0, lambda_kd=2 * C * 9)
+    softened = ud(student, teacher, targets, CONTEXT)
+    torch.testing.assert_close(softened["kd"] + softened["bce"], terms["mld"] + terms["bce"])
+
+
 def test_rkd_and_pkt_weigh_relations_of_the_pooled_features(targets):
     student, teacher = output(0, 4, decoder=None), output(1, 8)
     pair = student.pooled, teacher.pooled
