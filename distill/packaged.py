@@ -23,6 +23,7 @@ def read_content(path: str | Path) -> tuple[dict[str, Any], str, Path]:
             return recipe_content(found), found.name, Path.cwd()
         if path.as_posix() in _recipe_files() or not path.exists():
             path = _packaged(path.as_posix())
+            return {"name": path.stem, **read_yaml(path)}, str(path), Path.cwd()
     return {"name": path.stem, **read_yaml(path)}, str(path), path.resolve().parent
 
 
