@@ -241,3 +241,10 @@ def test_a_students_job_is_another_when_its_teacher_normalises_otherwise(tint_da
 
     assert identity() == identity()
     assert identity() != identity(mean=(0.5, 0.5, 0.5))
+
+
+def test_paths_typed_for_a_packaged_recipe_start_where_you_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "teacher.safetensors").touch()
+    loaded = load_recipe("demo", assignments=["teacher={checkpoint: teacher.safetensors}"])
+    assert loaded.resolve(loaded.recipe.teacher.checkpoint) == str(tmp_path / "teacher.safetensors")
