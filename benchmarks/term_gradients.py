@@ -136,9 +136,7 @@ def markdown(report: dict) -> str:
 
 def _cell(pull: dict[str, float], between: str) -> str:
     share = 100 * pull["share"]
-    return (
-        f"{share:.0f} %{between}{pull['cosine']:+.2f}" if share >= 1 else f"{share:.1g} %{between}{pull['cosine']:+.2f}"
-    )
+    return f"{share:{'.0f' if share >= 1 else '.1g'}} %{between}{pull['cosine']:+.2f}"
 
 
 def main() -> None:

@@ -81,9 +81,11 @@ class Backend:
         self.close()
 
     def _load(self) -> None:
+        """What a backend defines: load the artifact's files, ready to infer."""
         raise NotImplementedError
 
     def _infer(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What a backend defines: logits and probabilities (N, C) of a batch that the artifact accepts."""
         raise NotImplementedError
 
 
