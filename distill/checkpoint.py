@@ -9,10 +9,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..runtime.bundle import Record
 from ..runtime.errors import CheckpointError, first_line
 from ..runtime.files import atomic_path, sha256_of
 from ..runtime.preprocess import Preprocessing
+from ..runtime.record import Record
 from .models import Classifier, ModelSpec, build_from_spec
 
 _KEY = "edgedistill"

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 from torch import nn
 
-from ..runtime.bundle import Record
+from ..runtime.record import Record
 from .checkpoint import ModelCard, Student
 from .data.pixel_cache import PixelCache
 from .engine import Job, choose_device

@@ -10,10 +10,10 @@ import msgspec
 from rich.console import Console
 
 from ..runtime import metrics
-from ..runtime.bundle import Record
 from ..runtime.errors import ConfigError
 from ..runtime.files import write_atomic
 from ..runtime.progress import counting
+from ..runtime.record import Record
 from .checkpoint import ModelCard, Student, digest_weights, load_student
 from .engine import Job, choose_device, current_world, fit, predict_logits
 from .engine.summary import is_finished

@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 from filelock import FileLock
 
-from ..runtime.bundle import Record
 from ..runtime.config import Config, decode
 from ..runtime.datasets import NEGATIVE, POSITIVE, Dataset
 from ..runtime.errors import CheckpointError, DataError
 from ..runtime.files import write_atomic
+from ..runtime.record import Record
 from .engine.settings import TrainSettings
 from .methods import Method
 from .splits import Splits

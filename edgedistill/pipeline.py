@@ -21,11 +21,12 @@ from .export import export_bundle
 from .runtime import metrics
 from .runtime.bench import benchmark
 from .runtime.bench_report import BenchReport
-from .runtime.bundle import Bundle, Record, open_bundle
+from .runtime.bundle import Bundle, open_bundle
 from .runtime.errors import BundleError
 from .runtime.files import write_atomic
 from .runtime.parity import ParityReport
 from .runtime.progress import counting
+from .runtime.record import Record
 from .runtime.targets import Target
 from .runtime.verify import verify
 

@@ -16,9 +16,10 @@ from .distill.recipe import LoadedRecipe
 from .distill.sub_teachers import MergedCheckpoint
 from .pipeline import Chain, RunSummary
 from .runtime import metrics
-from .runtime.bundle import Record
 from .runtime.files import write_atomic
-from .runtime.intervals import Interval, paired_interval
+from .runtime.interval import Interval
+from .runtime.intervals import paired_interval
+from .runtime.record import Record
 
 
 class Spread(Record):

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from .datasets import Dataset, open_dataset
     from .device import Device, describe_device, device_slug
     from .errors import EdgedistillError
-    from .gates import Judgement
     from .parity import ParityReport
     from .predictor import Prediction, Predictor, load
     from .selftest import SelfTestReport, selftest
+    from .verdicts import Judgement
     from .verify import verify
 
 __all__ = [
@@ -55,7 +55,7 @@ _HOME = {
     "Dataset": "datasets",
     "Device": "device",
     "EdgedistillError": "errors",
-    "Judgement": "gates",
+    "Judgement": "verdicts",
     "ParityReport": "parity",
     "Prediction": "predictor",
     "Predictor": "predictor",

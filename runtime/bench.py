@@ -19,9 +19,9 @@ from .bundle import MANIFEST, Artifact, Bundle, open_bundle
 from .device import device_slug, load_average, temperature
 from .errors import ConfigError, EdgedistillError
 from .files import sha256_of
-from .gates import Judgement, judge_maximum
 from .preprocess import load
 from .results import append_result
+from .verdicts import Judgement, judge_at_most
 
 Progress = Callable[[str], None]
 
@@ -198,7 +198,7 @@ def _judge(artifact: Artifact, measured: ArtifactBench, batch_size: int) -> tupl
     limit = artifact.target.gates.max_p95_ms
     if limit is None or batch_size != 1:
         return ()
-    return (judge_maximum("max_p95_ms", measured.p95_ms, limit, what="p95 latency", unit="ms"),)
+    return (judge_at_most("max_p95_ms", measured.p95_ms, limit, what="p95 latency", unit="ms"),)
 
 
 def _preprocess_ms(bundle: Bundle) -> float | None:

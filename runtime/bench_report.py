@@ -4,8 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from .bundle import Record
-from .gates import Judgement
+from .record import Record
+from .verdicts import Judgement
 
 BenchStatus = Literal["ran", "could_not_run", "failed"]
 

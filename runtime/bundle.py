@@ -12,6 +12,7 @@ import numpy as np
 from .errors import BundleError
 from .files import sha256_of
 from .preprocess import Preprocessing
+from .record import Record
 from .targets import BackendName, Precision, Target
 
 SCHEMA_VERSION = 1
@@ -19,10 +20,6 @@ MANIFEST = "manifest.json"
 
 Status = Literal["verified", "built_not_run", "failed"]
 InputKind = Literal["uint8_nhwc", "float32_nchw"]
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every persisted record: immutable, and an unknown field is an error, never ignored."""
 
 
 class FileEntry(Record):

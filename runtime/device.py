@@ -9,7 +9,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-from .bundle import Record
+from .record import Record
 
 _DISTRIBUTIONS = (
     "edgedistill",

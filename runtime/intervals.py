@@ -6,26 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bundle import Record
+from .interval import Interval
 from .metrics import average_precision, tie_group_ends
 
 _CHUNK_BYTES = 2_000_000  # image weights (uint8) of the resamples handled at once: about one core's cache
-
-
-class Interval(Record):
-    """An estimate with its confidence interval; None where nothing can be said (no positives, a single value).
-
-    Attributes:
-        estimate: the value on the data itself.
-        low: lower end.
-        high: upper end.
-        confidence: two-sided level, e.g. 0.95.
-    """
-
-    estimate: float | None
-    low: float | None
-    high: float | None
-    confidence: float
 
 
 def resampled_average_precision(scores: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -6,10 +6,12 @@ from typing import Literal
 
 import numpy as np
 
-from .bundle import Artifact, Record
-from .gates import Judgement, judge_maximum
-from .intervals import Interval, bootstrap_average_precision, mean_over_classes, percentile_interval
+from .bundle import Artifact
+from .interval import Interval
+from .intervals import bootstrap_average_precision, mean_over_classes, percentile_interval
 from .metrics import average_precision
+from .record import Record
+from .verdicts import Judgement, judge_at_most
 
 ParityStatus = Literal["ran", "could_not_run", "failed"]
 
@@ -197,9 +199,9 @@ def judge_gates(artifact: Artifact, drop: Interval) -> tuple[Judgement, ...]:
     judged = []
     if gates.max_map_drop is not None:
         what = f"upper end of the {gates.confidence:.4g} confidence interval of the mAP drop"
-        judged.append(judge_maximum("max_map_drop", drop.high, gates.max_map_drop, what=what, unit="points"))
+        judged.append(judge_at_most("max_map_drop", drop.high, gates.max_map_drop, what=what, unit="points"))
     if gates.max_bytes is not None:
-        judged.append(judge_maximum("max_bytes", float(artifact.size), gates.max_bytes, what="size", unit="bytes"))
+        judged.append(judge_at_most("max_bytes", float(artifact.size), gates.max_bytes, what="size", unit="bytes"))
     return tuple(judged)
 
 

@@ -7,10 +7,11 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from .bundle import Bundle, Record
+from .bundle import Bundle
 from .device import Device, describe_device, device_slug
 from .errors import BundleError
 from .files import write_atomic
+from .record import Record
 
 RESULTS_VERSION = 1
 

@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image, features
 
 from .artifacts import NotRunnable, nothing_ran, open_artifact, select_artifacts
-from .bundle import Artifact, Bundle, GoldenImage, Record, open_bundle
+from .bundle import Artifact, Bundle, GoldenImage, open_bundle
 from .device import device_slug
 from .errors import BundleError
 from .preprocess import load
+from .record import Record
 from .targets import Precision
 
 # Allowed |logit difference|: the larger of an absolute part and a share of the logits' spread. fp32 differs by the

@@ -10,10 +10,10 @@ from rich.console import Console
 from torch import nn
 
 from ...runtime.batches import MAX_BAD_SHARE
-from ...runtime.bundle import Record
 from ...runtime.datasets import Dataset
 from ...runtime.errors import DataError, EdgedistillError
 from ...runtime.files import write_atomic
+from ...runtime.record import Record
 from ..data.views import Views
 from .build import build
 from .cached import CachedTeacher

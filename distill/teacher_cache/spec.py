@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...runtime.bundle import Record
 from ...runtime.datasets import Dataset
 from ...runtime.preprocess import ImageSource
+from ...runtime.record import Record
 
 FORMAT = 1
 CHUNK = 1024

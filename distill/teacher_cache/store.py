@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from rich.filesize import decimal
 
-from ...runtime.bundle import Record
 from ...runtime.device import usable_cores
 from ...runtime.errors import EdgedistillError
+from ...runtime.record import Record
 from .layout import DTYPE, Layout
 
 

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from edgedistill.runtime.bench_report import ArtifactBench, BenchReport
 from edgedistill.runtime.bundle import Bundle
-from edgedistill.runtime.gates import Judgement
-from edgedistill.runtime.intervals import Interval
+from edgedistill.runtime.interval import Interval
 from edgedistill.runtime.parity import ArtifactParity, ParityReport
 from edgedistill.runtime.selftest import SelfTestReport
+from edgedistill.runtime.verdicts import Judgement
 
 _STATUS = {"verified": "green", "built_not_run": "yellow", "failed": "red", "ran": "green", "could_not_run": "yellow"}
 _MOST_LOSSES = 5

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from ..runtime.bundle import Record
+from ..runtime.record import Record
 from ..seeds import Gain, Spread
 
 Status = Literal["done", "failed", "not run"]

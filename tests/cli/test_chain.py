@@ -14,7 +14,7 @@ import yaml
 from msgspec.structs import replace
 
 from edgedistill.pipeline import RunSummary
-from edgedistill.runtime.gates import judge_maximum
+from edgedistill.runtime.verdicts import judge_at_most
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -136,7 +136,7 @@ def test_seeds_go_on_after_a_missed_gate_and_pair_the_gain(finished, recipe, com
 
         def run(self):
             first = self.seed == 3
-            gate = judge_maximum("max_bytes", 2.0, 1.0 if first else 3.0, what="size", unit="bytes")
+            gate = judge_at_most("max_bytes", 2.0, 1.0 if first else 3.0, what="size", unit="bytes")
             (artifact,) = real.parity.artifacts
             parity = replace(real.parity, artifacts=(replace(artifact, gates=(gate,)),))
             models = tuple(replace(model, mAP=mean_ap[model.role][0 if first else 1]) for model in real.models)
