@@ -18,17 +18,17 @@ from .distill.models.size import count_parameters
 from .distill.recipe import LoadedRecipe
 from .distill.sub_teachers import MergedCheckpoint
 from .export import export_bundle
+from .export.golden import choose_golden
 from .runtime import metrics
 from .runtime.bench import benchmark
 from .runtime.bench_report import BenchReport
 from .runtime.bundle import Bundle, open_bundle
 from .runtime.errors import BundleError
 from .runtime.files import write_atomic
-from .runtime.parity import ParityReport
+from .runtime.parity import ParityReport, verify
 from .runtime.progress import counting
 from .runtime.record import Record
 from .runtime.targets import Target
-from .runtime.verify import verify
 
 T = TypeVar("T")
 
@@ -152,15 +152,15 @@ class Chain:
                 targets,
                 out,
                 name=self.loaded.recipe.name,
-                golden=list(outputs.dataset.images[:count]),
-                reference=(outputs.dataset, outputs.logits),
+                golden=choose_golden(outputs.dataset.images, outputs.scores >= student.card.thresholds, count),
+                reference=outputs.reference,
                 progress=lambda step, total, text: status.update(f"{step}/{total} {text}"),
             )
 
     def _verify(self, bundle: Bundle, outputs: Outputs) -> ParityReport:
-        """On the images that PyTorch could decode: those its stored logits are for."""
+        """On the split as it is listed; images that cannot be decoded are named and left out."""
         with counting("verifying", self.console) as progress:
-            return verify(bundle, outputs.dataset, progress=progress)
+            return verify(bundle, outputs.listed, progress=progress)
 
     def _bench(self, bundle: Bundle) -> BenchReport:
         with self.console.status("measuring") as status:
@@ -209,8 +209,8 @@ def _is_current(bundle: Bundle, student: Student, outputs: Outputs, targets: lis
     manifest = bundle.manifest
     return (
         manifest.provenance.checkpoint_sha256 == student.sha256
-        and any(reference.fingerprint == outputs.dataset.fingerprint() for reference in manifest.references)
+        and any(reference.fingerprint == outputs.listed.fingerprint() for reference in manifest.references)
         and [artifact.target for artifact in manifest.artifacts] == targets
         and all(artifact.status != "failed" for artifact in manifest.artifacts)
-        and len(manifest.selftest) == min(selftest, len(outputs.dataset))
+        and len(manifest.selftest) >= min(selftest, len(outputs.dataset))
     )

@@ -219,7 +219,7 @@ def _missed(summary: RunSummary) -> tuple[str, ...]:
     missed = []
     for artifact in (*summary.parity.artifacts, *summary.bench.artifacts):
         missed += [f"{artifact.name}: {gate.sentence}" for gate in artifact.gates if not gate.passed]
-        if artifact.status == "failed":
+        if artifact.verdict == "failed":
             missed.append(f"{artifact.name}: {artifact.reason}")
     return tuple(missed) or _nothing_ran(summary)
 

@@ -1,28 +1,33 @@
-"""The self-test images, as the camera or the data set wrote them, with the training framework's logits."""
+"""The self-test images: genuine files of several sizes, without personal metadata, with the framework's logits."""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from ..distill.checkpoint import Student
 from ..runtime.bundle import GoldenImage, describe_file
-from ..runtime.errors import DataError
 from ..runtime.preprocess import ImageSource, load, open_image
 from .probes import framework_logits
 
-_SUFFIXES = {
-    "JPEG": ".jpg",
-    "MPO": ".jpg",
-    "PNG": ".png",
-    "WEBP": ".webp",
-    "BMP": ".bmp",
-    "TIFF": ".tif",
-    "GIF": ".gif",
-}
 _QUALITY = 95
+_TURNED = 6  # EXIF: the camera was held upright, the pixels lie on their side
+_LARGER = 2  # golden images that must be larger than the input, so that resizing is proven
+_MOSAIC = (3, 2)
+
+
+def choose_golden(images: Sequence[ImageSource], reported: np.ndarray, count: int) -> list[ImageSource]:
+    """The first `count` images on which the student reports a label; filled up with the first others.
+
+    Args:
+        images: N sources.
+        reported: bool (N, C): probability >= threshold.
+        count: how many.
+    """
+    order = np.argsort(~reported.any(axis=1), kind="stable")
+    return [images[i] for i in order[:count]]
 
 
 def write_golden(
@@ -30,8 +35,11 @@ def write_golden(
 ) -> tuple[tuple[GoldenImage, ...], np.ndarray]:
     """Write self-test images to `root`/selftest.
 
-    Files and encoded bytes are copied byte for byte; an array or Pillow image is encoded as JPEG first, and its logits
-    are those of the decoded JPEG, so that the self-test proves decoding and resizing with the model.
+    A JPEG or PNG file without metadata is copied byte for byte; with metadata (GPS, camera, thumbnails, comments) it is
+    written anew with its orientation alone. Everything else becomes a JPEG (arrays) or a PNG (other formats). Where the
+    given images prove too little, more are made of them: at least two are larger than the graph's input, of another
+    aspect ratio, and one is stored on its side, as phones do. Logits are those of the written files, so that the
+    self-test proves decoding, orientation and resizing with the model.
 
     Args:
         sources: a few images.
@@ -45,16 +53,15 @@ def write_golden(
         DataError: names the image that cannot be read or decoded.
     """
     size = student.card.preprocessing.size
-    folder = root / "selftest"
-    paths = []
-    for number, source in enumerate(sources):
-        data, suffix = _encoded(source)
-        path = folder / f"{number:02d}{suffix}"
-        folder.mkdir(exist_ok=True)
-        path.write_bytes(data)
-        paths.append(path)
-    if not paths:
+    if not sources:
         return (), np.empty((0, *size, 3), np.uint8)
+    folder = root / "selftest"
+    folder.mkdir()
+    uprights = [open_image(source) for source in sources]
+    written = [_encoded(source, upright) for source, upright in zip(sources, uprights, strict=True)]
+    for number, (data, suffix) in enumerate([*written, *_supplements(uprights, written, size)]):
+        (folder / f"{number:02d}{suffix}").write_bytes(data)
+    paths = sorted(folder.iterdir())
     images = np.stack([load(path, student.card.preprocessing) for path in paths])
     logits = framework_logits(student.model, images)
     records = tuple(
@@ -64,17 +71,89 @@ def write_golden(
     return records, images
 
 
-def _encoded(source: ImageSource) -> tuple[bytes, str]:
-    """An image file's bytes and the suffix of its format."""
+def _encoded(source: ImageSource, upright: Image.Image) -> tuple[bytes, str]:
+    """An image file's bytes without personal metadata, and the suffix of its format."""
     if isinstance(source, np.ndarray | Image.Image):
-        stream = io.BytesIO()
-        open_image(source).save(stream, format="JPEG", quality=_QUALITY, subsampling=0)
-        return stream.getvalue(), ".jpg"
-    open_image(source)  # a truncated file is named here, before it is copied
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        return _jpeg(upright), ".jpg"
+    data = _bytes_of(source)
     with Image.open(io.BytesIO(data)) as image:
-        suffix = _SUFFIXES.get(image.format or "")
-    if suffix is None:
-        name = "the image" if isinstance(source, bytes) else source
-        raise DataError(f"{name}: {image.format} cannot be a self-test image: give JPEG or PNG files.")
-    return data, suffix
+        if image.format == "JPEG":
+            return (data if _is_bare(image) else _rewritten(image)), ".jpg"
+        if image.format == "PNG" and _is_bare(image):
+            return data, ".png"
+    stream = io.BytesIO()
+    upright.save(stream, format="PNG", optimize=True)
+    return stream.getvalue(), ".png"
+
+
+def _bytes_of(source: ImageSource) -> bytes:
+    if isinstance(source, str | Path):
+        return Path(source).read_bytes()
+    if hasattr(source, "read"):
+        source.seek(0)
+        return source.read()
+    return bytes(source)  # type: ignore[arg-type]
+
+
+def _is_bare(image: Image.Image) -> bool:
+    """Whether the file holds nothing but pixels, and what decoding them needs."""
+    if image.format == "JPEG":
+        return all(name in ("APP0", "APP14") for name, _ in getattr(image, "applist", ()))
+    image.load()  # text after the pixels
+    return not (set(image.info) - {"gamma", "srgb", "dpi", "transparency", "chromaticity", "interlace"})
+
+
+def _rewritten(image: Image.Image) -> bytes:
+    """The JPEG again, with its own quantisation and of its metadata the orientation alone."""
+    exif = Image.Exif()
+    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    if orientation in range(2, 9):
+        exif[ExifTags.Base.Orientation] = orientation
+    stream = io.BytesIO()
+    image.save(
+        stream, format="JPEG", quality="keep", exif=exif.tobytes() if len(exif) else b"", icc_profile=None, comment=b""
+    )
+    return stream.getvalue()
+
+
+def _supplements(
+    uprights: Sequence[Image.Image], written: Sequence[tuple[bytes, str]], size: tuple[int, int]
+) -> list[tuple[bytes, str]]:
+    """What the given images leave unproven: resizing of larger images of another ratio, and orientation."""
+    height, width = size
+    made = []
+    larger = [image for image in uprights if image.width > width and image.height > height]
+    other_ratio = [image for image in larger if image.width * height != image.height * width]
+    for place in range(_LARGER - min(len(other_ratio), _LARGER)):
+        stream = io.BytesIO()
+        mosaic = _mosaic(uprights, _MOSAIC if place == 0 else _MOSAIC[::-1], size, start=place)
+        mosaic.save(stream, format="PNG", optimize=True)
+        made.append((stream.getvalue(), ".png"))
+    if not any(_is_turned(data) for data, _ in written):
+        made.append((_jpeg((other_ratio or [_mosaic(uprights, (2, 3), size, start=1)])[0], turned=True), ".jpg"))
+    return made
+
+
+def _is_turned(data: bytes) -> bool:
+    with Image.open(io.BytesIO(data)) as image:
+        return image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
+
+
+def _mosaic(images: Sequence[Image.Image], layout: tuple[int, int], size: tuple[int, int], start: int) -> Image.Image:
+    """A picture of `layout` (columns, rows) tiles of the input's size and more: sharp detail that resizing changes."""
+    columns, rows = layout
+    height, width = (side + side // 8 for side in size)
+    picture = Image.new("RGB", (columns * width, rows * height))
+    for place in range(columns * rows):
+        tile = images[(start + place) % len(images)].resize((width, height), Image.Resampling.LANCZOS)
+        picture.paste(tile, ((place % columns) * width, (place // columns) * height))
+    return picture
+
+
+def _jpeg(image: Image.Image, *, turned: bool = False) -> bytes:
+    stream, exif = io.BytesIO(), Image.Exif()
+    if turned:
+        exif[ExifTags.Base.Orientation] = _TURNED
+        image = image.transpose(Image.Transpose.ROTATE_90)
+    image.save(stream, format="JPEG", quality=_QUALITY, subsampling=0, exif=exif.tobytes() if turned else b"")
+    return stream.getvalue()

@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from ..distill.models import Classifier
-from ..runtime.bundle import InputKind, TensorSpec
+from ..runtime.bundle import InputKind
+from ..runtime.tensors import TensorSpec
 
 BATCH = "batch"
 

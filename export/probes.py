@@ -10,7 +10,7 @@ from PIL import Image
 from ..distill.models import Classifier
 from ..runtime.bundle import InputKind
 from ..runtime.preprocess import Preprocessing, normalize
-from ..runtime.targets import BatchRange
+from ..runtime.tensors import BatchRange
 
 _AT_LEAST = 8
 _FORWARD_BATCH = 16

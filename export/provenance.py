@@ -5,24 +5,11 @@ from importlib import metadata
 
 from .. import __version__
 from ..distill.checkpoint import Student
+from ..runtime.backends.base import recorded_distributions
 from ..runtime.bundle import Provenance
 
-# Distribution names: they decide what the artifacts look like.
-_TOOLCHAIN = (
-    "torch",
-    "torchvision",
-    "timm",
-    "onnx",
-    "onnxscript",
-    "onnxsim",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "openvino",
-    "tensorrt",
-    "tensorrt-rtx",
-    "Pillow",
-    "numpy",
-)
+# Distribution names: with the backends' own they decide what the artifacts look like.
+_TOOLCHAIN = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxsim", "Pillow", "numpy")
 
 
 def make_provenance(student: Student) -> Provenance:
@@ -38,7 +25,7 @@ def make_provenance(student: Student) -> Provenance:
 
 
 def _installed() -> dict[str, str]:
-    return {name: version for name in _TOOLCHAIN if (version := _version(name))}
+    return {name: version for name in (*_TOOLCHAIN, *recorded_distributions()) if (version := _version(name))}
 
 
 def _version(distribution: str) -> str | None:

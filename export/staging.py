@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..runtime.bundle import MANIFEST
+from ..runtime.bundle import MANIFEST, open_bundle
+from ..runtime.errors import BundleError
 from .errors import ExportError
 
 _ENVIRONMENT = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
@@ -30,9 +31,9 @@ def staged_bundle(out: Path) -> Iterator[Staging]:
     measured on the old artifacts.
 
     Raises:
-        ExportError: `out` is something else than a bundle or an empty folder, or cannot be written.
+        ExportError: `out` is something else than a bundle of ours or an empty folder, or cannot be written.
     """
-    _refuse_foreign(out)
+    refuse_foreign(out)
     work = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -55,13 +56,39 @@ def staged_bundle(out: Path) -> Iterator[Staging]:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def _refuse_foreign(out: Path) -> None:
-    if out.is_dir():
-        if (out / MANIFEST).is_file() or not any(out.iterdir()):
-            return
-        raise ExportError(f"{out}: is a folder, but not a bundle (no {MANIFEST}): not replaced. Give another path.")
-    if out.exists() or out.is_symlink():
-        raise ExportError(f"{out}: is a file; a bundle is a folder. Give another path.")
+def refuse_foreign(out: Path) -> None:
+    """Raise ExportError unless `out` is free, an empty folder, or a bundle with nothing in it that is not ours.
+
+    A folder that merely holds a manifest.json (a web app, a browser extension) is somebody's work.
+    """
+    if not out.is_dir() or out.is_symlink():
+        if out.exists() or out.is_symlink():
+            raise ExportError(f"{out}: is a file or a link; a bundle is a folder. Give another path.")
+        return
+    if not any(out.iterdir()):
+        return
+    try:
+        manifest = open_bundle(out).manifest
+    except BundleError as error:
+        raise ExportError(
+            f"{out}: is not empty and no bundle of ours ({error}): not replaced. Give another path."
+        ) from None
+    ours = {MANIFEST, *(entry.path for entry in manifest.files())}
+    foreign = sorted(
+        path.relative_to(out).as_posix()
+        for path in out.rglob("*")
+        if not path.is_dir() and path.relative_to(out).as_posix() not in ours and not _is_result(path.relative_to(out))
+    )
+    if foreign:
+        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        raise ExportError(
+            f"{out}: holds {foreign[0]}{more}, not listed by its manifest: not replaced. Move it, or give another path."
+        )
+
+
+def _is_result(path: Path) -> bool:
+    """What verify and bench write; they go with the artifacts that they were measured on."""
+    return path.parts[0] == "results" and path.suffix in (".json", ".npz")
 
 
 def _publish(root: Path, out: Path, previous: Path) -> None:

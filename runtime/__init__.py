@@ -6,9 +6,7 @@
 Everything is imported on first access, so that importing this package costs next to nothing.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,11 +17,10 @@ if TYPE_CHECKING:
     from .datasets import Dataset, open_dataset
     from .device import Device, describe_device, device_slug
     from .errors import EdgedistillError
-    from .parity import ParityReport
+    from .model_file import load_file
+    from .parity import ParityReport, SelfTestReport, selftest, verify
     from .predictor import Prediction, Predictor, load
-    from .selftest import SelfTestReport, selftest
     from .verdicts import Judgement
-    from .verify import verify
 
 __all__ = [
     "BenchReport",
@@ -41,6 +38,7 @@ __all__ = [
     "describe_device",
     "device_slug",
     "load",
+    "load_file",
     "metrics",
     "open_bundle",
     "open_dataset",
@@ -59,15 +57,16 @@ _HOME = {
     "ParityReport": "parity",
     "Prediction": "predictor",
     "Predictor": "predictor",
-    "SelfTestReport": "selftest",
+    "SelfTestReport": "parity",
     "benchmark": "bench",
     "describe_device": "device",
     "device_slug": "device",
     "load": "predictor",
+    "load_file": "model_file",
     "open_bundle": "bundle",
     "open_dataset": "datasets",
-    "selftest": "selftest",
-    "verify": "verify",
+    "selftest": "parity",
+    "verify": "parity",
     "zip_bundle": "bundle",
 }
 _MODULES = frozenset({"datasets", "metrics"})
@@ -85,16 +84,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps `runtime.verify` and `runtime.selftest` the functions: Python's import of a submodule of the same name
-    would put the module there, so that what `runtime.verify` means would depend on who imported what before.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

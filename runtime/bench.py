@@ -11,16 +11,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from .artifacts import NotRunnable, nothing_ran, select_artifacts
 from .bench_process import Worker, WorkerDiedError
 from .bench_report import PLANS, ArtifactBench, BenchPlan, BenchReport, queries_for
 from .bench_worker import Answer, Measure, Measured, Refused, Request, Start, Started
-from .bundle import MANIFEST, Artifact, Bundle, open_bundle
+from .bundle import Artifact, Bundle, open_bundle
+from .bundle.results import save_run
+from .bundle.selection import NotRunnable, nothing_ran, select_artifacts
 from .device import device_slug, load_average, temperature
 from .errors import ConfigError, EdgedistillError
-from .files import sha256_of
 from .preprocess import load
-from .results import append_result
 from .verdicts import Judgement, judge_at_most
 
 Progress = Callable[[str], None]
@@ -78,7 +77,7 @@ def benchmark(
 
     report = BenchReport(
         bundle=opened.manifest.name,
-        manifest_sha256=sha256_of(opened.root / MANIFEST),
+        manifest_sha256=opened.manifest_sha256,
         preset=preset,
         plan=plan,
         batch_size=batch_size,
@@ -93,7 +92,7 @@ def benchmark(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
     try:
-        return msgspec.structs.replace(report, saved=str(append_result(bundle, "bench", report)))
+        return msgspec.structs.replace(report, saved=str(save_run(bundle, "bench", report)))
     except EdgedistillError as error:  # a folder that cannot be written must not cost what was measured
         return msgspec.structs.replace(report, not_saved=str(error))
 
@@ -120,7 +119,7 @@ def _plan(preset: str | None, artifacts: Sequence[Artifact], batch_size: int) ->
         if not batch.min <= batch_size <= batch.max:
             raise ConfigError(f"{artifact.name}: takes batches of {batch.min} to {batch.max} images, not {batch_size}.")
     plan = PLANS[preset]
-    if batch_size == 1 and any(artifact.target.gates.max_p95_ms is not None for artifact in artifacts):
+    if batch_size == 1 and any(artifact.target.limits.max_p95_ms is not None for artifact in artifacts):
         plan = msgspec.structs.replace(plan, queries=max(plan.queries, queries_for(0.95)))
     return preset, plan
 
@@ -195,7 +194,7 @@ class _Run:
 
 
 def _judge(artifact: Artifact, measured: ArtifactBench, batch_size: int) -> tuple[Judgement, ...]:
-    limit = artifact.target.gates.max_p95_ms
+    limit = artifact.target.limits.max_p95_ms
     if limit is None or batch_size != 1:
         return ()
     return (judge_at_most("max_p95_ms", measured.p95_ms, limit, what="p95 latency", unit="ms"),)
@@ -204,7 +203,7 @@ def _judge(artifact: Artifact, measured: ArtifactBench, batch_size: int) -> tupl
 def _preprocess_ms(bundle: Bundle) -> float | None:
     if not bundle.manifest.selftest:
         return None
-    encoded = bundle.path(bundle.manifest.selftest[0].file).read_bytes()
+    encoded = bundle.read(bundle.manifest.selftest[0].file)
     times = []
     for _ in range(7):
         begun = time.perf_counter()

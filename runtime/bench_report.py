@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from .record import Record
-from .verdicts import Judgement
+from .verdicts import Judgement, Verdict, overall
 
 BenchStatus = Literal["ran", "could_not_run", "failed"]
 
@@ -108,6 +108,12 @@ class ArtifactBench(Record):
         if third == 0:
             return False
         return bool(np.median(self.samples_ms[-third:]) > _THROTTLING * np.median(self.samples_ms[:third]))
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.status == "ran":
+            return overall(gate.verdict for gate in self.gates)
+        return "failed" if self.status == "failed" else "could not run"
 
     @property
     def passed(self) -> bool:

@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 
 from .backends.base import BACKENDS, Backend
-from .bundle import Manifest, open_bundle
+from .bundle import open_bundle
+from .bundle.selection import open_artifact, select_artifacts
 from .errors import EdgedistillError, MissingDependencyError
 
 _SETTLE = 3
@@ -78,25 +79,22 @@ def main() -> None:
 def _start(request: Start, answers: TextIO) -> Callable[[], Any] | None:
     try:
         bundle = open_bundle(request.bundle)
-        artifact = bundle.artifact(name=request.artifact)
-        for entry in artifact.files:
-            bundle.path(entry)  # hashing is not loading
-        kind = BACKENDS.get(artifact.backend)
-        import_ms, _ = _timed(kind.library)
-        load_ms, backend = _timed(lambda: kind(bundle, artifact, threads=request.threads))
+        (artifact,) = select_artifacts(bundle, [request.artifact])
+        import_ms, _ = _timed(BACKENDS.get(artifact.backend).library)
+        load_ms, backend = _timed(lambda: open_artifact(bundle, artifact, threads=request.threads))
     except EdgedistillError as error:
         _send(answers, Refused(str(error), refused=not isinstance(error, MissingDependencyError)))
         return None
-    infer = _query(backend, bundle.manifest, request.batch_size)
+    infer = _query(backend, request.batch_size)
     first_ms, _ = _timed(infer)
     measure(infer, _WARM_UP_QUERIES, _WARM_UP_SECONDS)
     _send(answers, Started(import_ms, load_ms, first_ms, backend.effective))
     return infer
 
 
-def _query(backend: Backend, manifest: Manifest, batch_size: int) -> Callable[[], Any]:
+def _query(backend: Backend, batch_size: int) -> Callable[[], Any]:
     """One inference on a fixed random batch; a convnet's time does not depend on the pixels."""
-    spec = manifest.inputs[0]
+    spec = backend.inputs[0]
     shape = (batch_size, *(int(size) for size in spec.shape[1:]))
     generator = np.random.default_rng(0)
     batch: np.ndarray

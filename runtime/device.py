@@ -11,17 +11,7 @@ from pathlib import Path
 
 from .record import Record
 
-_DISTRIBUTIONS = (
-    "edgedistill",
-    "numpy",
-    "Pillow",
-    "msgspec",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "openvino",
-    "tensorrt",
-    "tensorrt-rtx",
-)
+_OWN_DISTRIBUTIONS = ("edgedistill", "numpy", "Pillow", "msgspec")
 
 
 class Device(Record):
@@ -154,8 +144,10 @@ def _output(command: list[str]) -> str:
 
 
 def _versions() -> dict[str, str]:
+    from .backends.base import recorded_distributions
+
     versions = {}
-    for name in _DISTRIBUTIONS:
+    for name in (*_OWN_DISTRIBUTIONS, *recorded_distributions()):
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions

@@ -1,7 +1,9 @@
-"""From photographs to labels: a bundle's artifact with its preprocessing and its thresholds."""
+"""From photographs to labels: an artifact with its preprocessing and its thresholds."""
 
+import logging
+import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
@@ -10,14 +12,19 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from .backends.base import BACKENDS, Backend
+from .backends.base import Backend
 from .batches import decode_batches
-from .bundle import Artifact, Bundle, Manifest, open_bundle
-from .errors import MissingDependencyError
+from .bundle.loose import open_source
+from .bundle.opened import Bundle
+from .bundle.records import Artifact, Manifest
+from .bundle.selection import NotRunnable, nothing_ran, select_artifacts, try_artifact
+from .errors import BundleError
 from .preprocess import ImageSource, normalize
 from .preprocess import load as load_image
 
 Images: TypeAlias = "ImageSource | Sequence[ImageSource]"
+
+_log = logging.getLogger("edgedistill")
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -56,22 +63,25 @@ class Predictor:
     parallel inferences load one predictor per thread.
 
     Args:
-        bundle: the opened bundle.
-        backend: the loaded artifact; the predictor closes it.
+        manifest: classes, thresholds and preprocessing.
+        artifact: what was loaded.
+        backend: loaded; the predictor closes it.
+        passed_over: why each artifact that would have come first was not taken, by name.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        self._bundle = bundle
+    def __init__(
+        self,
+        manifest: Manifest,
+        artifact: Artifact,
+        backend: Backend,
+        passed_over: Mapping[str, str] | None = None,
+    ) -> None:
+        self.manifest = manifest
+        self.artifact = artifact
+        self.passed_over = dict(passed_over or {})
         self._backend = backend
         self._lock = threading.Lock()
-
-    @property
-    def manifest(self) -> Manifest:
-        return self._bundle.manifest
-
-    @property
-    def artifact(self) -> Artifact:
-        return self._backend.artifact
+        self._closed = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -87,13 +97,15 @@ class Predictor:
         """Label one image or a list of them.
 
         Args:
-            images: a path, encoded bytes, a uint8 array (H, W, 3) in RGB order, a Pillow image, or a list of such.
+            images: one of what `runtime.preprocess.load` takes (a path, encoded bytes, an open file, an array, a Pillow
+                image), or a list of such.
 
         Returns:
             One prediction per image, in order; a list of one for a single image.
 
         Raises:
             DataError: an image cannot be decoded; names it.
+            BundleError: the model's outputs are not numbers, or the predictor is closed.
         """
         sources = _as_list(images)
         probabilities = self.scores(sources)
@@ -112,12 +124,21 @@ class Predictor:
 
         Raises:
             DataError: an image cannot be decoded; names it.
+            BundleError: the model's outputs are not numbers, or the predictor is closed.
         """
+        self._require_open()
         sources = _as_list(images)
         if not sources:
             return np.empty((0, len(self.classes)), np.float32)
         rows = [self.infer(pixels)[1] for pixels in self._decode(sources)]
-        return np.concatenate(rows)
+        scores = np.concatenate(rows)
+        if not np.isfinite(scores).all():
+            raise BundleError(
+                f"{self.artifact.name}: its outputs hold NaN or infinity: the model is broken, or overflows in "
+                f"{self.effective.get('precision', self.artifact.precision)}. `edgedistill selftest` tells which "
+                "artifacts are sound here."
+            )
+        return scores
 
     def infer(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Run decoded images; a batch beyond the artifact's range is split.
@@ -126,8 +147,9 @@ class Predictor:
             images: uint8 (N, H, W, 3) RGB at the manifest's size, as `preprocess.load` gives them.
 
         Returns:
-            logits and probabilities, each float32 (N, C).
+            logits and probabilities, each float32 (N, C), as the model gives them, whether or not they are numbers.
         """
+        self._require_open()
         batch = self.artifact.target.batch
         parts = [self._run(images[start : start + batch.max]) for start in range(0, len(images), batch.max)]
         if not parts:
@@ -137,7 +159,8 @@ class Predictor:
         return logits, probabilities
 
     def close(self) -> None:
-        """Free the backend's handles; the predictor cannot be used after."""
+        """Free the backend's handles; the predictor cannot be used after. Closing twice is fine."""
+        self._closed = True
         self._backend.close()
 
     def __enter__(self) -> "Predictor":
@@ -145,6 +168,10 @@ class Predictor:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise BundleError(f"{self.artifact.name}: this predictor is closed; load it again.")
 
     def _decode(self, sources: list[ImageSource]) -> Iterator[np.ndarray]:
         """uint8 (B, H, W, 3) batches; with more than one batch decoding overlaps inference."""
@@ -164,8 +191,13 @@ class Predictor:
         if self.manifest.input == "float32_nchw":
             images = normalize(images, self.manifest.preprocessing)
         with self._lock:
-            logits, probabilities = self._backend.infer(images)
+            outputs = self._backend.infer(images)
+        logits, probabilities = self._scores(outputs)
         return logits[:count], probabilities[:count]
+
+    def _scores(self, outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Logits and probabilities from the graph's outputs."""
+        return outputs["logits"], outputs["probabilities"]
 
 
 def load(
@@ -182,39 +214,38 @@ def load(
         with runtime.load("bundle") as predictor:
             print(predictor.predict("photo.jpg")[0].labels)
 
-    Of the artifacts that match what is given, the first in the manifest's order that runs here.
+    Of the artifacts that match what is given, the first that runs here, in the manifest's order, those that export
+    verified before those that it could not run. What was passed over is in `Predictor.passed_over` with the reason; an
+    artifact that was refused (altered, or not what the manifest says) is logged as a warning too.
 
     Args:
-        bundle: an opened bundle, its folder or its .zip.
-        backend: "onnxruntime", "openvino" or "tensorrt".
-        precision: "fp32", "fp16" or "bf16".
+        bundle: an opened bundle, its folder or its .zip. For a model file alone see `load_file`.
+        backend: e.g. "onnxruntime", "openvino" or "tensorrt".
+        precision: e.g. "fp32", "fp16" or "bf16".
         threads: intra-op threads, overriding the deploy config.
         device: the backend's device word, overriding the deploy config.
         name: the artifact's name.
 
     Raises:
-        BundleError: nothing matches, a file was altered, or the library cannot load it.
+        BundleError: nothing matches, or nothing that matches runs and one was refused; gives each one's reason.
         MissingDependencyError: no matching artifact's backend is available here; says why for each.
     """
-    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    opened.artifact(backend, precision, name)
-    reasons = {}
-    for artifact in opened.manifest.artifacts:
-        wanted = zip((name, backend, precision), (artifact.name, artifact.backend, artifact.precision), strict=True)
-        if not artifact.files or any(asked not in (None, found) for asked, found in wanted):
-            continue
-        kind = BACKENDS.get(artifact.backend)
-        reason = kind.unavailable()
-        if reason is None:
-            try:
-                return Predictor(opened, kind(opened, artifact, threads=threads, device=device))
-            except MissingDependencyError as error:
-                reason = str(error)
-        reasons[artifact.name] = reason
-    raise MissingDependencyError(" ".join(f"{artifact}: {reason}" for artifact, reason in reasons.items()))
+    opened = bundle if isinstance(bundle, Bundle) else open_source(bundle)
+    if not opened.manifest.classes:
+        raise BundleError(f"{opened.root}: a model file alone does not say its classes: use `runtime.load_file`.")
+    failures: dict[str, NotRunnable] = {}
+    chosen = select_artifacts(opened, None if name is None else [name], backend, precision)
+    for artifact in sorted(chosen, key=lambda one: one.status != "verified"):
+        loaded = try_artifact(opened, artifact, threads=threads, device=device)
+        if isinstance(loaded, Backend):
+            return Predictor(opened.manifest, artifact, loaded, {name: one.reason for name, one in failures.items()})
+        failures[artifact.name] = loaded
+        if loaded.refused and len(chosen) > 1:
+            _log.warning("%s: passed over: %s", artifact.name, loaded.reason)
+    raise nothing_ran(opened, failures)
 
 
 def _as_list(images: Images) -> list[ImageSource]:
-    if isinstance(images, str | Path | bytes | np.ndarray | Image.Image):
-        return [images]
-    return list(images)
+    single = isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray | Image.Image)
+    # An open file is iterable too, by lines.
+    return [images] if single or hasattr(images, "read") else list(images)  # type: ignore[arg-type, list-item]

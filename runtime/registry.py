@@ -1,29 +1,43 @@
-"""A decorator registry: adding a method, loss, backend or dataset format means adding one file to its folder."""
+"""A decorator registry: adding a method, loss, backend or dataset format means adding one file to its folder.
+
+Another distribution adds its own by an entry point that names the module which registers it:
+
+    [project.entry-points."edgedistill.backends"]
+    toy = "edgedistill_toy.backend"
+"""
 
 import difflib
 import importlib
+import logging
 import pkgutil
 from collections.abc import Callable
+from importlib import metadata
 from typing import Generic, TypeVar
 
-from .errors import ConfigError
+from .errors import ConfigError, first_line
 
 T = TypeVar("T")
 
+_log = logging.getLogger("edgedistill")
+
 
 class Registry(Generic[T]):
-    """Maps names to what the modules of one package register.
+    """Maps names to what the modules of one package, and of other distributions, register.
 
     Args:
         kind: what an entry is called in messages, e.g. "backend".
         package: dotted name of the module, or of the package whose modules, register entries; imported on look-up.
+        group: entry point group whose modules register more, e.g. "edgedistill.backends"; they are imported when a name
+            is not ours, or when all names are asked for.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, group: str | None = None) -> None:
         self.kind = kind
         self._package = package
+        self._group = group
         self._entries: dict[str, T] = {}
         self._discovered = False
+        self._plugged_in = False
 
     def register(self, name: str) -> Callable[[T], T]:
         def add(entry: T) -> T:
@@ -34,17 +48,25 @@ class Registry(Generic[T]):
 
         return add
 
-    def get(self, name: str) -> T:
-        """The entry called `name`; raises ConfigError with the nearest names otherwise."""
+    def find(self, name: str) -> T | None:
+        """The entry called `name`, or None."""
         self._discover()
         if name not in self._entries:
+            self._plug_in()
+        return self._entries.get(name)
+
+    def get(self, name: str) -> T:
+        """The entry called `name`; raises ConfigError with the nearest names otherwise."""
+        entry = self.find(name)
+        if entry is None:
             near = difflib.get_close_matches(str(name), self._entries, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigError(f"unknown {self.kind} {name!r}: {hint}Known: {', '.join(self.names())}.")
-        return self._entries[name]
+        return entry
 
     def names(self) -> list[str]:
         self._discover()
+        self._plug_in()
         return sorted(self._entries)
 
     def _discover(self) -> None:
@@ -54,3 +76,22 @@ class Registry(Generic[T]):
         package = importlib.import_module(self._package)
         for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
             importlib.import_module(f"{self._package}.{module.name}")
+
+    def _plug_in(self) -> None:
+        """Import other distributions' modules; one that is broken costs its own entries only."""
+        if self._plugged_in or self._group is None:
+            return
+        self._plugged_in = True
+        for entry_point in metadata.entry_points(group=self._group):
+            _import_guarded(entry_point)
+
+
+def _import_guarded(entry_point: metadata.EntryPoint) -> None:
+    try:
+        entry_point.load()
+    except Exception as error:  # a stranger's module may raise anything
+        whose = f"{entry_point.dist.name}'s" if entry_point.dist else "the"
+        _log.warning(
+            "%s %s %r cannot be loaded and is left out (%s: %s).",
+            whose, entry_point.group, entry_point.name, type(error).__name__, first_line(error),
+        )  # fmt: skip

@@ -1,31 +1,28 @@
 """Deploy configs: one YAML per target says how an artifact is built, run, gated and benchmarked."""
 
+import math
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import msgspec
 
 from .config import Config, decode, read_yaml
 from .errors import ConfigError
+from .record import Record
+from .tensors import BatchRange
 
-BackendName = Literal["onnxruntime", "openvino", "tensorrt"]
-Precision = Literal["fp32", "fp16", "bf16"]
 BenchPreset = Literal["demo", "smoke", "quick", "full"]
 
-
-class BatchRange(Config):
-    """Batch sizes that the artifact accepts; `typical` is what TensorRT optimises for."""
-
-    min: int = 1
-    typical: int = 1
-    max: int = 32
+_MOST_THREADS = 1024
 
 
 class Gates(Config):
-    """Limits that `verify` and `bench` hold an artifact to; a missing limit is not checked.
+    """Limits that `verify` and `bench` hold an artifact to; a missing limit is not judged.
 
     Attributes:
-        max_map_drop: mAP points (0-100) that may be lost against the reference: the upper end of the drop's
-            confidence interval must stay below it.
+        max_map_drop: mAP points (0-100) that may be lost against the reference: the whole confidence interval of the
+            drop must stay within it.
         confidence: level of that interval.
         max_p95_ms: 95th percentile of the single-image latency in milliseconds.
         max_bytes: size of the artifact's files.
@@ -37,8 +34,8 @@ class Gates(Config):
     max_bytes: int | None = None
 
 
-class Target(Config):
-    """One deploy config.
+class Target(Record):
+    """One deploy config as it travels in a manifest: open, so that a newer version's words do not break an older one.
 
     Attributes:
         name: the file's name without .yaml; also the artifact's name in the bundle.
@@ -46,20 +43,72 @@ class Target(Config):
         precision: what the arithmetic is done in.
         device: the backend's own device or provider word, e.g. "cpu", "gpu", "cuda:0".
         threads: intra-op threads; None leaves the choice to the backend.
+        batch: batch sizes that the artifact accepts.
+        gates: limits by name, see `Gates`; a name that this version does not know is not judged, and said so.
+        bench: the preset that `bench` takes by default.
         compute_capabilities: SM versions a TensorRT-RTX engine is built for ahead of time, e.g. ["8.9"]; empty
             means portable.
     """
 
     name: str
-    backend: BackendName
-    precision: Precision
+    backend: str
+    precision: str
     description: str = ""
     device: str = "cpu"
     threads: int | None = None
     batch: BatchRange = BatchRange()
+    gates: dict[str, Any] = {}
+    bench: str = "quick"
+    compute_capabilities: list[str] = []
+
+    @property
+    def limits(self) -> Gates:
+        """The gates that this version knows, typed."""
+        known = {key: value for key, value in self.gates.items() if key in Gates.__struct_fields__}
+        return msgspec.convert(known, Gates)
+
+    @property
+    def unknown_gates(self) -> tuple[str, ...]:
+        """Gates of a newer version that are set."""
+        return tuple(k for k, value in self.gates.items() if k not in Gates.__struct_fields__ and value is not None)
+
+
+class _BatchFile(BatchRange, forbid_unknown_fields=True):
+    """`batch:` as people write it."""
+
+
+class _TargetFile(Config):
+    """A deploy config as people write it: an unknown key is an error."""
+
+    name: str
+    backend: str
+    precision: str
+    description: str = ""
+    device: str = "cpu"
+    threads: int | None = None
+    batch: _BatchFile = _BatchFile()
     gates: Gates = Gates()
     bench: BenchPreset = "quick"
     compute_capabilities: list[str] = []
+
+
+def target_problem(target: Target) -> str:
+    """What is impossible about a deploy config, in words that name the key; empty when nothing is."""
+    if target.batch.problem:
+        return target.batch.problem
+    if target.threads is not None and not 1 <= target.threads <= _MOST_THREADS:
+        return f"threads {target.threads}: needs 1 to {_MOST_THREADS}"
+    try:
+        limits = target.limits
+    except msgspec.ValidationError as error:
+        return f"gates: {error}"
+    if not 0 < limits.confidence < 1:
+        return f"gates.confidence {limits.confidence:g}: needs more than 0 and less than 1, e.g. 0.95"
+    for name in ("max_map_drop", "max_p95_ms", "max_bytes"):
+        limit = getattr(limits, name)
+        if limit is not None and not (math.isfinite(limit) and limit > 0):
+            return f"gates.{name} {limit:g}: needs more than 0"
+    return ""
 
 
 def packaged_targets() -> list[str]:
@@ -74,6 +123,9 @@ def load_target(name_or_path: str | Path) -> Target:
     Raises:
         ConfigError: names the file, the key and what is allowed.
     """
+    from .backends.base import BACKENDS
+    from .precisions import PRECISIONS
+
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         if str(name_or_path) not in packaged_targets():
@@ -81,5 +133,17 @@ def load_target(name_or_path: str | Path) -> Target:
                 f"unknown target {str(name_or_path)!r}: give a .yaml path or one of: {', '.join(packaged_targets())}."
             )
         path = Path(str(resources.files("edgedistill.deploy_configs").joinpath(f"{name_or_path}.yaml")))
-    content = {"name": path.stem, **read_yaml(path)}
-    return decode(content, Target, where=str(path))
+    written = decode({"name": path.stem, **read_yaml(path)}, _TargetFile, where=str(path))
+    for key, allowed in (("backend", BACKENDS.names()), ("precision", list(PRECISIONS))):
+        if getattr(written, key) not in allowed:
+            raise ConfigError(
+                f"{path}: `{key}`: unknown {key} {getattr(written, key)!r}. Allowed: {', '.join(allowed)}."
+            )
+    gates = {key: value for key, value in msgspec.structs.asdict(written.gates).items() if value is not None}
+    fields = msgspec.structs.asdict(written)
+    fields |= {"gates": gates, "batch": BatchRange(**msgspec.structs.asdict(written.batch))}
+    target = Target(**fields)
+    problem = target_problem(target)
+    if problem:
+        raise ConfigError(f"{path}: {problem}.")
+    return target

@@ -56,8 +56,8 @@ def judge_at_most(
 ) -> Judgement:
     """Judge "at most `limit`".
 
-    A number is held against the limit as it is. An interval passes when all of it is within the limit, fails when all of
-    it is above, and is undecided when it straddles the limit or has no ends.
+    A number is held against the limit as it is. An interval passes when all of it is within the limit, fails when all
+    of it is above, and is undecided when it straddles the limit or has no ends.
 
     Args:
         name: the gate's key.

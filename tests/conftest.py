@@ -16,12 +16,12 @@ from edgedistill.runtime.bundle import (
     GoldenImage,
     Manifest,
     Provenance,
-    TensorSpec,
     describe_file,
 )
 from edgedistill.runtime.device import usable_cores
 from edgedistill.runtime.preprocess import Preprocessing, load
-from edgedistill.runtime.targets import BatchRange, Target
+from edgedistill.runtime.targets import Target
+from edgedistill.runtime.tensors import BatchRange, TensorSpec
 
 # Workers of pytest-xdist divide the cores among them and the processes that their tests start.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):

@@ -22,11 +22,22 @@ class Outputs:
         logits: float32 (N, C).
         dataset: the N images that could be decoded, in order.
         skipped: one line for each image that could not.
+        listed: all images, as the split lists them.
+        rows: int64 (N,), the places of `dataset`'s images in `listed`.
     """
 
     logits: np.ndarray
     dataset: Dataset
     skipped: list[str]
+    listed: Dataset
+    rows: np.ndarray
+
+    @property
+    def reference(self) -> tuple[Dataset, np.ndarray]:
+        """The split as it is listed with its logits; NaN for an image that could not be decoded."""
+        logits = np.full((len(self.listed), self.logits.shape[1]), np.nan, np.float32)
+        logits[self.rows] = self.logits
+        return self.listed, logits
 
     @property
     def scores(self) -> np.ndarray:
@@ -93,4 +104,6 @@ def predict_logits(
         np.concatenate([values for _, found, _ in parts for values in found])[order],
         dataset if len(kept) == len(dataset) else dataset.subset(kept[order]),
         skipped,
+        dataset,
+        kept[order],
     )

@@ -11,11 +11,20 @@ from rich.table import Table
 from edgedistill.runtime.bench_report import ArtifactBench, BenchReport
 from edgedistill.runtime.bundle import Bundle
 from edgedistill.runtime.interval import Interval
-from edgedistill.runtime.parity import ArtifactParity, ParityReport
-from edgedistill.runtime.selftest import SelfTestReport
+from edgedistill.runtime.parity import ArtifactParity, ParityReport, SelfTestReport
 from edgedistill.runtime.verdicts import Judgement
 
-_STATUS = {"verified": "green", "built_not_run": "yellow", "failed": "red", "ran": "green", "could_not_run": "yellow"}
+_COLOURS = {
+    "verified": "green",
+    "built_not_run": "yellow",
+    "failed": "red",
+    "passed": "green",
+    "undecided": "yellow",
+    "not judged": "cyan",
+    "could not run": "yellow",
+    "ran": "green",
+    "could_not_run": "yellow",
+}
 _MOST_LOSSES = 5
 
 
@@ -26,7 +35,8 @@ def verdict(report: ParityReport | BenchReport | SelfTestReport) -> dict[str, An
         entry["passed"] = artifact.passed
         if isinstance(artifact, ArtifactBench):
             entry |= {name: getattr(artifact, name) for name in ("mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms")}
-    return {"passed": report.passed, **plain}
+    said = getattr(report, "verdict", None)
+    return {"verdict": said, "passed": report.passed, **plain} if said else {"passed": report.passed, **plain}
 
 
 def table(*headings: str, right: Sequence[str] = ()) -> Table:
@@ -52,15 +62,15 @@ def interval(found: Interval | None, digits: int = 2) -> str:
 
 
 def status(word: str) -> str:
-    """A coloured status word."""
-    return f"[{_STATUS.get(word, 'white')}]{word.replace('_', ' ')}[/]"
+    """A coloured status or verdict."""
+    return f"[{_COLOURS.get(word, 'white')}]{word.replace('_', ' ')}[/]"
 
 
 def judgements(gates: Sequence[Judgement], console: Console, *, of: str) -> None:
     """One line per gate that is not met."""
     for gate in gates:
         if not gate.passed:
-            console.print(f"[red]gate missed[/]  {of}: {escape(gate.sentence)}", soft_wrap=True)
+            console.print(f"{status(gate.verdict)}  {escape(of)}: {escape(gate.sentence)}", soft_wrap=True)
 
 
 def bundle_table(bundle: Bundle, console: Console) -> None:
@@ -98,7 +108,7 @@ def parity_report(report: ParityReport, console: Console) -> None:
         soft_wrap=True,
     )
     rows = table(
-        "artifact", "mAP", "drop (points, CI)", "max |logit diff|", "same labels", "status", "note",
+        "artifact", "mAP", "drop (points, CI)", "max |logit diff|", "same labels", "verdict", "note",
         right=("mAP", "drop (points, CI)", "max |logit diff|", "same labels"),
     )  # fmt: skip
     for artifact in report.artifacts:
@@ -106,7 +116,7 @@ def parity_report(report: ParityReport, console: Console) -> None:
     console.print(rows)
     for artifact in report.artifacts:
         judgements(artifact.gates, console, of=artifact.name)
-        if artifact.status == "ran" and not artifact.passed:
+        if artifact.ran and artifact.verdict == "failed":
             lost = ", ".join(f"{entry.name} {interval(entry.drop)}" for entry in artifact.losses[:_MOST_LOSSES])
             console.print(f"  AP lost: {escape(lost)}", soft_wrap=True)
     for image in report.skipped[:_MOST_LOSSES]:
@@ -118,23 +128,20 @@ def parity_report(report: ParityReport, console: Console) -> None:
 
 
 def _parity_row(artifact: ArtifactParity) -> list[str]:
-    if artifact.status != "ran":
-        return [artifact.name, "-", "-", "-", "-", status(artifact.status)]
-    verdict = "[green]passed[/]" if artifact.passed else "[red]gate missed[/]"
+    if not artifact.ran:
+        return [artifact.name, "-", "-", "-", "-", status(artifact.verdict)]
     same = f"{100 * artifact.unchanged_images:.1f} %" if artifact.unchanged_images is not None else "-"
     mean_ap = f"{artifact.mean_ap.estimate:.2f}" if artifact.mean_ap and artifact.mean_ap.estimate is not None else "-"
     difference = f"{artifact.max_abs_logit:.1e}" if artifact.max_abs_logit is not None else "-"
-    return [artifact.name, mean_ap, interval(artifact.drop, 3), difference, same, verdict]
+    return [artifact.name, mean_ap, interval(artifact.drop, 3), difference, same, status(artifact.verdict)]
 
 
 def selftest_report(report: SelfTestReport, console: Console) -> None:
     """One line per artifact."""
     rows = table("artifact", "verdict", "images", "note", right=("images",))
     for artifact in report.artifacts:
-        verdict = status(artifact.status)
-        if artifact.status == "ran":
-            verdict = "[green]passed[/]" if artifact.passed else "[red]failed[/]"
-        rows.add_row(artifact.name, verdict, str(len(artifact.images)), escape(artifact.sentence))
+        images = str(len(artifact.images))
+        rows.add_row(escape(artifact.name), status(artifact.verdict), images, escape(artifact.sentence))
     console.print(rows)
     console.print(f"[dim]decoded by {report.decoder}[/]")
 

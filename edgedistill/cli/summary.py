@@ -8,6 +8,7 @@ from rich.markup import escape
 from edgedistill.pipeline import ModelResult, RunSummary
 from edgedistill.runtime.bench_report import ArtifactBench
 from edgedistill.runtime.parity import ArtifactParity
+from edgedistill.runtime.verdicts import overall
 
 from .render import interval, judgements, milliseconds, size, status, table
 
@@ -88,11 +89,11 @@ def _artifact_row(parity: ArtifactParity, bench: ArtifactBench | None) -> list[s
         [milliseconds(bench.p50_ms), milliseconds(bench.p90_ms)] if bench and bench.status == "ran" else ["-", "-"]
     )
     bytes_ = size(parity.bytes) if parity.bytes else "-"
-    if parity.status != "ran":
-        return [parity.name, bytes_, "-", "-", *latency, status(parity.status)]
-    passed = parity.passed and (bench is None or bench.passed)
+    if not parity.ran:
+        return [parity.name, bytes_, "-", "-", *latency, status(parity.verdict)]
     mean_ap = f"{parity.mean_ap.estimate:.2f}" if parity.mean_ap and parity.mean_ap.estimate is not None else "-"
-    verdict = "[green]passed[/]" if passed else "[red]gate missed[/]"
+    speed = [] if bench is None else [bench.verdict]
+    verdict = status(overall([parity.verdict, *(word for word in speed if word != "not judged")]))
     return [parity.name, bytes_, mean_ap, interval(parity.drop, 3), *latency, verdict]
 
 

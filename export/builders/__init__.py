@@ -1,5 +1,5 @@
 """How an artifact is built, one file per backend."""
 
-from .base import BUILDERS, Builder, Built, Ingredients
+from .base import BUILDERS, Builder, Built
 
-__all__ = ["BUILDERS", "Builder", "Built", "Ingredients"]
+__all__ = ["BUILDERS", "Builder", "Built"]

@@ -4,41 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from ...runtime.bundle import TensorSpec
 from ...runtime.registry import Registry
-from ...runtime.targets import Precision, Target
-from ..fp16 import convert_to_fp16
-from ..simplify import Simplified
-
-
-@dataclass
-class Ingredients:
-    """What artifacts are built from.
-
-    Attributes:
-        root: the bundle's folder, where a builder puts its files.
-        scratch: a folder for intermediates, which does not ship.
-        graph: the checked float32 ONNX graph.
-        image: the graph's input.
-    """
-
-    root: Path
-    scratch: Path
-    graph: Simplified
-    image: TensorSpec
-    _fp16: Path | None = field(default=None, init=False)
-
-    def onnx(self, precision: Precision) -> Path:
-        """The ONNX file whose arithmetic is float16 for "fp16", else float32.
-
-        Raises:
-            ExportError: the graph cannot be converted to float16.
-        """
-        if precision != "fp16":
-            return self.graph.path
-        if self._fp16 is None:
-            self._fp16 = convert_to_fp16(self.graph.path, self.scratch / "model.fp16.onnx")
-        return self._fp16
+from ...runtime.targets import Target
+from ..conversions import Ingredients
 
 
 @dataclass(frozen=True)
@@ -47,11 +15,13 @@ class Built:
 
     Attributes:
         files: below the bundle's root, the main one first.
+        format: of the main file, e.g. "onnx".
         details: what the backend must know or a person may ask.
         for_elsewhere: the files are machine code for devices that this machine need not be.
     """
 
     files: tuple[Path, ...]
+    format: str
     details: dict[str, str] = field(default_factory=dict)
     for_elsewhere: bool = False
 
@@ -60,10 +30,10 @@ class Builder:
     """Builds artifacts for one backend.
 
     Attributes:
-        precisions: what the backend can compute in.
+        precisions: what the backend can compute in, and the conversion that each is built from.
     """
 
-    precisions: ClassVar[tuple[Precision, ...]]
+    precisions: ClassVar[dict[str, str]]
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         """Write the artifact's files.
@@ -75,4 +45,4 @@ class Builder:
         raise NotImplementedError
 
 
-BUILDERS: Registry[type[Builder]] = Registry("backend", __package__)
+BUILDERS: Registry[type[Builder]] = Registry("backend", __package__, "edgedistill.builders")

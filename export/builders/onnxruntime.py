@@ -3,18 +3,20 @@
 import shutil
 
 from ...runtime.targets import Target
-from .base import BUILDERS, Builder, Built, Ingredients
+from ..conversions import Ingredients
+from .base import BUILDERS, Builder, Built
 
 
 @BUILDERS.register("onnxruntime")
 class OnnxRuntimeBuilder(Builder):
     """Ships the float32 or float16 ONNX file."""
 
-    precisions = ("fp32", "fp16")
+    precisions = {"fp32": "onnx.fp32", "fp16": "onnx.fp16"}
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
+        source = ingredients.get(self.precisions[target.precision])
         path = ingredients.root / "onnx" / f"model.{target.precision}.onnx"
         if not path.exists():  # targets for several devices share the file
             path.parent.mkdir(exist_ok=True)
-            shutil.copyfile(ingredients.onnx(target.precision), path)
-        return Built((path,), ingredients.graph.details)
+            shutil.copyfile(source.path, path)
+        return Built((path,), "onnx", source.details)

@@ -2,8 +2,9 @@
 
 from ...runtime.errors import MissingDependencyError
 from ...runtime.targets import Target
+from ..conversions import Ingredients
 from ..errors import ExportError, one_line
-from .base import BUILDERS, Builder, Built, Ingredients
+from .base import BUILDERS, Builder, Built
 
 
 @BUILDERS.register("openvino")
@@ -13,21 +14,22 @@ class OpenVinoBuilder(Builder):
     bf16 is a mode of execution: such a target shares the fp32 file. For fp16 the weights are stored in float16.
     """
 
-    precisions = ("fp32", "fp16", "bf16")
+    precisions = dict.fromkeys(("fp32", "fp16", "bf16"), "onnx.fp32")
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         try:
             import openvino
         except ImportError as error:
             raise MissingDependencyError('openvino is not installed: `pip install "edgedistill[openvino]"`.') from error
+        source = ingredients.get(self.precisions[target.precision])
         stored = "fp16" if target.precision == "fp16" else "fp32"
         path = ingredients.root / "openvino" / f"model.{stored}.xml"
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             try:
-                model = openvino.convert_model(ingredients.onnx("fp32"))
+                model = openvino.convert_model(source.path)
                 openvino.save_model(model, path, compress_to_fp16=stored == "fp16")
             except Exception as error:  # its frontends raise types of their own
                 path.unlink(missing_ok=True)
                 raise ExportError(f"OpenVINO cannot convert the graph: {one_line(error)}") from error
-        return Built((path, path.with_suffix(".bin")), ingredients.graph.details)
+        return Built((path, path.with_suffix(".bin")), "openvino-ir", source.details)

@@ -1,37 +1,42 @@
 """TensorRT engines: by the classic library on a GPU, else ahead of time by TensorRT-RTX, which needs none."""
 
+import hashlib
 import importlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ...runtime import cuda
+from ...runtime.backends.onnx_facts import read_onnx
 from ...runtime.backends.tensorrt import collecting_logger
 from ...runtime.errors import MissingDependencyError
-from ...runtime.files import sha256_of
 from ...runtime.targets import Target
+from ..conversions import Ingredients
 from ..errors import ExportError, one_line
-from .base import BUILDERS, Builder, Built, Ingredients
+from .base import BUILDERS, Builder, Built
 
 
 @BUILDERS.register("tensorrt")
 class TensorRtBuilder(Builder):
     """Builds a strongly typed network: precision is the ONNX file's own, as TensorRT 10, 11 and RTX all accept."""
 
-    precisions = ("fp32", "fp16")
+    precisions = {"fp32": "onnx.fp32", "fp16": "onnx.fp16"}
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         trt, capabilities = _flavour(target)
-        onnx = ingredients.onnx(target.precision)
+        source = ingredients.get(self.precisions[target.precision])
+        onnx = source.path.read_bytes()
         path = _unused_path(ingredients.root / "tensorrt", target)
-        path.write_bytes(_build_engine(trt, onnx.read_bytes(), target, ingredients))
+        path.write_bytes(_build_engine(trt, onnx, target, ingredients))
         details = {
             "flavour": trt.__name__,
             "version": trt.__version__,
             "compute_capabilities": ", ".join(capabilities) or "portable",
-            "onnx_sha256": sha256_of(onnx),
+            "onnx_precision": read_onnx(onnx).precision,
+            "onnx_sha256": hashlib.sha256(onnx).hexdigest(),
         }
-        return Built((path,), details | ingredients.graph.details, for_elsewhere=trt.__name__ == "tensorrt_rtx")
+        elsewhere = trt.__name__ == "tensorrt_rtx"
+        return Built((path,), "tensorrt-engine", details | source.details, for_elsewhere=elsewhere)
 
 
 def _unused_path(folder: Path, target: Target) -> Path:

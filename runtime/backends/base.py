@@ -1,45 +1,107 @@
-"""What a backend is: load once, infer many times, close. The public methods own checks; a backend does the work."""
+"""What a backend is: load once, infer many times, close. The public methods own checks; a backend does the work.
 
+A backend gets files, an input/output specification and a device, and knows nothing of bundles.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 
-from ..bundle import Artifact, Bundle
-from ..errors import BundleError, MissingDependencyError
+from ..errors import BundleError, EdgedistillError, MissingDependencyError
 from ..registry import Registry
+from ..tensors import BatchRange, TensorSpec, fits
+
+
+class ModelFile(Protocol):
+    """A file of a model.
+
+    Attributes:
+        name: relative to the model's folder, with forward slashes, e.g. "onnx/model.fp32.onnx".
+        label: for messages: where it is.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    def read(self) -> bytes:
+        """The content, checked against its hash where there is one: what is parsed is what was hashed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a backend opens.
+
+    Attributes:
+        name: for messages.
+        files: the main file first.
+        precision: what the arithmetic is claimed to be, e.g. "fp32".
+        inputs: what the graph takes, as far as it is known before it is opened; empty to learn it from the graph.
+        outputs: the outputs that are wanted of it; empty for all. A graph may have more.
+        batch: batch sizes that it accepts.
+        details: what its builder recorded for the backend.
+    """
+
+    name: str
+    files: tuple[ModelFile, ...]
+    precision: str
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    batch: BatchRange = field(default_factory=BatchRange)
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 class Backend:
-    """A loaded artifact on one device.
+    """A loaded model on one device.
 
-    Subclasses import their library inside methods, raise MissingDependencyError (naming the extra to install) when
-    it is absent, and fill `effective` with what the library says it really does.
+    Subclasses import their library inside methods, raise MissingDependencyError (naming the extra to install) when it
+    is absent, and fill `inputs`, `outputs` and `effective` with what the library says of the graph that it loaded.
 
     Args:
-        bundle: where the files are; they are hash-checked on access.
-        artifact: which of its artifacts.
-        threads: intra-op threads, overriding the deploy config; None keeps that, which may leave it to the library.
-        device: the backend's device word, overriding the deploy config.
+        model: what to load.
+        threads: intra-op threads; None may leave it to the library.
+        device: the backend's device word.
+
+    Attributes:
+        extra: the optional dependency that brings the library.
+        distributions: whose versions are recorded with results and bundles.
+        devices: the device words it knows, for messages and `list backends`.
+        suffixes: of the main files that it opens by themselves, e.g. (".onnx",).
+        inputs: the loaded graph's own.
+        outputs: the loaded graph's own.
+        effective: what really runs: library, device or providers, precision, threads.
     """
 
     extra: ClassVar[str]
+    distributions: ClassVar[tuple[str, ...]] = ()
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    suffixes: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        artifact: Artifact,
-        *,
-        threads: int | None = None,
-        device: str | None = None,
-    ) -> None:
-        self.bundle = bundle
-        self.artifact = artifact
-        self.threads = threads if threads is not None else artifact.target.threads
-        self.device = device or artifact.target.device
+    def __init__(self, model: Model, *, threads: int | None = None, device: str = "cpu") -> None:
+        self.model = model
+        self.threads = threads
+        self.device = device
+        self.inputs: tuple[TensorSpec, ...] = ()
+        self.outputs: tuple[TensorSpec, ...] = ()
         self.effective: dict[str, str] = {}
-        self._load()
+        self._open = False
+        try:
+            self._load()
+            self._open = True
+            self._check_graph()
+        except (EdgedistillError, KeyboardInterrupt):
+            self.close()
+            raise
+        except Exception as error:  # a library raises what it likes; an intact file's fault becomes one line
+            self.close()
+            raise cannot_load(self.model, self.library(), error) from error
 
     @classmethod
     def library(cls) -> ModuleType:
@@ -55,24 +117,39 @@ class Backend:
             return str(error)
         return None
 
-    def infer(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    @classmethod
+    def companions(cls, path: Path) -> tuple[Path, ...]:
+        """The files that belong to the main file `path` when it is opened by itself; `path` first."""
+        return (path,)
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the graph.
 
         Args:
-            images: what the manifest's `input` says: uint8 (N, H, W, 3) RGB or float32 (N, 3, H, W).
+            feeds: one array per input, by name.
 
         Returns:
-            logits and probabilities, each float32 (N, C).
+            the wanted outputs by name; the arrays are the caller's to keep.
+
+        Raises:
+            ValueError: an array is not what the graph takes, or the backend is closed.
         """
-        expected = self.bundle.manifest.inputs[0]
-        if images.dtype != np.dtype(expected.dtype) or images.shape[1:] != tuple(expected.shape[1:]):
-            raise ValueError(
-                f"the graph takes {expected.dtype} {expected.shape}, not {images.dtype} {tuple(images.shape)}"
-            )
-        return self._infer(np.ascontiguousarray(images))
+        if not self._open:
+            raise ValueError(f"{self.model.name}: is closed; load it again.")
+        for spec in self.inputs:
+            given = feeds[spec.name]
+            if not fits(TensorSpec(name=spec.name, dtype=str(given.dtype), shape=given.shape), spec):
+                raise ValueError(f"the graph takes {spec.dtype} {spec.shape}, not {given.dtype} {given.shape}")
+        return self._run({name: np.ascontiguousarray(array) for name, array in feeds.items()})
+
+    def infer(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """`run` for a graph of one input."""
+        return self.run({self.inputs[0].name: images})
 
     def close(self) -> None:
-        """Free the library's handles; the object cannot be used after."""
+        """Free the library's handles; the object cannot be used after. Closing twice is fine."""
+        self._open = False
+        self._close()
 
     def __enter__(self) -> "Backend":
         return self
@@ -80,21 +157,51 @@ class Backend:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
+    def _check_graph(self) -> None:
+        """The graph must take and give what its specification says; what it gives beyond that is carried."""
+        for listed, own, what in (
+            (self.model.inputs, self.inputs, "input"),
+            (self.model.outputs, self.outputs, "output"),
+        ):
+            found = {spec.name: spec for spec in own}
+            for spec in listed:
+                if spec.name not in found:
+                    names = ", ".join(found) or "none"
+                    raise BundleError(f"{self.model.name}: its graph has no {what} {spec.name!r} (it has {names}).")
+                if not fits(found[spec.name], spec):
+                    raise BundleError(
+                        f"{self.model.name}: its graph's {what} is {found[spec.name]}, the manifest says {spec}: "
+                        "the file and the manifest do not belong together. Export it again."
+                    )
+        if self.model.inputs and len(self.inputs) != len(self.model.inputs):
+            raise BundleError(
+                f"{self.model.name}: its graph takes {len(self.inputs)} inputs, the manifest lists "
+                f"{len(self.model.inputs)}: the file and the manifest do not belong together. Export it again."
+            )
+
+    def _wanted(self) -> list[str]:
+        """Names of the outputs to compute."""
+        return [spec.name for spec in self.model.outputs or self.outputs]
+
     def _load(self) -> None:
-        """What a backend defines: load the artifact's files, ready to infer."""
+        """What a backend defines: load the model's files, ready to run, and fill inputs, outputs and effective."""
         raise NotImplementedError
 
-    def _infer(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What a backend defines: logits and probabilities (N, C) of a batch that the artifact accepts."""
+    def _run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What a backend defines: the wanted outputs for contiguous arrays that fit the graph."""
         raise NotImplementedError
 
+    def _close(self) -> None:
+        """What a backend may define: drop the library's handles; also after a load that failed half-way."""
 
-def cannot_load(path: Path, library: ModuleType, error: object) -> BundleError:
+
+def cannot_load(model: Model, library: ModuleType, error: object) -> BundleError:
     """The error for an intact file that the library refuses: its many lines become the one that a person reads."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()) or type(error).__name__
     reason = text if len(text) <= _REASON_LENGTH else f"...{text[-_REASON_LENGTH:]}"  # the cause comes last
+    where = model.files[0].label if model.files else model.name
     return BundleError(
-        f"{path}: {library.__name__} {library.__version__} cannot load it ({reason}). "
+        f"{where}: {library.__name__} {getattr(library, '__version__', '')} cannot load it ({reason}). "
         f"Export it again, or install the {library.__name__} version that the manifest names."
     )
 
@@ -111,4 +218,9 @@ def not_importable(name: str, extra: str, error: ImportError) -> MissingDependen
 
 _REASON_LENGTH = 300
 
-BACKENDS: Registry[type[Backend]] = Registry("backend", __package__)
+BACKENDS: Registry[type[Backend]] = Registry("backend", __package__, "edgedistill.backends")
+
+
+def recorded_distributions() -> tuple[str, ...]:
+    """Every backend's distributions, whose versions say what a result was measured with."""
+    return tuple(name for backend in BACKENDS.names() for name in BACKENDS.get(backend).distributions)

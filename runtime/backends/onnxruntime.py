@@ -1,12 +1,18 @@
 """ONNX Runtime: CPU everywhere, and whichever execution provider the installed build brings."""
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, MissingDependencyError
+from ..errors import BundleError, ConfigError, MissingDependencyError
+from ..tensors import TensorSpec
 from .base import BACKENDS, Backend, cannot_load, not_importable
+from .onnx_facts import OnnxFacts, read_onnx
 
 # Device word -> provider, and the package whose build brings it.
 _PROVIDERS = {
@@ -22,7 +28,8 @@ _PROVIDERS = {
     "xnnpack": ("XnnpackExecutionProvider", "an onnxruntime built with XNNPACK"),
 }
 _TAKES_DEVICE_ID = frozenset({"cuda", "gpu", "tensorrt", "migraphx", "directml"})
-_ERRORS_ONLY = 3
+_DTYPES = {"float": "float32", "double": "float64", "float16": "float16"}  # the others are called as in numpy
+_FATAL_ONLY = 4  # what goes wrong comes as an exception; its echo on stderr would tear tables and JSON
 
 
 @BACKENDS.register("onnxruntime")
@@ -35,6 +42,9 @@ class OnnxRuntimeBackend(Backend):
     """
 
     extra = "onnxruntime"
+    distributions = ("onnxruntime", "onnxruntime-gpu")
+    devices = tuple(_PROVIDERS)
+    suffixes = (".onnx",)
 
     @classmethod
     def library(cls) -> ModuleType:
@@ -48,29 +58,65 @@ class OnnxRuntimeBackend(Backend):
         ort = self.library()
         provider, options = self._provider(ort)
         settings = ort.SessionOptions()
-        settings.log_severity_level = _ERRORS_ONLY
+        settings.log_severity_level = _FATAL_ONLY
         if self.threads is not None:
             settings.intra_op_num_threads = self.threads
         providers = [(provider, options)]
         if provider != "CPUExecutionProvider":
             providers.append(("CPUExecutionProvider", {}))
-        path = self.bundle.path(self.artifact.files[0])
+        data = self.model.files[0].read()
         try:
-            self._session = ort.InferenceSession(str(path), settings, providers=providers)
-        except Exception as error:
-            raise cannot_load(path, ort, error) from error
+            facts = read_onnx(data)
+        except ValueError as error:
+            raise cannot_load(self.model, ort, error) from error
+        with self._source(data, facts) as source:
+            self._session = ort.InferenceSession(source, settings, providers=providers)
         active = self._session.get_providers()
         if provider not in active:
             raise MissingDependencyError(
                 f"onnxruntime lists {provider} but could not start it and fell back to {active[0]}: check the driver "
                 "and its libraries, or ask for the device `cpu`."
             )
+        self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
+        self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
         self.effective = {
             "library": f"onnxruntime {ort.__version__}",
             "providers": ", ".join(active),
-            "precision": self.artifact.precision,
+            "precision": facts.precision,
             "threads": str(self.threads) if self.threads is not None else "library default",
         }
+
+    @contextlib.contextmanager
+    def _source(self, data: bytes, facts: OnnxFacts) -> Iterator["bytes | str"]:
+        """What the session loads: the bytes that were hashed, or a private copy where weights lie in other files."""
+        if not facts.external:
+            yield data
+            return
+        main = self.model.files[0]
+        folder = PurePosixPath(main.name).parent
+        listed = {PurePosixPath(file.name): file for file in self.model.files[1:]}
+        with tempfile.TemporaryDirectory(prefix="edgedistill-") as private:
+            (Path(private) / "model.onnx").write_bytes(data)
+            for location in sorted(facts.external):
+                beside = PurePosixPath(location)
+                file = listed.get(folder / beside)
+                if file is None or ".." in beside.parts or beside.is_absolute():
+                    raise BundleError(
+                        f"{main.label}: wants its weights from {location!r}, which is not listed beside it: not loaded."
+                    )
+                copy = Path(private) / beside
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(file.read())
+            yield str(Path(private) / "model.onnx")
+
+    @classmethod
+    def companions(cls, path: Path) -> tuple[Path, ...]:
+        """The .onnx file, and the files beside it that hold its weights."""
+        try:
+            external = sorted(read_onnx(path.read_bytes()).external)
+        except ValueError:
+            external = []  # what is wrong with the file is said when it is loaded
+        return (path, *(path.parent / name for name in external))
 
     def _provider(self, ort: ModuleType) -> tuple[str, dict[str, Any]]:
         word, _, index = self.device.lower().partition(":")
@@ -87,9 +133,16 @@ class OnnxRuntimeBackend(Backend):
             )
         return provider, ({"device_id": int(index)} if index else {})
 
-    def _infer(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        logits, probabilities = self._session.run(["logits", "probabilities"], {"image": images})
-        return logits, probabilities
+    def _run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        names = self._wanted()
+        return dict(zip(names, self._session.run(names, feeds), strict=True))
 
-    def close(self) -> None:
-        del self._session
+    def _close(self) -> None:
+        self._session = None
+
+
+def _spec(value: Any) -> TensorSpec:
+    """Onnxruntime's NodeArg; a dimension without a name is called "?"."""
+    word = value.type.removeprefix("tensor(").removesuffix(")")
+    shape = tuple(size if isinstance(size, int | str) and size != "" else "?" for size in value.shape)
+    return TensorSpec(name=value.name, dtype=_DTYPES.get(word, word), shape=shape)

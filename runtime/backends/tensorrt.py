@@ -1,6 +1,7 @@
 """TensorRT: the classic one (JetPack, NVIDIA's index) and TensorRT-RTX, with one code path."""
 
 import importlib
+import math
 import re
 from types import ModuleType
 from typing import Any
@@ -8,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from .. import cuda
-from ..bundle import Artifact
 from ..errors import BundleError, ConfigError, MissingDependencyError
-from .base import BACKENDS, Backend, cannot_load, not_importable
+from ..tensors import TensorSpec
+from .base import BACKENDS, Backend, Model, cannot_load, not_importable
 
 _FLAVOURS = ("tensorrt", "tensorrt_rtx")
+# Our word, and how an engine's layer information spells it; the coarsest first.
+_INSPECTED = {"int8": "Int8", "bf16": "BFloat16", "fp16": "Half", "fp32": "Float"}
 
 
 @BACKENDS.register("tensorrt")
@@ -24,6 +27,13 @@ class TensorRtBackend(Backend):
     """
 
     extra = "tensorrt"
+    distributions = ("tensorrt", "tensorrt-rtx")
+    devices = ("gpu", "cuda")
+
+    def __init__(self, model: Model, *, threads: int | None = None, device: str = "gpu") -> None:
+        self._gpu: cuda.Gpu | None = None
+        self._memory: dict[str, int] = {}
+        super().__init__(model, threads=threads, device=device)
 
     @classmethod
     def library(cls) -> ModuleType:
@@ -37,64 +47,97 @@ class TensorRtBackend(Backend):
 
     def _load(self) -> None:
         index = _device_index(self.device)
-        details = self.artifact.details
+        trt = _flavour(self.model.details.get("flavour", "(none)"))
         self._gpu = cuda.Gpu(index)
-        trt = _flavour(details.get("flavour", "(none)"))
-        check_engine(self.artifact, trt.__name__, trt.__version__, self._gpu.compute_capability)
-        path = self.bundle.path(self.artifact.files[0])
+        check_engine(self.model, trt.__name__, trt.__version__, self._gpu.compute_capability)
         messages: list[str] = []
         self._runtime = trt.Runtime(collecting_logger(trt, messages))
-        self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        self._engine = self._runtime.deserialize_cuda_engine(self.model.files[0].read())
         if self._engine is None:
-            raise cannot_load(path, trt, " ".join(messages) or "no reason given")
+            raise cannot_load(self.model, trt, " ".join(messages) or "no reason given")
         self._context = self._engine.create_execution_context()
         if self._context is None:
-            raise cannot_load(path, trt, " ".join(messages) or "no execution context: out of GPU memory?")
-        manifest, most = self.bundle.manifest, self.artifact.target.batch.max
-        self._columns = len(manifest.classes)
-        pixels = np.prod([int(size) for size in manifest.inputs[0].shape[1:]])
-        sizes = {
-            "image": int(most * pixels * np.dtype(manifest.inputs[0].dtype).itemsize),
-            "logits": most * self._columns * 4,
-            "probabilities": most * self._columns * 4,
-        }
-        self._memory = {name: self._gpu.allocate(size) for name, size in sizes.items()}
-        for name, address in self._memory.items():
-            self._context.set_tensor_address(name, address)
+            raise cannot_load(self.model, trt, " ".join(messages) or "no execution context: out of GPU memory?")
+        self.inputs, self.outputs = _tensors(trt, self._engine)
+        most = self.model.batch.max
+        for spec in (*self.inputs, *(self._output(name) for name in self._wanted())):
+            address = self._gpu.allocate(_bytes(spec, most))
+            self._memory[spec.name] = address
+            self._context.set_tensor_address(spec.name, address)
         self.effective = {
             "library": f"{trt.__name__} {trt.__version__}",
             "device": f"cuda:{index}, SM {self._gpu.compute_capability}",
-            "precision": self.artifact.precision,
+            "precision": self._executed(trt),
             "threads": "not applicable",
         }
 
-    def _infer(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        batch = self.artifact.target.batch
-        if not batch.min <= len(images) <= batch.max or not self._context.set_input_shape("image", images.shape):
-            raise ValueError(f"the engine takes batches of {batch.min} to {batch.max}, not {len(images)}")
-        logits, probabilities = (np.empty((len(images), self._columns), np.float32) for _ in range(2))
-        self._gpu.activate()
-        self._gpu.upload(self._memory["image"], images)
-        if not self._context.execute_async_v3(self._gpu.stream):
-            raise RuntimeError(f"{self.artifact.name}: TensorRT could not queue the inference")
-        self._gpu.download(logits, self._memory["logits"])
-        self._gpu.download(probabilities, self._memory["probabilities"])
-        self._gpu.synchronize()
-        return logits, probabilities
+    def _executed(self, trt: Any) -> str:
+        """What the engine says of its layers; engines do not always tell."""
+        try:
+            text = self._engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+        except AttributeError:
+            text = ""
+        found = [word for word, sign in _INSPECTED.items() if sign in text]
+        built = self.model.details.get("onnx_precision", "a graph of unknown precision")
+        return found[0] if found else f"not told by the engine; built from {built}"
 
-    def close(self) -> None:
+    def _output(self, name: str) -> TensorSpec:
+        return next(spec for spec in self.outputs if spec.name == name)
+
+    def _run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        batch, count = self.model.batch, len(next(iter(feeds.values())))
+        if not batch.min <= count <= batch.max:
+            raise ValueError(f"the engine takes batches of {batch.min} to {batch.max}, not {count}")
+        self._gpu.activate()
+        for name, array in feeds.items():
+            if not self._context.set_input_shape(name, array.shape):
+                raise ValueError(f"the engine does not take {array.shape} for {name}")
+            self._gpu.upload(self._memory[name], array)
+        if not self._context.execute_async_v3(self._gpu.stream):
+            raise RuntimeError(f"{self.model.name}: TensorRT could not queue the inference")
+        outputs = {}
+        for name in self._wanted():
+            spec = self._output(name)
+            outputs[name] = np.empty((count, *spec.shape[1:]), spec.dtype)
+            self._gpu.download(outputs[name], self._memory[name])
+        self._gpu.synchronize()
+        return outputs
+
+    def _close(self) -> None:
+        if self._gpu is None:
+            return
         self._gpu.activate()
         for address in self._memory.values():
             self._gpu.free(address)
-        del self._context, self._engine, self._runtime  # in this order: each holds memory of the next
+        self._memory = {}
+        self._context = self._engine = self._runtime = None  # in this order: each holds memory of the next
         self._gpu.close()
+        self._gpu = None
 
 
-def check_engine(artifact: Artifact, flavour: str, version: str, compute_capability: str) -> None:
+def _tensors(trt: Any, engine: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """The engine's own inputs and outputs."""
+    found: dict[bool, list[TensorSpec]] = {True: [], False: []}
+    for place in range(engine.num_io_tensors):
+        name = engine.get_tensor_name(place)
+        shape = tuple("?" if size < 0 else int(size) for size in engine.get_tensor_shape(name))
+        dtype = str(np.dtype(trt.nptype(engine.get_tensor_dtype(name))))
+        is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+        found[is_input].append(TensorSpec(name=name, dtype=dtype, shape=shape))
+    return tuple(found[True]), tuple(found[False])
+
+
+def _bytes(spec: TensorSpec, batch: int) -> int:
+    """Of a tensor whose first dimension is the batch."""
+    values = math.prod(int(size) for size in spec.shape[1:])
+    return batch * values * np.dtype(spec.dtype).itemsize
+
+
+def check_engine(model: Model, flavour: str, version: str, compute_capability: str) -> None:
     """Refuse an engine that was not built by this library for this GPU.
 
     Args:
-        artifact: its details say `flavour`, `version` and `compute_capabilities` (SM versions, or "portable").
+        model: its details say `flavour`, `version` and `compute_capabilities` (SM versions, or "portable").
         flavour: the library here, "tensorrt" or "tensorrt_rtx".
         version: its version.
         compute_capability: the GPU's SM version, e.g. "8.9".
@@ -102,17 +145,17 @@ def check_engine(artifact: Artifact, flavour: str, version: str, compute_capabil
     Raises:
         BundleError: says what the engine needs and what is here.
     """
-    details = artifact.details
+    details = model.details
     built_by = f"{details.get('flavour', 'an unnamed library')} {details.get('version', 'of unknown version')}"
     if built_by != f"{flavour} {version}":
         raise BundleError(
-            f"{artifact.name}: the engine was built by {built_by}, here is {flavour} {version}; engines load only in "
+            f"{model.name}: the engine was built by {built_by}, here is {flavour} {version}; engines load only in "
             "the version that built them. Export it on this device, or install that version."
         )
     targets = re.findall(r"\d+\.\d+", details.get("compute_capabilities", ""))
     if targets and compute_capability not in targets:
         raise BundleError(
-            f"{artifact.name}: the engine was built for SM {', '.join(targets)}, this GPU is SM {compute_capability}: "
+            f"{model.name}: the engine was built for SM {', '.join(targets)}, this GPU is SM {compute_capability}: "
             "add it to `compute_capabilities` of the deploy config and export again."
         )
 

@@ -29,8 +29,8 @@ from edgedistill.distill.models.cifar_wrn import WideResNet
 from edgedistill.distill.models.size import count_parameters, deployed_size
 from edgedistill.distill.models.tresnet import PadToBlocks
 from edgedistill.export import reparameterize
+from edgedistill.export.conversions.onnx_fp32 import export_onnx
 from edgedistill.export.graph import DeployGraph, input_spec
-from edgedistill.export.onnx import export_onnx
 from edgedistill.runtime.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

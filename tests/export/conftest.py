@@ -11,8 +11,8 @@ from torch import nn
 from edgedistill.distill.checkpoint import ModelCard, Student, load_student, save_student
 from edgedistill.distill.models import ModelSpec, build_from_spec
 from edgedistill.export import export_bundle, reparameterize
+from edgedistill.export.conversions.onnx_fp32 import export_onnx
 from edgedistill.export.graph import DeployGraph, input_spec
-from edgedistill.export.onnx import export_onnx
 from edgedistill.export.probes import framework_logits
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.preprocess import Preprocessing

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 
 from edgedistill.export import ExportError, export_bundle
-from edgedistill.export import bundle as export_module
-from edgedistill.export import simplify as simplify_module
 from edgedistill.export.builders import BUILDERS
-from edgedistill.export.parity import compare
+from edgedistill.export.conversions import onnx_fp32 as export_module
+from edgedistill.export.conversions import simplifying as simplify_module
+from edgedistill.export.conversions.simplifying import Simplified
 from edgedistill.export.probes import framework_logits, make_probes
-from edgedistill.export.simplify import Simplified
+from edgedistill.export.proving import compare
 from edgedistill.export.staging import staged_bundle
 from edgedistill.runtime.bundle import open_bundle
 from edgedistill.runtime.errors import ConfigError, DataError
 from edgedistill.runtime.preprocess import load
-from edgedistill.runtime.targets import BatchRange, Target, load_target
+from edgedistill.runtime.targets import Target, load_target
+from edgedistill.runtime.tensors import BatchRange
 
 ORT = "onnxruntime-cpu-fp32"
 OPENVINO = "openvino-cpu-fp32"
@@ -134,8 +135,8 @@ def test_arrays_become_jpeg_files_whose_decoded_pixels_count(quick, student, tmp
 
     noise = np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     bundle = export_bundle(student, [ORT], tmp_path / "b", golden=[noise])
-    (golden,) = bundle.manifest.selftest
-    pixels = load(bundle.path(golden.file), student.card.preprocessing)
+    golden = bundle.manifest.selftest[0]
+    pixels = load(bundle.read(golden.file), student.card.preprocessing)
     assert golden.file.path == "selftest/00.jpg"
     assert (pixels != noise).any()
     np.testing.assert_allclose(golden.logits, framework_logits(student.model, pixels[None])[0], atol=1e-5)
@@ -170,18 +171,16 @@ def test_an_interrupted_export_leaves_the_old_bundle_and_no_rubbish(quick, stude
 
 def test_a_folder_that_is_no_bundle_is_never_replaced(student, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ExportError, match="not a bundle"):
+    with pytest.raises(ExportError, match="not empty, and no bundle"):
         export_bundle(student, [ORT], tmp_path)
     with pytest.raises(ExportError, match="is a file"):
         export_bundle(student, [ORT], tmp_path / "thesis.tex")
     assert leftovers(tmp_path) == ["thesis.tex"]
 
 
-def test_publishing_is_undone_when_its_second_half_fails(tmp_path, monkeypatch):
-    out = tmp_path / "b"
-    out.mkdir()
-    (out / "manifest.json").write_text("old")
-
+def test_publishing_is_undone_when_its_second_half_fails(make_tiny_bundle, tmp_path, monkeypatch):
+    out = make_tiny_bundle(tmp_path / "b")
+    before = (out / "manifest.json").read_bytes()
     rename = Path.rename
 
     def failing(self, target):
@@ -192,7 +191,7 @@ def test_publishing_is_undone_when_its_second_half_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(ExportError, match="what stood there is intact"), staged_bundle(out) as staging:
         (staging.root / "manifest.json").write_text("new")
-    assert (out / "manifest.json").read_text() == "old"
+    assert (out / "manifest.json").read_bytes() == before
     assert leftovers(tmp_path) == ["b"]
 
 

@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 import torch
 
+from edgedistill.export.conversions.onnx_check import check_onnx
+from edgedistill.export.conversions.onnx_fp16 import convert_to_fp16
 from edgedistill.export.errors import ExportError
-from edgedistill.export.fp16 import convert_to_fp16
-from edgedistill.export.onnx import check_onnx
 from edgedistill.export.probes import Probes, framework_logits, make_probes
 from edgedistill.runtime.preprocess import Preprocessing, normalize
 

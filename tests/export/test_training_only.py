@@ -9,8 +9,8 @@ from edgedistill.distill.checkpoint import ModelCard, load_student, save_student
 from edgedistill.distill.methods import build_method
 from edgedistill.distill.models import Classifier, ModelSpec, build_from_spec
 from edgedistill.export import reparameterize
+from edgedistill.export.conversions.onnx_fp32 import export_onnx
 from edgedistill.export.graph import DeployGraph, input_spec
-from edgedistill.export.onnx import export_onnx
 from edgedistill.runtime.preprocess import Preprocessing
 
 SIZE = (32, 32)

@@ -17,7 +17,7 @@ def test_an_artifact_that_export_found_wrong_fails_here_too(make_tiny_bundle, tm
     parity = {"images": 8, "max_abs_logit": 3.0, "mean_abs_logit": 1.0}
     edit(bundle, lambda one: one.update(files=[], status="failed", reason="it disagrees", parity=parity))
     report = runtime.selftest(bundle)
-    assert report.artifacts[0].status == "failed"
+    assert report.artifacts[0].verdict == "failed"
     assert not report.passed
 
 
@@ -25,7 +25,7 @@ def test_an_artifact_whose_toolchain_was_missing_at_export_does_not_fail(make_ti
     bundle = make_tiny_bundle(tmp_path / "bundle")
     edit(bundle, lambda one: one.update(files=[], status="failed", reason="no toolchain", parity=None))
     report = runtime.selftest(bundle)
-    assert report.artifacts[0].status == "could_not_run"
+    assert report.artifacts[0].verdict == "could not run"
     assert report.passed
 
 

@@ -7,17 +7,25 @@ import pytest
 
 from edgedistill.runtime import cuda
 from edgedistill.runtime.backends import tensorrt as trt_backend
-from edgedistill.runtime.backends.base import BACKENDS
+from edgedistill.runtime.backends.base import BACKENDS, Model
 from edgedistill.runtime.bundle import Artifact, Bundle, Manifest, describe_file, open_bundle
+from edgedistill.runtime.bundle.selection import open_artifact, select_artifacts
+from edgedistill.runtime.bundle.storage import FolderStorage
 from edgedistill.runtime.errors import BundleError, ConfigError, MissingDependencyError
-from edgedistill.runtime.targets import BatchRange, Target
+from edgedistill.runtime.targets import Target
+from edgedistill.runtime.tensors import BatchRange
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
 
 
 def open_backend(bundle, name, **options):
-    artifact = bundle.artifact(name=name)
-    return BACKENDS.get(artifact.backend)(bundle, artifact, **options)
+    (artifact,) = select_artifacts(bundle, [name])
+    return open_artifact(bundle, artifact, **options)
+
+
+def scores(backend, images):
+    outputs = backend.infer(images)
+    return outputs["logits"], outputs["probabilities"]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +37,7 @@ def bundle(tiny_bundle) -> Bundle:
 def test_fp32_outputs_are_the_model_s(bundle, name, tiny_reference):
     expected = tiny_reference(IMAGES)
     with open_backend(bundle, name, threads=1) as backend:
-        logits, probabilities = backend.infer(IMAGES)
+        logits, probabilities = scores(backend, IMAGES)
         assert backend.effective["threads"] == "1"
     assert logits.dtype == probabilities.dtype == np.float32
     np.testing.assert_allclose(logits, expected, atol=1e-5)
@@ -39,7 +47,7 @@ def test_fp32_outputs_are_the_model_s(bundle, name, tiny_reference):
 def test_outputs_survive_the_next_inference(bundle):
     for name in ("ort-fp32", "ov-fp32"):
         with open_backend(bundle, name) as backend:
-            logits, probabilities = backend.infer(IMAGES)
+            logits, probabilities = scores(backend, IMAGES)
             kept = logits.copy(), probabilities.copy()
             backend.infer(IMAGES[::-1])
             np.testing.assert_array_equal(logits, kept[0])
@@ -50,7 +58,7 @@ def test_openvino_pins_the_precision(bundle):
     import openvino
 
     with open_backend(bundle, "ov-fp32") as backend:
-        assert backend.effective["precision"] == "f32"
+        assert backend.effective["precision"] == "fp32"
         assert backend.effective["device"] == "CPU"
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no bf16")
@@ -90,7 +98,7 @@ def test_wrong_input_is_a_programming_error(bundle):
 @pytest.mark.parametrize(("name", "place"), [("ort-fp32", 0), ("ov-fp32", 0), ("ov-fp32", 1)])
 def test_an_altered_file_is_never_loaded(make_tiny_bundle, tmp_path, name, place):
     root = make_tiny_bundle(tmp_path / "b")
-    path = root / open_bundle(root).artifact(name=name).files[place].path
+    path = root / select_artifacts(open_bundle(root), [name])[0].files[place].path
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -102,12 +110,12 @@ def test_an_altered_file_is_never_loaded(make_tiny_bundle, tmp_path, name, place
 def test_a_file_that_the_library_refuses(make_tiny_bundle, tmp_path, name, library):
     root = make_tiny_bundle(tmp_path / "b")
     opened = open_bundle(root)
-    artifact = opened.artifact(name=name)
+    (artifact,) = select_artifacts(opened, [name])
     path = root / artifact.files[0].path
     path.write_bytes(b"not a\nmodel")
     artifact = msgspec.structs.replace(artifact, files=(describe_file(path, root), *artifact.files[1:]))
     with pytest.raises(BundleError) as caught:
-        BACKENDS.get(artifact.backend)(opened, artifact)
+        open_artifact(opened, artifact)
     assert str(path) in str(caught.value)
     assert f"{library} " in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -141,6 +149,10 @@ def engine_artifact(**details) -> Artifact:
     return Artifact(name="trt", target=target, files=(), status="built_not_run", details=details)
 
 
+def engine_model(**details) -> Model:
+    return Model(name="trt", files=(), precision="fp16", details=details)
+
+
 @pytest.mark.parametrize(
     ("details", "words"),
     [
@@ -155,13 +167,13 @@ def engine_artifact(**details) -> Artifact:
 )
 def test_an_engine_of_another_library_or_gpu_is_refused(details, words):
     with pytest.raises(BundleError, match=words):
-        trt_backend.check_engine(engine_artifact(**details), "tensorrt_rtx", "1.7", "8.9")
+        trt_backend.check_engine(engine_model(**details), "tensorrt_rtx", "1.7", "8.9")
 
 
 @pytest.mark.parametrize("targets", ["portable", "", "8.6, 8.9"])
 def test_an_engine_for_this_library_and_gpu_is_accepted(targets):
     details = {"flavour": "tensorrt_rtx", "version": "1.7", "compute_capabilities": targets}
-    trt_backend.check_engine(engine_artifact(**details), "tensorrt_rtx", "1.7", "8.9")
+    trt_backend.check_engine(engine_model(**details), "tensorrt_rtx", "1.7", "8.9")
 
 
 class FakeGpu:
@@ -225,12 +237,44 @@ def fake_tensorrt(gpus, function, loads=True):
             if not loads:
                 self.logger.log("ERROR", "the plan file\nis for another world")
                 return None
-            return SimpleNamespace(create_execution_context=Context)
+            return Engine()
+
+    class Engine:
+        tensors = (
+            ("image", (-1, 16, 16, 3), np.uint8),
+            ("logits", (-1, 4), np.float32),
+            ("probabilities", (-1, 4), np.float32),
+        )
+        num_io_tensors = 3
+        create_execution_context = Context
+
+        def get_tensor_name(self, place):
+            return self.tensors[place][0]
+
+        def get_tensor_shape(self, name):
+            return next(shape for known, shape, _ in self.tensors if known == name)
+
+        def get_tensor_dtype(self, name):
+            return next(dtype for known, _, dtype in self.tensors if known == name)
+
+        def get_tensor_mode(self, name):
+            return "INPUT" if name == "image" else "OUTPUT"
+
+        def create_engine_inspector(self):
+            return SimpleNamespace(get_engine_information=lambda _: '{"Layers": [{"Datatype": "Half"}]}')
 
     class ILogger:
         INTERNAL_ERROR, ERROR = "INTERNAL_ERROR", "ERROR"
 
-    return SimpleNamespace(__name__="tensorrt_rtx", __version__="1.7", Runtime=Runtime, ILogger=ILogger)
+    return SimpleNamespace(
+        __name__="tensorrt_rtx",
+        __version__="1.7",
+        Runtime=Runtime,
+        ILogger=ILogger,
+        TensorIOMode=SimpleNamespace(INPUT="INPUT"),
+        LayerInformationFormat=SimpleNamespace(JSON="JSON"),
+        nptype=lambda dtype: dtype,
+    )
 
 
 @pytest.fixture
@@ -239,7 +283,7 @@ def engine_bundle(bundle, tmp_path):
     entry = describe_file(tmp_path / "model.engine", tmp_path)
     artifact = msgspec.structs.replace(engine_artifact(flavour="tensorrt_rtx", version="1.7"), files=(entry,))
     manifest: Manifest = msgspec.structs.replace(bundle.manifest, artifacts=(artifact,))
-    return Bundle(tmp_path, manifest)
+    return Bundle(FolderStorage(tmp_path), manifest, b"")
 
 
 def test_tensorrt_moves_images_and_outputs(monkeypatch, engine_bundle, tiny_reference):
@@ -248,12 +292,13 @@ def test_tensorrt_moves_images_and_outputs(monkeypatch, engine_bundle, tiny_refe
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake_tensorrt(gpus, tiny_reference))
     with open_backend(engine_bundle, "trt", device="cuda:1") as backend:
         for images in (IMAGES, IMAGES[:1], np.concatenate([IMAGES, IMAGES[:1]])):
-            logits, probabilities = backend.infer(images)
+            logits, probabilities = scores(backend, images)
             np.testing.assert_allclose(logits, tiny_reference(images), atol=1e-6)
             np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), atol=1e-6)
         with pytest.raises(ValueError, match="batches of 1 to 4, not 6"):
             backend.infer(np.concatenate([IMAGES, IMAGES]))
         assert backend.effective["device"] == "cuda:1, SM 8.9"
+        assert backend.effective["precision"] == "fp16"
     assert gpus[0].closed
 
 

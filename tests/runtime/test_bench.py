@@ -7,10 +7,9 @@ import pytest
 from edgedistill import runtime
 from edgedistill.runtime import bench, bench_worker
 from edgedistill.runtime.bench_report import PLANS, ArtifactBench, BenchPlan, BenchReport, queries_for
-from edgedistill.runtime.bundle import Artifact, describe_file, open_bundle
+from edgedistill.runtime.bundle import Artifact, describe_file, open_bundle, read_runs
 from edgedistill.runtime.errors import BundleError, ConfigError, MissingDependencyError
-from edgedistill.runtime.results import read_all_results
-from edgedistill.runtime.targets import Gates, Target
+from edgedistill.runtime.targets import Target
 
 
 def artifact_bench(samples) -> ArtifactBench:
@@ -53,7 +52,7 @@ def rewrite(root, *artifacts):
 
 
 def with_gates(artifact: Artifact, **gates) -> Artifact:
-    return msgspec.structs.replace(artifact, target=msgspec.structs.replace(artifact.target, gates=Gates(**gates)))
+    return msgspec.structs.replace(artifact, target=msgspec.structs.replace(artifact.target, gates=gates))
 
 
 def dying_artifact(root) -> Artifact:
@@ -141,8 +140,8 @@ def test_artifacts_take_turns_with_a_canary_before_each(measured):
 def test_the_report_is_kept_and_reads_back(measured):
     root, report, _, _ = measured
     assert report.saved
-    (results,) = read_all_results(root).values()
-    assert results.latest("bench").decode(BenchReport) == msgspec.structs.replace(report, saved=None)
+    ((run,),) = read_runs(root).values()
+    assert run.decode(BenchReport) == msgspec.structs.replace(report, saved=None)
 
 
 def test_nothing_that_runs_is_an_error(make_tiny_bundle, tmp_path):
@@ -182,7 +181,7 @@ def test_both_minimums_must_be_met(monkeypatch):
 def test_a_worker_s_memory_is_not_its_parent_s(tiny_bundle, monkeypatch):
     ballast = np.ones(60_000_000)  # 480 MB, resident
     monkeypatch.setitem(PLANS, "demo", BenchPlan(queries=1, seconds=0.0, rounds=1))
-    monkeypatch.setattr(bench, "append_result", lambda *_: "nowhere")
+    monkeypatch.setattr(bench, "save_run", lambda *_: "nowhere")
     (entry,) = runtime.benchmark(tiny_bundle, artifacts=["ort-fp32"], preset="demo").artifacts
     assert bench_worker.peak_rss() > ballast.nbytes
     assert entry.peak_rss_bytes < ballast.nbytes

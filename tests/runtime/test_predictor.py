@@ -12,7 +12,7 @@ from edgedistill.runtime.errors import BundleError, DataError, MissingDependency
 from edgedistill.runtime.predictor import Prediction, Predictor
 from edgedistill.runtime.preprocess import Preprocessing, normalize
 from edgedistill.runtime.preprocess import load as load_image
-from edgedistill.runtime.targets import BatchRange
+from edgedistill.runtime.tensors import BatchRange, TensorSpec
 
 
 @pytest.fixture
@@ -40,11 +40,19 @@ def test_it_takes_what_is_asked_for(tiny_bundle):
         runtime.load(opened, backend="tensorrt")
 
 
+def absent(reason):
+    def library(*_):
+        raise MissingDependencyError(reason)
+
+    return library
+
+
 def test_an_absent_backend_is_passed_over_and_none_at_all_is_an_error(tiny_bundle, monkeypatch):
-    monkeypatch.setattr(BACKENDS.get("onnxruntime"), "unavailable", lambda: "no ort here.")
+    monkeypatch.setattr(BACKENDS.get("onnxruntime"), "library", absent("no ort here."))
     with runtime.load(tiny_bundle) as loaded:
         assert loaded.artifact.name == "ov-fp32"
-    monkeypatch.setattr(BACKENDS.get("openvino"), "unavailable", lambda: "no ov here.")
+        assert loaded.passed_over == {"ort-fp32": "no ort here."}
+    monkeypatch.setattr(BACKENDS.get("openvino"), "library", absent("no ov here."))
     with pytest.raises(MissingDependencyError, match="ort-fp32: no ort here. ov-fp32: no ov here. ov-bf16"):
         runtime.load(tiny_bundle)
 
@@ -107,7 +115,7 @@ def test_labels_are_what_reaches_its_threshold_most_probable_first():
 
 
 def test_a_zip_is_a_bundle_too(tiny_bundle, tmp_path):
-    archive = zip_bundle(tiny_bundle, tmp_path / "tiny.zip")
+    archive = zip_bundle(open_bundle(tiny_bundle), tmp_path / "tiny.zip")
     with runtime.load(archive) as loaded:
         assert list(loaded.predict(tiny_bundle / "selftest" / "red.jpg")[0].labels) == ["red"]
 
@@ -116,12 +124,13 @@ class Recorder(Backend):
     """Keeps what it is given; its logits are each image's mean."""
 
     def _load(self):
-        self.batches = []
+        self.batches, self.inputs, self.outputs = [], self.model.inputs, self.model.outputs
 
-    def infer(self, images):
+    def _run(self, feeds):
+        (images,) = feeds.values()
         self.batches.append(images)
         logits = np.repeat(images.reshape(len(images), -1).mean(axis=1, keepdims=True), 4, axis=1).astype(np.float32)
-        return logits, logits
+        return {"logits": logits, "probabilities": logits}
 
 
 def recording_predictor(tiny_bundle, **changes):
@@ -129,9 +138,9 @@ def recording_predictor(tiny_bundle, **changes):
     batch = changes.pop("batch", BatchRange(max=4))
     artifact = opened.manifest.artifacts[0]
     artifact = msgspec.structs.replace(artifact, target=msgspec.structs.replace(artifact.target, batch=batch))
-    bundle = Bundle(opened.root, msgspec.structs.replace(opened.manifest, **changes))
-    backend = Recorder(bundle, artifact)
-    return Predictor(bundle, backend), backend
+    bundle = Bundle(opened.storage, msgspec.structs.replace(opened.manifest, **changes), b"")
+    backend = Recorder(bundle.model(artifact))
+    return Predictor(bundle.manifest, artifact, backend), backend
 
 
 def test_batches_stay_within_the_artifact_s_range(tiny_bundle):
@@ -144,7 +153,9 @@ def test_batches_stay_within_the_artifact_s_range(tiny_bundle):
 
 def test_float32_graphs_get_normalised_images(tiny_bundle):
     preprocessing = Preprocessing(size=(16, 16))
-    predictor, backend = recording_predictor(tiny_bundle, input="float32_nchw", preprocessing=preprocessing)
+    inputs = (TensorSpec(name="image", dtype="float32", shape=("batch", 3, 16, 16)),)
+    changes = {"input": "float32_nchw", "preprocessing": preprocessing, "inputs": inputs}
+    predictor, backend = recording_predictor(tiny_bundle, **changes)
     path = tiny_bundle / "selftest" / "grey.jpg"
     predictor.predict(path)
     expected = normalize(load_image(path, preprocessing)[None], preprocessing)

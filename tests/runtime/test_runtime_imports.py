@@ -32,8 +32,8 @@ def test_importing_the_package_imports_not_even_numpy():
     "before",
     [
         "pass",
-        "import edgedistill.runtime.verify, edgedistill.runtime.selftest",
-        "from edgedistill.runtime.verify import verify; from edgedistill.runtime.selftest import selftest",
+        "import edgedistill.runtime.parity.verifying, edgedistill.runtime.parity.selftesting",
+        "from edgedistill.runtime.parity import verify, selftest",
         "from edgedistill.runtime import *",
     ],
 )

@@ -1,15 +1,14 @@
-from typing import ClassVar
-
 import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from edgedistill.runtime import artifacts as artifacts_module
+from edgedistill.runtime import selftest
+from edgedistill.runtime.backends.base import BACKENDS
 from edgedistill.runtime.bundle import Bundle, GoldenImage, describe_file, open_bundle
 from edgedistill.runtime.errors import BundleError, DataError, MissingDependencyError
+from edgedistill.runtime.precisions import precision_of
 from edgedistill.runtime.preprocess import load
-from edgedistill.runtime.selftest import selftest, tolerance_of
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def test_real_backends_pass_from_original_photographs(bundle):
 def test_another_resize_filter_is_noticed(bundle):
     """A device that resizes otherwise must not pass: this is what the photographs are for."""
     other = msgspec.structs.replace(bundle.manifest.preprocessing, resize="center_crop")
-    changed = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, preprocessing=other))
+    changed = Bundle(bundle.storage, msgspec.structs.replace(bundle.manifest, preprocessing=other), b"")
     report = selftest(changed, backend="onnxruntime", tolerance=1e-4)
     assert not report.passed
     assert "photographs differ by more than" in report.artifacts[0].sentence
@@ -42,7 +41,7 @@ def test_another_resize_filter_is_noticed(bundle):
 def test_wrong_outputs_fail_with_the_photograph_named(bundle):
     first, *rest = bundle.manifest.selftest
     wrong = msgspec.structs.replace(first, logits=(first.logits[0] + 0.5, *first.logits[1:]))
-    changed = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, selftest=(wrong, *rest)))
+    changed = Bundle(bundle.storage, msgspec.structs.replace(bundle.manifest, selftest=(wrong, *rest)), b"")
     (artifact,) = selftest(changed, backend="onnxruntime").artifacts
     assert not artifact.passed
     assert [image.passed for image in artifact.images] == [False, True, True]
@@ -62,7 +61,7 @@ def test_failing_on_jpeg_alone_points_at_the_decoder(bundle, tiny_reference):
         msgspec.structs.replace(golden, logits=tuple(value + 0.01 for value in golden.logits))
         for golden in bundle.manifest.selftest
     )
-    changed = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, selftest=(*jpegs, lossless)))
+    changed = Bundle(bundle.storage, msgspec.structs.replace(bundle.manifest, selftest=(*jpegs, lossless)), b"")
     (artifact,) = selftest(changed, backend="onnxruntime").artifacts
     assert not artifact.passed
     assert "decodes JPEG unlike the exporting machine" in artifact.sentence
@@ -70,9 +69,18 @@ def test_failing_on_jpeg_alone_points_at_the_decoder(bundle, tiny_reference):
 
 def test_tolerance_grows_with_lower_precision_and_larger_logits():
     small, large = np.array([0.0, 1.0]), np.array([-50.0, 50.0])
-    assert tolerance_of("fp32", small) == 1e-3
-    assert tolerance_of("fp32", large) == pytest.approx(1e-2)
-    assert tolerance_of("bf16", small) == pytest.approx(0.2)
+    assert precision_of("fp32").built(small) == 1e-3
+    assert precision_of("fp32").built(large) == pytest.approx(1e-2)
+    assert precision_of("bf16").built(small) == pytest.approx(0.2)
+
+
+def test_what_export_measured_bounds_the_device():
+    logits = np.array([-10.0, 10.0])
+    row = precision_of("bf16")
+    assert row.shipped(logits, measured=0.1) == pytest.approx(0.3)
+    assert row.shipped(logits, measured=None) == row.built(logits) == pytest.approx(4.0)
+    assert row.shipped(logits, measured=0.0) == pytest.approx(2e-3)  # another machine sums in another order
+    assert row.shipped(logits, measured=50.0) == row.built(logits)
 
 
 def test_a_tampered_photograph_is_refused(bundle):
@@ -86,47 +94,35 @@ def test_an_undecodable_photograph_is_named(bundle):
     path = bundle.root / "selftest" / "odd.jpg"
     path.write_bytes(b"no photograph")
     odd = GoldenImage(file=describe_file(path, bundle.root), logits=(0.0,) * 4)
-    changed = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, selftest=(odd,)))
+    changed = Bundle(bundle.storage, msgspec.structs.replace(bundle.manifest, selftest=(odd,)), b"")
     with pytest.raises(DataError, match=r"odd\.jpg: cannot be decoded"):
         selftest(changed)
 
 
 def test_a_bundle_without_photographs_says_so(bundle):
-    bare = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, selftest=()))
+    bare = Bundle(bundle.storage, msgspec.structs.replace(bundle.manifest, selftest=()), b"")
     with pytest.raises(BundleError, match="no self-test photographs"):
         selftest(bare)
 
 
 def test_what_cannot_run_is_reported_and_nothing_running_is_an_error(bundle, monkeypatch):
-    real = artifacts_module.load
+    def library(*_):
+        raise MissingDependencyError("openvino is not installed.")
 
-    def no_openvino(opened, *, name, threads=None):
-        if name.startswith("ov"):
-            raise MissingDependencyError("openvino is not installed.")
-        return real(opened, name=name, threads=threads)
-
-    monkeypatch.setattr(artifacts_module, "load", no_openvino)
+    monkeypatch.setattr(BACKENDS.get("openvino"), "library", library)
     report = selftest(bundle)
-    assert [artifact.status for artifact in report.artifacts] == ["ran", "could_not_run", "could_not_run"]
+    assert [artifact.verdict for artifact in report.artifacts] == ["passed", "could not run", "could not run"]
     assert report.passed
     with pytest.raises(MissingDependencyError, match="ov-fp32: openvino is not installed"):
         selftest(bundle, backend="openvino")
 
 
 def test_outputs_that_are_not_numbers_fail(bundle, monkeypatch):
-    class Broken:
-        effective: ClassVar = {}
+    def broken(self, feeds):
+        (images,) = feeds.values()
+        return dict.fromkeys(("logits", "probabilities"), np.full((len(images), 4), np.nan, np.float32))
 
-        def infer(self, images):
-            return np.full((len(images), 4), np.nan, np.float32), np.zeros((len(images), 4), np.float32)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-    monkeypatch.setattr(artifacts_module, "load", lambda *_, **__: Broken())
+    monkeypatch.setattr(BACKENDS.get("onnxruntime"), "_run", broken)
     (artifact,) = selftest(bundle, backend="onnxruntime").artifacts
-    assert not artifact.passed
+    assert artifact.verdict == "failed"
     assert "is not a number" in artifact.sentence

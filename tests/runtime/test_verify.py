@@ -7,14 +7,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgedistill.runtime import artifacts as artifacts_module
-from edgedistill.runtime import results
-from edgedistill.runtime.bundle import Bundle, Reference, decode_manifest, describe_file, open_bundle
+from edgedistill.runtime import verify
+from edgedistill.runtime.backends.base import Backend
+from edgedistill.runtime.bundle import (
+    Bundle,
+    Reference,
+    decode_manifest,
+    describe_file,
+    latest_run,
+    open_bundle,
+    read_runs,
+    results_folder,
+    selection,
+)
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import BundleError, ConfigError, DataError, MissingDependencyError
 from edgedistill.runtime.parity import ParityReport
-from edgedistill.runtime.targets import Gates
-from edgedistill.runtime.verify import verify
 
 CLASSES = ("red", "green", "blue", "bright")
 QUICK = {"bootstrap": 100, "batch_size": 3}
@@ -50,44 +58,46 @@ def changed(bundle, **targets):
         )
         for a in bundle.manifest.artifacts
     )
-    return Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, artifacts=chosen))
+    return Bundle(bundle.storage, msgspec.structs.replace(bundle.manifest, artifacts=chosen), b"")
 
 
 def by_name(report):
     return {artifact.name: artifact for artifact in report.artifacts}
 
 
-class FakePredictor:
+class FakeBackend(Backend):
     """Stands in for an opened artifact: outputs are a function of the images."""
 
-    def __init__(self, function):
-        self.function, self.effective, self.closed = function, {"library": "fake"}, False
+    def __init__(self, model, function):
+        self.function, self.closed = function, False
+        super().__init__(model)
 
-    def infer(self, images):
+    def _load(self):
+        self.inputs, self.outputs, self.effective = self.model.inputs, self.model.outputs, {"library": "fake"}
+
+    def _run(self, feeds):
+        (images,) = feeds.values()
         logits = self.function(images).astype(np.float32)
-        return logits, (1 / (1 + np.exp(-logits))).astype(np.float32)
+        return {"logits": logits, "probabilities": (1 / (1 + np.exp(-logits))).astype(np.float32)}
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def _close(self):
         self.closed = True
 
 
 @pytest.fixture
 def fake(monkeypatch):
     """Replace the backends: artifact name -> function of images, or an exception to raise on load."""
-    opened = SimpleNamespace(predictors=[])
+    opened = SimpleNamespace(backends=[])
 
     def install(**functions):
-        def load(bundle, *, name, threads=None):
-            made = functions[name.replace("-", "_")]
+        def open_artifact(bundle, artifact, *, threads=None, device=None):
+            made = functions[artifact.name.replace("-", "_")]
             if isinstance(made, Exception):
                 raise made
-            opened.predictors.append(FakePredictor(made))
-            return opened.predictors[-1]
+            opened.backends.append(FakeBackend(bundle.model(artifact), made))
+            return opened.backends[-1]
 
-        monkeypatch.setattr(artifacts_module, "load", load)
+        monkeypatch.setattr(selection, "open_artifact", open_artifact)
         return opened
 
     return install
@@ -95,11 +105,11 @@ def fake(monkeypatch):
 
 def test_real_backends_agree_with_the_given_reference(bundle, data, logits):
     report = verify(bundle, data, reference=logits, artifacts=["ort-fp32", "ov-fp32"], **QUICK)
-    assert report.passed
+    assert report.verdict == "not judged"  # no deploy config here has a gate
     assert report.images == 40
     assert report.reference.source == "the caller's logits"
     for artifact in report.artifacts:
-        assert artifact.status == "ran"
+        assert artifact.ran
         assert artifact.max_abs_logit < 1e-4
         assert artifact.unchanged_images == 1.0
         assert abs(artifact.drop.estimate) < 0.5
@@ -117,13 +127,13 @@ def test_the_bundles_own_reference_is_used_for_that_very_split(bundle, data, log
     path = bundle.root / "reference.npy"
     np.save(path, logits)
     entry = Reference(file=describe_file(path, bundle.root), dataset="flat", fingerprint=data.fingerprint())
-    stored = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, references=(entry,)))
+    stored = Bundle(bundle.storage, msgspec.structs.replace(bundle.manifest, references=(entry,)), b"")
     fake(ort_fp32=lambda images: np.zeros((len(images), 4)), ov_fp32=lambda images: np.zeros((len(images), 4)))
     report = verify(stored, data, artifacts=["ov-fp32"], **QUICK)
     assert report.reference.source == "the training framework, stored at export"
     assert by_name(report)["ov-fp32"].max_abs_logit == pytest.approx(np.abs(logits).max())
     part = verify(stored, data.subset(range(20)), artifacts=["ov-fp32"], **QUICK)
-    assert part.reference.source == "ort-fp32 on this device"
+    assert part.reference.source.startswith("ort-fp32 on this device; the training framework's stored logits are for")
 
 
 def test_a_worse_artifact_fails_its_gate_and_the_report_says_which_class_lost(
@@ -137,8 +147,8 @@ def test_a_worse_artifact_fails_its_gate_and_the_report_says_which_class_lost(
     fake(ort_fp32=tiny_reference, ov_fp32=blind_to_blue)
     gated = changed(
         bundle,
-        ort_fp32={"gates": Gates(max_map_drop=0.1, max_bytes=10**9)},
-        ov_fp32={"gates": Gates(max_map_drop=0.1, max_bytes=10)},
+        ort_fp32={"gates": {"max_map_drop": 0.1, "max_bytes": 10**9}},
+        ov_fp32={"gates": {"max_map_drop": 0.1, "max_bytes": 10}},
     )
     report = verify(gated, data, reference=logits, artifacts=["ort-fp32", "ov-fp32"], **QUICK)
     good, bad = by_name(report)["ort-fp32"], by_name(report)["ov-fp32"]
@@ -150,7 +160,7 @@ def test_a_worse_artifact_fails_its_gate_and_the_report_says_which_class_lost(
     assert [entry.name for entry in bad.losses] == ["blue"]
     assert bad.drop.low <= bad.drop.estimate <= bad.drop.high
     assert bad.drop.estimate == pytest.approx(bad.losses[0].drop.estimate / len(CLASSES))
-    assert bad.gates[0].observed == bad.drop.high
+    assert bad.gates[0].observed == bad.drop.estimate
     assert bad.unchanged_images < 1.0
 
 
@@ -161,27 +171,31 @@ def test_what_cannot_run_here_is_reported_and_what_is_at_fault_fails(bundle, dat
     opened = fake(ort_fp32=tiny_reference, ov_fp32=MissingDependencyError("openvino is not installed."), ov_bf16=breaks)
     report = verify(bundle, data, reference=logits, **QUICK)
     found = by_name(report)
-    assert [found[name].status for name in ("ort-fp32", "ov-fp32", "ov-bf16")] == ["ran", "could_not_run", "failed"]
+    assert [found[name].verdict for name in ("ort-fp32", "ov-fp32", "ov-bf16")] == [
+        "not judged",
+        "could not run",
+        "failed",
+    ]
     assert found["ov-fp32"].reason == "openvino is not installed."
     assert "out of memory" in found["ov-bf16"].reason
     assert not report.passed
-    assert verify(bundle, data, reference=logits, precision="fp32", **QUICK).passed
-    assert all(predictor.closed for predictor in opened.predictors)
+    assert verify(bundle, data, reference=logits, precision="fp32", **QUICK).verdict == "not judged"
+    assert all(backend.closed for backend in opened.backends)
 
 
 def test_outputs_that_are_not_numbers_fail(bundle, data, logits, fake, tiny_reference):
     fake(ort_fp32=tiny_reference, ov_fp32=lambda images: np.full((len(images), 4), np.nan))
     found = by_name(verify(bundle, data, reference=logits, precision="fp32", **QUICK))
-    assert found["ov-fp32"].status == "failed"
+    assert found["ov-fp32"].verdict == "failed"
     assert "NaN" in found["ov-fp32"].reason
-    assert found["ort-fp32"].passed
+    assert found["ort-fp32"].verdict == "not judged"
 
 
 def test_a_tampered_artifact_is_refused(bundle, data, logits):
     path = bundle.root / "onnx" / "model.fp32.onnx"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     report = verify(bundle, data, reference=logits, precision="fp32", **QUICK)
-    assert by_name(report)["ort-fp32"].status == "failed"
+    assert by_name(report)["ort-fp32"].verdict == "failed"
     assert "SHA-256" in by_name(report)["ort-fp32"].reason
     assert not report.passed
     with pytest.raises(BundleError, match=r"no artifact could be run here.*SHA-256"):
@@ -257,7 +271,7 @@ def test_impossible_requests(bundle, data, options, error, message):
 
 def test_a_bundle_without_any_reference_says_what_to_do(bundle, data):
     only = tuple(a for a in bundle.manifest.artifacts if a.backend == "openvino")
-    poor = Bundle(bundle.root, msgspec.structs.replace(bundle.manifest, artifacts=only))
+    poor = Bundle(bundle.storage, msgspec.structs.replace(bundle.manifest, artifacts=only), b"")
     with pytest.raises(DataError, match="Give `reference`, or export with"):
         verify(poor, data, **QUICK)
 
@@ -276,16 +290,16 @@ def test_an_image_folder_with_a_label_file(bundle, data, logits, tmp_path):
     assert report.artifacts[0].max_abs_logit < 1e-4
 
 
-def test_the_report_is_appended_and_reads_back_typed(bundle, data, logits, fake, tiny_reference):
+def test_each_report_is_a_file_of_its_own_and_reads_back_typed(bundle, data, logits, fake, tiny_reference):
     fake(ort_fp32=tiny_reference)
     first = verify(bundle, data, reference=logits, backend="onnxruntime", **QUICK)
-    verify(bundle, data, reference=logits, backend="onnxruntime", **QUICK)
-    (saved,) = results.read_all_results(bundle).values()
-    assert len(saved.runs) == 2
-    back = saved.latest("verify").decode(ParityReport)
-    assert back.artifacts == first.artifacts
-    assert saved.latest("bench") is None
-    assert json.loads(Path(first.saved).read_text())["runs"][0]["device"]["cpu"]
+    second = verify(bundle, data, reference=logits, backend="onnxruntime", **QUICK)
+    assert first.saved != second.saved
+    (runs,) = read_runs(bundle).values()
+    assert [run.decode(ParityReport).artifacts for run in runs] == [first.artifacts, second.artifacts]
+    assert latest_run(bundle, "verify").decode(ParityReport).device == first.device
+    assert latest_run(bundle, "bench") is None
+    assert json.loads(Path(first.saved).read_text())["device"]["cpu"]
 
 
 def test_a_class_without_positives_survives_json(bundle, data, logits, fake, tiny_reference):
@@ -298,39 +312,36 @@ def test_a_class_without_positives_survives_json(bundle, data, logits, fake, tin
     assert msgspec.json.decode(msgspec.json.encode(report), type=ParityReport) == report
 
 
-def test_a_damaged_results_file_is_set_aside_not_lost(bundle, data, logits, caplog):
-    path = results.append_result(
-        bundle, "verify", verify(bundle, data, reference=logits, artifacts=["ort-fp32"], **QUICK)
-    )
-    path.write_text('{"schema_version": 1, "runs": [')
-    with pytest.raises(BundleError, match="damaged results"):
-        results.read_results(path)
-    verify(bundle, data, reference=logits, artifacts=["ort-fp32"], **QUICK)
-    assert len(results.read_results(path).runs) == 1
-    (aside,) = path.parent.glob("*.damaged-*")
-    assert aside.read_text() == '{"schema_version": 1, "runs": ['
-    assert "damaged results" in caplog.text
-
-
-def test_results_of_a_newer_edgedistill_are_left_alone_and_the_report_survives(
-    bundle, data, logits, fake, tiny_reference
-):
-    fake(ort_fp32=tiny_reference)
+@pytest.mark.parametrize(
+    ("content", "words"), [('{"schema_version": 2, "kind": "ver', "damaged"), ('{"schema_version": 99}', "newer")]
+)
+def test_a_damaged_or_newer_run_hides_no_other_and_is_left_alone(bundle, data, logits, caplog, content, words):
     report = verify(bundle, data, reference=logits, artifacts=["ort-fp32"], **QUICK)
-    newer = '{"schema_version": 99}'
-    path = results.results_folder(bundle) / f"{report.device}.json"
-    path.write_text(newer)
-    again = verify(bundle, data, reference=logits, artifacts=["ort-fp32"], **QUICK)
-    assert again.saved is None
-    assert "upgrade" in again.not_saved
-    assert path.read_text() == newer
+    other = Path(report.saved).with_name("20990101T000000Z-verify-ffffff.json")
+    other.write_text(content)
+    verify(bundle, data, reference=logits, artifacts=["ort-fp32"], **QUICK)
+    (runs,) = read_runs(bundle).values()
+    assert len(runs) == 2
+    assert str(other) in caplog.text
+    assert words in caplog.text
+    assert other.read_text() == content
 
 
 def test_results_of_a_zip_lie_beside_it(tmp_path):
     archive = tmp_path / "student.zip"
     archive.write_bytes(b"")
-    assert results.results_folder(archive) == tmp_path / "student.results"
-    assert results.results_folder(tmp_path) == tmp_path / "results"
+    assert results_folder(archive) == tmp_path / "student.results"
+    assert results_folder(tmp_path) == tmp_path / "results"
+
+
+def test_a_results_folder_that_is_a_link_is_not_written_through(bundle, data, logits, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (bundle.root / "results").symlink_to(elsewhere)
+    report = verify(bundle, data, reference=logits, artifacts=["ort-fp32"], **QUICK)
+    assert report.saved is None
+    assert "is a link" in report.not_saved
+    assert not any(elsewhere.iterdir())
 
 
 def test_verify_does_not_change_the_manifest(bundle, data, logits):
@@ -338,8 +349,3 @@ def test_verify_does_not_change_the_manifest(bundle, data, logits):
     verify(bundle, data, reference=logits, backend="onnxruntime", **QUICK)
     assert (bundle.root / "manifest.json").read_bytes() == before
     assert decode_manifest(before, "x") == bundle.manifest
-
-
-def test_a_confidence_outside_zero_to_one_is_named(bundle, data):
-    with pytest.raises(ConfigError, match="ort-fp32: the gates' confidence"):
-        verify(changed(bundle, ort_fp32={"gates": Gates(confidence=1.0)}), data, **QUICK)

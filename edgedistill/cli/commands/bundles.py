@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import typer
+
+from edgedistill.runtime.verdicts import EXIT_CODES
 
 from .. import console
 from ..extras import register_training_formats
@@ -12,7 +15,9 @@ BundlePath = Annotated[Path, typer.Argument(help="A bundle folder or .zip.")]
 ArtifactNames = Annotated[
     list[str] | None, typer.Option("--artifact", "-a", help="Only this artifact (`edgedistill inspect`); repeat.")
 ]
-Threads = Annotated[int | None, typer.Option(help="Intra-op threads; default: the deploy config's.")]
+BackendName = Annotated[str | None, typer.Option("--backend", help="Only this backend's (`list backends`).")]
+PrecisionName = Annotated[str | None, typer.Option("--precision", help="Only this precision's, e.g. fp32.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Intra-op threads; default: the deploy config's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")]
 
 
@@ -26,6 +31,8 @@ def verify(
         Path | None, typer.Option("--images", help="The image folder, where --data does not imply it.")
     ] = None,
     artifact: ArtifactNames = None,
+    backend: BackendName = None,
+    precision: PrecisionName = None,
     threads: Threads = None,
     max_bad_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of undecodable images that is tolerated.")
@@ -33,7 +40,10 @@ def verify(
     bootstrap: Annotated[int, typer.Option(help="Resamples for the confidence intervals.")] = 1000,
     json: Json = False,
 ) -> None:
-    """Same mAP as the reference, on this device? Exits with 1 when a gate fails, and says which class lost what.
+    """Same mAP as the reference, on this device? Says which class lost what.
+
+    Exit codes: 0 every gate is met, 1 one failed, 3 nothing could run here, 4 undecided (too few images), 5 not judged
+    (the deploy config has no gate).
 
     Example: [bold]edgedistill verify bundle --data test/labels.csv[/]
     """
@@ -51,14 +61,15 @@ def verify(
             bundle,
             dataset,
             artifacts=artifact,
+            backend=backend,
+            precision=precision,
             threads=threads,
             max_bad_share=max_bad_share,
             bootstrap=bootstrap,
             progress=progress,
         )
     console.print_json(verdict(report)) if json else parity_report(report, console.out)
-    if not report.passed:
-        raise typer.Exit(1)
+    raise typer.Exit(EXIT_CODES[report.verdict])
 
 
 def bench(
@@ -94,7 +105,14 @@ def bench(
         raise typer.Exit(1)
 
 
-def selftest(bundle: BundlePath, artifact: ArtifactNames = None, json: Json = False) -> None:
+def selftest(
+    bundle: BundlePath,
+    artifact: ArtifactNames = None,
+    backend: BackendName = None,
+    precision: PrecisionName = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
     """The shortest proof: the bundle's own photographs give the training framework's outputs here.
 
     Example: [bold]edgedistill selftest bundle[/]
@@ -103,10 +121,9 @@ def selftest(bundle: BundlePath, artifact: ArtifactNames = None, json: Json = Fa
 
     from ..render import selftest_report, verdict
 
-    report = runtime.selftest(bundle, artifacts=artifact)
+    report = runtime.selftest(bundle, artifacts=artifact, backend=backend, precision=precision, threads=threads)
     console.print_json(verdict(report)) if json else selftest_report(report, console.out)
-    if not report.passed:
-        raise typer.Exit(1)
+    raise typer.Exit(EXIT_CODES[report.verdict])
 
 
 def inspect(bundle: BundlePath, json: Json = False) -> None:
@@ -120,5 +137,5 @@ def inspect(bundle: BundlePath, json: Json = False) -> None:
 
     opened = runtime.open_bundle(bundle)
     for entry in opened.manifest.files():
-        opened.path(entry)
-    console.print_json(opened.manifest) if json else bundle_table(opened, console.out)
+        opened.read(entry)
+    console.print_json(msgspec.Raw(opened.manifest_bytes)) if json else bundle_table(opened, console.out)

@@ -42,6 +42,7 @@ def export(
     from edgedistill.distill.checkpoint import load_student
     from edgedistill.distill.engine import predict_logits
     from edgedistill.export import export_bundle
+    from edgedistill.export.golden import choose_golden
     from edgedistill.runtime.datasets import open_dataset
     from edgedistill.runtime.progress import counting
 
@@ -54,8 +55,9 @@ def export(
         dataset = open_dataset(data, images=images, classes=trained.card.classes)
         with counting("reference", console.err) as progress:
             outputs = predict_logits(trained.model, dataset, trained.card.preprocessing, progress=progress)
-        reference = [(outputs.dataset, outputs.logits)]
-        golden = golden or list(outputs.dataset.images[:_SELFTEST_IMAGES])
+        reference = [outputs.reference]
+        reported = outputs.scores >= trained.card.thresholds
+        golden = golden or choose_golden(outputs.dataset.images, reported, _SELFTEST_IMAGES)
     with console.err.status("exporting") as status:
         bundle = export_bundle(
             trained,

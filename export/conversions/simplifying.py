@@ -5,9 +5,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import ExportError, one_line
-from .onnx import check_onnx, count_nodes
-from .probes import Probes
+from ..errors import ExportError, one_line
+from ..probes import Probes
+from .onnx_check import check_onnx, count_nodes
 
 _SCRIPT = """
 import sys, onnx, onnxsim

@@ -9,23 +9,25 @@ import msgspec
 import numpy as np
 
 from ..distill.checkpoint import Student, load_student
-from ..runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, InputKind, Manifest, open_bundle, zip_bundle
+from ..runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, InputKind, Manifest, encode_manifest, open_bundle
+from ..runtime.bundle.manifest import decode_manifest
+from ..runtime.bundle.storage import FolderStorage
 from ..runtime.datasets.base import Dataset
 from ..runtime.errors import ConfigError
-from ..runtime.files import atomic_path, write_atomic
+from ..runtime.files import write_atomic
 from ..runtime.preprocess import ImageSource
 from ..runtime.targets import Target
-from .artifacts import build_artifact, keep_listed_files, resolve_targets
-from .builders import Ingredients
+from .building import build_artifact, keep_listed_files, needed_conversions, resolve_targets
+from .conversions import Ingredients
+from .conversions.onnx_check import require_onnx
 from .golden import write_golden
 from .graph import DeployGraph, input_spec, output_specs
-from .onnx import check_onnx, export_onnx, require_onnx
+from .packages import PACKAGES
 from .probes import make_probes
 from .provenance import make_provenance
 from .references import write_references
 from .reparameterize import reparameterize
-from .simplify import simplify
-from .staging import staged_bundle
+from .staging import refuse_foreign, staged_bundle
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 ReferenceLogits: TypeAlias = tuple[Dataset, np.ndarray]
@@ -52,7 +54,7 @@ def export_bundle(
         student: a loaded checkpoint or its path.
         targets: deploy configs: values, names of packaged ones, or paths of .yaml files.
         out: the bundle's folder. A bundle that stands there is replaced once the new one is complete.
-        golden: a few images for the self-test; files are copied byte for byte, arrays become JPEG files.
+        golden: a few images for the self-test, see `golden.write_golden`.
         reference: the student's logits float32 (N, C) on one or more splits, which `verify` compares with on devices
             that have no PyTorch.
         input: "uint8_nhwc" has normalisation inside the graph; "float32_nchw" leaves it to the app.
@@ -70,10 +72,12 @@ def export_bundle(
     if out.suffix == ".zip":
         raise ConfigError(f"{out}: a bundle is a folder; drop the suffix and ask for the .zip beside it.")
     targets = resolve_targets(targets)
+    refuse_foreign(out)
     require_onnx()
     student = student if isinstance(student, Student) else load_student(student)
     card = student.card
-    step = _steps(progress, total=6 + len(targets) + zip)
+    conversions = needed_conversions(targets)
+    step = _steps(progress, total=3 + len(conversions) + len(targets) + zip)
 
     with staged_bundle(out) as staging:
         root, scratch = staging.root, staging.scratch
@@ -83,17 +87,12 @@ def export_bundle(
         probes = make_probes(student.model, np.concatenate([golden_images, samples]), card.preprocessing, input)
 
         step("re-parameterize")
-        graph = DeployGraph(reparameterize(student.model), input)
-
-        step("trace to ONNX")
         image = input_spec(input, card.preprocessing.size)
-        traced = export_onnx(graph, image, scratch / "traced.onnx")
-
-        step("check the ONNX graph")
-        check_onnx(traced, probes)
-
-        step("simplify the ONNX graph")
-        simplified = simplify(traced, scratch / "simplified.onnx", probes)
+        graph = DeployGraph(reparameterize(student.model), input)
+        ingredients = Ingredients(root, scratch, graph, image, probes)
+        for conversion in conversions:
+            step(f"convert to {conversion}")
+            ingredients.get(conversion)
 
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
@@ -109,22 +108,22 @@ def export_bundle(
             selftest=golden_records,
             references=reference_records,
         )
-        ingredients = Ingredients(root, scratch, simplified, image)
         artifacts = []
         for target in targets:
             step(f"build and check {target.name}")
-            artifacts.append(build_artifact(target, ingredients, Bundle(root, manifest), probes))
+            artifacts.append(build_artifact(target, ingredients, Bundle(FolderStorage(root), manifest, b"")))
         keep_listed_files(root, artifacts)
 
         step("write the manifest")
-        manifest = msgspec.structs.replace(manifest, artifacts=tuple(artifacts))
-        write_atomic(root / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+        encoded = encode_manifest(msgspec.structs.replace(manifest, artifacts=tuple(artifacts)))
+        decode_manifest(encoded, "the new manifest")  # what is written can be read
+        write_atomic(root / MANIFEST, encoded)
 
+    bundle = open_bundle(out)
     if zip:
         step("pack the .zip")
-        with atomic_path(out.with_name(f"{out.name}.zip")) as temporary:
-            zip_bundle(out, temporary)
-    return open_bundle(out)
+        PACKAGES.get("zip")(bundle, out.with_name(f"{out.name}.zip"))
+    return bundle
 
 
 def _as_pairs(reference: ReferenceLogits | Sequence[ReferenceLogits]) -> Sequence[ReferenceLogits]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .artifacts import NotRunnable, nothing_ran, open_artifact
-from .batches import Batch, SkippedImage, decode_batches
-from .bundle import Artifact, Bundle
-from .datasets import Dataset
-from .parity import Outputs
-from .predictor import Predictor
+from ..backends.base import Backend
+from ..batches import Batch, SkippedImage, decode_batches
+from ..bundle.opened import Bundle
+from ..bundle.records import Artifact
+from ..bundle.selection import NotRunnable, nothing_ran, try_artifact
+from ..datasets import Dataset
+from ..predictor import Predictor
+from .judging import Outputs
 
 Progress = Callable[[int, int], None]
 
@@ -70,15 +72,14 @@ def collect_outputs(
     images, classes = len(data), len(bundle.manifest.classes)
     decoded = np.zeros(images, dtype=bool)
     failures: dict[str, NotRunnable] = {}
-    effective: dict[str, dict[str, str]] = {}
     predictors: dict[str, Predictor] = {}
     with ExitStack() as stack:
         for artifact in artifacts:
-            opened = open_artifact(bundle, artifact, threads=threads)
-            if isinstance(opened, NotRunnable):
-                failures[artifact.name] = opened
+            loaded = try_artifact(bundle, artifact, threads=threads)
+            if isinstance(loaded, Backend):
+                predictors[artifact.name] = stack.enter_context(Predictor(bundle.manifest, artifact, loaded))
             else:
-                predictors[artifact.name] = stack.enter_context(opened)
+                failures[artifact.name] = loaded
         logits = {name: np.zeros((images, classes), np.float32) for name in predictors}
         probabilities = {name: np.zeros((images, classes), np.float32) for name in predictors}
         batches = decode_batches(
@@ -113,7 +114,7 @@ def _infer(predictor: Predictor, batch: Batch, logits: np.ndarray, probabilities
     try:
         logits[batch.indices], probabilities[batch.indices] = predictor.infer(batch.images)
     except Exception as error:  # a backend raises its own types; the reason goes into the report
-        return f"inference failed ({type(error).__name__}: {error})"
-    if not np.isfinite(logits[batch.indices]).all():
+        return f"inference failed ({type(error).__name__}: {' '.join(str(error).split())})"
+    if not (np.isfinite(logits[batch.indices]).all() and np.isfinite(probabilities[batch.indices]).all()):
         return "its outputs hold NaN or infinity"
     return None

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from ..runtime.backends.base import BACKENDS
 from ..runtime.bundle import Artifact, Bundle, ExportParity
+from ..runtime.bundle.selection import open_artifact
 from ..runtime.errors import EdgedistillError, MissingDependencyError
-from ..runtime.selftest import tolerance_of
-from ..runtime.targets import Precision
+from ..runtime.precisions import precision_of
 from .errors import one_line
 from .probes import Probes
 
@@ -24,7 +23,7 @@ class Difference:
     problem: str = ""
 
 
-def compare(logits: np.ndarray, probabilities: np.ndarray, expected: np.ndarray, precision: Precision) -> Difference:
+def compare(logits: np.ndarray, probabilities: np.ndarray, expected: np.ndarray, precision: str) -> Difference:
     """Judge outputs float32 (N, C) against the framework's logits (N, C)."""
     if logits.shape != expected.shape or probabilities.shape != expected.shape:
         return Difference(None, f"its outputs are {logits.shape} and {probabilities.shape}, not {expected.shape}")
@@ -34,7 +33,7 @@ def compare(logits: np.ndarray, probabilities: np.ndarray, expected: np.ndarray,
     parity = ExportParity(
         images=len(expected), max_abs_logit=float(difference.max()), mean_abs_logit=float(difference.mean())
     )
-    limit = tolerance_of(precision, expected)
+    limit = precision_of(precision).built(expected)
     if parity.max_abs_logit > limit:
         return Difference(
             parity,
@@ -59,19 +58,28 @@ def check_artifact(bundle: Bundle, artifact: Artifact, probes: Probes, *, built_
             nothing about them.
     """
     try:
-        backend = BACKENDS.get(artifact.backend)(bundle, artifact)
+        backend = open_artifact(bundle, artifact)
     except EdgedistillError as error:
         not_run = built_for_elsewhere or isinstance(error, MissingDependencyError)
         return _judged(artifact, "built_not_run" if not_run else "failed", str(error))
     with backend:
         try:
-            outputs = [(*backend.infer(images), expected) for images, expected in probes.batches(artifact.target.batch)]
+            outputs = [
+                (*_scores(backend.infer(images)), expected)
+                for images, expected in probes.batches(artifact.target.batch)
+            ]
         except Exception as error:  # a toolchain's own exception types are many
             return _judged(artifact, "failed", f"it loads but does not run: {one_line(error)}")
     difference = compare(*(np.concatenate(part) for part in zip(*outputs, strict=True)), artifact.precision)
     if difference.problem:
         return _judged(artifact, "failed", f"{difference.problem}.", difference.parity)
-    return msgspec.structs.replace(artifact, status="verified", parity=difference.parity)
+    assert difference.parity is not None
+    parity = msgspec.structs.replace(difference.parity, runner=backend.effective.get("library", artifact.backend))
+    return msgspec.structs.replace(artifact, status="verified", parity=parity)
+
+
+def _scores(outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    return outputs["logits"], outputs["probabilities"]
 
 
 def _judged(artifact: Artifact, status: str, reason: str, parity: ExportParity | None = None) -> Artifact:

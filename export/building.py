@@ -5,18 +5,18 @@ from pathlib import Path
 
 from ..runtime.bundle import Artifact, Bundle, describe_file
 from ..runtime.errors import ConfigError, EdgedistillError
-from ..runtime.targets import Target, load_target
-from .builders import BUILDERS, Ingredients
+from ..runtime.targets import Target, load_target, target_problem
+from .builders import BUILDERS
+from .conversions import Ingredients
 from .errors import ExportError
-from .parity import check_artifact
-from .probes import Probes
+from .proving import check_artifact
 
 
 def resolve_targets(targets: Sequence[Target | str | Path]) -> list[Target]:
     """Deploy configs by name, path or value.
 
     Raises:
-        ConfigError: none given, one given twice, or a precision that the backend does not compute in.
+        ConfigError: none given, one given twice or impossible, or a precision that the backend does not compute in.
     """
     resolved = [target if isinstance(target, Target) else load_target(target) for target in targets]
     if not resolved:
@@ -24,6 +24,9 @@ def resolve_targets(targets: Sequence[Target | str | Path]) -> list[Target]:
     for i, target in enumerate(resolved):
         if target.name in [other.name for other in resolved[:i]]:
             raise ConfigError(f"the target {target.name} is given twice.")
+        problem = target_problem(target)
+        if problem:
+            raise ConfigError(f"{target.name}: {problem}.")
         precisions = BUILDERS.get(target.backend).precisions
         if target.precision not in precisions:
             raise ConfigError(
@@ -32,7 +35,12 @@ def resolve_targets(targets: Sequence[Target | str | Path]) -> list[Target]:
     return resolved
 
 
-def build_artifact(target: Target, ingredients: Ingredients, bundle: Bundle, probes: Probes) -> Artifact:
+def needed_conversions(targets: Sequence[Target]) -> list[str]:
+    """Names of the conversions that the targets are built from, each once."""
+    return list(dict.fromkeys(BUILDERS.get(target.backend).precisions[target.precision] for target in targets))
+
+
+def build_artifact(target: Target, ingredients: Ingredients, bundle: Bundle) -> Artifact:
     """Build and check one target's artifact; what goes wrong is its status and reason, so that the others go on."""
     try:
         built = BUILDERS.get(target.backend)().build(target, ingredients)
@@ -43,9 +51,10 @@ def build_artifact(target: Target, ingredients: Ingredients, bundle: Bundle, pro
         target=target,
         files=tuple(describe_file(path, bundle.root) for path in built.files),
         status="built_not_run",
+        format=built.format,
         details=built.details,
     )
-    return check_artifact(bundle, artifact, probes, built_for_elsewhere=built.for_elsewhere)
+    return check_artifact(bundle, artifact, ingredients.probes, built_for_elsewhere=built.for_elsewhere)
 
 
 def keep_listed_files(root: Path, artifacts: Sequence[Artifact]) -> None:
@@ -58,9 +67,14 @@ def keep_listed_files(root: Path, artifacts: Sequence[Artifact]) -> None:
         reasons = "; ".join(f"{artifact.name}: {artifact.reason}" for artifact in artifacts)
         raise ExportError(f"no artifact could be built. {reasons}")
     listed = {root / entry.path for artifact in artifacts for entry in artifact.files}
-    for backend_folder in {path.parent for path in root.glob("*/model.*")}:
-        for path in backend_folder.iterdir():
-            if path not in listed:
+    for folder in [path for path in root.iterdir() if path.is_dir() and path.name not in _PROOFS]:
+        for path in sorted(folder.rglob("*"), reverse=True):
+            if path.is_file() and path not in listed:
                 path.unlink()
-        if not any(backend_folder.iterdir()):
-            backend_folder.rmdir()
+            elif path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+_PROOFS = ("selftest", "reference")

@@ -1,4 +1,4 @@
-"""The traced graph as ONNX, self-contained, with a dynamic batch."""
+"""`onnx.fp32`: the traced graph as ONNX, self-contained, with a dynamic batch."""
 
 import contextlib
 import logging
@@ -8,13 +8,21 @@ from pathlib import Path
 
 import torch
 
-from ..runtime.bundle import TensorSpec
-from ..runtime.errors import MissingDependencyError
-from ..runtime.targets import BatchRange
-from .errors import ExportError, one_line
-from .graph import BATCH, DeployGraph
-from .parity import compare
-from .probes import Probes
+from ...runtime.tensors import TensorSpec
+from ..errors import ExportError, one_line
+from ..graph import BATCH, DeployGraph
+from .base import CONVERSIONS, Converted, Ingredients
+from .onnx_check import check_onnx, require_onnx
+from .simplifying import simplify
+
+
+@CONVERSIONS.register("onnx.fp32")
+def onnx_fp32(ingredients: Ingredients) -> Converted:
+    """Trace, check and simplify."""
+    traced = export_onnx(ingredients.graph, ingredients.image, ingredients.scratch / "traced.onnx")
+    check_onnx(traced, ingredients.probes)
+    simplified = simplify(traced, ingredients.scratch / "model.fp32.onnx", ingredients.probes)
+    return Converted(simplified.path, simplified.details)
 
 
 def export_onnx(graph: DeployGraph, image: TensorSpec, path: Path) -> Path:
@@ -53,47 +61,6 @@ def export_onnx(graph: DeployGraph, image: TensorSpec, path: Path) -> Path:
     _strip_metadata(model)
     onnx.save(model, path)
     return path
-
-
-def require_onnx() -> None:
-    """Raise MissingDependencyError, naming the extra, unless the ONNX toolchain is installed."""
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(f'{error.name} is not installed: `pip install "edgedistill[export]"`.') from error
-
-
-def check_onnx(path: Path, probes: Probes) -> None:
-    """Check a float32 file by onnx.checker and by running it with batches of several sizes.
-
-    Raises:
-        ExportError: the file is not valid ONNX, does not run, or disagrees with the training framework.
-    """
-    import numpy as np
-    import onnx
-    import onnxruntime
-
-    try:
-        onnx.checker.check_model(path, full_check=True)
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        outputs = [
-            (*session.run(["logits", "probabilities"], {"image": images}), expected)
-            for images, expected in probes.batches(BatchRange())
-        ]
-    except Exception as error:  # the exception types of onnx and onnxruntime are not exported for catching
-        raise ExportError(f"the ONNX graph is refused: {one_line(error)}") from error
-    problem = compare(*(np.concatenate(part) for part in zip(*outputs, strict=True)), "fp32").problem
-    if problem:
-        raise ExportError(f"the ONNX graph is wrong: {problem}.")
-
-
-def count_nodes(path: Path) -> int:
-    """Operators in a file's main graph."""
-    import onnx
-
-    return len(onnx.load(path, load_external_data=False).graph.node)
 
 
 def _strip_metadata(model: "onnx.ModelProto") -> None:  # noqa: F821

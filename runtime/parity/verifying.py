@@ -9,17 +9,19 @@ from typing import Any, TypeAlias
 import msgspec
 import numpy as np
 
-from .artifacts import nothing_ran, select_artifacts
-from .batches import MAX_BAD_SHARE
-from .bundle import MANIFEST, Artifact, Bundle, open_bundle
-from .collect import Collected, Progress, collect_outputs
-from .datasets import Dataset, open_dataset
-from .device import device_slug
-from .errors import BundleError, ConfigError, DataError, EdgedistillError
-from .files import sha256_of
-from .metrics import sigmoid
-from .parity import ArtifactParity, Outputs, ParityReport, ReferenceParity, SkippedImageRecord, judge_parity
-from .results import append_result
+from ..batches import MAX_BAD_SHARE
+from ..bundle.loose import open_source
+from ..bundle.opened import Bundle
+from ..bundle.records import Artifact
+from ..bundle.results import save_run
+from ..bundle.selection import nothing_ran, select_artifacts
+from ..datasets import Dataset, open_dataset
+from ..device import device_slug
+from ..errors import BundleError, ConfigError, DataError, EdgedistillError
+from ..metrics import sigmoid
+from .collecting import Collected, Progress, collect_outputs
+from .judging import Outputs, judge_parity
+from .report import ArtifactParity, ParityReport, ReferenceParity, SkippedImageRecord
 
 DatasetSource: TypeAlias = "Dataset | Mapping[str, Any] | str | Path"
 
@@ -43,7 +45,7 @@ def verify(
 
     Every image is decoded once and goes through all artifacts. The reference is `reference`, or the training
     framework's logits that the bundle stores for this very split, or the bundle's onnxruntime fp32 artifact run
-    here; the report says which. The report is appended to results/<device>.json.
+    here; the report says which. The report is saved below results/<device>/.
 
     Args:
         bundle: an opened bundle, its folder or its .zip.
@@ -68,7 +70,7 @@ def verify(
         DataError: the classes differ, too many images are undecodable, or there is no reference.
         ConfigError: too few resamples for the confidence that a deploy config asks for.
     """
-    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    opened = bundle if isinstance(bundle, Bundle) else open_source(bundle)
     chosen = select_artifacts(opened, artifacts, backend, precision)
     _check_resamples(bootstrap, chosen)
     data = _open_data(dataset, labels, opened.manifest.classes)
@@ -105,7 +107,7 @@ def verify(
     unreferenced = np.flatnonzero(collected.decoded & ~comparable)
     report = ParityReport(
         bundle=opened.manifest.name,
-        manifest_sha256=sha256_of(opened.root / MANIFEST),
+        manifest_sha256=opened.manifest_sha256,
         dataset=data.name,
         fingerprint=data.fingerprint(),
         images=int(kept.sum()),
@@ -124,10 +126,7 @@ def verify(
 
 
 def _check_resamples(resamples: int, artifacts: Sequence[Artifact]) -> None:
-    for artifact in artifacts:
-        if not 0 < artifact.target.gates.confidence < 1:
-            raise ConfigError(f"{artifact.name}: the gates' confidence must lie between 0 and 1, e.g. 0.95.")
-    confidence = max(artifact.target.gates.confidence for artifact in artifacts)
+    confidence = max(artifact.target.limits.confidence for artifact in artifacts)
     needed = ceil(2 / (1 - confidence) - 1e-9)
     if resamples < needed:
         raise ConfigError(
@@ -161,8 +160,8 @@ def _stored_reference(bundle: Bundle, data: Dataset, given: np.ndarray | None) -
 
 def _own_reference(bundle: Bundle, data: Dataset) -> Artifact:
     try:
-        return bundle.artifact(backend="onnxruntime", precision="fp32")
-    except BundleError:
+        return next(one for one in select_artifacts(bundle, None, "onnxruntime", "fp32") if one.files)
+    except (BundleError, StopIteration):
         raise DataError(
             f"{bundle.root}: holds neither the training framework's logits for {data.name!r} nor an onnxruntime fp32 "
             "artifact to compare with. Give `reference`, or export with the target onnxruntime-cpu-fp32."
@@ -175,7 +174,9 @@ def _computed_reference(artifact: Artifact, collected: Collected, bundle: Bundle
             f"{bundle.root}: its reference {artifact.name} does not run here: "
             f"{collected.failures[artifact.name].reason} Mend that, or give `reference`."
         )
-    return f"{artifact.name} on this device", collected.logits[artifact.name]
+    stored = ", ".join(repr(reference.dataset) for reference in bundle.manifest.references)
+    why = f"; the training framework's stored logits are for another split: {stored}" if stored else ""
+    return f"{artifact.name} on this device{why}", collected.logits[artifact.name]
 
 
 def _not_run(artifact: Artifact, collected: Collected) -> ArtifactParity:
@@ -184,15 +185,15 @@ def _not_run(artifact: Artifact, collected: Collected) -> ArtifactParity:
         name=artifact.name,
         backend=artifact.backend,
         precision=artifact.precision,
-        status="failed" if failure.refused else "could_not_run",
+        verdict="failed" if failure.refused else "could not run",
         reason=failure.reason,
         bytes=artifact.size,
     )
 
 
 def _save(bundle: Bundle | str | Path, report: ParityReport) -> ParityReport:
-    """Append the report; a folder that cannot be written must not cost what was measured."""
+    """Save the report; a folder that cannot be written must not cost what was measured."""
     try:
-        return msgspec.structs.replace(report, saved=str(append_result(bundle, "verify", report)))
+        return msgspec.structs.replace(report, saved=str(save_run(bundle, "verify", report)))
     except EdgedistillError as error:
         return msgspec.structs.replace(report, not_saved=str(error))

@@ -1,9 +1,17 @@
-"""The float16 flavour of the ONNX file, for runtimes whose precision comes from the graph."""
+"""`onnx.fp16`: the float16 flavour of the ONNX file, for runtimes whose precision comes from the graph."""
 
 import warnings
 from pathlib import Path
 
-from .errors import ExportError, one_line
+from ..errors import ExportError, one_line
+from .base import CONVERSIONS, Converted, Ingredients
+
+
+@CONVERSIONS.register("onnx.fp16")
+def onnx_fp16(ingredients: Ingredients) -> Converted:
+    """From `onnx.fp32`."""
+    source = ingredients.get("onnx.fp32")
+    return Converted(convert_to_fp16(source.path, ingredients.scratch / "model.fp16.onnx"), source.details)
 
 
 def convert_to_fp16(path: Path, out: Path) -> Path:

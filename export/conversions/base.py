@@ -1,0 +1,60 @@
+"""Named conversions: each turns the student, or what another conversion made of it, into a file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...runtime.registry import Registry
+from ...runtime.tensors import TensorSpec
+from ..graph import DeployGraph
+from ..probes import Probes
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A conversion's result.
+
+    Attributes:
+        path: the file, in the scratch folder.
+        details: for the manifest of every artifact that is made of it.
+    """
+
+    path: Path
+    details: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Ingredients:
+    """What conversions and builders work with. Each conversion is done once, when it is first asked for by its name.
+
+    Attributes:
+        root: the bundle's folder, where a builder puts its files.
+        scratch: a folder for intermediates, which does not ship.
+        graph: the module to trace.
+        image: its input.
+        probes: what every file is compared with.
+    """
+
+    root: Path
+    scratch: Path
+    graph: DeployGraph
+    image: TensorSpec
+    probes: Probes
+    _done: dict[str, Converted] = field(default_factory=dict, init=False)
+
+    def get(self, name: str) -> Converted:
+        """The result of the conversion `name`, e.g. "onnx.fp32".
+
+        Raises:
+            ConfigError: there is no such conversion.
+            MissingDependencyError: its toolchain is not installed; names the extra.
+            ExportError: the toolchain refuses the graph; says why in its own words.
+        """
+        if name not in self._done:
+            self._done[name] = CONVERSIONS.get(name)(self)
+        return self._done[name]
+
+
+Conversion = Callable[[Ingredients], Converted]
+
+CONVERSIONS: Registry[Conversion] = Registry("conversion", __package__, "edgedistill.conversions")

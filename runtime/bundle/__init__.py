@@ -1,0 +1,46 @@
+"""The bundle: one folder (or the same as a .zip) with every artifact of a student and the proof that they agree."""
+
+from .manifest import decode_manifest, encode_manifest, manifest_schema
+from .opened import Bundle, open_bundle, results_folder
+from .packing import describe_file, zip_bundle
+from .records import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    Artifact,
+    ExportParity,
+    FileEntry,
+    GoldenImage,
+    InputKind,
+    Manifest,
+    Provenance,
+    Reference,
+    Status,
+)
+from .results import Run, latest_run, read_runs, read_samples, save_run
+
+__all__ = [
+    "MANIFEST",
+    "SCHEMA_VERSION",
+    "Artifact",
+    "Bundle",
+    "ExportParity",
+    "FileEntry",
+    "GoldenImage",
+    "InputKind",
+    "Manifest",
+    "Provenance",
+    "Reference",
+    "Run",
+    "Status",
+    "decode_manifest",
+    "describe_file",
+    "encode_manifest",
+    "latest_run",
+    "manifest_schema",
+    "open_bundle",
+    "read_runs",
+    "read_samples",
+    "results_folder",
+    "save_run",
+    "zip_bundle",
+]

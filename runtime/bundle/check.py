@@ -1,0 +1,136 @@
+"""Everything that a manifest must satisfy beyond its types: one function, whoever opens the bundle."""
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath, PureWindowsPath
+
+from ..targets import target_problem
+from ..tensors import TensorSpec, fits
+from .records import FileEntry, Manifest
+
+_LARGEST_SIDE = 16_384
+_MOST_CLASSES = 1_000_000
+_WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_HASH = re.compile(r"[0-9a-f]{64}")
+_OUTPUTS = ("logits", "probabilities")
+
+
+def manifest_problem(manifest: Manifest) -> str:
+    """The first thing that is wrong with a decoded manifest, in words that name the key; empty when nothing is.
+
+    Ranges, the same number of classes everywhere, unique names, an input that fits the preprocessing, and paths that
+    stay inside the bundle on every system.
+    """
+    return next(_problems(manifest), "")
+
+
+def path_problem(path: str) -> str:
+    """Why `path` cannot be a bundle's file on every system; empty when it can."""
+    windows = PureWindowsPath(path)
+    if not path or PurePosixPath(path).is_absolute() or windows.drive or windows.root or "\\" in path:
+        return f"the file path {path!r} leaves the bundle: refused"
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return f"the file path {path!r} leaves the bundle: refused"
+    for part in parts:
+        if _WINDOWS_DEVICES.fullmatch(part) or part[-1] in " ." or re.search(r'[\x00-\x1f<>:"|?*]', part):
+            return f"the file path {path!r} is not possible on every system: refused"
+    return ""
+
+
+def _problems(manifest: Manifest) -> Iterator[str]:
+    yield from _classes(manifest)
+    yield from _preprocessing(manifest)
+    yield from _graph(manifest)
+    yield from _artifacts(manifest)
+    yield from _proofs(manifest)
+    yield from _files(manifest)
+
+
+def _classes(manifest: Manifest) -> Iterator[str]:
+    classes = manifest.classes
+    if not 1 <= len(classes) <= _MOST_CLASSES:
+        yield f"`classes` holds {len(classes)} names"
+    if len(set(classes)) < len(classes):
+        twice = next(name for i, name in enumerate(classes) if name in classes[:i])
+        yield f"`classes` holds {twice!r} twice"
+    if not all(name.strip() for name in classes):
+        yield "`classes` holds an empty name"
+    if len(manifest.thresholds) != len(classes):
+        yield f"{len(manifest.thresholds)} thresholds for {len(classes)} classes"
+    for name, threshold in zip(classes, manifest.thresholds, strict=True):
+        if not 0 <= threshold <= 1:  # NaN is not
+            yield f"the threshold of {name!r} is {threshold:g}, not within 0 and 1"
+
+
+def _preprocessing(manifest: Manifest) -> Iterator[str]:
+    preprocessing = manifest.preprocessing
+    if not all(1 <= side <= _LARGEST_SIDE for side in preprocessing.size):
+        yield f"`preprocessing.size` is {list(preprocessing.size)}: each side needs 1 to {_LARGEST_SIDE} pixels"
+    if not all(math.isfinite(value) for value in (*preprocessing.mean, *preprocessing.std)):
+        yield "`preprocessing.mean` and `std` must be numbers"
+    if not all(value > 0 for value in preprocessing.std):
+        yield "`preprocessing.std` must be above 0"
+
+
+def _graph(manifest: Manifest) -> Iterator[str]:
+    height, width = manifest.preprocessing.size
+    kinds = {"uint8_nhwc": ("uint8", ("?", height, width, 3)), "float32_nchw": ("float32", ("?", 3, height, width))}
+    dtype, shape = kinds[manifest.input]
+    if len(manifest.inputs) != 1:
+        yield f"`inputs` holds {len(manifest.inputs)} tensors: an image classifier takes one"
+    expected = TensorSpec(name=manifest.inputs[0].name, dtype=dtype, shape=shape)
+    if not fits(manifest.inputs[0], expected):
+        yield f"`inputs` says {manifest.inputs[0]}, but `input` {manifest.input} of {height}x{width} is {expected}"
+    names = [spec.name for spec in manifest.outputs]
+    if len(set(names)) < len(names):
+        yield "`outputs` holds a name twice"
+    outputs = {spec.name: spec for spec in manifest.outputs}
+    for name in _OUTPUTS:
+        if name not in outputs:
+            yield f"`outputs` lacks {name!r}"
+        expected = TensorSpec(name=name, dtype="float32", shape=("?", len(manifest.classes)))
+        if not fits(outputs[name], expected):
+            yield f"`outputs` says {outputs[name]}, but {len(manifest.classes)} classes need {expected}"
+
+
+def _artifacts(manifest: Manifest) -> Iterator[str]:
+    seen: set[str] = set()
+    for artifact in manifest.artifacts:
+        if not artifact.name or artifact.name in seen:
+            yield f"the artifact name {artifact.name!r} is empty or there twice"
+        seen.add(artifact.name)
+        problem = target_problem(artifact.target)
+        if problem:
+            yield f"the artifact {artifact.name}: {problem}"
+        if artifact.status in ("verified", "built_not_run") and not artifact.files:
+            yield f"the artifact {artifact.name} is {artifact.status} and has no file"
+        if artifact.parity is not None and not artifact.parity.max_abs_logit >= 0:
+            yield f"the artifact {artifact.name}: its parity is no number"
+
+
+def _proofs(manifest: Manifest) -> Iterator[str]:
+    for golden in manifest.selftest:
+        if len(golden.logits) != len(manifest.classes):
+            yield f"{golden.file.path}: {len(golden.logits)} golden logits for {len(manifest.classes)} classes"
+        if not all(math.isfinite(value) for value in golden.logits):
+            yield f"{golden.file.path}: its golden logits hold NaN or infinity"
+    prints = [reference.fingerprint for reference in manifest.references]
+    if len(set(prints)) < len(prints):
+        yield "`references` holds one split twice"
+
+
+def _files(manifest: Manifest) -> Iterator[str]:
+    known: dict[str, FileEntry] = {}
+    for entry in manifest.files():
+        problem = path_problem(entry.path)
+        if problem:
+            yield problem
+        if not _HASH.fullmatch(entry.sha256):
+            yield f"{entry.path}: its sha256 is not 64 hexadecimal digits"
+        if entry.bytes < 0:
+            yield f"{entry.path}: has {entry.bytes} bytes"
+        # Two names that differ by case alone are one file on Windows and macOS.
+        if known.setdefault(entry.path.casefold(), entry) != entry:
+            yield f"{entry.path}: is listed twice, with different contents"

@@ -1,0 +1,138 @@
+"""An opened bundle: one reading of its manifest, and files that are what the manifest lists, or an error."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..backends.base import Model
+from ..errors import BundleError
+from .manifest import decode_manifest
+from .records import MANIFEST, Artifact, FileEntry, Manifest
+from .storage import FolderStorage, Storage, ZipStorage, read_listed, read_manifest
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A file that a manifest lists; see `runtime.backends.base.ModelFile`."""
+
+    storage: Storage
+    entry: FileEntry
+
+    @property
+    def name(self) -> str:
+        return self.entry.path
+
+    @property
+    def label(self) -> str:
+        return self.storage.label(self.entry.path)
+
+    def read(self) -> bytes:
+        """The content; raises BundleError when it is not what the manifest lists."""
+        return read_listed(self.storage, self.entry)
+
+
+class Bundle:
+    """An opened bundle. Every reading of a file is checked against the manifest's hash.
+
+    Args:
+        storage: where the files are.
+        manifest: decoded and checked.
+        manifest_bytes: what it was decoded from, with the fields that this version does not know.
+    """
+
+    def __init__(self, storage: Storage, manifest: Manifest, manifest_bytes: bytes) -> None:
+        self.storage = storage
+        self.manifest = manifest
+        self.manifest_bytes = manifest_bytes
+
+    @property
+    def manifest_sha256(self) -> str:
+        """Ties reports to the files that they judge."""
+        return hashlib.sha256(self.manifest_bytes).hexdigest()
+
+    @property
+    def root(self) -> Path:
+        """The folder, or the .zip."""
+        return self.storage.place
+
+    @property
+    def results_folder(self) -> Path:
+        """Inside the folder, or beside a .zip or a model file as `<name>.results`, which stays as it is."""
+        return results_folder(self.root)
+
+    def read(self, entry: FileEntry) -> bytes:
+        """A file's content.
+
+        Raises:
+            BundleError: the file is missing, truncated or altered; none of it is used then.
+        """
+        return read_listed(self.storage, entry)
+
+    def label(self, entry: FileEntry) -> str:
+        """For messages: where a file is."""
+        return self.storage.label(entry.path)
+
+    def model(self, artifact: Artifact) -> Model:
+        """What a backend opens."""
+        return Model(
+            name=artifact.name,
+            files=tuple(ListedFile(self.storage, entry) for entry in artifact.files),
+            precision=artifact.precision,
+            inputs=self.manifest.inputs,
+            outputs=self.manifest.outputs,
+            batch=artifact.target.batch,
+            details=artifact.details,
+        )
+
+    def reference_logits(self, fingerprint: str) -> np.ndarray | None:
+        """The training framework's logits float32 (N, C) for the split with this fingerprint, if stored.
+
+        Raises:
+            BundleError: the file is altered, or no float32 (N, C) array.
+        """
+        for reference in self.manifest.references:
+            if reference.fingerprint == fingerprint:
+                return self._logits(reference.file)
+        return None
+
+    def _logits(self, entry: FileEntry) -> np.ndarray:
+        stream, classes = io.BytesIO(self.read(entry)), len(self.manifest.classes)
+        try:
+            layout = np.lib.format
+            first = layout.read_magic(stream) == (1, 0)
+            shape, fortran, dtype = (layout.read_array_header_1_0 if first else layout.read_array_header_2_0)(stream)
+            if dtype != np.float32 or len(shape) != 2 or shape[1] != classes or fortran:
+                raise ValueError(f"it holds {dtype} {shape}")  # noqa: TRY301
+            values = np.frombuffer(stream.read(), np.float32)
+            return values.reshape(shape).copy()
+        except (ValueError, EOFError, SyntaxError, TypeError, MemoryError) as error:
+            raise BundleError(
+                f"{self.label(entry)}: no float32 (N, {classes}) array ({error}). Export the bundle again."
+            ) from None
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Open a bundle's folder, or a .zip of one, which is read in place.
+
+    Raises:
+        BundleError: no bundle there, a broken manifest, or one written by a newer edgedistill.
+    """
+    path = Path(path)
+    storage: Storage
+    if path.suffix.lower() == ".zip" and not path.is_dir():
+        storage = ZipStorage(path)
+    elif path.is_dir() and (path / MANIFEST).exists():
+        storage = FolderStorage(path)
+    else:
+        raise BundleError(f"{path}: not a bundle (no {MANIFEST}). `edgedistill export` makes one.")
+    data = read_manifest(storage)
+    return Bundle(storage, decode_manifest(data, storage.label(MANIFEST)), data)
+
+
+def results_folder(source: Bundle | str | Path) -> Path:
+    """Where a bundle's results lie, without opening it."""
+    path = source.root if isinstance(source, Bundle) else Path(source)
+    return path / "results" if path.is_dir() else path.with_suffix(".results")

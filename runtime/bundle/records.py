@@ -1,0 +1,138 @@
+"""manifest.json as values. docs/bundle.md lists every key, when it is written and what a runtime must do with it."""
+
+from typing import Literal
+
+from ..preprocess import Preprocessing
+from ..record import Record
+from ..targets import Target
+from ..tensors import TensorSpec
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+# On the wire a status is a string; these are the ones that export writes.
+Status = Literal["verified", "built_not_run", "failed"]
+InputKind = Literal["uint8_nhwc", "float32_nchw"]
+
+
+class FileEntry(Record):
+    """A file of the bundle: `path` is relative to the bundle's root with forward slashes."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+class ExportParity(Record):
+    """Difference of an artifact's outputs to the training framework's, measured when the bundle was made.
+
+    Attributes:
+        images: how many images were compared.
+        max_abs_logit: the largest absolute difference of any logit. On a device the self-test allows a multiple of it
+            (`runtime.precisions.MARGIN`).
+        mean_abs_logit: the mean absolute difference.
+        runner: what computed the outputs, e.g. "onnxruntime 1.32.0"; empty in bundles that did not record it.
+    """
+
+    images: int
+    max_abs_logit: float
+    mean_abs_logit: float
+    runner: str = ""
+
+
+class Artifact(Record):
+    """One deploy config's result.
+
+    Attributes:
+        name: the deploy config's name, unique in the bundle.
+        target: the whole deploy config.
+        files: what the backend loads, the main file first; empty when the build failed.
+        status: "verified" ran here and agreed; "built_not_run" could not run on the exporting machine; "failed".
+        reason: why the status is not "verified".
+        format: of the main file, e.g. "onnx", "openvino-ir", "tensorrt-engine"; empty in older bundles.
+        parity: against the training framework, for what ran.
+        details: what a backend must know or a person may ask, e.g. TensorRT's flavour, version and target SMs.
+    """
+
+    name: str
+    target: Target
+    files: tuple[FileEntry, ...]
+    status: str
+    reason: str = ""
+    format: str = ""
+    parity: ExportParity | None = None
+    details: dict[str, str] = {}
+
+    @property
+    def backend(self) -> str:
+        return self.target.backend
+
+    @property
+    def precision(self) -> str:
+        return self.target.precision
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.bytes for entry in self.files)
+
+
+class GoldenImage(Record):
+    """A self-test image as the camera or dataset wrote it, with the training framework's logits for it."""
+
+    file: FileEntry
+    logits: tuple[float, ...]
+
+
+class Reference(Record):
+    """The training framework's logits on an evaluation split.
+
+    Attributes:
+        file: a .npy of float32 (N, C); the rows of images that could not be decoded are NaN.
+        dataset: the split's name.
+        fingerprint: Dataset.fingerprint() of the split as it is listed; verify uses the logits for that split only.
+    """
+
+    file: FileEntry
+    dataset: str
+    fingerprint: str
+
+
+class Provenance(Record):
+    """Where the student came from and what built the artifacts."""
+
+    edgedistill: str
+    created: str
+    model: str
+    checkpoint_sha256: str
+    recipe_sha256: str = ""
+    toolchain: dict[str, str] = {}
+
+
+class Manifest(Record):
+    """manifest.json: immutable after export.
+
+    Attributes:
+        input: what the graph takes; "uint8_nhwc" has normalisation and layout inside the graph.
+        outputs: "logits" and "probabilities" (batch, C); a graph may have more, which are carried and not judged.
+        thresholds: per class, in the order of `classes`: the probability at which a label is reported.
+    """
+
+    schema_version: int
+    name: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    input: InputKind
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    thresholds: tuple[float, ...]
+    provenance: Provenance
+    artifacts: tuple[Artifact, ...]
+    selftest: tuple[GoldenImage, ...] = ()
+    references: tuple[Reference, ...] = ()
+
+    def files(self) -> list[FileEntry]:
+        """Every file that the manifest vouches for."""
+        entries = [entry for artifact in self.artifacts for entry in artifact.files]
+        entries += [golden.file for golden in self.selftest]
+        return entries + [reference.file for reference in self.references]

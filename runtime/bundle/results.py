@@ -1,0 +1,150 @@
+"""results/<device>/: one file per run of verify or bench, so that none is lost to another that ends at the same moment.
+
+results/raspberry-pi-5-aarch64/20261129T101500Z-bench-3f9a1c.json         the report, with the device described
+results/raspberry-pi-5-aarch64/20261129T101500Z-bench-3f9a1c.samples.npz  a benchmark's raw samples
+"""
+
+import logging
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import numpy as np
+
+from ..device import Device, describe_device, device_slug
+from ..errors import BundleError, EdgedistillError
+from ..files import atomic_path, write_atomic
+from ..record import Record
+from .opened import Bundle, results_folder
+
+RESULTS_VERSION = 2
+SAMPLES_SUFFIX = ".samples.npz"
+
+Kind = Literal["verify", "bench"]
+R = TypeVar("R", bound=Record)
+_log = logging.getLogger("edgedistill")
+
+
+class Run(Record):
+    """One run.
+
+    Attributes:
+        schema_version: of this record.
+        kind: which command made it.
+        created: ISO 8601, UTC.
+        device: the machine at that time.
+        report: the command's report as it was encoded, fields of other versions included.
+    """
+
+    kind: str
+    created: str
+    device: Device
+    report: msgspec.Raw
+    schema_version: int = RESULTS_VERSION
+
+    def decode(self, into: type[R]) -> R:
+        """The report as the struct `into`.
+
+        Raises:
+            BundleError: it was written by a version whose reports lack what `into` needs.
+        """
+        try:
+            return msgspec.json.decode(self.report, type=into)
+        except msgspec.ValidationError as error:
+            raise BundleError(
+                f"the {self.kind} run of {self.created} was written by another edgedistill ({error}): run it again."
+            ) from None
+
+
+class _OldFile(Record):
+    """results/<device>.json of schema 1: all runs in one file."""
+
+    schema_version: int = 1
+    runs: tuple[Run, ...] = ()
+
+
+def save_run(
+    source: Bundle | str | Path, kind: Kind, report: Record, samples: Mapping[str, np.ndarray] | None = None
+) -> Path:
+    """Write a run to a file of its own, atomically; nothing that is there already is read or written.
+
+    Args:
+        source: the bundle as it was given to the command: a Bundle, a folder or a .zip.
+        kind: which command ran.
+        report: its typed report, without what is in `samples`.
+        samples: arrays that are kept beside the report, compressed, by name.
+
+    Returns:
+        The report's file.
+
+    Raises:
+        EdgedistillError: the folder cannot be written, or `results` is a link that leads elsewhere.
+    """
+    now = datetime.now(timezone.utc)
+    folder = _own_folder(results_folder(source))
+    path = folder / f"{now:%Y%m%dT%H%M%SZ}-{kind}-{secrets.token_hex(3)}.json"
+    run = Run(
+        kind=kind,
+        created=now.isoformat(timespec="seconds"),
+        device=describe_device(),
+        report=msgspec.Raw(msgspec.json.encode(report)),
+    )
+    if samples:
+        with atomic_path(path.with_name(path.stem + SAMPLES_SUFFIX)) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, **{name: np.asarray(values) for name, values in samples.items()})
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(run)))
+    return path
+
+
+def read_samples(path: Path) -> dict[str, np.ndarray]:
+    """The arrays beside a run's file; empty when there are none or they are damaged."""
+    try:
+        with np.load(path.with_name(path.stem + SAMPLES_SUFFIX), allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, KeyError):
+        return {}
+
+
+def read_runs(source: Bundle | str | Path) -> dict[str, list[Run]]:
+    """Every device's runs of a bundle, oldest first, by device slug; empty when nothing was run yet.
+
+    A file that is damaged or of a newer schema is left out with a warning that names it: it hides no other run.
+    """
+    folder = results_folder(source)
+    found: dict[str, list[Run]] = {}
+    for old in sorted(folder.glob("*.json")):
+        found.setdefault(old.stem, []).extend(_read(old, _OldFile, lambda content: content.runs))
+    for path in sorted(folder.glob("*/*.json")):
+        found.setdefault(path.parent.name, []).extend(_read(path, Run, lambda run: (run,)))
+    return {slug: sorted(runs, key=lambda run: run.created) for slug, runs in found.items() if runs}
+
+
+def latest_run(source: Bundle | str | Path, kind: Kind, device: str | None = None) -> Run | None:
+    """The newest run of a kind on a device; on this one when `device` is None."""
+    runs = read_runs(source).get(device or device_slug(), [])
+    return next((run for run in reversed(runs) if run.kind == kind), None)
+
+
+def _read(path: Path, into: Any, runs: Any) -> tuple[Run, ...]:
+    try:
+        data = path.read_bytes()
+        version = msgspec.json.decode(data, type=dict[str, Any]).get("schema_version", 1)
+        if isinstance(version, int) and version > RESULTS_VERSION:
+            _log.warning("%s: written by a newer edgedistill (schema %s): left out.", path, version)
+            return ()
+        return tuple(runs(msgspec.json.decode(data, type=into)))
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _log.warning("%s: damaged results (%s): left out.", path, error)
+        return ()
+
+
+def _own_folder(results: Path) -> Path:
+    """This device's folder below `results`; neither may be a link, which could lead out of the bundle."""
+    folder = results / device_slug()
+    for place in (results, folder):
+        if place.is_symlink():
+            raise EdgedistillError(f"{place}: is a link, which may lead elsewhere: nothing is written. Remove it.")
+    return folder

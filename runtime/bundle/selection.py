@@ -1,0 +1,99 @@
+"""Which of a bundle's artifacts are meant, and opening those that run here: the one way for every command."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..backends.base import BACKENDS, Backend
+from ..errors import BundleError, ConfigError, EdgedistillError, MissingDependencyError
+from ..precisions import PRECISIONS
+from .opened import Bundle
+from .records import Artifact
+
+
+@dataclass(frozen=True)
+class NotRunnable:
+    """Why an artifact does not run here; `refused` when the fault is the artifact's, not the machine's."""
+
+    reason: str
+    refused: bool
+
+
+def select_artifacts(
+    bundle: Bundle,
+    names: Sequence[str] | None = None,
+    backend: str | None = None,
+    precision: str | None = None,
+) -> list[Artifact]:
+    """The artifacts that match, in the manifest's order, those whose export failed included.
+
+    Raises:
+        BundleError: an unknown name, or nothing matches; lists what the bundle holds.
+    """
+    held = bundle.manifest.artifacts
+    listed = ", ".join(artifact.name for artifact in held) or "nothing"
+    for name in names or ():
+        if name not in {artifact.name for artifact in held}:
+            raise BundleError(f"{bundle.root}: holds no artifact {name!r}; it holds {listed}.")
+    chosen = [
+        artifact
+        for artifact in held
+        if (names is None or artifact.name in names)
+        and backend in (None, artifact.backend)
+        and precision in (None, artifact.precision)
+    ]
+    if not chosen:
+        asked = ", ".join(part for part in (*(names or ()), backend, precision) if part) or "anything"
+        raise BundleError(f"{bundle.root}: holds no artifact for {asked}; it holds {listed}.")
+    return chosen
+
+
+def open_artifact(
+    bundle: Bundle, artifact: Artifact, *, threads: int | None = None, device: str | None = None
+) -> Backend:
+    """Load an artifact's files into its backend.
+
+    Args:
+        bundle: where the files are.
+        artifact: which.
+        threads: intra-op threads, overriding the deploy config.
+        device: the backend's device word, overriding the deploy config.
+
+    Raises:
+        BundleError: it was found wrong at export, a file is not what the manifest lists, or the library refuses it.
+        MissingDependencyError: this machine, or this version of edgedistill, lacks what it needs.
+        ConfigError: impossible threads, or a device word that the backend does not know.
+    """
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads {threads}: needs at least 1.")
+    if not artifact.files:
+        # One that was built and found wrong is a failure here too; a toolchain that was missing is not.
+        kind = BundleError if artifact.parity is not None else MissingDependencyError
+        raise kind(f"{artifact.name}: not in the bundle: {artifact.reason or 'its export failed'}")
+    backend = BACKENDS.find(artifact.backend)
+    if backend is None or artifact.precision not in PRECISIONS:
+        what = f"backend {artifact.backend!r}" if backend is None else f"precision {artifact.precision!r}"
+        raise MissingDependencyError(
+            f"{artifact.name}: cannot run here: this edgedistill does not know the {what}. Upgrade it, or install the "
+            "package that brings it."
+        )
+    target = artifact.target
+    threads = target.threads if threads is None else threads
+    return backend(bundle.model(artifact), threads=threads, device=device or target.device)
+
+
+def try_artifact(
+    bundle: Bundle, artifact: Artifact, *, threads: int | None = None, device: str | None = None
+) -> Backend | NotRunnable:
+    """The loaded backend, or why there is none: a value, so that one artifact's trouble hides no other's results."""
+    try:
+        return open_artifact(bundle, artifact, threads=threads, device=device)
+    except EdgedistillError as error:
+        reason = str(error).removeprefix(f"{artifact.name}: ")  # the report names the artifact itself
+        return NotRunnable(reason, refused=not isinstance(error, MissingDependencyError))
+
+
+def nothing_ran(bundle: Bundle, failures: Mapping[str, NotRunnable]) -> EdgedistillError:
+    """The error for a command that could run no artifact at all, with every reason."""
+    reasons = " ".join(f"{name}: {failure.reason}" for name, failure in failures.items())
+    kind = BundleError if any(failure.refused for failure in failures.values()) else MissingDependencyError
+    return kind(f"{bundle.root}: no artifact could be run here. {reasons}")

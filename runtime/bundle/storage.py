@@ -1,0 +1,131 @@
+"""Where a bundle's bytes come from: a folder, or a .zip that is never unpacked. What is hashed is what is given out."""
+
+import hashlib
+import os
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from ..errors import BundleError
+from .manifest import LARGEST_MANIFEST
+from .records import MANIFEST, FileEntry
+
+_COPY_AGAIN = "Copy the whole bundle again."
+# Not every system has every flag.
+_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+class Storage(Protocol):
+    """Gives bytes by their path in the bundle.
+
+    Attributes:
+        place: the folder or the .zip.
+    """
+
+    place: Path
+
+    def label(self, path: str) -> str:
+        """For messages: where the file is."""
+        ...
+
+    def read(self, path: str, most: int) -> bytes:
+        """At most `most` + 1 bytes of a file; raises BundleError when it is missing or cannot be read."""
+        ...
+
+
+def read_listed(storage: Storage, entry: FileEntry) -> bytes:
+    """A file's content, exactly as the manifest lists it.
+
+    Raises:
+        BundleError: the file is missing, truncated or altered; none of it is used then.
+    """
+    data = storage.read(entry.path, entry.bytes)
+    where = storage.label(entry.path)
+    if len(data) > entry.bytes:
+        raise BundleError(f"{where}: has more than the {entry.bytes} bytes that the manifest says: altered.")
+    if len(data) < entry.bytes:
+        raise BundleError(f"{where}: has {len(data)} bytes, the manifest says {entry.bytes}: truncated? {_COPY_AGAIN}")
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise BundleError(f"{where}: its SHA-256 differs from the manifest: altered after export, not loaded.")
+    return data
+
+
+class FolderStorage:
+    """A bundle's folder. Links are not followed: they may lead out of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.place = root
+
+    def label(self, path: str) -> str:
+        return str(self.place / path)
+
+    def read(self, path: str, most: int) -> bytes:
+        file = self.place
+        try:
+            for part in PurePosixPath(path).parts:
+                file /= part
+                mode = file.lstat().st_mode
+                if stat.S_ISLNK(mode):
+                    raise BundleError(f"{file}: is a link, which may lead out of the bundle: not followed.")
+            if not stat.S_ISREG(mode):
+                raise BundleError(f"{file}: is not a regular file. {_COPY_AGAIN}")
+            # Opened without following and without waiting, in case it was exchanged a moment ago.
+            with os.fdopen(os.open(file, _FLAGS), "rb") as stream:
+                return stream.read(most + 1)
+        except FileNotFoundError:
+            raise BundleError(f"{file}: listed in the manifest but missing. {_COPY_AGAIN}") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise BundleError(f"{file}: cannot be read ({reason}).") from error
+
+
+class ZipStorage:
+    """A bundle in a .zip, at its root or in one folder. Entries are read into memory, never unpacked to a disk."""
+
+    def __init__(self, archive: Path) -> None:
+        self.place = archive
+        with self._opened() as opened:
+            names = [info.filename for info in opened.infolist()]
+        manifests = sorted((name for name in names if PurePosixPath(name).name == MANIFEST), key=lambda n: n.count("/"))
+        self._inside = manifests[0].removesuffix(MANIFEST) if manifests else ""
+
+    def label(self, path: str) -> str:
+        return f"{self.place}: {path}"
+
+    def read(self, path: str, most: int) -> bytes:
+        name, where = self._inside + path, self.label(path)
+        with self._opened() as opened:
+            found = [info for info in opened.infolist() if info.filename == name]
+            if not found:
+                raise BundleError(f"{where}: listed in the manifest but missing. {_COPY_AGAIN}")
+            if len(found) > 1:
+                raise BundleError(f"{where}: is in the archive {len(found)} times: not loaded. {_COPY_AGAIN}")
+            info = found[0]
+            if info.flag_bits & 1:
+                raise BundleError(f"{where}: is encrypted: unpack it with its password, and give the folder.")
+            if info.compress_type not in _METHODS:
+                raise BundleError(f"{where}: is packed by method {info.compress_type}: pack it stored or deflated.")
+            try:
+                with opened.open(info) as stream:
+                    return stream.read(most + 1)
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+                raise BundleError(f"{where}: is damaged in the archive ({error}). {_COPY_AGAIN}") from error
+
+    def _opened(self) -> zipfile.ZipFile:
+        try:
+            if not self.place.is_file():
+                raise BundleError(f"{self.place}: not a regular file.")
+            return zipfile.ZipFile(self.place)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+            raise BundleError(f"{self.place}: not a readable .zip ({error}). {_COPY_AGAIN}") from error
+
+
+def read_manifest(storage: Storage) -> bytes:
+    """manifest.json's bytes, within bounds."""
+    data = storage.read(MANIFEST, LARGEST_MANIFEST)
+    if len(data) > LARGEST_MANIFEST:
+        raise BundleError(f"{storage.label(MANIFEST)}: is larger than {LARGEST_MANIFEST >> 20} MB: no manifest.")
+    return data

@@ -1,0 +1,165 @@
+"""The shortest proof that a bundle works here: its own photographs give the training framework's outputs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, features
+
+from ..backends.base import Backend
+from ..bundle.loose import open_source
+from ..bundle.opened import Bundle
+from ..bundle.records import Artifact, GoldenImage
+from ..bundle.selection import NotRunnable, nothing_ran, select_artifacts, try_artifact
+from ..device import device_slug
+from ..errors import BundleError, DataError
+from ..precisions import MARGIN, precision_of
+from ..predictor import Predictor
+from ..preprocess import load
+from ..verdicts import Verdict
+from .report import ArtifactSelfTest, GoldenCheck, SelfTestReport
+
+
+def selftest(
+    bundle: Bundle | str | Path,
+    *,
+    artifacts: Sequence[str] | None = None,
+    backend: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    tolerance: float | None = None,
+) -> SelfTestReport:
+    """Decode the bundle's photographs, resize, infer, and compare with the training framework's logits.
+
+    The photographs are original files, so decoding and resizing are proven with the model; the graph's own inputs and
+    outputs are held against the manifest when it is loaded. An artifact may differ by three times the largest error
+    that export measured for it, and by 0.001 (or 1e-4 of the logits' spread) in any case; where export could not run
+    it, by its precision's share of the spread (`runtime.precisions`). A JPEG decoder other than libjpeg-turbo may
+    decode some pixels one level apart, which can exceed that: a failure on JPEG files alone is worded accordingly.
+
+    Args:
+        bundle: an opened bundle, its folder or its .zip.
+        artifacts: names; all that match by default.
+        backend: only this backend's.
+        precision: only this precision's.
+        threads: intra-op threads of the backends, overriding the deploy configs.
+        tolerance: allowed absolute difference of a logit, in place of the above.
+
+    Returns:
+        The report; an artifact that cannot run here is in it with the reason.
+
+    Raises:
+        BundleError: no such artifact, no photographs, an altered one, or none could be run and one was refused.
+        DataError: a photograph cannot be decoded here.
+        MissingDependencyError: no artifact could be run here.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_source(bundle)
+    chosen = select_artifacts(opened, artifacts, backend, precision)
+    golden = opened.manifest.selftest
+    if not golden:
+        raise BundleError(f"{opened.root}: carries no self-test photographs. `edgedistill export` adds them.")
+    images = np.stack([_decoded(opened, entry) for entry in golden])
+    expected = np.array([entry.logits for entry in golden], dtype=np.float64)
+
+    tested, failures = [], {}
+    for artifact in chosen:
+        loaded = try_artifact(opened, artifact, threads=threads)
+        if isinstance(loaded, Backend):
+            with Predictor(opened.manifest, artifact, loaded) as predictor:
+                tested.append(_test(predictor, golden, images, expected, tolerance))
+        else:
+            failures[artifact.name] = loaded
+            tested.append(_not_run(artifact, loaded))
+    if len(failures) == len(chosen):
+        raise nothing_ran(opened, failures)
+    return SelfTestReport(bundle=opened.manifest.name, device=device_slug(), decoder=decoder(), artifacts=tuple(tested))
+
+
+def decoder() -> str:
+    """What decodes images here."""
+    turbo = features.version("libjpeg_turbo")
+    return f"Pillow {Image.__version__}, " + (
+        f"libjpeg-turbo {turbo}" if turbo else f"libjpeg {features.version('jpg')}"
+    )
+
+
+def _decoded(bundle: Bundle, entry: GoldenImage) -> np.ndarray:
+    try:
+        return load(bundle.read(entry.file), bundle.manifest.preprocessing)
+    except DataError as error:
+        raise DataError(f"{bundle.label(entry.file)}: {str(error).removeprefix('the image: ')}") from error
+
+
+def _test(
+    predictor: Predictor,
+    golden: Sequence[GoldenImage],
+    images: np.ndarray,
+    expected: np.ndarray,
+    tolerance: float | None,
+) -> ArtifactSelfTest:
+    artifact = predictor.artifact
+    try:
+        logits, _ = predictor.infer(images)
+    except Exception as error:  # a backend raises its own types; the reason is reported
+        text = " ".join(str(error).split())
+        return _not_run(artifact, NotRunnable(f"inference failed ({type(error).__name__}: {text})", refused=True))
+    allowed, source = _allowed(artifact, expected, tolerance)
+    checks = tuple(
+        GoldenCheck(
+            file=entry.file.path,
+            max_abs_logit=float(largest) if np.isfinite(largest) else None,
+            passed=bool(largest <= allowed),  # NaN is not
+        )
+        for entry, largest in zip(golden, np.abs(logits - expected).max(axis=1), strict=True)
+    )
+    verdict: Verdict = "passed" if all(check.passed for check in checks) else "failed"
+    return ArtifactSelfTest(
+        name=artifact.name,
+        backend=artifact.backend,
+        precision=artifact.precision,
+        verdict=verdict,
+        sentence=_sentence(checks, allowed),
+        tolerance=allowed,
+        tolerance_from=source,
+        images=checks,
+        effective=dict(predictor.effective),
+    )
+
+
+def _allowed(artifact: Artifact, expected: np.ndarray, given: float | None) -> tuple[float, str]:
+    """The tolerance and, in words, where it comes from."""
+    if given is not None:
+        return given, "given by the caller"
+    row = precision_of(artifact.precision)
+    if artifact.parity is None:
+        return row.shipped(expected, None), f"{row.name}'s share of the logits' spread; export could not run it"
+    measured = artifact.parity.max_abs_logit
+    return row.shipped(expected, measured), f"{MARGIN:g} times the {measured:.2g} that export measured, at least 0.001"
+
+
+def _sentence(checks: Sequence[GoldenCheck], tolerance: float) -> str:
+    failed = [check for check in checks if not check.passed]
+    if not failed:
+        largest = max(check.max_abs_logit or 0.0 for check in checks)
+        return f"{len(checks)} of {len(checks)} photographs agree within {tolerance:.2g} (largest {largest:.2g})."
+    first = failed[0]
+    found = "is not a number" if first.max_abs_logit is None else f"is {first.max_abs_logit:.2g} off"
+    text = f"{len(failed)} of {len(checks)} photographs differ by more than {tolerance:.2g}: {first.file} {found}"
+    lossless_agree = any(check.passed and not _is_jpeg(check) for check in checks)
+    if lossless_agree and all(_is_jpeg(check) for check in failed):
+        return f"{text}; lossless files agree, so probably {decoder()} decodes JPEG unlike the exporting machine."
+    return f"{text}."
+
+
+def _is_jpeg(check: GoldenCheck) -> bool:
+    return Path(check.file).suffix.lower() in (".jpg", ".jpeg")
+
+
+def _not_run(artifact: Artifact, why: NotRunnable) -> ArtifactSelfTest:
+    return ArtifactSelfTest(
+        name=artifact.name,
+        backend=artifact.backend,
+        precision=artifact.precision,
+        verdict="failed" if why.refused else "could not run",
+        sentence=why.reason,
+    )

@@ -1,0 +1,49 @@
+"""What a graph takes and gives, as values."""
+
+from .record import Record
+
+
+class TensorSpec(Record):
+    """A graph's input or output.
+
+    Attributes:
+        name: in the graph.
+        dtype: numpy's word, e.g. "uint8", "float32".
+        shape: a symbolic dimension is its name, e.g. ("batch", 224, 224, 3).
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype} ({', '.join(map(str, self.shape))})"
+
+
+class BatchRange(Record):
+    """Batch sizes that an artifact accepts; `typical` is what TensorRT optimises for."""
+
+    min: int = 1
+    typical: int = 1
+    max: int = 32
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with it, in words; empty when nothing is."""
+        if 1 <= self.min <= self.typical <= self.max <= _LARGEST_BATCH:
+            return ""
+        return (
+            f"batch min {self.min}, typical {self.typical}, max {self.max}: "
+            f"needs 1 <= min <= typical <= max <= {_LARGEST_BATCH}"
+        )
+
+
+_LARGEST_BATCH = 65_536
+
+
+def fits(own: TensorSpec, listed: TensorSpec) -> bool:
+    """Whether a graph's `own` input or output can be what is `listed`: symbolic dimensions fit any."""
+    if own.dtype != listed.dtype or len(own.shape) != len(listed.shape):
+        return False
+    pairs = zip(own.shape, listed.shape, strict=True)
+    return all(isinstance(a, str) or isinstance(b, str) or a == b for a, b in pairs)
