@@ -1,8 +1,8 @@
 """The command tree and what happens when a command fails. Each command's libraries are imported when it runs."""
 
-import os
-import sys
-from typing import Annotated, NoReturn
+import inspect
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -12,7 +12,7 @@ from edgedistill.runtime.errors import CheckpointError, ConfigError, Edgedistill
 
 from . import console
 from .commands import bundles, catalog, chain, export, predict, study, training
-from .processes import process_rank, refuse_processes
+from .processes import refuse_processes, speaking_rank
 
 app = typer.Typer(
     name="edgedistill",
@@ -29,19 +29,21 @@ _KEPT = "interrupted; what was finished is kept."
 _TRAINING = "On the training machine"
 _DEVICE = "On the device (needs neither torch nor the training environment)"
 
-app.command(rich_help_panel=_TRAINING)(chain.demo)
-app.command(rich_help_panel=_TRAINING)(chain.run)
-app.command(rich_help_panel=_TRAINING)(training.train)
-app.command(rich_help_panel=_TRAINING)(training.distill)
-app.command(rich_help_panel=_TRAINING)(training.evaluate)
-app.command(rich_help_panel=_TRAINING)(study.study)
-app.command(rich_help_panel=_TRAINING)(export.export)
-app.command(rich_help_panel=_DEVICE)(predict.predict)
-app.command(rich_help_panel=_DEVICE)(bundles.verify)
-app.command(rich_help_panel=_DEVICE)(bundles.bench)
-app.command(rich_help_panel=_DEVICE)(bundles.selftest)
-app.command(rich_help_panel=_DEVICE)(bundles.inspect)
-app.command(name="list", rich_help_panel="Both")(catalog.list_)
+
+def _add(command: Callable[..., None], panel: str, name: str | None = None) -> None:
+    """Add a command; each paragraph of its docstring flows to the terminal's width."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(name=name, rich_help_panel=panel, help=text)(command)
+
+
+for _command in (
+    chain.demo, chain.run, training.train, training.distill, training.evaluate, study.study, export.export
+):  # fmt: skip
+    _add(_command, _TRAINING)
+for _command in (predict.predict, bundles.verify, bundles.bench, bundles.selftest, bundles.inspect):
+    _add(_command, _DEVICE)
+_add(catalog.list_, "Both", "list")
 
 
 def _print_version(asked: bool) -> None:
@@ -64,32 +66,29 @@ def options(
 options.__doc__ = app.info.help
 
 
-def main() -> NoReturn:
-    """Run the command line; a user's mistake prints one line and never a traceback."""
+def run() -> int:
+    """Run the command line; returns its exit code. A user's mistake prints one line and never a traceback."""
     try:
         code = int(app(prog_name="edgedistill", standalone_mode=False) or 0)  # the code of typer.Exit, if any
-        if code == _INTERRUPTED:  # Typer turns Ctrl-C into an exit without a word
-            code = _fail(_KEPT, code)
+        return _fail(_KEPT, code) if code == _INTERRUPTED else code  # Typer turns Ctrl-C into an exit without a word
     except _SAME_EVERYWHERE as error:
-        code = error.exit_code if process_rank() else _fail(str(error), error.exit_code)
+        return error.exit_code if speaking_rank() else _fail(str(error), error.exit_code)
     except EdgedistillError as error:
-        code = _fail(str(error), error.exit_code)
+        return _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail(_KEPT, _INTERRUPTED)
+        return _fail(_KEPT, _INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` closed the pipe: not an error
-        code = 0
+        raise
     except OSError as error:
-        code = _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", 2)
+        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", 2)
     except Exception as error:
-        if process_rank() and _lost_a_process(error):
-            sys.exit(_fail("another process ended; its own message says why.", 1))
+        if speaking_rank() and _lost_a_process(error):
+            return _fail("another process ended; its own message says why.", 1)
         show = getattr(error, "show", None)  # click's usage errors print themselves
         if show is None:
             raise
         show()
-        code = getattr(error, "exit_code", 2)
-    sys.exit(code)
+        return getattr(error, "exit_code", 2)
 
 
 def _lost_a_process(error: Exception) -> bool:
@@ -99,7 +98,7 @@ def _lost_a_process(error: Exception) -> bool:
 
 
 def _fail(message: str, code: int) -> int:
-    rank = process_rank()
+    rank = speaking_rank()
     who = f"process {rank}: " if rank else ""
     console.faults.print(f"{who}[bold red]error:[/] {escape(message)}", soft_wrap=True)
     return code

@@ -1,36 +1,70 @@
 """Where things are printed: results on stdout, progress and messages on stderr, JSON alone when asked for."""
 
+import json
+import re
 import sys
+from typing import Any
 
 import msgspec
 from rich.console import Console
 
-from .processes import process_rank
+from .processes import speaking_rank
+from .streams import printable
 
 # Without a terminal there is no width to fit: a table in a log or a pipe is never cut.
 _PLAIN_WIDTH = 160
 
 # Of several processes the first speaks for all; a fault is told by whoever has it.
-_silent = process_rank() > 0
+_silent = speaking_rank() > 0
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH, quiet=_silent)
-err = Console(highlight=False, stderr=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH, quiet=_silent)
-faults = Console(highlight=False, stderr=True, width=err.width)
+# Names are the user's: `:dog:` is no emoji. What is printed is escaped where it may hold brackets, see `rich.markup`.
+out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH, quiet=_silent)
+err = Console(
+    highlight=False, emoji=False, stderr=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH, quiet=_silent
+)
+faults = Console(highlight=False, emoji=False, stderr=True, width=err.width)
 
 
 def print_json(value: object) -> None:
     """One JSON document on stdout, and nothing else."""
-    if _silent:
-        return
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=2).decode() + "\n")
+    if not _silent:
+        _write_json(msgspec.json.format(_encode(value), indent=2))
 
 
 def print_json_line(value: object) -> None:
-    """One line of JSON Lines on stdout."""
-    sys.stdout.write(msgspec.json.encode(value, enc_hook=_plain).decode() + "\n")
+    """One line of JSON Lines on stdout, at once: its reader may be waiting for it."""
+    if not _silent:
+        _write_json(_encode(value))
+        sys.stdout.flush()
+
+
+def _encode(value: object) -> bytes:
+    try:
+        return msgspec.json.encode(value, enc_hook=_plain)
+    except UnicodeEncodeError:  # a file name that is no text
+        return msgspec.json.encode(_printable(msgspec.to_builtins(value, enc_hook=_plain)))
+
+
+def _write_json(encoded: bytes) -> None:
+    text = encoded.decode()
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON has escapes of its own, unlike those of the stream
+        text = re.sub(r"[^\x00-\x7f]+", lambda found: json.dumps(found[0])[1:-1], text)
+    sys.stdout.write(text + "\n")
 
 
 def _plain(value: object) -> object:
     if hasattr(value, "tolist"):  # numpy arrays and scalars
         return value.tolist()
     return str(value)
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {_printable(key): _printable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(entry) for entry in value]
+    return value

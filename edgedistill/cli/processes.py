@@ -16,13 +16,47 @@ SHARED = ("train", "distill")
 
 
 def process_count() -> int:
-    """How many processes torchrun started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+    """How many processes torchrun started; 1 without it.
+
+    Raises:
+        ConfigError: RANK and WORLD_SIZE are not what torchrun sets.
+    """
+    return _world()[1]
 
 
 def process_rank() -> int:
-    """Which of them this is."""
-    return int(os.environ["RANK"]) if process_count() > 1 else 0
+    """Which of them this is.
+
+    Raises:
+        ConfigError: RANK and WORLD_SIZE are not what torchrun sets.
+    """
+    return _world()[0]
+
+
+def speaking_rank() -> int:
+    """`process_rank` for those who only want to know whether to speak: 0 where the environment makes no sense."""
+    try:
+        return process_rank()
+    except ConfigError:
+        return 0
+
+
+def _world() -> tuple[int, int]:
+    if "RANK" not in os.environ:
+        return 0, 1
+    given = {"RANK": os.environ["RANK"], "WORLD_SIZE": os.environ.get("WORLD_SIZE", "1")}
+    for name, text in given.items():
+        if not (text.isascii() and text.isdecimal()):
+            raise ConfigError(f"the environment's {name} is {text!r}, no whole number from 0: {_WAY_OUT}")
+    rank, count = (int(text) for text in given.values())
+    if count == 1:
+        return 0, 1
+    if rank >= count:
+        raise ConfigError(f"the environment's RANK is {rank} and its WORLD_SIZE {count}: {_WAY_OUT}")
+    return rank, count
+
+
+_WAY_OUT = "torchrun sets RANK below WORLD_SIZE. Unset both, or start with torchrun."
 
 
 def refuse_processes(command: str | None) -> None:

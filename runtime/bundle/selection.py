@@ -89,7 +89,8 @@ def try_artifact(
         return open_artifact(bundle, artifact, threads=threads, device=device)
     except EdgedistillError as error:
         reason = str(error).removeprefix(f"{artifact.name}: ")  # the report names the artifact itself
-        return NotRunnable(reason, refused=not isinstance(error, MissingDependencyError))
+        asked = device is not None and isinstance(error, ConfigError)  # the caller's device is not this backend's
+        return NotRunnable(reason, refused=not asked and not isinstance(error, MissingDependencyError))
 
 
 def nothing_ran(bundle: Bundle, failures: Mapping[str, NotRunnable]) -> EdgedistillError:

@@ -50,6 +50,7 @@ def collect_outputs(
     data: Dataset,
     *,
     threads: int | None,
+    device: str | None = None,
     batch_size: int,
     max_bad_share: float,
     progress: Progress | None,
@@ -61,6 +62,7 @@ def collect_outputs(
         artifacts: which.
         data: N images.
         threads: intra-op threads of the backends; None keeps the deploy configs'.
+        device: the backends' device word; None keeps the deploy configs'.
         batch_size: images per inference.
         max_bad_share: share of undecodable images that is tolerated.
         progress: called with (images done, N).
@@ -75,7 +77,7 @@ def collect_outputs(
     predictors: dict[str, Predictor] = {}
     with ExitStack() as stack:
         for artifact in artifacts:
-            loaded = try_artifact(bundle, artifact, threads=threads)
+            loaded = try_artifact(bundle, artifact, threads=threads, device=device)
             if isinstance(loaded, Backend):
                 predictors[artifact.name] = stack.enter_context(Predictor(bundle.manifest, artifact, loaded))
             else:

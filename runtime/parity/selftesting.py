@@ -27,6 +27,7 @@ def selftest(
     backend: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
+    device: str | None = None,
     tolerance: float | None = None,
 ) -> SelfTestReport:
     """Decode the bundle's photographs, resize, infer, and compare with the training framework's logits.
@@ -43,6 +44,7 @@ def selftest(
         backend: only this backend's.
         precision: only this precision's.
         threads: intra-op threads of the backends, overriding the deploy configs.
+        device: the backends' device word, overriding the deploy configs; one that does not know it could not run.
         tolerance: allowed absolute difference of a logit, in place of the above.
 
     Returns:
@@ -63,7 +65,7 @@ def selftest(
 
     tested, failures = [], {}
     for artifact in chosen:
-        loaded = try_artifact(opened, artifact, threads=threads)
+        loaded = try_artifact(opened, artifact, threads=threads, device=device)
         if isinstance(loaded, Backend):
             with Predictor(opened.manifest, artifact, loaded) as predictor:
                 tested.append(_test(predictor, golden, images, expected, tolerance))

@@ -35,6 +35,7 @@ def verify(
     precision: str | None = None,
     labels: str | Path | None = None,
     threads: int | None = None,
+    device: str | None = None,
     batch_size: int = 32,
     max_bad_share: float = MAX_BAD_SHARE,
     bootstrap: int = 1000,
@@ -55,6 +56,7 @@ def verify(
         precision: only this precision's.
         labels: the label file, when `dataset` is the image folder.
         threads: intra-op threads of the backends, overriding the deploy configs.
+        device: the backends' device word, overriding the deploy configs; one that does not know it could not run.
         batch_size: images per inference.
         max_bad_share: share of undecodable images above which nothing is reported.
         bootstrap: resamples for the confidence intervals.
@@ -82,6 +84,7 @@ def verify(
         [*chosen, *(artifact for artifact in own if artifact not in chosen)],
         data,
         threads=threads,
+        device=device,
         batch_size=batch_size,
         max_bad_share=max_bad_share,
         progress=progress,

@@ -10,15 +10,17 @@ from edgedistill.runtime.verdicts import EXIT_CODES
 
 from .. import console
 from ..extras import register_training_formats
-
-BundlePath = Annotated[Path, typer.Argument(help="A bundle folder or .zip.")]
-ArtifactNames = Annotated[
-    list[str] | None, typer.Option("--artifact", "-a", help="Only this artifact (`edgedistill inspect`); repeat.")
-]
-BackendName = Annotated[str | None, typer.Option("--backend", help="Only this backend's (`list backends`).")]
-PrecisionName = Annotated[str | None, typer.Option("--precision", help="Only this precision's, e.g. fp32.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Intra-op threads; default: the deploy config's.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")]
+from ..model_options import is_model_file
+from ..options import (
+    ArtifactNames,
+    BackendName,
+    BundleOrModel,
+    BundlePath,
+    DeviceName,
+    Json,
+    PrecisionName,
+    Threads,
+)
 
 
 def verify(
@@ -34,10 +36,11 @@ def verify(
     backend: BackendName = None,
     precision: PrecisionName = None,
     threads: Threads = None,
+    device: DeviceName = None,
     max_bad_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of undecodable images that is tolerated.")
     ] = 0.01,
-    bootstrap: Annotated[int, typer.Option(help="Resamples for the confidence intervals.")] = 1000,
+    bootstrap: Annotated[int, typer.Option(min=1, help="Resamples for the confidence intervals.")] = 1000,
     json: Json = False,
 ) -> None:
     """Same mAP as the reference, on this device? Says which class lost what.
@@ -64,6 +67,7 @@ def verify(
             backend=backend,
             precision=precision,
             threads=threads,
+            device=device,
             max_bad_share=max_bad_share,
             bootstrap=bootstrap,
             progress=progress,
@@ -111,9 +115,12 @@ def selftest(
     backend: BackendName = None,
     precision: PrecisionName = None,
     threads: Threads = None,
+    device: DeviceName = None,
     json: Json = False,
 ) -> None:
     """The shortest proof: the bundle's own photographs give the training framework's outputs here.
+
+    Exit codes: 0 every artifact that ran agrees, 1 one differs or is refused, 3 nothing could run here.
 
     Example: [bold]edgedistill selftest bundle[/]
     """
@@ -121,16 +128,21 @@ def selftest(
 
     from ..render import selftest_report, verdict
 
-    report = runtime.selftest(bundle, artifacts=artifact, backend=backend, precision=precision, threads=threads)
+    report = runtime.selftest(
+        bundle, artifacts=artifact, backend=backend, precision=precision, threads=threads, device=device
+    )
     console.print_json(verdict(report)) if json else selftest_report(report, console.out)
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 
-def inspect(bundle: BundlePath, json: Json = False) -> None:
-    """What a bundle holds, where it came from, and whether its files are intact.
+def inspect(bundle: BundleOrModel, json: Json = False) -> None:
+    """What a bundle holds, where it came from, and whether its files are intact; or what a model file takes and gives.
 
     Example: [bold]edgedistill inspect bundle[/]
     """
+    if is_model_file(bundle):
+        _inspect_model_file(bundle, json)
+        return
     from edgedistill import runtime
 
     from ..render import bundle_table
@@ -139,3 +151,15 @@ def inspect(bundle: BundlePath, json: Json = False) -> None:
     for entry in opened.manifest.files():
         opened.read(entry)
     console.print_json(msgspec.Raw(opened.manifest_bytes)) if json else bundle_table(opened, console.out)
+
+
+def _inspect_model_file(path: Path, json: bool) -> None:
+    from edgedistill.runtime.bundle.loose import open_source
+    from edgedistill.runtime.bundle.selection import open_artifact
+
+    from ..model_file_facts import model_file_facts, model_file_table
+
+    opened = open_source(path)
+    with open_artifact(opened, opened.manifest.artifacts[0]) as loaded:
+        facts = model_file_facts(path, opened.manifest.artifacts[0], loaded)
+    console.print_json(facts) if json else model_file_table(facts, console.out)

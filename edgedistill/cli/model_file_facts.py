@@ -1,0 +1,61 @@
+"""What `inspect` says of a model file that no bundle describes."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from edgedistill.runtime.backends.base import Backend
+from edgedistill.runtime.bundle import Artifact, FileEntry
+from edgedistill.runtime.record import Record
+from edgedistill.runtime.tensors import TensorSpec
+
+from .render import size, table
+
+
+class ModelFileFacts(Record):
+    """A model file as its library sees it.
+
+    Attributes:
+        file: as it was given.
+        files: it, and what belongs to it beside it.
+        backend: what opened it.
+        inputs: what its graph takes.
+        outputs: what its graph gives.
+        effective: what the backend says it really uses: library, device or providers, precision, threads.
+    """
+
+    file: str
+    files: tuple[FileEntry, ...]
+    backend: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    effective: dict[str, str]
+
+
+def model_file_facts(path: Path, artifact: Artifact, loaded: Backend) -> ModelFileFacts:
+    """The facts of a loaded model file."""
+    return ModelFileFacts(
+        file=str(path),
+        files=artifact.files,
+        backend=artifact.backend,
+        inputs=loaded.inputs,
+        outputs=loaded.outputs,
+        effective=dict(loaded.effective),
+    )
+
+
+def model_file_table(facts: ModelFileFacts, console: Console) -> None:
+    """Inputs and outputs, how it runs, and its files."""
+    console.print(f"[bold]{escape(facts.file)}[/]  a model file without a bundle", soft_wrap=True)
+    rows = table("", "name", "type", "shape")
+    for kind, specs in (("takes", facts.inputs), ("gives", facts.outputs)):
+        for spec in specs:
+            rows.add_row(kind, escape(spec.name), spec.dtype, escape(", ".join(map(str, spec.shape))))
+    console.print(rows)
+    how = ", ".join(f"{key} {value}" for key, value in facts.effective.items())
+    console.print(f"[bold]runs[/]  {escape(facts.backend)}: {escape(how)}", soft_wrap=True)
+    for entry in facts.files:
+        console.print(
+            f"[bold]file[/]  {escape(entry.path)}  {size(entry.bytes)}  SHA-256 {entry.sha256}", soft_wrap=True
+        )
