@@ -29,6 +29,7 @@ from .runtime.parity import ParityReport, verify
 from .runtime.progress import counting
 from .runtime.record import Record
 from .runtime.targets import Target
+from .runtime.verdicts import Verdict, overall
 
 T = TypeVar("T")
 
@@ -79,6 +80,20 @@ class RunSummary(Record):
     parity: ParityReport
     bench: BenchReport
     seconds: dict[str, float]
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Per artifact, the worst that verify and bench say of it; a latency that has no gate says nothing."""
+        said = {artifact.name: [artifact.verdict] for artifact in self.parity.artifacts}
+        for artifact in self.bench.artifacts:
+            if artifact.verdict != "not judged":
+                said[artifact.name].append(artifact.verdict)
+        return {name: overall(words) for name, words in said.items()}
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the artifacts' verdicts; those that could not run count only where none ran."""
+        return overall(self.verdicts.values())
 
 
 class Chain:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 
 from .distill.checkpoint import Student
 from .distill.engine import current_world
@@ -20,6 +21,7 @@ from .runtime.files import write_atomic
 from .runtime.interval import Interval
 from .runtime.intervals import paired_interval
 from .runtime.record import Record
+from .runtime.verdicts import Verdict, overall
 
 
 class Spread(Record):
@@ -62,20 +64,32 @@ class Gain(Record):
     interval: Interval
 
 
+class Remark(Record):
+    """Why a run's bundle did not simply pass.
+
+    Attributes:
+        verdict: on the gate, or on the artifact.
+        sentence: names the artifact, what was found and the limit.
+    """
+
+    verdict: Verdict
+    sentence: str
+
+
 class SeedRun(Record):
     """One seed's run.
 
     Attributes:
         seed: of initialisation, order, augmentation and the validation split.
         folder: the run's folder.
-        passed: whether its bundle met every gate; None where none was built.
-        missed: what it did not meet, one sentence each.
+        verdict: on its bundle, see `RunSummary.verdict`; None where none was built.
+        remarks: the gates that were not met and the artifacts that failed or had none; where nothing ran, why.
     """
 
     seed: int
     folder: str
-    passed: bool | None = None
-    missed: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 class SeedsReport(Record):
@@ -100,9 +114,10 @@ class SeedsReport(Record):
     gain: Gain | None = None
 
     @property
-    def passed(self) -> bool:
-        """No seed's bundle missed a gate."""
-        return all(run.passed is not False for run in self.runs)
+    def verdict(self) -> Verdict | None:
+        """The worst of the seeds' verdicts; None where no bundle was built."""
+        said = [run.verdict for run in self.runs if run.verdict is not None]
+        return overall(said) if said else None
 
 
 def report_path(loaded: LoadedRecipe) -> Path:
@@ -149,9 +164,14 @@ def run_over_seeds(loaded: LoadedRecipe, seeds: Sequence[int], console: Console)
     summaries, runs = [], []
     for seeded in _announced(loaded, seeds, console):
         summary = Chain(seeded, console).run()
-        missed = _missed(summary)
-        passed = summary.parity.passed and summary.bench.passed
-        runs.append(SeedRun(seed=seeded.recipe.seed, folder=str(seeded.folder), passed=passed, missed=missed))
+        runs.append(
+            SeedRun(
+                seed=seeded.recipe.seed,
+                folder=str(seeded.folder),
+                verdict=summary.verdict,
+                remarks=tuple(_remarks(summary)),
+            )
+        )
         summaries.append(summary)
     found = [{model.role: model.mAP for model in summary.models} for summary in summaries]
     models = tuple(ModelOverSeeds(role=role, test=spread([one[role] for one in found])) for role in found[0])
@@ -186,7 +206,7 @@ def _announced(loaded: LoadedRecipe, seeds: Sequence[int], console: Console) -> 
     for number, seed in enumerate(seeds, start=1):
         seeded = with_seed(loaded, seed)
         console.print(
-            f"[bold cyan]>>[/] [bold]seed {seed}[/] [dim]({number} of {len(seeds)}, {seeded.folder})[/]",
+            f"[bold cyan]>>[/] [bold]seed {seed}[/] [dim]({number} of {len(seeds)}, {escape(str(seeded.folder))})[/]",
             highlight=False,
             soft_wrap=True,
         )
@@ -214,20 +234,17 @@ def _test(experiment: Experiment, model: Student | MergedCheckpoint) -> float:
     return metrics.evaluate(outputs.scores, outputs.dataset.labels)["mAP"]
 
 
-def _missed(summary: RunSummary) -> tuple[str, ...]:
-    """One sentence per gate that was not met and per artifact that failed; why nothing ran, where nothing did."""
-    missed = []
+def _remarks(summary: RunSummary) -> Iterator[Remark]:
+    nothing_ran = summary.verdict == "could not run"
     for artifact in (*summary.parity.artifacts, *summary.bench.artifacts):
-        missed += [f"{artifact.name}: {gate.sentence}" for gate in artifact.gates if not gate.passed]
-        if artifact.verdict == "failed":
-            missed.append(f"{artifact.name}: {artifact.reason}")
-    return tuple(missed) or _nothing_ran(summary)
-
-
-def _nothing_ran(summary: RunSummary) -> tuple[str, ...]:
-    if summary.parity.passed and summary.bench.passed:
-        return ()
-    return tuple(f"{artifact.name}: {artifact.reason}" for artifact in summary.parity.artifacts)
+        for gate in artifact.gates:
+            if not gate.passed:
+                yield Remark(verdict=gate.verdict, sentence=f"{artifact.name}: {gate.sentence}")
+        if artifact.reason and (artifact.verdict == "failed" or nothing_ran):
+            yield Remark(verdict=artifact.verdict, sentence=f"{artifact.name}: {artifact.reason}")
+    for artifact in summary.parity.artifacts:
+        if artifact.verdict == "not judged" and not artifact.gates:
+            yield Remark(verdict=artifact.verdict, sentence=f"{artifact.name}: its deploy config has no gate")
 
 
 def _written(

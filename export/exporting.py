@@ -9,15 +9,15 @@ import msgspec
 import numpy as np
 
 from ..distill.checkpoint import Student, load_student
+from ..distill.models.reparameterize import reparameterize
 from ..runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, InputKind, Manifest, encode_manifest, open_bundle
 from ..runtime.bundle.manifest import decode_manifest
 from ..runtime.bundle.storage import FolderStorage
 from ..runtime.datasets.base import Dataset
-from ..runtime.errors import ConfigError
 from ..runtime.files import write_atomic
 from ..runtime.preprocess import ImageSource
 from ..runtime.targets import Target
-from .building import build_artifact, keep_listed_files, needed_conversions, resolve_targets
+from .building import build_artifact, keep_listed_files, needed_conversions
 from .conversions import Ingredients
 from .conversions.onnx_check import require_onnx
 from .golden import write_golden
@@ -26,7 +26,7 @@ from .packages import PACKAGES
 from .probes import make_probes
 from .provenance import make_provenance
 from .references import write_references
-from .reparameterize import reparameterize
+from .requested import resolve_targets
 from .staging import refuse_foreign, staged_bundle
 
 Progress: TypeAlias = Callable[[int, int, str], None]
@@ -69,8 +69,6 @@ def export_bundle(
         ExportError: the student cannot be traced, or no target could be built.
     """
     out = Path(out)
-    if out.suffix == ".zip":
-        raise ConfigError(f"{out}: a bundle is a folder; drop the suffix and ask for the .zip beside it.")
     targets = resolve_targets(targets)
     refuse_foreign(out)
     require_onnx()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..runtime.bundle import MANIFEST, open_bundle
-from ..runtime.errors import BundleError
+from ..runtime.errors import BundleError, ConfigError
 from .errors import ExportError
 
 _ENVIRONMENT = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
@@ -61,6 +61,8 @@ def refuse_foreign(out: Path) -> None:
 
     A folder that merely holds a manifest.json (a web app, a browser extension) is somebody's work.
     """
+    if out.suffix == ".zip":
+        raise ConfigError(f"{out}: a bundle is a folder; drop the suffix and ask for the .zip beside it.")
     if not out.is_dir() or out.is_symlink():
         if out.exists() or out.is_symlink():
             raise ExportError(f"{out}: is a file or a link; a bundle is a folder. Give another path.")

@@ -71,24 +71,28 @@ def run() -> int:
     try:
         code = int(app(prog_name="edgedistill", standalone_mode=False) or 0)  # the code of typer.Exit, if any
         return _fail(_KEPT, code) if code == _INTERRUPTED else code  # Typer turns Ctrl-C into an exit without a word
-    except _SAME_EVERYWHERE as error:
-        return error.exit_code if speaking_rank() else _fail(str(error), error.exit_code)
-    except EdgedistillError as error:
-        return _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return _fail(_KEPT, _INTERRUPTED)
-    except BrokenPipeError:
+    except BrokenPipeError:  # what reads our output left: see `streams`
         raise
-    except OSError as error:
-        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", 2)
     except Exception as error:
-        if speaking_rank() and _lost_a_process(error):
-            return _fail("another process ended; its own message says why.", 1)
-        show = getattr(error, "show", None)  # click's usage errors print themselves
-        if show is None:
-            raise
-        show()
-        return getattr(error, "exit_code", 2)
+        return _explained(error)
+
+
+def _explained(error: Exception) -> int:
+    """Say in a line what went wrong and return the exit code; a bug of ours is raised again, for its traceback."""
+    if isinstance(error, EdgedistillError):
+        silent = isinstance(error, _SAME_EVERYWHERE) and speaking_rank()
+        return error.exit_code if silent else _fail(str(error), error.exit_code)
+    if isinstance(error, OSError):
+        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", 2)
+    if speaking_rank() and _lost_a_process(error):
+        return _fail("another process ended; its own message says why.", 1)
+    show = getattr(error, "show", None)  # click's usage errors print themselves
+    if show is None:
+        raise error
+    show()
+    return getattr(error, "exit_code", 2)
 
 
 def _lost_a_process(error: Exception) -> bool:

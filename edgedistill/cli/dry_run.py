@@ -9,7 +9,7 @@ from edgedistill.runtime.errors import ConfigError
 from . import console
 from .extras import require_training
 from .processes import process_count
-from .recipe_arguments import parse_seeds
+from .recipe_arguments import check_recipe, parse_seeds
 
 if TYPE_CHECKING:
     from edgedistill.distill.engine.estimate import Estimate
@@ -37,6 +37,7 @@ def print_plan(
         raise ConfigError("--dry-run measures one process: start it without torchrun.")
     chosen = None if seeds is None else parse_seeds(seeds, changes or ())
     require_training(command)
+    check_recipe(recipe, changes)
     from edgedistill.distill.experiment import Experiment
     from edgedistill.distill.plan import plan
     from edgedistill.distill.recipe import load_recipe

@@ -71,7 +71,7 @@ def _pairs(pairs: Sequence[LabelPair], console: Console) -> None:
     rows = table("\nlabel pair")
     for kind in ("correlation", "dependency"):
         for number, who in enumerate(pairs[0].correlation):
-            rows.add_column(f"{'' if number else kind}\n{who}", justify="right")
+            rows.add_column(f"{'' if number else kind}\n{escape(who)}", justify="right")
     for pair in pairs:
         numbers = [*pair.correlation.values(), *pair.dependency.values()]
         rows.add_row(escape(" / ".join(pair.labels)), *["-" if math.isnan(n) else f"{n:.3f}" for n in numbers])

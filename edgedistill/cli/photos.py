@@ -42,7 +42,7 @@ def _listed() -> Iterator[Photo]:
 
 def _found(path: Path) -> Iterator[Photo]:
     if not os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises on a name too long)
-        yield _checked(path)
+        yield check_photo(path)
         return
     unreadable: list[OSError] = []
     empty = True
@@ -51,14 +51,15 @@ def _found(path: Path) -> Iterator[Photo]:
         for name in sorted(names):
             if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122 (a Path per file is slow)
                 empty = False
-                yield _checked(Path(folder, name))
+                yield check_photo(Path(folder, name))
     for error in unreadable:
         yield Photo(Path(error.filename), f"{error.filename}: cannot be opened ({error.strerror}).")
     if empty and not unreadable:
         yield Photo(path, f"{path}: the folder holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
 
 
-def _checked(path: Path) -> Photo:
+def check_photo(path: Path) -> Photo:
+    """One file, without reading it."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

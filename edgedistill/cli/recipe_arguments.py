@@ -38,6 +38,19 @@ DryRun = Annotated[
 ]
 
 
+def check_recipe(recipe: Path, changes: Sequence[str] | None) -> None:
+    """Find the recipe and apply the changes, which needs no torch; its keys are checked when it is loaded.
+
+    Raises:
+        ConfigError: there is no such recipe, it is no YAML, or a change is none.
+    """
+    from edgedistill.distill.overrides import apply_assignments, parse_assignment
+    from edgedistill.distill.packaged import read_content
+
+    content, _, _ = read_content(recipe)
+    apply_assignments(content, [parse_assignment(text) for text in changes or ()])
+
+
 def parse_seeds(text: str, changes: Sequence[str] = ()) -> tuple[int, ...]:
     """The different seeds in a list such as "0,1,2", in its order.
 

@@ -88,7 +88,7 @@ def recipe_rows(recipes: Sequence[PaperRecipe], console: Console) -> None:
     rows.columns[0].no_wrap = True  # a name is to be copied
     for recipe in recipes:
         mean_ap = "-" if recipe.mean_ap is None else f"{recipe.mean_ap:.2f}"
-        rows.add_row(recipe.name, mean_ap, "; ".join(entry.table for entry in recipe.published))
+        rows.add_row(escape(recipe.name), mean_ap, escape("; ".join(entry.table for entry in recipe.published)))
     console.print(rows)
 
 
@@ -106,7 +106,7 @@ def recipe_overview(recipes: Sequence[PaperRecipe], console: Console) -> None:
     example = next((recipe for recipe in recipes if recipe.paper), recipes[0])
     console.print(
         f"\n{len(recipes)} recipes. A name is the left column, `_` and a method, as in "
-        f"[cyan]edgedistill run {example.name} --dry-run[/]\n"
+        f"[cyan]edgedistill run {escape(example.name)} --dry-run[/]\n"
         "Fewer, one per line: [cyan]edgedistill list recipes voc[/], [cyan]--paper mdkd[/], [cyan]--method l2d[/], "
         "[cyan]--student mobilenetv2[/]; all, with every published figure: [cyan]--json[/]",
         soft_wrap=True,

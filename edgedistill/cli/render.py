@@ -40,10 +40,10 @@ def verdict(report: ParityReport | BenchReport | SelfTestReport) -> dict[str, An
 
 
 def table(*headings: str, right: Sequence[str] = ()) -> Table:
-    """A table without boxes; the columns named in `right` are numbers."""
+    """A table without boxes; the columns named in `right` are numbers. Headings appear literally."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for heading in headings:
-        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+        made.add_column(escape(heading), justify="right" if heading in right else "left", overflow="fold")
     return made
 
 
@@ -63,7 +63,7 @@ def interval(found: Interval | None, digits: int = 2) -> str:
 
 def status(word: str) -> str:
     """A coloured status or verdict."""
-    return f"[{_COLOURS.get(word, 'white')}]{word.replace('_', ' ')}[/]"
+    return f"[{_COLOURS.get(word, 'white')}]{escape(word.replace('_', ' '))}[/]"
 
 
 def judgements(gates: Sequence[Judgement], console: Console, *, of: str) -> None:
@@ -77,10 +77,12 @@ def bundle_table(bundle: Bundle, console: Console) -> None:
     """What a bundle holds."""
     manifest = bundle.manifest
     height, width = manifest.preprocessing.size
-    console.print(f"[bold]{escape(manifest.name)}[/]  {bundle.root}", soft_wrap=True)
+    made = manifest.provenance
+    console.print(f"[bold]{escape(manifest.name)}[/]  {escape(str(bundle.root))}", soft_wrap=True)
     console.print(
-        f"{manifest.provenance.model}, {len(manifest.classes)} classes, input {manifest.input} {height}x{width}, "
-        f"made {manifest.provenance.created} by edgedistill {manifest.provenance.edgedistill}",
+        f"{made.model}, {len(manifest.classes)} classes, input {manifest.input} {height}x{width}, "
+        f"made {made.created} by edgedistill {made.edgedistill}",
+        markup=False,
         soft_wrap=True,
     )
     rows = table(
@@ -89,22 +91,22 @@ def bundle_table(bundle: Bundle, console: Console) -> None:
     for artifact in manifest.artifacts:
         difference = f"{artifact.parity.max_abs_logit:.1e}" if artifact.parity else "-"
         rows.add_row(
-            artifact.name,
-            artifact.precision,
+            escape(artifact.name),
+            escape(artifact.precision),
             size(artifact.size) if artifact.files else "-",
             status(artifact.status),
             difference,
             escape(artifact.reason),
         )
     console.print(rows)
-    console.print(f"[dim]{', '.join(manifest.classes)}[/]", soft_wrap=True)
+    console.print(f"[dim]{escape(', '.join(manifest.classes))}[/]", soft_wrap=True)
 
 
 def parity_report(report: ParityReport, console: Console) -> None:
     """Each artifact against the reference, then what was lost where a gate is missed."""
     console.print(
         f"[bold]{escape(report.bundle)}[/] on {escape(report.dataset)}: {report.images} images; reference: "
-        f"{report.reference.source}, mAP {interval(report.reference.mean_ap)}",
+        f"{escape(report.reference.source)}, mAP {interval(report.reference.mean_ap)}",
         soft_wrap=True,
     )
     rows = table(
@@ -129,11 +131,11 @@ def parity_report(report: ParityReport, console: Console) -> None:
 
 def _parity_row(artifact: ArtifactParity) -> list[str]:
     if not artifact.ran:
-        return [artifact.name, "-", "-", "-", "-", status(artifact.verdict)]
+        return [escape(artifact.name), "-", "-", "-", "-", status(artifact.verdict)]
     same = f"{100 * artifact.unchanged_images:.1f} %" if artifact.unchanged_images is not None else "-"
     mean_ap = f"{artifact.mean_ap.estimate:.2f}" if artifact.mean_ap and artifact.mean_ap.estimate is not None else "-"
     difference = f"{artifact.max_abs_logit:.1e}" if artifact.max_abs_logit is not None else "-"
-    return [artifact.name, mean_ap, interval(artifact.drop, 3), difference, same, status(artifact.verdict)]
+    return [escape(artifact.name), mean_ap, interval(artifact.drop, 3), difference, same, status(artifact.verdict)]
 
 
 def selftest_report(report: SelfTestReport, console: Console) -> None:
@@ -143,7 +145,7 @@ def selftest_report(report: SelfTestReport, console: Console) -> None:
         images = str(len(artifact.images))
         rows.add_row(escape(artifact.name), status(artifact.verdict), images, escape(artifact.sentence))
     console.print(rows)
-    console.print(f"[dim]decoded by {report.decoder}[/]")
+    console.print(f"[dim]decoded by {escape(report.decoder)}[/]")
 
 
 def milliseconds(value: float | None) -> str:

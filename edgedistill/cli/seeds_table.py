@@ -7,13 +7,13 @@ from rich.markup import escape
 
 from edgedistill.seeds import Gain, SeedsReport, Spread
 
-from .render import interval, table
+from .render import interval, status, table
 
 _ROLES = {"teacher": "teacher", "baseline": "student, no teacher", "student": "student, distilled"}
 
 
 def seeds_table(report: SeedsReport, path: Path, console: Console) -> None:
-    """One row per model with the values of every seed, the gain, missed gates, and where it is all kept."""
+    """One row per model with the values of every seed, the gain, what did not simply pass, and where it is all kept."""
     seeds = [f"seed {run.seed}" for run in report.runs]
     validated = any(model.validation is not None for model in report.models)
     numbers = (*(["validation mAP"] if validated else []), "test mAP", *seeds)
@@ -27,8 +27,8 @@ def seeds_table(report: SeedsReport, path: Path, console: Console) -> None:
     if report.gain is not None:
         console.print(_gain(report.gain), soft_wrap=True)
     for run in report.runs:
-        for sentence in run.missed:
-            console.print(f"[red]gate missed[/]  seed {run.seed}: {escape(sentence)}", soft_wrap=True)
+        for remark in run.remarks:
+            console.print(f"{status(remark.verdict)}  seed {run.seed}: {escape(remark.sentence)}", soft_wrap=True)
     console.print(f"[dim]{escape(str(path))}[/]", soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""Standard streams as a program in a pipeline finds them: closed, without a reader, or unable to hold every character."""
+"""Standard streams as a pipeline has them: closed, without a reader, or unable to hold every character."""
 
 import codecs
 import contextlib

@@ -40,7 +40,7 @@ def study_tables(record: StudyRecord, path: Path, console: Console) -> None:
     for student in _not_begun(record):
         console.print(f"[yellow]not run[/]  {escape(student)}: none of its cells", soft_wrap=True)
     for sentence in _several_teachers(record):
-        console.print(f"[yellow]note[/]     {sentence}", soft_wrap=True)
+        console.print(f"[yellow]note[/]     {escape(sentence)}", soft_wrap=True)
     for name, reason in _failures(record):
         console.print(f"[red]failed[/]   {escape(name)}: {escape(reason)}", soft_wrap=True)
     console.print(f"[dim]{escape(_counts(record))}  {escape(str(path))}[/]", soft_wrap=True)

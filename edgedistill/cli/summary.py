@@ -1,18 +1,31 @@
 """The table at the end of `demo` and `run`: what distillation brought, what each artifact costs, what to type next."""
 
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 
 from edgedistill.pipeline import ModelResult, RunSummary
 from edgedistill.runtime.bench_report import ArtifactBench
 from edgedistill.runtime.parity import ArtifactParity
-from edgedistill.runtime.verdicts import overall
 
-from .render import interval, judgements, milliseconds, size, status, table
+from .render import interval, judgements, milliseconds, size, status, table, verdict
 
 _ROLES = {"teacher": "teacher", "baseline": "student, no teacher", "student": "student, distilled"}
+
+
+def summary_with_verdicts(summary: RunSummary) -> dict[str, Any]:
+    """The summary for machines, with the words and statistics that the tables have."""
+    plain = msgspec.to_builtins(summary)
+    return {
+        "verdict": summary.verdict,
+        "verdicts": summary.verdicts,
+        **plain,
+        "parity": verdict(summary.parity),
+        "bench": verdict(summary.bench),
+    }
 
 
 def run_summary(summary: RunSummary, console: Console) -> None:
@@ -30,8 +43,8 @@ def _models(summary: RunSummary, console: Console) -> None:
     for model in summary.models:
         rows.add_row(
             _ROLES[model.role],
-            model.model,
-            model.method,
+            escape(model.model),
+            escape(model.method),
             f"[bold]{model.mAP:.2f}[/]" if model.role == "student" else f"{model.mAP:.2f}",
             f"{model.OF1:.2f}",
             f"{model.CF1:.2f}",
@@ -64,11 +77,12 @@ def _artifacts(summary: RunSummary, console: Console) -> None:
     rows = table("artifact", *numbers, "status", right=numbers)
     notes = []
     for artifact in summary.parity.artifacts:
-        rows.add_row(*_artifact_row(artifact, speed.get(artifact.name)))
+        rows.add_row(*_artifact_row(artifact, speed.get(artifact.name)), status(summary.verdicts[artifact.name]))
         if artifact.reason:
             notes.append(f"{artifact.name}: {artifact.reason}")
     console.print(
-        f"[bold]Artifacts[/] on this machine ({summary.bench.device}), against {summary.parity.reference.source}"
+        f"[bold]Artifacts[/] on this machine ({escape(summary.bench.device)}), against "
+        f"{escape(summary.parity.reference.source)}"
     )
     console.print(rows)
     largest = [
@@ -89,12 +103,11 @@ def _artifact_row(parity: ArtifactParity, bench: ArtifactBench | None) -> list[s
         [milliseconds(bench.p50_ms), milliseconds(bench.p90_ms)] if bench and bench.status == "ran" else ["-", "-"]
     )
     bytes_ = size(parity.bytes) if parity.bytes else "-"
+    name = escape(parity.name)
     if not parity.ran:
-        return [parity.name, bytes_, "-", "-", *latency, status(parity.verdict)]
+        return [name, bytes_, "-", "-", *latency]
     mean_ap = f"{parity.mean_ap.estimate:.2f}" if parity.mean_ap and parity.mean_ap.estimate is not None else "-"
-    speed = [] if bench is None else [bench.verdict]
-    verdict = status(overall([parity.verdict, *(word for word in speed if word != "not judged")]))
-    return [parity.name, bytes_, mean_ap, interval(parity.drop, 3), *latency, verdict]
+    return [name, bytes_, mean_ap, interval(parity.drop, 3), *latency]
 
 
 def _next_steps(summary: RunSummary, console: Console) -> None:

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...runtime.registry import Registry
 from ...runtime.tensors import TensorSpec
-from ..graph import DeployGraph
-from ..probes import Probes
+
+if TYPE_CHECKING:  # they need torch, and a builder's facts do not
+    from ..graph import DeployGraph
+    from ..probes import Probes
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,9 @@ class Ingredients:
 
     root: Path
     scratch: Path
-    graph: DeployGraph
+    graph: "DeployGraph"
     image: TensorSpec
-    probes: Probes
+    probes: "Probes"
     _done: dict[str, Converted] = field(default_factory=dict, init=False)
 
     def get(self, name: str) -> Converted:

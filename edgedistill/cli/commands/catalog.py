@@ -1,15 +1,17 @@
 """`list`: what is available here, what is missing, and how to get it."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from enum import Enum
+from importlib import metadata
 from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from .. import console
 from ..extras import register_training_formats, require_training
+from ..render import table
 
 
 class Kind(str, Enum):
@@ -56,13 +58,20 @@ def list_(
         console.print_json([dict(zip(headings, row, strict=True)) for row in rows])
         return
     columns = [index for index, heading in enumerate(headings) if heading not in _JSON_ONLY]
-    shown = [headings[column] for column in columns]
-    table = Table(
-        *shown, box=None, pad_edge=False, header_style="bold", caption=_CAPTIONS.get(kind), caption_justify="left"
-    )
+    made = table(*(headings[column] for column in columns))
+    made.columns[0].no_wrap = True  # a name is to be copied
+    missing: dict[str, list[str]] = {}
     for row in rows:
-        table.add_row(*(escape(row[column]) for column in columns))
-    console.out.print(table)
+        told = dict(zip(headings, row, strict=True))
+        if told.get("here", _HERE) != _HERE:
+            missing.setdefault(told["here"], []).append(row[0])
+            told["here"] = "no"
+        made.add_row(*(escape(told[headings[column]]) for column in columns))
+    console.out.print(made)
+    if kind in _CAPTIONS:
+        console.out.print(f"[dim]{_CAPTIONS[kind]}[/]", soft_wrap=True)
+    for reason, names in missing.items():
+        console.out.print(f"[yellow]not here[/]  {escape(', '.join(names))}: {escape(reason)}", soft_wrap=True)
 
 
 def _models() -> tuple[list[str], list[list[str]]]:
@@ -120,15 +129,27 @@ def _targets() -> tuple[list[str], list[list[str]]]:
     for name in packaged_targets():
         target = load_target(name)
         missing = BACKENDS.get(target.backend).unavailable()
-        rows.append([name, target.description, "runs here" if missing is None else f"does not run here: {missing}"])
-    return ["target", "description", "here"], rows
+        gates = ", ".join(f"{key} {value:g}" for key, value in target.gates.items()) or "none"
+        rows.append([name, target.precision, gates, missing or _HERE, target.description])
+    return ["target", "precision", "gates", "here", "description"], rows
 
 
 def _backends() -> tuple[list[str], list[list[str]]]:
     from edgedistill.runtime.backends.base import BACKENDS
 
-    rows = [[name, BACKENDS.get(name).unavailable() or "available"] for name in BACKENDS.names()]
-    return ["backend", "here"], rows
+    rows = []
+    for name in BACKENDS.names():
+        backend = BACKENDS.get(name)
+        opens = " ".join(backend.suffixes) or "bundles alone"
+        versions = " ".join(f"{name} {version}" for name, version in _versions(backend.distributions)) or "-"
+        rows.append([name, opens, " ".join(backend.devices), versions, backend.unavailable() or _HERE])
+    return ["backend", "opens", "devices", "installed", "here"], rows
+
+
+def _versions(distributions: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for name in distributions:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            yield name, metadata.version(name)
 
 
 def _list_recipes(wanted: Sequence[str | None], json: bool) -> None:
@@ -143,6 +164,7 @@ def _list_recipes(wanted: Sequence[str | None], json: bool) -> None:
         (recipe_rows if any(wanted) else recipe_overview)(found, console.out)
 
 
+_HERE = "yes"
 _JSON_ONLY = {"hyper-parameters"}
 _CAPTIONS = {Kind.methods: "* relates the images of a batch. Hyper-parameters: edgedistill list methods --markdown"}
 _LISTINGS = {

@@ -3,19 +3,24 @@
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
+
+from edgedistill.runtime.verdicts import EXIT_CODES
 
 from .. import console
 from ..dry_run import print_plan
 from ..extras import require_export
-from ..recipe_arguments import Changes, DryRun, Recipe, Seeds, parse_seeds
+from ..recipe_arguments import Changes, DryRun, Recipe, Seeds, check_recipe, parse_seeds
 
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
 
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder that gets the run's folder.")] = Path("runs"),
-    seed: Annotated[int, typer.Option(help="Seed of initialisation, order and augmentation.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of initialisation, order and augmentation.")
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Built-in data: teacher, distilled student, bundle, parity, latency; minutes on a laptop CPU.
@@ -34,6 +39,10 @@ def run(
 ) -> None:
     """The same chain for your data; resumes where it stopped.
 
+    Exit codes: 0 every artifact that ran met its gates, 1 one failed, 4 undecided (too few images, or a disturbed
+    machine), 5 not judged (a deploy config has no gate for the mAP or the size). A latency without a gate is only
+    shown.
+
     Example: [bold]edgedistill run my_recipe.yaml train.epochs=10 --seeds 0,1,2[/]
     """
     chosen = None if seeds is None else parse_seeds(seeds, changes or ())
@@ -41,6 +50,7 @@ def run(
     if dry_run:
         print_plan("run", recipe, changes, json=json, seeds=seeds)
         return
+    check_recipe(recipe, changes)
     from edgedistill.distill.recipe import load_recipe
 
     loaded = load_recipe(recipe, assignments=changes or ())
@@ -57,24 +67,23 @@ def _run_over_seeds(loaded: "LoadedRecipe", seeds: tuple[int, ...], json: bool) 
 
     report = run_over_seeds(loaded, seeds, console.err)
     if json:
-        console.print_json(report)
+        console.print_json({"verdict": report.verdict, **msgspec.to_builtins(report)})
     else:
         seeds_table(report, report_path(loaded), console.out)
-    if not report.passed:
-        raise typer.Exit(1)
+    if report.verdict is not None:
+        raise typer.Exit(EXIT_CODES[report.verdict])
 
 
 def _run(loaded: "LoadedRecipe", json: bool) -> None:  # noqa: F821 (imported only where torch is installed)
     from edgedistill.pipeline import Chain
 
     from ..published import published_figures
-    from ..summary import run_summary
+    from ..summary import run_summary, summary_with_verdicts
 
     summary = Chain(loaded, console.err).run()
     if json:
-        console.print_json(summary)
+        console.print_json(summary_with_verdicts(summary))
     else:
         run_summary(summary, console.out)
         published_figures(loaded.recipe.published, console.out, threshold=0.5)  # the summary's F1
-    if not (summary.parity.passed and summary.bench.passed):
-        raise typer.Exit(1)
+    raise typer.Exit(EXIT_CODES[summary.verdict])

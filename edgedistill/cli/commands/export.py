@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from .. import console
-from ..extras import register_training_formats, require_export
+from ..export_request import check_export
+from ..extras import require_export
 
 _SELFTEST_IMAGES = 4
 
@@ -36,38 +38,41 @@ def export(
 ) -> None:
     """Build a bundle: ONNX, OpenVINO, TensorRT; each file checked against PyTorch where it can run.
 
+    Exit codes: 0 every target was built and nothing disagrees, 1 one failed (the table says why).
+
     Example: [bold]edgedistill export student.safetensors -t onnxruntime-cpu-fp32 --data test.csv -o bundle[/]
     """
     require_export("export")
-    from edgedistill.distill.checkpoint import load_student
-    from edgedistill.distill.engine import predict_logits
-    from edgedistill.export import export_bundle
-    from edgedistill.export.golden import choose_golden
-    from edgedistill.runtime.datasets import open_dataset
+    targets = target or ["onnxruntime-cpu-fp32"]
+    asked = check_export(student, targets, out, data=data, images=images, selftest=selftest or ())
+    with console.err.status("loading"):
+        from edgedistill.distill.checkpoint import load_student
+        from edgedistill.distill.engine import predict_logits
+        from edgedistill.export import export_bundle
+        from edgedistill.export.golden import choose_golden
+
+        trained = load_student(student)
     from edgedistill.runtime.progress import counting
 
     from ..render import bundle_table
 
-    trained = load_student(student)
-    golden, reference = list(selftest or []), []
-    if data is not None:
-        register_training_formats()
-        dataset = open_dataset(data, images=images, classes=trained.card.classes)
+    golden, reference = asked.golden, []
+    if asked.data is not None:
         with counting("reference", console.err) as progress:
-            outputs = predict_logits(trained.model, dataset, trained.card.preprocessing, progress=progress)
+            outputs = predict_logits(trained.model, asked.data, trained.card.preprocessing, progress=progress)
         reference = [outputs.reference]
         reported = outputs.scores >= trained.card.thresholds
         golden = golden or choose_golden(outputs.dataset.images, reported, _SELFTEST_IMAGES)
     with console.err.status("exporting") as status:
         bundle = export_bundle(
             trained,
-            target or ["onnxruntime-cpu-fp32"],
+            asked.targets,
             out,
             golden=golden,
             reference=reference,
             input=input,
             zip=zip,
-            progress=lambda step, total, text: status.update(f"{step}/{total} {text}"),
+            progress=lambda step, total, text: status.update(f"{step}/{total} {escape(text)}"),
         )
     bundle_table(bundle, console.out)
     if any(artifact.status == "failed" for artifact in bundle.manifest.artifacts):

@@ -44,6 +44,12 @@ def study(
     Example: [bold]edgedistill study my_study.yaml --jobs 2[/]
     """
     require_training("study")
+    from edgedistill.distill.overrides import parse_assignment
+    from edgedistill.runtime.config import read_yaml
+
+    read_yaml(file)  # a wrong path or argument is told before torch is imported
+    for change in changes or ():
+        parse_assignment(change)
     from edgedistill.study import Store, load_study
     from edgedistill.study.queue import Queue, select
 

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from .. import console
+from ..checkpoints import checkpoint_classes
 from ..dry_run import print_plan, refuse_parts
 from ..extras import require_training
 from ..processes import shared
-from ..recipe_arguments import Changes, DryRun, Recipe, Seeds, parse_seeds
+from ..recipe_arguments import Changes, DryRun, Recipe, Seeds, check_recipe, parse_seeds
 from ..task_options import Jobs, TaskNumber, refuse_together, train_side_by_side, train_task
 
 Json = Annotated[bool, typer.Option("--json", help="Print what was reached as JSON on stdout.")]
@@ -104,6 +105,10 @@ def evaluate(
     if student is not None and role is not None:
         raise typer.BadParameter("--student and --role both name the model: give one of them.")
     chosen = threshold if threshold == "best" else _threshold(threshold)
+    require_training("evaluate")
+    for checkpoint in (student, None if teacher in (None, "run") else Path(teacher)):
+        if checkpoint is not None:
+            checkpoint_classes(checkpoint)
     experiment = _open(recipe, changes, "evaluate")
     from edgedistill.distill.checkpoint import load_student
     from edgedistill.evaluation import evaluate_checkpoint, finished_checkpoint
@@ -146,6 +151,7 @@ def _threshold(text: str) -> "float | str":
 
 def _distill_over_seeds(recipe: Path, changes: list[str] | None, seeds: tuple[int, ...], json: bool) -> None:
     require_training("distill")
+    check_recipe(recipe, changes)
     from edgedistill.distill.recipe import load_recipe
     from edgedistill.seeds import distill_over_seeds, report_path
 
@@ -162,6 +168,7 @@ def _distill_over_seeds(recipe: Path, changes: list[str] | None, seeds: tuple[in
 # The types of what needs torch are quoted: they are imported only where it is installed.
 def _open(recipe: Path, changes: list[str] | None, command: str) -> "Experiment":  # noqa: F821
     require_training(command)
+    check_recipe(recipe, changes)
     from edgedistill.distill.experiment import Experiment
     from edgedistill.distill.recipe import load_recipe
 
@@ -174,4 +181,4 @@ def _report(student: "Student | MergedCheckpoint", json: bool) -> None:  # noqa:
         console.print_json({"checkpoint": str(student.path), "validation": found})
         return
     weights = f" (epoch {found['epoch']:.0f} of the best weights)" if "epoch" in found else ""
-    console.out.print(f"{student.path}: validation mAP {found['mAP']:.2f}{weights}", soft_wrap=True)
+    console.out.print(f"{student.path}: validation mAP {found['mAP']:.2f}{weights}", markup=False, soft_wrap=True)
