@@ -68,7 +68,7 @@ def test_one_bad_image_does_not_cost_the_others(edgedistill, tiny_bundle, tmp_pa
     assert code == 2
     assert "red.jpg: red" in out
     assert "bad.jpg: cannot be decoded" in err
-    assert "1 image(s) could not be decoded" in err
+    assert "error: 1 of 2 images could not be read" in err
 
 
 def test_verify_tells_parity_and_exits_by_the_gates(edgedistill, make_tiny_bundle, labels, tmp_path):

@@ -1,8 +1,10 @@
 """`edgedistill list` as documentation."""
 
 import json
+from importlib import metadata
 
 from edgedistill.distill.methods.reference import markdown
+from edgedistill.runtime.backends.base import BACKENDS
 
 
 def test_the_page_of_the_methods_is_printed_as_it_is(command):
@@ -23,3 +25,29 @@ def test_a_data_set_is_told_in_one_sentence(command):
     rows = json.loads(command("list", "datasets", "--json")[1])
     assert len(rows) > 4
     assert [row["format"] for row in rows if not row["description"].endswith(".")] == []
+
+
+def test_a_backend_is_told_with_what_it_opens_and_its_version(command):
+    rows = {row["backend"]: row for row in json.loads(command("list", "backends", "--json")[1])}
+    assert rows["onnxruntime"]["opens"] == ".onnx"
+    assert rows["onnxruntime"]["devices"].split()[:2] == ["cpu", "cuda"]
+    assert rows["onnxruntime"]["installed"] == f"onnxruntime {metadata.version('onnxruntime')}"
+    assert rows["onnxruntime"]["here"] == "yes"
+    assert rows["openvino"]["opens"] == ".xml"
+    assert rows["tensorrt"]["opens"] == "bundles alone"
+
+
+def test_what_is_not_here_says_how_to_get_it_once(command, monkeypatch):
+    backend = BACKENDS.get("tensorrt")
+    monkeypatch.setattr(backend, "unavailable", classmethod(lambda cls: "get it [/there]."))
+    out = command("list", "targets")[1]
+    assert "not here  tensorrt-gpu-fp16, tensorrt-gpu-fp32: get it [/there].\n" in out
+    assert "not here  tensorrt: get it [/there].\n" in command("list", "backends")[1]
+    rows = {row["target"]: row for row in json.loads(command("list", "targets", "--json")[1])}
+    assert rows["tensorrt-gpu-fp16"]["here"] == "get it [/there]."
+
+
+def test_a_target_is_told_with_its_precision_and_gates(command):
+    rows = {row["target"]: row for row in json.loads(command("list", "targets", "--json")[1])}
+    assert rows["openvino-cpu-bf16"]["precision"] == "bf16"
+    assert rows["openvino-cpu-bf16"]["gates"] == "max_map_drop 1, confidence 0.95"

@@ -37,7 +37,7 @@ RECIPE = {
     "export": {"targets": ["target.yaml"], "bench": "demo", "selftest_images": 2},
 }
 # No mAP gate: two epochs leave scores so close together that rounding reorders images.
-TARGET = {"backend": "onnxruntime", "precision": "fp32", "threads": 1}
+TARGET = {"backend": "onnxruntime", "precision": "fp32", "threads": 1, "gates": {"max_bytes": 100_000_000}}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_run_ends_with_a_table_and_a_bundle(finished):
     summary = json.loads((folder / "summary.json").read_text())
     assert [model["role"] for model in summary["models"]] == ["teacher", "baseline", "student"]
     (artifact,) = summary["parity"]["artifacts"]
-    assert artifact["status"] == "ran"
+    assert artifact["verdict"] == "passed"
     assert artifact["max_abs_logit"] <= 1e-3
     assert summary["parity"]["images"] == 40
     assert yaml.safe_load((folder / "recipe.yaml").read_text())["method"] == "mdkd"
@@ -79,7 +79,10 @@ def test_run_again_repeats_nothing(finished, recipe, command):
     assert code == 0, err
     assert "epoch" not in err.replace("epochs", "")
     assert [path.stat().st_mtime_ns for path in kept] == before
-    assert json.loads(out)["name"] == "tiny"
+    summary = json.loads(out)
+    assert summary["name"] == "tiny"
+    assert summary["verdict"] == "passed"
+    assert summary["verdicts"] == {"target": "passed"}  # its latency has no gate
 
 
 def test_the_bundle_stands_alone(finished, command):
@@ -138,21 +141,22 @@ def test_seeds_go_on_after_a_missed_gate_and_pair_the_gain(finished, recipe, com
             first = self.seed == 3
             gate = judge_at_most("max_bytes", 2.0, 1.0 if first else 3.0, what="size", unit="bytes")
             (artifact,) = real.parity.artifacts
-            parity = replace(real.parity, artifacts=(replace(artifact, gates=(gate,)),))
+            judged = replace(artifact, gates=(gate,), verdict=gate.verdict)
+            parity = replace(real.parity, artifacts=(judged,))
             models = tuple(replace(model, mAP=mean_ap[model.role][0 if first else 1]) for model in real.models)
             return replace(real, name=self.name, parity=parity, models=models)
 
     monkeypatch.setattr("edgedistill.seeds.Chain", Finished)
     code, out, _ = command("run", recipe, "--seeds", "3,4")
     assert code == 1
-    assert "seed 3: target: size 2 bytes, above 1 bytes." in out
+    assert "failed  seed 3: target: size 2 bytes, above 1 bytes." in out
     assert "seed 4: " not in out
     assert "71.00 ± 1.41" in out
     # t(0.975, 1) = 12.7062; the differences 2 and 5 have s = 2.1213, so half the interval is 19.06
     assert "+3.50 mAP points over the same student without a teacher, 95 % Student-t interval" in out
     assert "[-15.56, 22.56]" in out
     report = json.loads((folder.parent / "tiny.seeds.json").read_text())
-    assert [(run["seed"], run["passed"]) for run in report["runs"]] == [(3, False), (4, True)]
+    assert [(run["seed"], run["verdict"]) for run in report["runs"]] == [(3, "failed"), (4, "passed")]
     assert [Path(run["folder"]).name for run in report["runs"]] == ["tiny-seed3", "tiny-seed4"]
     assert report["gain"]["differences"] == [2.0, 5.0]
 

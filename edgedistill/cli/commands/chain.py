@@ -39,7 +39,7 @@ def run(
 ) -> None:
     """The same chain for your data; resumes where it stopped.
 
-    Exit codes: 0 every artifact that ran met its gates, 1 one failed, 4 undecided (too few images, or a disturbed
+    Exit codes: 0 every artifact that ran met its gates, 1 one failed, 3 none could run, 4 undecided (too few images, or a disturbed
     machine), 5 not judged (a deploy config has no gate for the mAP or the size). A latency without a gate is only
     shown.
 

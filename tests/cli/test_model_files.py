@@ -1,0 +1,146 @@
+"""A model file without a bundle: what its graph does not say comes from options."""
+
+import hashlib
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def onnx(tiny_bundle, tmp_path):
+    return shutil.copy(tiny_bundle / "onnx" / "model.fp32.onnx", tmp_path / "model.onnx")
+
+
+@pytest.fixture
+def xml(tiny_bundle, tmp_path):
+    shutil.copy(tiny_bundle / "openvino" / "model.fp32.bin", tmp_path / "model.bin")
+    return shutil.copy(tiny_bundle / "openvino" / "model.fp32.xml", tmp_path / "model.xml")
+
+
+@pytest.fixture
+def classes(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("red\ngreen\nblue\nbright\n")
+    return path
+
+
+@pytest.mark.parametrize("file", ["onnx", "xml"])
+def test_it_says_what_the_bundle_says(command, tiny_bundle, classes, file, request):
+    path = request.getfixturevalue(file)
+    photo = tiny_bundle / "selftest" / "teal.jpg"
+    backend = {"onnx": "onnxruntime", "xml": "openvino"}[file]
+    code, out, err = command(
+        "predict", path, photo, "--classes", classes, "--threads", 1, "--threshold", 0, "--json"
+    )  # fmt: skip
+    assert code == 0, err
+    expected = command("predict", tiny_bundle, photo, "--backend", backend, "--precision", "fp32", "--top", 4, "--json")
+    assert json.loads(out)["labels"] == pytest.approx(json.loads(expected[1])["labels"], abs=1e-6)
+
+
+def test_classes_are_numbers_without_names(command, onnx, tiny_bundle):
+    code, out, _ = command("predict", onnx, tiny_bundle / "selftest" / "red.jpg", "--json")
+    assert code == 0
+    assert next(iter(json.loads(out)["labels"])) == "0"
+
+
+def test_options_reach_load_file(command, onnx, classes, tiny_bundle, monkeypatch):
+    given = {}
+
+    def load_file(path, **arguments):
+        given.update(arguments)
+        return real(path, classes=arguments["classes"])
+
+    from edgedistill import runtime
+
+    real = runtime.load_file
+    monkeypatch.setattr(runtime, "load_file", load_file)
+    options = (
+        "--size 224x320 --mean 0.5 --std 0.1,0.2,0.3 --resize center_crop --interpolation bicubic "
+        "--gives probabilities --threshold 0.25 --backend onnxruntime --precision fp32 --threads 2 --device cpu"
+    )
+    code, _, err = command(
+        "predict", onnx, tiny_bundle / "selftest" / "red.jpg", "--classes", classes, *options.split()
+    )
+    assert code == 0, err
+    assert given == {
+        "classes": classes,
+        "size": (224, 320),
+        "mean": (0.5, 0.5, 0.5),
+        "std": (0.1, 0.2, 0.3),
+        "resize": "center_crop",
+        "interpolation": "bicubic",
+        "gives": "probabilities",
+        "threshold": 0.25,
+        "backend": "onnxruntime",
+        "precision": "fp32",
+        "threads": 2,
+        "device": "cpu",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--classes {classes} --size 16", "--classes, --size: for a model file alone; {bundle} is none"),
+        ("--mean 0.5", "--mean: for a model file alone"),
+        ("--threshold 0.5", "--threshold: for a model file alone"),
+    ],
+)
+def test_a_bundle_says_it_itself(command, tiny_bundle, classes, arguments, message):
+    given = arguments.format(classes=classes).split()
+    code, _, err = command("predict", tiny_bundle, "photo.jpg", *given)
+    assert (code, err.count("\n")) == (2, 1)
+    assert message.format(bundle=tiny_bundle) in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--size 0", "--size 0: give pixels"),
+        ("--size 16x", "--size 16x: give pixels"),
+        ("--size 1x2x3", "--size 1x2x3: give pixels"),
+        ("--size 32", "its graph takes 16x16 pixels, not the size 32"),
+        ("--mean 1,2", "--mean 1,2: give one number, or three"),
+        ("--mean nan", "--mean nan: give one number, or three"),
+        ("--std 0", "--std 0: needs numbers above 0"),
+        ("--std -1,1,1", "--std -1,1,1: needs numbers above 0"),
+        ("--std x", "--std x: give one number, or three"),
+        ("--artifact ort-fp32", "--artifact ort-fp32: {onnx} is a model file"),
+        ("--backend openvino", "openvino does not open .onnx files"),
+        ("--classes nowhere.txt", "nowhere.txt: no such file"),
+    ],
+)
+def test_impossible_options_are_one_line(command, onnx, tiny_bundle, arguments, message):
+    code, _, err = command("predict", onnx, tiny_bundle / "selftest" / "red.jpg", *arguments.split())
+    assert (code, err.count("\n")) == (2, 1)
+    assert message.format(onnx=onnx) in err
+
+
+@pytest.mark.parametrize("file", ["onnx", "xml"])
+def test_inspect_says_what_it_takes_and_gives(command, file, request):
+    path = request.getfixturevalue(file)
+    code, out, err = command("inspect", path)
+    assert code == 0, err
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in out
+    assert "16, 16, 3" in out
+    assert "precision fp32" in out
+    facts = json.loads(command("inspect", path, "--json")[1])
+    assert [(spec["name"], spec["dtype"]) for spec in facts["inputs"]] == [("image", "uint8")]
+    assert [spec["name"] for spec in facts["outputs"]] == ["logits", "probabilities"]
+    assert facts["files"][0]["bytes"] == path.stat().st_size
+    assert [entry["path"] for entry in facts["files"]] == {
+        "onnx": ["model.onnx"],
+        "xml": ["model.xml", "model.bin"],
+    }[file]
+    assert facts["effective"]["precision"] == "fp32"
+
+
+def test_inspect_of_what_is_no_model(command, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    code, _, err = command("inspect", tmp_path / "model.onnx")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "model.onnx" in err
+    code, _, err = command("inspect", tmp_path / "nowhere.onnx")
+    assert code == 2
+    assert "nowhere.onnx: no such file" in err
