@@ -4,16 +4,18 @@
 are imported on first access, so that an app which only predicts never pays for them.
 """
 
+import os
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 
 __version__ = "0.1.0"
 
-_CHECKOUT = Path(__file__).resolve().parent.parent
-if (_CHECKOUT / "pyproject.toml").is_file():
+# Without pathlib: a Ctrl-C while that is imported would be answered with a traceback, see edgedistill.cli.
+# ruff: noqa: PTH113, PTH118, PTH120
+_CHECKOUT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+if os.path.isfile(os.path.join(_CHECKOUT, "pyproject.toml")):
     # In a checkout the sub-packages stand beside this folder; in an installed wheel they are inside it.
-    __path__.append(str(_CHECKOUT))
+    __path__.append(_CHECKOUT)
 
 _SUBPACKAGES = ("distill", "export", "runtime")
 

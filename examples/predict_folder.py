@@ -4,13 +4,27 @@ pip install "edgedistill[onnxruntime]"
 python predict_folder.py BUNDLE FOLDER
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from edgedistill import runtime
 
-bundle, folder = sys.argv[1:3]
-with runtime.load(bundle) as predictor:
-    photos = sorted(Path(folder).glob("*.jpg"))
-    for photo, prediction in zip(photos, predictor.predict(photos), strict=True):
-        print(photo.name, {name: round(p, 2) for name, p in prediction.labels.items()})
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("bundle", help="a bundle's folder or .zip")
+parser.add_argument("folder", type=Path, help="photographs, also in folders below")
+arguments = parser.parse_args()
+
+with runtime.load(arguments.bundle) as predictor:
+    for photo in sorted(arguments.folder.rglob("*")):
+        if photo.suffix.lower() not in SUFFIXES or not photo.is_file():
+            continue
+        try:
+            (prediction,) = predictor.predict(photo)
+        except runtime.EdgedistillError as error:  # a damaged file costs no others
+            print(error)
+            continue
+        # Where no class reaches its threshold, the most probable one with a question mark.
+        labels = prediction.labels or {f"{name}?": p for name, p in prediction.top(1).items()}
+        print(photo, "  ".join(f"{name} {p:.2f}" for name, p in labels.items()))

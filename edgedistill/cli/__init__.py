@@ -1,13 +1,13 @@
 """The one console script: `edgedistill <command>`.
 
-Importing this costs nothing: what can be interrupted while it is imported is imported inside `main`.
+Importing this costs nothing, so that Ctrl-C hardly ever comes before `main` can answer it: all else, typing included,
+is imported inside.
 """
 
 import sys
-from typing import NoReturn
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Run the command line and exit with its code; a user's mistake prints one line and never a traceback."""
     try:
         from . import streams

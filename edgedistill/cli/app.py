@@ -37,6 +37,7 @@ def _add(command: Callable[..., None], panel: str, name: str | None = None) -> N
     app.command(name=name, rich_help_panel=panel, help=text)(command)
 
 
+_command: Callable[..., None]
 for _command in (
     chain.demo, chain.run, training.train, training.distill, training.evaluate, study.study, export.export
 ):  # fmt: skip

@@ -109,14 +109,19 @@ def parity_report(report: ParityReport, console: Console) -> None:
         f"{escape(report.reference.source)}, mAP {interval(report.reference.mean_ap)}",
         soft_wrap=True,
     )
-    rows = table(
-        "artifact", "mAP", "drop (points, CI)", "max |logit diff|", "same labels", "verdict", "note",
-        right=("mAP", "drop (points, CI)", "max |logit diff|", "same labels"),
-    )  # fmt: skip
+    numbers = ("mAP", "drop [CI]", "max diff", "same")
+    rows = table("artifact", *numbers, "verdict", right=numbers)
     for artifact in report.artifacts:
-        rows.add_row(*_parity_row(artifact), escape(artifact.reason))
+        rows.add_row(*_parity_row(artifact))
     console.print(rows)
+    console.print(
+        "[dim]drop: mAP points lost to the reference; max diff: of any logit; same: images with the same labels[/]",
+        soft_wrap=True,
+    )
     for artifact in report.artifacts:
+        why = artifact.reason or ("" if artifact.gates else "its deploy config has no gate")
+        if why:
+            console.print(f"{status(artifact.verdict)}  {escape(artifact.name)}: {escape(why)}", soft_wrap=True)
         judgements(artifact.gates, console, of=artifact.name)
         if artifact.ran and artifact.verdict == "failed":
             lost = ", ".join(f"{entry.name} {interval(entry.drop)}" for entry in artifact.losses[:_MOST_LOSSES])

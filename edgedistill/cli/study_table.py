@@ -96,8 +96,12 @@ def _not_begun(record: StudyRecord) -> list[str]:
 
 
 def _best(rows: Sequence[Row]) -> Row | None:
-    whole = [row for row in rows if len(row.seeds) == row.planned and row.test_mAP.mean is not None]
-    return max(whole, key=lambda row: row.test_mAP.mean, default=None) if len(whole) > 1 else None
+    means = [
+        (row.test_mAP.mean, row)
+        for row in rows
+        if len(row.seeds) == row.planned and row.test_mAP is not None and row.test_mAP.mean is not None
+    ]
+    return max(means, key=lambda found: found[0])[1] if len(means) > 1 else None
 
 
 def _line(row: Row, method: str, record: StudyRecord, *, best: bool) -> Line:

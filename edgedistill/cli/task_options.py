@@ -1,12 +1,15 @@
 """`--task` and `--jobs`: the teachers that a method trains itself, one by one or several at once."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgedistill.runtime.errors import ConfigError
 
 from . import console
+
+if TYPE_CHECKING:  # it needs torch
+    from edgedistill.distill.experiment import Experiment
 
 TaskNumber = Annotated[
     int | None,
@@ -37,7 +40,7 @@ def refuse_together(task: int | None, jobs: int | None, seeds: str | None) -> No
         )
 
 
-def train_task(experiment: "Experiment", number: int, json: bool) -> None:  # noqa: F821 (needs torch)
+def train_task(experiment: "Experiment", number: int, json: bool) -> None:
     """Train it, or find it trained, and say what it reached and what is left."""
     teachers = experiment.sub_teachers
     trained = teachers.train(number)
@@ -57,7 +60,7 @@ def train_task(experiment: "Experiment", number: int, json: bool) -> None:  # no
     console.out.print(sentence, soft_wrap=True, markup=False)
 
 
-def train_side_by_side(experiment: "Experiment", jobs: int) -> None:  # noqa: F821 (needs torch)
+def train_side_by_side(experiment: "Experiment", jobs: int) -> None:
     """Train what is left of the sub-tasks, up to `jobs` at once."""
     from edgedistill.task_jobs import train_tasks
 

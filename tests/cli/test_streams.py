@@ -135,6 +135,7 @@ def test_the_entry_point_imports_nothing_that_takes_time():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert {"edgedistill", "edgedistill.cli"} <= loaded
+    assert not {"typing", "pathlib"} & loaded  # they take as long as Python's own start
     assert not {"typer", "rich", "numpy", "msgspec", "yaml", "edgedistill.runtime", "edgedistill.cli.app"} & loaded
 
 

@@ -1,7 +1,7 @@
 """`demo` and `run`: the whole chain from images to a verified, benchmarked bundle."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -12,6 +12,9 @@ from .. import console
 from ..dry_run import print_plan
 from ..extras import require_export
 from ..recipe_arguments import Changes, DryRun, Recipe, Seeds, check_recipe, parse_seeds
+
+if TYPE_CHECKING:  # it needs torch
+    from edgedistill.distill.recipe import LoadedRecipe
 
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
 
@@ -39,9 +42,9 @@ def run(
 ) -> None:
     """The same chain for your data; resumes where it stopped.
 
-    Exit codes: 0 every artifact that ran met its gates, 1 one failed, 3 none could run, 4 undecided (too few images, or a disturbed
-    machine), 5 not judged (a deploy config has no gate for the mAP or the size). A latency without a gate is only
-    shown.
+    Exit codes: 0 every artifact that ran met its gates, 1 one failed, 3 none could run, 4 undecided (too few images, or
+    a disturbed machine), 5 not judged (a deploy config has no gate for the mAP or the size). A latency without a gate
+    is only shown.
 
     Example: [bold]edgedistill run my_recipe.yaml train.epochs=10 --seeds 0,1,2[/]
     """
@@ -60,7 +63,7 @@ def run(
         _run_over_seeds(loaded, chosen, json)
 
 
-def _run_over_seeds(loaded: "LoadedRecipe", seeds: tuple[int, ...], json: bool) -> None:  # noqa: F821
+def _run_over_seeds(loaded: "LoadedRecipe", seeds: tuple[int, ...], json: bool) -> None:
     from edgedistill.seeds import report_path, run_over_seeds
 
     from ..seeds_table import seeds_table
@@ -74,7 +77,7 @@ def _run_over_seeds(loaded: "LoadedRecipe", seeds: tuple[int, ...], json: bool) 
         raise typer.Exit(EXIT_CODES[report.verdict])
 
 
-def _run(loaded: "LoadedRecipe", json: bool) -> None:  # noqa: F821 (imported only where torch is installed)
+def _run(loaded: "LoadedRecipe", json: bool) -> None:
     from edgedistill.pipeline import Chain
 
     from ..published import published_figures

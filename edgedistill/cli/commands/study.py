@@ -2,12 +2,15 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .. import console
 from ..extras import require_training
+
+if TYPE_CHECKING:  # it needs torch
+    from edgedistill.study.queue import Queue
 
 Changes = Annotated[
     list[str] | None,
@@ -76,7 +79,7 @@ def study(
     queue.require_success()
 
 
-def _run(queue: "Queue", jobs: int, options: list[str]) -> None:  # noqa: F821 (needs torch)
+def _run(queue: "Queue", jobs: int, options: list[str]) -> None:
     from edgedistill.study.parallel import run_cells_side_by_side
     from edgedistill.study.run import run_cells
 

@@ -3,7 +3,7 @@
 import math
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,11 @@ from ..extras import require_training
 from ..processes import shared
 from ..recipe_arguments import Changes, DryRun, Recipe, Seeds, check_recipe, parse_seeds
 from ..task_options import Jobs, TaskNumber, refuse_together, train_side_by_side, train_task
+
+if TYPE_CHECKING:  # they need torch
+    from edgedistill.distill.checkpoint import Student
+    from edgedistill.distill.experiment import Experiment
+    from edgedistill.distill.sub_teachers import MergedCheckpoint
 
 Json = Annotated[bool, typer.Option("--json", help="Print what was reached as JSON on stdout.")]
 
@@ -165,8 +170,7 @@ def _distill_over_seeds(recipe: Path, changes: list[str] | None, seeds: tuple[in
         seeds_table(report, report_path(loaded), console.out)
 
 
-# The types of what needs torch are quoted: they are imported only where it is installed.
-def _open(recipe: Path, changes: list[str] | None, command: str) -> "Experiment":  # noqa: F821
+def _open(recipe: Path, changes: list[str] | None, command: str) -> "Experiment":
     require_training(command)
     check_recipe(recipe, changes)
     from edgedistill.distill.experiment import Experiment
@@ -175,7 +179,7 @@ def _open(recipe: Path, changes: list[str] | None, command: str) -> "Experiment"
     return Experiment(load_recipe(recipe, assignments=changes or ()), console.err)
 
 
-def _report(student: "Student | MergedCheckpoint", json: bool) -> None:  # noqa: F821
+def _report(student: "Student | MergedCheckpoint", json: bool) -> None:
     found = student.card.metrics
     if json:
         console.print_json({"checkpoint": str(student.path), "validation": found})
