@@ -161,6 +161,7 @@ def _record(job: Job, device: torch.device, console: Console, world: World, *, c
         console.print(
             f"{job.title}: continued with a difference ({'; '.join(changed)}): the last bits may differ from those of "
             "a run in one piece.",
+            markup=False,
             highlight=False,
             soft_wrap=True,
         )
@@ -184,6 +185,7 @@ def _tell_batch_terms(job: Job, console: Console, world: World) -> None:
         console.print(
             f"{job.title}: {', '.join(terms)} see {settings.batch_size // parts} images at a time, not the whole batch "
             f"of {settings.batch_size}; all other terms are those of the whole batch.",
+            markup=False,
             highlight=False,
             soft_wrap=True,
         )

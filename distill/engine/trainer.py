@@ -86,7 +86,9 @@ class _Training:
         if state.bad_images:
             names = ", ".join(list(state.bad_images.values())[:3])
             self.console.print(
-                f"{job.title}: {len(state.bad_images)} undecodable images skipped ({names}, ...)", highlight=False
+                f"{job.title}: {len(state.bad_images)} undecodable images skipped ({names}, ...)",
+                markup=False,
+                highlight=False,
             )
 
     def _write_epoch(self, journal: "Journal | _Nothing", per_class: dict[str, float]) -> None:

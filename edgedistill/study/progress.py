@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 
 from .cell import Cell
 from .queue import Queue
@@ -15,7 +16,7 @@ def announce(cell: Cell, left: Sequence[Cell], queue: Queue, console: Console, j
     seconds = remaining_seconds(left, queue.store.read(), jobs)
     about = "" if seconds is None else f", about {duration(seconds)} left"
     console.print(
-        f"[bold cyan]>>[/] [bold]{cell.name}[/] [dim]({len(left)} to do{about}; {cell.folder})[/]",
+        f"[bold cyan]>>[/] [bold]{escape(cell.name)}[/] [dim]({len(left)} to do{about}; {escape(str(cell.folder))})[/]",
         highlight=False,
         soft_wrap=True,
     )
