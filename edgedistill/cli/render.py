@@ -47,6 +47,13 @@ def table(*headings: str, right: Sequence[str] = ()) -> Table:
     return made
 
 
+def named_table(*headings: str, right: Sequence[str] = ()) -> Table:
+    """A table whose first column has names that are to be copied: none is broken over lines."""
+    made = table(*headings, right=right)
+    made.columns[0].no_wrap = True
+    return made
+
+
 def size(count: int) -> str:
     """Bytes for people."""
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
@@ -85,7 +92,7 @@ def bundle_table(bundle: Bundle, console: Console) -> None:
         markup=False,
         soft_wrap=True,
     )
-    rows = table(
+    rows = named_table(
         "artifact", "precision", "size", "status", "max |logit diff|", "note", right=("size", "max |logit diff|")
     )
     for artifact in manifest.artifacts:
@@ -110,7 +117,7 @@ def parity_report(report: ParityReport, console: Console) -> None:
         soft_wrap=True,
     )
     numbers = ("mAP", "drop [CI]", "max diff", "same")
-    rows = table("artifact", *numbers, "verdict", right=numbers)
+    rows = named_table("artifact", *numbers, "verdict", right=numbers)
     for artifact in report.artifacts:
         rows.add_row(*_parity_row(artifact))
     console.print(rows)
@@ -145,7 +152,7 @@ def _parity_row(artifact: ArtifactParity) -> list[str]:
 
 def selftest_report(report: SelfTestReport, console: Console) -> None:
     """One line per artifact."""
-    rows = table("artifact", "verdict", "images", "note", right=("images",))
+    rows = named_table("artifact", "verdict", "images", "note", right=("images",))
     for artifact in report.artifacts:
         images = str(len(artifact.images))
         rows.add_row(escape(artifact.name), status(artifact.verdict), images, escape(artifact.sentence))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 # What a shell says of a program that SIGPIPE ended. Not 0, which is `verify`'s word for "passed".
 READER_GONE = 141
+_CANNOT_WRITE = 2
 
 _ESCAPE = "edgedistill.escape"
 _SURROGATES = range(0xDC80, 0xDD00)  # how Python holds a file name's bytes that are no text
@@ -31,13 +32,18 @@ def prepare() -> None:
 
 
 def finish(run: Callable[[], int]) -> int:
-    """The exit code of `run`, or READER_GONE, without a word, where what reads our output left before its end."""
+    """The exit code of `run`; READER_GONE, without a word, where what reads our output left before its end."""
     try:
         code = run()
         sys.stdout.flush()
         sys.stderr.flush()
     except BrokenPipeError:
         code = READER_GONE
+    except OSError as error:  # a full disk, say
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"error: the output cannot be written ({error.strerror or error}).\n")
+        _drop_unwritten()
+        return _CANNOT_WRITE
     except SystemExit as error:  # how typer and rich end when a pipe breaks: with code 1, which means "failed" here
         if not _from_broken_pipe(error):
             raise

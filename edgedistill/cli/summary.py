@@ -11,7 +11,7 @@ from edgedistill.pipeline import ModelResult, RunSummary
 from edgedistill.runtime.bench_report import ArtifactBench
 from edgedistill.runtime.parity import ArtifactParity
 
-from .render import interval, judgements, milliseconds, size, status, table, verdict
+from .render import interval, judgements, milliseconds, named_table, size, status, table, verdict
 
 _ROLES = {"teacher": "teacher", "baseline": "student, no teacher", "student": "student, distilled"}
 
@@ -74,12 +74,13 @@ def _artifacts(summary: RunSummary, console: Console) -> None:
     """One row per artifact: parity and latency of the same files."""
     speed = {artifact.name: artifact for artifact in summary.bench.artifacts}
     numbers = ("size", "mAP", "drop [95 % CI]", "p50 ms", "p90 ms")
-    rows = table("artifact", *numbers, "status", right=numbers)
+    rows = named_table("artifact", *numbers, "verdict", right=numbers)
     notes = []
     for artifact in summary.parity.artifacts:
         rows.add_row(*_artifact_row(artifact, speed.get(artifact.name)), status(summary.verdicts[artifact.name]))
-        if artifact.reason:
-            notes.append(f"{artifact.name}: {artifact.reason}")
+        why = artifact.reason or ("" if artifact.gates else "its deploy config has no gate")
+        if why:
+            notes.append(f"{status(artifact.verdict)}  {escape(artifact.name)}: {escape(why)}")
     console.print(
         f"[bold]Artifacts[/] on this machine ({escape(summary.bench.device)}), against "
         f"{escape(summary.parity.reference.source)}"
@@ -91,7 +92,7 @@ def _artifacts(summary: RunSummary, console: Console) -> None:
     if largest and summary.parity.reference.stored:
         console.print(f"[dim]fp32 artifacts: no logit differs from PyTorch's by more than {max(largest):.1e}[/]")
     for note in notes:
-        console.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
+        console.print(note, soft_wrap=True)
     for artifact in (*summary.parity.artifacts, *summary.bench.artifacts):
         judgements(artifact.gates, console, of=artifact.name)
     if summary.bench.noisy:

@@ -51,6 +51,18 @@ def test_messages_that_nobody_reads_end_quietly_too(tiny_bundle):
     assert (code, out) == (141, "")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_is_one_line(tiny_bundle, options):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [*MODULE, "inspect", tiny_bundle, *options], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "No space left on device" in done.stderr
+
+
 @pytest.mark.parametrize("closed", ["1", "2", "0", "0 1 2"])
 def test_closed_streams_are_no_reason_to_fail(tiny_bundle, closed):
     closing = " ".join(f"{number}>&-" for number in closed.split())

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from .. import console
 from ..extras import register_training_formats, require_training
-from ..render import table
+from ..render import named_table
 
 
 class Kind(str, Enum):
@@ -58,8 +58,7 @@ def list_(
         console.print_json([dict(zip(headings, row, strict=True)) for row in rows])
         return
     columns = [index for index, heading in enumerate(headings) if heading not in _JSON_ONLY]
-    made = table(*(headings[column] for column in columns))
-    made.columns[0].no_wrap = True  # a name is to be copied
+    made = named_table(*(headings[column] for column in columns))
     missing: dict[str, list[str]] = {}
     for row in rows:
         told = dict(zip(headings, row, strict=True))

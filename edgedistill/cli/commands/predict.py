@@ -75,7 +75,7 @@ def predict(
             else:
                 _tell(photo.path, prediction, top, json)
     if failures:
-        raise DataError(f"{failures} of {count} images could not be read; the others are above.")
+        raise DataError(f"{failures} of {count} images could not be read.")
 
 
 def _load(bundle: Path, artifact: str | None, chosen: dict[str, Any], given: dict[str, Any]) -> "Predictor":
