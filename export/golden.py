@@ -140,14 +140,26 @@ def _is_turned(data: bytes) -> bool:
 
 
 def _mosaic(images: Sequence[Image.Image], layout: tuple[int, int], size: tuple[int, int], start: int) -> Image.Image:
-    """A picture of `layout` (columns, rows) tiles of the input's size and more: sharp detail that resizing changes."""
+    """A picture of `layout` (columns, rows) tiles a little larger than the input; the last one is a zone plate.
+
+    Photographs may be smooth; a zone plate has detail of every size and direction, which no other filter renders alike.
+    """
     columns, rows = layout
     height, width = (side + side // 8 for side in size)
     picture = Image.new("RGB", (columns * width, rows * height))
     for place in range(columns * rows):
+        last = place == columns * rows - 1
         tile = images[(start + place) % len(images)].resize((width, height), Image.Resampling.LANCZOS)
+        tile = _zone_plate(width, height) if last else tile
         picture.paste(tile, ((place % columns) * width, (place // columns) * height))
     return picture
+
+
+def _zone_plate(width: int, height: int) -> Image.Image:
+    """Rings that grow finer from the middle to one pixel at the edge."""
+    y, x = np.mgrid[-1.0 : 1.0 : height * 1j, -1.0 : 1.0 : width * 1j]
+    rings = 127.5 * (1 + np.cos(np.pi / 4 * max(width, height) * (x**2 + y**2)))
+    return Image.fromarray(rings.round().astype(np.uint8)).convert("RGB")
 
 
 def _jpeg(image: Image.Image, *, turned: bool = False) -> bytes:
