@@ -29,7 +29,7 @@ def read_bytes(path: Path, error: type[EdgedistillError] = DataError) -> bytes:
         EdgedistillError: of the type `error`, naming the file and why it cannot be read.
     """
     try:
-        with open(path, "rb", opener=_open_regular) as stream:  # noqa: PTH123 (Path.open takes no opener)
+        with open(path, "rb", opener=_open_regular) as stream:
             return stream.read()
     except FileNotFoundError:
         raise error(f"{path}: no such file.") from None
