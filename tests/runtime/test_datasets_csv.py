@@ -108,7 +108,7 @@ def test_unknown_label_names_file_line_and_nearest_class(folder):
         ("path,labels\n../a.jpg,cat\n", "outside the image folder"),
         ("path,labels\n/etc/passwd,cat\n", "outside the image folder"),
         ('path,labels\na.jpg,"cat,dog"\n', "is 'cat,dog' one label or several?"),
-        ("path,labels\nx.jpg,cat\ny.jpg,cat\n", "none of its first 2 images exists"),
+        ("path,labels\nx.jpg,cat\ny.jpg,cat\n", "none of its 2 images exists"),
         ("path,cat,width\na.jpg,1,640\n", "line 2: '640' in the column 'width'"),
     ],
 )
@@ -145,7 +145,8 @@ def test_any_labels_survive_both_layouts(tmp_path_factory, classes, data):
     cells = st.lists(st.integers(0, 1), min_size=len(classes), max_size=len(classes))
     labels = np.array(data.draw(st.lists(cells, min_size=count, max_size=count)), np.int8)
     names = [f"{i}.jpg" for i in range(count)]
-    (folder / names[0]).touch()
+    for name in names:
+        (folder / name).touch()
     joined = [";".join(name for name, on in zip(classes, row, strict=True) if on) for row in labels]
     one_cell = [["path", "labels"], *([name, cell] for name, cell in zip(names, joined, strict=True))]
     columns = [["path", *classes], *([name, *row] for name, row in zip(names, labels.tolist(), strict=True))]
