@@ -59,6 +59,8 @@ def decode_tagged(content: Any, registry: Registry[Any], *, tag: str, where: str
         content = {tag: content}
     if not isinstance(content, dict) or tag not in content:
         raise ConfigError(f"{where}: `{prefix}` needs the key `{tag}`, one of: {', '.join(registry.names())}.")
+    if not isinstance(content[tag], str):
+        raise ConfigError(f"{where}: `{prefix}.{tag}`: expected a name, one of: {', '.join(registry.names())}.")
     try:
         into = registry.get(content[tag])
     except ConfigError as error:
@@ -71,7 +73,7 @@ def _explain(message: str, into: Any, content: Any, where: str, prefix: str) -> 
     reason, _, path = message.partition(" - at `$")
     path = path.rstrip("`")
     dotted = f"{prefix}{path}".strip(".")
-    unknown = re.match(r"Object contains unknown field `(.*)`", reason)
+    unknown = re.match(r"Object contains unknown field `(.*)`", reason, re.DOTALL)
     if unknown:
         key = unknown.group(1)
         allowed = sorted(_fields_at(into, content, path))

@@ -102,7 +102,7 @@ class Dataset:
         digest.update(np.ascontiguousarray(self.labels).tobytes())
         for image in self.images:
             if isinstance(image, np.ndarray):
-                digest.update(np.ascontiguousarray(image))
+                digest.update(np.ascontiguousarray(image).data)
         return digest.hexdigest()
 
 

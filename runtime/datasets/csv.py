@@ -11,7 +11,7 @@ from ..errors import DataError
 from .base import FORMATS, Dataset, DatasetFormat
 from .csv_table import Row, Table, read_table
 from .images import image_path, require_images
-from .label_cells import label_of, labels_in, says_nothing
+from .label_cells import CellLabels, label_of, labels_in, says_nothing
 from .reading import class_list, class_names, label_matrix, nearest, resolve, unknown_label
 
 _log = logging.getLogger("edgedistill")
@@ -68,6 +68,8 @@ class CsvFormat(DatasetFormat):
         file = resolve(base, self.path)
         folder = resolve(base, self.images) if self.images is not None else file.parent
         classes = class_list(self.classes, base)
+        if self.separator == "":
+            raise DataError(f"{file}: `separator` is empty; leave it out, or name what stands between two labels.")
         way_out = f"write the header `{self.path_column},{self.labels_column}` or set `path_column`"
         table = read_table(file, self.path_column, way_out)
 
@@ -89,36 +91,35 @@ class CsvFormat(DatasetFormat):
         self, file: Path, table: Table, classes: tuple[str, ...] | None
     ) -> tuple[tuple[str, ...], np.ndarray]:
         """Classes and int8 (N, C) labels of the left layout."""
-        place, known, nothing = table.columns[self.labels_column], frozenset(classes or ()), 0
-        found: list[list[str]] = []
-        for line, cells in table.rows:
-            try:
-                labels, empty = labels_in(cells[place], self.separator, known)
-            except ValueError as error:
-                raise DataError(
-                    f"{file}, line {line}: {error}. Write cat;dog, or a list of quoted names, ['cat', 'dog']; or set "
-                    "`classes` if the brackets belong to a name."
-                ) from None
-            found.append(labels)
-            nothing += empty
+        place, known = table.columns[self.labels_column], frozenset(classes or ())
+        found = [self._cell(file, line, cells[place], known) for line, cells in table.rows]
         if classes is None:
             classes = self._found_classes(file, found)
         index = {name: k for k, name in enumerate(classes)}
         positives = []
         for i, ((line, _), labels) in enumerate(zip(table.rows, found, strict=True)):
-            for label in labels:
+            for label in labels.names:
                 if label not in index:
                     raise unknown_label(f"{file}, line {line}", label, classes, self._way_out(label, index))
                 positives.append((i, index[label]))
-        _warn(file, nothing, "as no label; name it in `classes` if it is a class")
+        _warn(file, sum(labels.missing for labels in found), "as no label; name it in `classes` if it is a class")
         return classes, label_matrix(len(found), len(classes), positives)
 
-    def _found_classes(self, file: Path, found: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    def _cell(self, file: Path, line: int, cell: str, known: frozenset[str]) -> CellLabels:
+        try:
+            return labels_in(cell, self.separator, known)
+        except ValueError as error:
+            raise DataError(
+                f"{file}, line {line}: {error}. Write cat;dog, or a list of quoted names, ['cat', 'dog']; or set "
+                "`classes` if the brackets belong to a name."
+            ) from None
+
+    def _found_classes(self, file: Path, found: Sequence[CellLabels]) -> tuple[str, ...]:
         """The distinct labels, in alphabetical order."""
-        classes = class_names(sorted({label for labels in found for label in labels}), str(file))
+        classes = class_names(sorted({label for labels in found for label in labels.names}), str(file))
         if not classes:
             raise DataError(f"{file}: no image has a label; set `classes` if that is meant.")
-        joined = next((label for label in classes if "," in label), None)
+        joined = next((label for labels in found if not labels.certain for label in labels.names if "," in label), None)
         if joined is not None and self.separator is None:
             raise DataError(
                 f"{file}: is {joined!r} one label or several? Set `separator: ','` if the comma separates labels, "
@@ -144,18 +145,23 @@ class CsvFormat(DatasetFormat):
         self._require_columns(file, table, columns, classes)
         places = [table.columns[name] for name in classes]
         labels = np.empty((len(table.rows), len(classes)), np.int8)
-        values: dict[str, int | None] = {}  # of the few distinct cells
-        nothing = 0
+        values: dict[str, int] = {}  # of the few distinct cells
+        words: set[str] = set()  # those among them that stand for a missing value
+        missing = 0
         for i, row in enumerate(table.rows):
             cells = [row.cells[place] for place in places]
-            for cell in set(cells) - values.keys():
-                values[cell] = label_of(cell)
-            found = [values[cell] for cell in cells]
-            if None in found:
-                raise _strange_cell(file, row, classes[found.index(None)], cells[found.index(None)])
-            labels[i] = found
-            nothing += sum(map(says_nothing, cells)) if any(map(says_nothing, set(cells))) else 0
-        _warn(file, nothing, "as unknown")
+            for k, cell in enumerate(cells):
+                if cell in values:
+                    continue
+                value = label_of(cell)
+                if value is None:
+                    raise _strange_cell(file, row, classes[k], cell)
+                values[cell] = value
+                if says_nothing(cell):
+                    words.add(cell)
+            labels[i] = [values[cell] for cell in cells]
+            missing += sum(cell in words for cell in cells) if words else 0
+        _warn(file, missing, "as unknown")
         return classes, labels
 
     def _require_columns(self, file: Path, table: Table, columns: Sequence[str], classes: tuple[str, ...]) -> None:
@@ -182,4 +188,4 @@ def _strange_cell(file: Path, row: Row, name: str, cell: str) -> DataError:
 
 def _warn(file: Path, count: int, reading: str) -> None:
     if count:
-        _log.warning("%s: %d labels are a word for a missing value, such as nan; read %s.", file, count, reading)
+        _log.warning("%s: labels that are a word for a missing value, such as nan: %d, read %s.", file, count, reading)

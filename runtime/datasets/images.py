@@ -107,7 +107,7 @@ def _names(folder: str | Path) -> set[str] | None:
         return set(os.listdir(folder))  # noqa: PTH208 (a Path per image is slow)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the name
         return set()
 
 

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Collection
+from typing import NamedTuple
 
 from .base import NEGATIVE, POSITIVE, UNKNOWN
 from .reading import truth
@@ -16,7 +17,21 @@ _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _ITEM = re.compile(r"""\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,'"\\]+)(\s*,\s*|\s+|\Z)""", re.DOTALL)
 
 
-def labels_in(cell: str, separator: str | None, classes: Collection[str]) -> tuple[list[str], int]:
+class CellLabels(NamedTuple):
+    """What a cell says.
+
+    Attributes:
+        names: the labels.
+        missing: how many words for a missing value stood in place of a label.
+        certain: whether it was written so that no name can be two: as a list, or as a known class.
+    """
+
+    names: list[str]
+    missing: int
+    certain: bool
+
+
+def labels_in(cell: str, separator: str | None, classes: Collection[str]) -> CellLabels:
     """The labels of a cell.
 
     They stand between separators, or in a list as Python, JSON and numpy write it: `['cat', 'dog']`. A word for
@@ -27,22 +42,18 @@ def labels_in(cell: str, separator: str | None, classes: Collection[str]) -> tup
         separator: what stands between two labels; `;` and `|` when None.
         classes: the known ones, in something that is fast to look up in; empty when they are to be found out.
 
-    Returns:
-        the labels, and how many words meant that there is none.
-
     Raises:
         ValueError: the cell looks like a list and cannot be read as one.
     """
     cell = cell.strip()
     if cell in classes:
-        return [cell], 0
-    names = _listed(cell)
-    if names is None:
-        names = _split(cell, separator)
-        if cell.startswith(("[", "{")) and not all(name in classes for name in names):
-            raise ValueError(f"{cell[:80]!r} looks like a list but cannot be read as one")
+        return CellLabels([cell], 0, certain=True)
+    listed = _listed(cell)
+    names = _split(cell, separator) if listed is None else listed
+    if listed is None and cell.startswith(("[", "{")) and not all(name in classes for name in names):
+        raise ValueError(f"{cell[:80]!r} looks like a list but cannot be read as one")
     labels = [name for name in names if name in classes or name.lower() not in _NOTHING]
-    return labels, len(names) - len(labels)
+    return CellLabels(labels, len(names) - len(labels), certain=listed is not None)
 
 
 def label_of(cell: str) -> int | None:

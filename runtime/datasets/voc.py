@@ -82,7 +82,8 @@ class VocFormat(DatasetFormat):
         images = images_by_stem(root / "JPEGImages", ids)
         require_images(images, str(listed), f"Images are taken from {root / 'JPEGImages'}, with any usual suffix.")
 
-        easy, marked = [], []
+        easy: list[tuple[int, int]] = []
+        marked: list[tuple[int, int]] = []
         for i, name in enumerate(ids):
             file = root / "Annotations" / f"{name}.xml"
             if not os.path.lexists(file):
