@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedistill.runtime.config import read_yaml
+from edgedistill.runtime.config import Config, decode, read_yaml
 from edgedistill.runtime.errors import ConfigError
 from edgedistill.runtime.yaml_text import format_yaml, parse_yaml
 
@@ -115,6 +115,40 @@ def test_a_faulty_file_gives_one_line_with_file_and_line(tmp_path, text):
     assert str(caught.value).startswith(str(path))
     assert FAULTY[text] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+class Options(Config):
+    names: list[str] = []
+    flip: bool = False
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("names: [cat, true]", "`names[1]`: expected `str`, got `bool`. Put it in quotes if it is meant as text."),
+        ("names: [cat, null]", "`names[1]`: expected `str`, got `null`. Put it in quotes if it is meant as text."),
+        ("names: [12]", "`names[0]`: expected `str`, got `int`. Put it in quotes if it is meant as text."),
+        ("flip: yes", "`flip`: expected `bool`, got `str`. Write true or false."),
+        ("1: 2", "`the file`: a key is not text; put it in quotes."),
+        ('"a\\nb": 2', "unknown key `a\\nb`. Allowed here: flip, names."),
+    ],
+)
+def test_a_value_of_another_type_says_what_to_write(text, expected):
+    with pytest.raises(ConfigError) as caught:
+        decode(parse_yaml(text), Options, where="recipe.yaml")
+    assert str(caught.value) == f"recipe.yaml: {expected}"
+
+
+def test_words_of_yaml_1_1_are_class_names():
+    assert decode(parse_yaml("names: [yes, no, on, off, 2024-01-01, None, nan]"), Options, where="x").names == [
+        "yes",
+        "no",
+        "on",
+        "off",
+        "2024-01-01",
+        "None",
+        "nan",
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
