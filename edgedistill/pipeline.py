@@ -19,8 +19,8 @@ from .distill.recipe import LoadedRecipe
 from .distill.sub_teachers import MergedCheckpoint
 from .export import export_bundle
 from .runtime import metrics
-from .runtime.bench import benchmark
-from .runtime.bench_report import BenchReport
+from .runtime.bench.report import BenchReport
+from .runtime.bench.running import benchmark
 from .runtime.bundle import Bundle, open_bundle
 from .runtime.errors import BundleError
 from .runtime.files import write_atomic

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from edgedistill.pipeline import ModelResult, RunSummary
-from edgedistill.runtime.bench_report import ArtifactBench
+from edgedistill.runtime.bench.report import ArtifactBench
 from edgedistill.runtime.parity import ArtifactParity
 
 from .render import interval, judgements, milliseconds, size, status, table
@@ -79,7 +79,7 @@ def _artifacts(summary: RunSummary, console: Console) -> None:
         console.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
     for artifact in (*summary.parity.artifacts, *summary.bench.artifacts):
         judgements(artifact.gates, console, of=artifact.name)
-    if summary.bench.noisy:
+    if summary.bench.disturbed:
         console.print("[yellow]latency: other work disturbed this machine; `edgedistill bench` measures again[/]")
 
 
@@ -90,9 +90,12 @@ def _artifact_row(parity: ArtifactParity, bench: ArtifactBench | None) -> list[s
     bytes_ = size(parity.bytes) if parity.bytes else "-"
     if parity.status != "ran":
         return [parity.name, bytes_, "-", "-", *latency, status(parity.status)]
-    passed = parity.passed and (bench is None or bench.passed)
+    judged = "not judged" if bench is None else bench.verdict
     mean_ap = f"{parity.mean_ap.estimate:.2f}" if parity.mean_ap and parity.mean_ap.estimate is not None else "-"
-    verdict = "[green]passed[/]" if passed else "[red]gate missed[/]"
+    if not parity.passed or judged == "failed":
+        verdict = "[red]gate missed[/]"
+    else:
+        verdict = "[yellow]undecided[/]" if judged == "undecided" else "[green]passed[/]"
     return [parity.name, bytes_, mean_ap, interval(parity.drop, 3), *latency, verdict]
 
 
