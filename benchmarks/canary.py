@@ -23,8 +23,8 @@ import msgspec
 import numpy as np
 
 from edgedistill.runtime.bench.disturbance import THRESHOLDS, disturbance, judge_turns, worst
-from edgedistill.runtime.bench.report import BenchReport
 from edgedistill.runtime.bench.running import benchmark
+from edgedistill.runtime.bench.turn import Turn
 from edgedistill.runtime.bundle import SCHEMA_VERSION, Artifact, Manifest, Provenance, TensorSpec, describe_file
 from edgedistill.runtime.device import Device, describe_device
 from edgedistill.runtime.files import write_atomic
@@ -39,13 +39,27 @@ SIZE, CHANNELS, CLASSES = 64, (3, 32, 64, 96, 128), 10
 
 
 class Run(Record):
-    """One run of `bench`: beside how many busy processes, whether those are of another session, and the report."""
+    """One run of `bench`.
+
+    Attributes:
+        situation: "quiet" or "busy".
+        busy: how many busy processes were beside it.
+        other_session: whether those are of another session than it.
+        wall_seconds: that it took.
+        said_disturbed: what it said, by the thresholds of that time.
+        load: load average over one minute before and after.
+        planned: rounds.
+        turns: every turn's evidence and times, by artifact.
+    """
 
     situation: str
     busy: int
     other_session: bool
     wall_seconds: float
-    report: BenchReport
+    said_disturbed: bool
+    load: tuple[float, ...]
+    planned: int
+    turns: dict[str, tuple[Turn, ...]]
 
 
 class Canary(Record):
@@ -94,7 +108,7 @@ def measure(arguments: argparse.Namespace) -> None:
                 run = measure_once(bundle, situation, number, arguments)
                 record = msgspec.structs.replace(record, runs=(*record.runs, run))
                 write_atomic(arguments.out, msgspec.json.encode(record) + b"\n")
-                said = "disturbed" if run.report.disturbed else "quiet"
+                said = "disturbed" if run.said_disturbed else "quiet"
                 print(f"run {number} of {arguments.runs}, {situation}: {said} ({run.wall_seconds:.1f} s)", flush=True)
 
 
@@ -106,8 +120,16 @@ def measure_once(bundle: Path, situation: str, number: int, arguments: argparse.
     with busy_processes(count, other_session):
         report = benchmark(bundle, preset=arguments.preset)
     seconds = round(time.perf_counter() - begun, 2)
-    kept = msgspec.structs.replace(report.without_samples(), saved=None)
-    return Run(situation=situation, busy=count, other_session=other_session, wall_seconds=seconds, report=kept)
+    return Run(
+        situation=situation,
+        busy=count,
+        other_session=other_session,
+        wall_seconds=seconds,
+        said_disturbed=report.disturbed,
+        load=(*report.load_start[:1], *report.load_end[:1]),
+        planned=report.plan.rounds,
+        turns={artifact.name: artifact.turns for artifact in report.artifacts},
+    )
 
 
 @contextmanager
@@ -127,8 +149,9 @@ def summarise(record: Canary) -> None:
     """How often each situation is called disturbed by the present thresholds, and the evidence of its turns."""
     for situation in SITUATIONS:
         runs = [run for run in record.runs if run.situation == situation]
-        print(f"{situation}: disturbed in {sum(is_disturbed(run.report) for run in runs)} of {len(runs)} runs")
-        turns = [turn for run in runs for artifact in run.report.artifacts for turn in judge_turns(artifact.turns)]
+        print(f"{situation}: disturbed in {sum(map(is_disturbed, runs))} of {len(runs)} runs;", end=" ")
+        print(f"by the times alone, without the system's counters, in {sum(map(is_disturbed, map(blind, runs)))}")
+        turns = [turn for run in runs for made in run.turns.values() for turn in judge_turns(made)]
         if not turns:
             continue
         count = sum(not turn.quiet for turn in turns)
@@ -142,18 +165,26 @@ def summarise(record: Canary) -> None:
                 print(f"  {name:10}{limit:10.3g}{least:10.3g}{middle:10.3g}{high:10.3g}{most:10.3g}")
 
 
-def is_disturbed(report: BenchReport) -> bool:
-    return any(
-        disturbance(judge_turns(artifact.turns), min(report.rounds, report.plan.rounds))
-        for artifact in report.artifacts
-        if artifact.status == "ran"
-    )
+def is_disturbed(run: Run) -> bool:
+    return any(disturbance(judge_turns(turns), run.planned) for turns in run.turns.values())
+
+
+def blind(run: Run) -> Run:
+    """The same run as a system without /proc would have seen it."""
+    unseen = {"steal": None, "others": None, "switches": None, "waited": None}
+    turns = {
+        name: tuple(
+            msgspec.structs.replace(turn, evidence=msgspec.structs.replace(turn.evidence, **unseen)) for turn in made
+        )
+        for name, made in run.turns.items()
+    }
+    return msgspec.structs.replace(run, turns=turns)
 
 
 def evidence_of(runs: list[Run]) -> dict[str, list[float | None]]:
     """Every turn's value of each kind of evidence, as the thresholds are put to it."""
     found: dict[str, list[float | None]] = {}
-    for turns in (artifact.turns for run in runs for artifact in run.report.artifacts if artifact.turns):
+    for turns in (turns for run in runs for turns in run.turns.values()):
         canary = min(turn.evidence.canary_floor_ms for turn in turns)
         p50, p90 = min(turn.p50_ms for turn in turns), min(turn.p90_ms for turn in turns)
         for turn in turns:
