@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 
 from .distill.checkpoint import Student
 from .distill.data.decoded import release_memory
@@ -164,7 +165,9 @@ class Chain:
 
     def _bench(self, bundle: Bundle) -> BenchReport:
         with self.console.status("measuring") as status:
-            return benchmark(bundle, preset=self.loaded.recipe.export.bench, progress=status.update)
+            return benchmark(
+                bundle, preset=self.loaded.recipe.export.bench, progress=lambda text: status.update(escape(text))
+            )
 
     def _step(self, key: str, title: str, work: Callable[[], T]) -> T:
         self.console.print(f"[bold cyan]>[/] [bold]{title}[/]", highlight=False)

@@ -5,7 +5,7 @@ from typing import TypeAlias
 import msgspec
 
 
-class _Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class _Message(msgspec.Struct, tag=True, forbid_unknown_fields=True):
     """Both ends are the same version of this file, so that an unknown field is an error."""
 
 

@@ -1,6 +1,6 @@
 """What a benchmark found, as typed values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -11,7 +11,7 @@ from ..record import Record
 from ..verdicts import EXIT_CODES, Judgement, Verdict, overall
 from .disturbance import in_words, unseen, worst
 from .plan import BenchPlan
-from .statistics import Latency
+from .statistics import Latency, summarise
 from .turn import Turn
 
 BenchStatus = Literal["ran", "could_not_run", "failed"]
@@ -59,24 +59,24 @@ class ArtifactBench(Record):
 
     @property
     def mean_ms(self) -> float | None:
-        return None if self.latency is None else self.latency.mean_ms
+        return self._of_latency(lambda latency: latency.mean_ms)
 
     @property
     def p50_ms(self) -> float | None:
-        return None if self.latency is None else self.latency.p50.estimate
+        return self._of_latency(lambda latency: latency.p50.estimate)
 
     @property
     def p90_ms(self) -> float | None:
         """The headline, as in MLPerf's single-stream scenario."""
-        return None if self.latency is None else self.latency.p90.estimate
+        return self._of_latency(lambda latency: latency.p90.estimate)
 
     @property
     def p95_ms(self) -> float | None:
-        return None if self.latency is None else self.latency.p95.estimate
+        return self._of_latency(lambda latency: latency.p95.estimate)
 
     @property
     def p99_ms(self) -> float | None:
-        return None if self.latency is None else self.latency.p99_ms
+        return self._of_latency(lambda latency: latency.p99_ms)
 
     @property
     def throttled(self) -> bool:
@@ -107,6 +107,12 @@ class ArtifactBench(Record):
         """`samples_ms` by turn; raises ValueError where they are stored apart."""
         return split_samples(self.turns, self.samples_ms)
 
+    def _of_latency(self, number: Callable[[Latency], float | None]) -> float | None:
+        """A number of `latency`; the first versions kept samples without turns, from which it is computed."""
+        if self.latency is not None:
+            return number(self.latency)
+        return number(summarise([self.samples_ms])) if self.samples_ms else None
+
 
 class BenchReport(Record):
     """What `benchmark` found.
@@ -116,7 +122,7 @@ class BenchReport(Record):
         manifest_sha256: of the manifest, so that a report is tied to the very files it measured.
         preset: the plan's name.
         plan: its numbers.
-        rounds: rounds that were completed, repetitions of disturbed turns included.
+        rounds: rounds that were completed, repetitions of disturbed turns included; 0 in reports of the first versions.
         interrupted: Ctrl-C ended it; only complete rounds are in it.
         one_at_a_time: every turn loaded its artifact anew, so that no two were in memory.
         batch_size: images per inference.
@@ -135,7 +141,6 @@ class BenchReport(Record):
     manifest_sha256: str
     preset: str
     plan: BenchPlan
-    rounds: int
     batch_size: int
     preprocess_ms: float | None
     load_start: tuple[float, ...]
@@ -145,6 +150,7 @@ class BenchReport(Record):
     artifacts: tuple[ArtifactBench, ...]
     device: str
     created: str
+    rounds: int = 0
     interrupted: bool = False
     one_at_a_time: bool = False
     saved: str | None = None

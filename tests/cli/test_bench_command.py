@@ -11,7 +11,6 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from edgedistill import runtime
 from edgedistill.cli import bench_table, main
 from edgedistill.runtime.bench import artifact_run
 from edgedistill.runtime.bench.plan import PLANS, BenchPlan
@@ -79,6 +78,20 @@ def test_the_table_says_it_too(bench):
     assert code == 4
     assert "undecided  ort-fp32: p95 latency" in out
     assert "disturbed  ort-fp32: 3 of 3 turns disturbed: other processes used 60 % of the cores" in out
+
+
+def test_names_are_printed_as_they_are(bench, tmp_path, capsys, monkeypatch):
+    """Not as rich's markup, which a name in brackets would be: neither while it measures nor in the tables."""
+    code, _, _ = bench()
+    assert code == 0
+    path = tmp_path / "bundle" / "manifest.json"
+    path.write_text(path.read_text().replace('"ort-fp32"', '"[/x]"'))
+    monkeypatch.setattr(sys, "argv", ["edgedistill", "bench", str(path.parent), "--preset", "demo", "-a", "[/x]"])
+    with pytest.raises(SystemExit) as done:
+        main()
+    out, err = capsys.readouterr()
+    assert (int(done.value.code or 0), err) == (0, "")
+    assert out.count("[/x]") >= 2
 
 
 @pytest.mark.parametrize("threads", ["0", "-3"])

@@ -250,6 +250,27 @@ def test_one_at_a_time_holds_one_process(make_tiny_bundle, tmp_path, monkeypatch
     assert (max(most), len(starts), len(alive)) == (2, 6, 0)
 
 
+def test_a_process_killed_while_it_measures_stops_nothing(make_tiny_bundle, tmp_path, monkeypatch):
+    made = []
+
+    class Known(artifact_run.Worker):
+        def __init__(self):
+            super().__init__()
+            made.append(self)
+
+    def kill_the_first(text):
+        if text == "round 2 of 2: ov-fp32":
+            made[0]._process.kill()
+
+    monkeypatch.setattr(artifact_run, "Worker", Known)
+    root = make_tiny_bundle(tmp_path / "b")
+    report = run(root, monkeypatch, artifacts=["ort-fp32", "ov-fp32"], progress=kill_the_first)
+    killed, other = report.artifacts
+    assert killed.status == "failed"
+    assert killed.reason.startswith("its process ended ")
+    assert (other.status, len(other.turns)) == ("ran", 2)
+
+
 class Interrupt:
     """Ctrl-C when the progress says `when`."""
 

@@ -140,6 +140,17 @@ def test_it_ends_with_its_input_even_in_the_middle_of_measuring(started):
     assert started._process.wait(timeout=30) == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's prctl")
+def test_linux_kills_it_with_its_parent():
+    """Even while a library's call holds Python's lock: PR_GET_PDEATHSIG is 2."""
+    code = (
+        "import ctypes\nfrom edgedistill.runtime.bench import worker\nworker._die_with_parent()\n"
+        "found = ctypes.c_int()\nctypes.CDLL(None).prctl(2, ctypes.byref(found))\nprint(found.value)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == signal.SIGKILL
+
+
 ORPHANS = """
 import sys
 from edgedistill import runtime

@@ -130,6 +130,18 @@ def test_a_report_of_a_later_version_is_read():
     assert msgspec.convert(plain, BenchReport).artifacts[0].turns[0].quiet
 
 
+def test_a_report_of_the_first_versions_is_read():
+    """They had neither turns nor `latency`, and a canary of their own."""
+    now = msgspec.to_builtins(report())
+    plain = {key: value for key, value in now.items() if key not in ("rounds", "interrupted", "one_at_a_time")}
+    (artifact,) = plain["artifacts"]
+    kept = {key: value for key, value in artifact.items() if key not in ("latency", "turns", "disturbed")}
+    before = msgspec.convert({**plain, "canary_ms": [1.0, 1.1], "artifacts": [kept]}, BenchReport)
+    assert before.artifacts[0].p50_ms == 15.5
+    assert before.throughput(before.artifacts[0]) == pytest.approx(2 * 1000 / 15.5)
+    assert (before.disturbed, before.verdict, before.unseen) == (False, "not judged", ())
+
+
 def test_verdicts_and_exit_codes():
     def judged(limit: float, doubt: str = "") -> BenchReport:
         return report(judge_at_most("max_p95_ms", 2.0, limit, what="p95 latency", unit="ms", doubt=doubt))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from .. import console
 from ..extras import register_training_formats
@@ -104,7 +105,7 @@ def bench(
                 threads=threads,
                 batch_size=batch_size,
                 one_at_a_time=one_at_a_time,
-                progress=status.update,
+                progress=lambda text: status.update(escape(text)),
             )
         except BenchInterruptedError as interrupted:
             show(interrupted.report)
@@ -151,4 +152,4 @@ def _sigterm_like_ctrl_c() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was not set from Python
