@@ -48,7 +48,8 @@ class Run(Record):
         wall_seconds: that it took.
         said_disturbed: what it said, by the thresholds of that time.
         load: load average over one minute before and after.
-        planned: rounds.
+        rounds: planned.
+        queries: planned, per artifact.
         turns: every turn's evidence and times, by artifact.
     """
 
@@ -58,7 +59,8 @@ class Run(Record):
     wall_seconds: float
     said_disturbed: bool
     load: tuple[float, ...]
-    planned: int
+    rounds: int
+    queries: int
     turns: dict[str, tuple[Turn, ...]]
 
 
@@ -127,7 +129,8 @@ def measure_once(bundle: Path, situation: str, number: int, arguments: argparse.
         wall_seconds=seconds,
         said_disturbed=report.disturbed,
         load=(*report.load_start[:1], *report.load_end[:1]),
-        planned=report.plan.rounds,
+        rounds=report.plan.rounds,
+        queries=report.plan.queries,
         turns={artifact.name: artifact.turns for artifact in report.artifacts},
     )
 
@@ -166,7 +169,7 @@ def summarise(record: Canary) -> None:
 
 
 def is_disturbed(run: Run) -> bool:
-    return any(disturbance(judge_turns(turns), run.planned) for turns in run.turns.values())
+    return any(disturbance(judge_turns(turns), run.rounds, run.queries) for turns in run.turns.values())
 
 
 def blind(run: Run) -> Run:

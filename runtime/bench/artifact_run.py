@@ -123,7 +123,8 @@ class ArtifactRun:
         assert self._started is not None
         turns = judge_turns([turn for turn in self._turns if turn.round <= rounds])
         samples = tuple(value for values in self._samples[: len(turns)] for value in values)
-        disturbed = disturbance(turns, min(rounds, plan.rounds))
+        planned = min(rounds, plan.rounds)
+        disturbed = disturbance(turns, planned, planned * plan.queries_per_turn)
         measured = msgspec.structs.replace(
             head,
             import_ms=self._started.import_ms,

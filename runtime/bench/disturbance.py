@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from .plan import queries_for
 from .turn import Turn
 
 
@@ -93,9 +94,23 @@ def turns_needed(rounds: int) -> int:
     return max(1, math.ceil(rounds / 2))
 
 
-def disturbance(turns: Sequence[Turn], rounds: int) -> str:
-    """What disturbed an artifact, in words; empty when enough of its judged turns were quiet."""
-    if sum(turn.quiet for turn in turns) >= turns_needed(rounds):
+def samples_needed(queries: int) -> int:
+    """Of `queries` planned inferences so many must be of quiet turns: for the headline, or for the median alone."""
+    headline = queries_for(0.90)
+    return headline if queries >= headline else min(queries, queries_for(0.50))
+
+
+def disturbance(turns: Sequence[Turn], rounds: int, queries: int) -> str:
+    """What disturbed an artifact, in words; empty when enough of its turns were quiet.
+
+    Args:
+        turns: judged.
+        rounds: how many turns were planned.
+        queries: how many inferences were.
+    """
+    quiet = [turn for turn in turns if turn.quiet]
+    enough = len(quiet) >= turns_needed(rounds) and sum(turn.samples for turn in quiet) >= samples_needed(queries)
+    if enough or len(quiet) == len(turns):
         return ""
     return f"{sum(not turn.quiet for turn in turns)} of {len(turns)} turns disturbed: {in_words(worst(turns))}"
 

@@ -115,9 +115,21 @@ def test_a_slowness_that_stays_while_nobody_else_computes_is_the_device_s_own():
 def test_an_artifact_is_disturbed_when_fewer_than_half_its_planned_turns_were_quiet():
     quiet, busy = turn(), turn(others=0.6)
     assert [turns_needed(rounds) for rounds in (1, 2, 4, 5, 12)] == [1, 1, 2, 3, 6]
-    assert disturbance(judge_turns([quiet, quiet, busy, busy, busy, busy]), 4) == ""
-    said = disturbance(judge_turns([quiet, busy, busy, turn(others=0.81), busy, busy]), 4)
+    assert disturbance(judge_turns([quiet, quiet, busy, busy, busy, busy]), 4, 400) == ""
+    said = disturbance(judge_turns([quiet, busy, busy, turn(others=0.81), busy, busy]), 4, 400)
     assert said == "5 of 6 turns disturbed: other processes used 81 % of the cores"
+
+
+@pytest.mark.parametrize(
+    ("samples", "queries", "disturbed"),
+    [(33, 100, True), (50, 100, False), (50, 1000, False), (9, 64, True), (10, 64, False), (2, 4, False), (1, 4, True)],
+)
+def test_quiet_turns_too_short_for_the_headline_are_not_enough(samples, queries, disturbed):
+    """Two of four turns, which are enough if their samples are: 100 for p90, 20 for p50 where no more were planned."""
+    quiet = msgspec.structs.replace(turn(), samples=samples)
+    judged = judge_turns([quiet, quiet, turn(others=0.6), turn(others=0.6)])
+    assert bool(disturbance(judged, 4, queries)) == disturbed
+    assert disturbance(judge_turns([quiet] * 4), 4, 1000) == ""  # all there is, and nothing against it
 
 
 def test_evidence_in_words():
