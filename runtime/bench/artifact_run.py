@@ -1,5 +1,6 @@
 """One artifact on its way through a benchmark's rounds: its process, its turns, and how it ends."""
 
+import os
 from contextlib import ExitStack
 
 import msgspec
@@ -140,7 +141,7 @@ class ArtifactRun:
         return msgspec.structs.replace(measured, gates=_judge(self.artifact, measured, self.batch_size))
 
     def _opening(self) -> Start:
-        return Start(str(self.bundle.root), self.artifact.name, self.threads, self.batch_size)
+        return Start(os.fsencode(self.bundle.root), self.artifact.name, self.threads, self.batch_size)
 
     def _limit(self, turn: Measure) -> float:
         """Seconds after which a turn is given up, by what an inference took so far."""

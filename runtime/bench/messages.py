@@ -10,9 +10,9 @@ class _Message(msgspec.Struct, tag=True, forbid_unknown_fields=True):
 
 
 class Start(_Message):
-    """Load an artifact and infer once."""
+    """Load an artifact and infer once; `bundle` is the path as the system spells it, which need not be UTF-8."""
 
-    bundle: str
+    bundle: bytes
     artifact: str
     threads: int | None
     batch_size: int
@@ -61,6 +61,11 @@ class Measured(_Message):
     switches: int | None
     waited_s: float | None
     peak_rss_bytes: int | None
+
+
+def printable(text: str) -> str:
+    """The text without what cannot be encoded: bytes of a file name that are not UTF-8."""
+    return text.encode("utf-8", "replace").decode()
 
 
 Request: TypeAlias = Start | Measure

@@ -17,6 +17,7 @@ from ..files import sha256_of
 from ..preprocess import load
 from ..results import append_result
 from .artifact_run import ArtifactRun
+from .messages import printable
 from .plan import BenchPlan, check_threads, choose_plan
 from .report import BenchInterruptedError, BenchReport
 
@@ -153,9 +154,9 @@ def _count(number: int, what: str) -> str:
 def _save(bundle: Bundle | str | Path, report: BenchReport) -> BenchReport:
     """Append the report; a folder that cannot be written must not cost what was measured."""
     try:
-        return msgspec.structs.replace(report, saved=str(append_result(bundle, "bench", report)))
+        return msgspec.structs.replace(report, saved=printable(str(append_result(bundle, "bench", report))))
     except EdgedistillError as error:
-        return msgspec.structs.replace(report, not_saved=str(error))
+        return msgspec.structs.replace(report, not_saved=printable(str(error)))
 
 
 def _preprocess_ms(bundle: Bundle) -> float | None:

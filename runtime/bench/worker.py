@@ -21,7 +21,7 @@ from ..bundle import open_bundle
 from ..errors import EdgedistillError, MissingDependencyError
 from .canary import Canary
 from .machine import read_interference
-from .messages import Answer, Measure, Measured, Refused, Request, Start, Started
+from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, printable
 from .query import random_batch
 
 _SETTLE = 3
@@ -118,14 +118,14 @@ def _start(request: Start) -> tuple[Infer | None, Answer]:
     try:
         infer, import_ms, load_ms, effective = _open(request)
     except EdgedistillError as error:
-        return None, Refused(str(error), refused=not isinstance(error, MissingDependencyError))
+        return None, Refused(printable(str(error)), refused=not isinstance(error, MissingDependencyError))
     first_ms, _ = timed(infer)
     return infer, Started(import_ms, load_ms, first_ms, effective)
 
 
 def _open(request: Start) -> tuple[Infer, float, float, dict[str, str]]:
     """One inference as a call without arguments; milliseconds of the library's import and of loading; what is used."""
-    bundle = open_bundle(request.bundle)
+    bundle = open_bundle(os.fsdecode(request.bundle))
     artifact = bundle.artifact(name=request.artifact)
     for entry in artifact.files:
         bundle.path(entry)  # hashing is not loading

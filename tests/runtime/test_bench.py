@@ -1,3 +1,5 @@
+import os
+import sys
 from pathlib import Path
 
 import msgspec
@@ -129,6 +131,21 @@ def test_the_report_is_kept_and_reads_back(measured):
     assert report.saved
     (results,) = read_all_results(root).values()
     assert results.latest("bench").decode(BenchReport) == msgspec.structs.replace(report, saved=None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_a_folder_whose_name_is_not_utf_8(make_tiny_bundle, tmp_path, monkeypatch):
+    """It is measured, or where the library cannot open such a path a line says so; never a UnicodeEncodeError."""
+    root = make_tiny_bundle(tmp_path / os.fsdecode(b"caf\xe9"))
+    told = ""
+    try:
+        report = run(root, monkeypatch)
+    except BundleError as refused:
+        told = str(refused)
+    else:
+        assert report.artifacts[0].status == "ran"
+        assert "caf?" in report.saved
+    assert not told or ("ort-fp32: " in told and "\n" not in told)
 
 
 def test_nothing_that_runs_is_an_error(make_tiny_bundle, tmp_path):

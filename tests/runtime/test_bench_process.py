@@ -16,7 +16,7 @@ from edgedistill.runtime.bench.messages import Measure, Measured, Refused, Start
 from edgedistill.runtime.bench.plan import PLANS, BenchPlan
 from edgedistill.runtime.bench.process import Worker, WorkerLostError
 
-START = Start(bundle="nowhere", artifact="a", threads=1, batch_size=1)
+START = Start(bundle=b"nowhere", artifact="a", threads=1, batch_size=1)
 FLOOD = "import sys\nfor _ in range(2000): sys.stderr.write('x' * 20_000 + '\\n')\n"
 STARTED = msgspec.json.encode(Started(1.0, 1.0, 1.0, {})).decode()
 
@@ -105,7 +105,7 @@ def test_the_limit_grows_with_what_an_inference_takes(tiny_bundle):
 def started(tiny_bundle):
     """A real process with an artifact loaded."""
     with Worker() as worker:
-        answer = worker.ask(Start(str(tiny_bundle), "ort-fp32", 1, 2), seconds=300.0, doing="loading")
+        answer = worker.ask(Start(os.fsencode(tiny_bundle), "ort-fp32", 1, 2), seconds=300.0, doing="loading")
         assert isinstance(answer, Started)
         yield worker
 
