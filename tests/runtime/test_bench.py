@@ -182,6 +182,7 @@ def run(bundle, patch, judge=mark_none, *, rounds=2, **options) -> BenchReport:
     """A short run of `ort-fp32` whose turns are judged by `judge`."""
     patch.setitem(PLANS, "demo", BenchPlan(queries=100, seconds=0.0, rounds=rounds))
     patch.setattr(artifact_run, "judge_turns", judge)
+    patch.setattr(artifact_run, "_WARM_UP", Measure(queries=1, seconds=0.0))
     return runtime.benchmark(bundle, **{"artifacts": ["ort-fp32"], "preset": "demo", **options})
 
 
@@ -256,7 +257,6 @@ def test_one_at_a_time_holds_one_process(make_tiny_bundle, tmp_path, monkeypatch
             alive.discard(self)
 
     monkeypatch.setattr(artifact_run, "Worker", Counted)
-    monkeypatch.setattr(artifact_run, "_WARM_UP", Measure(queries=1, seconds=0.0))
     root = make_tiny_bundle(tmp_path / "b")
     report = run(root, monkeypatch, artifacts=["ort-fp32", "ov-fp32"], one_at_a_time=True)
     assert (max(most), len(starts), len(alive)) == (1, 4, 0)
