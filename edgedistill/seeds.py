@@ -150,7 +150,7 @@ def run_over_seeds(loaded: LoadedRecipe, seeds: Sequence[int], console: Console)
     for seeded in _announced(loaded, seeds, console):
         summary = Chain(seeded, console).run()
         missed = _missed(summary)
-        passed = summary.parity.passed and summary.bench.passed
+        passed = summary.parity.passed and summary.bench.exit_code == 0
         runs.append(SeedRun(seed=seeded.recipe.seed, folder=str(seeded.folder), passed=passed, missed=missed))
         summaries.append(summary)
     found = [{model.role: model.mAP for model in summary.models} for summary in summaries]
@@ -225,7 +225,7 @@ def _missed(summary: RunSummary) -> tuple[str, ...]:
 
 
 def _nothing_ran(summary: RunSummary) -> tuple[str, ...]:
-    if summary.parity.passed and summary.bench.passed:
+    if summary.parity.passed and summary.bench.exit_code == 0:
         return ()
     return tuple(f"{artifact.name}: {artifact.reason}" for artifact in summary.parity.artifacts)
 

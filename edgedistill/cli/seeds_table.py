@@ -28,7 +28,7 @@ def seeds_table(report: SeedsReport, path: Path, console: Console) -> None:
         console.print(_gain(report.gain), soft_wrap=True)
     for run in report.runs:
         for sentence in run.missed:
-            console.print(f"[red]gate missed[/]  seed {run.seed}: {escape(sentence)}", soft_wrap=True)
+            console.print(f"[red]failed[/]  seed {run.seed}: {escape(sentence)}", soft_wrap=True)
     console.print(f"[dim]{escape(str(path))}[/]", soft_wrap=True)
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from edgedistill.pipeline import ModelResult, RunSummary
-from edgedistill.runtime.bench_report import ArtifactBench
+from edgedistill.runtime.bench.report import ArtifactBench
 from edgedistill.runtime.parity import ArtifactParity
 from edgedistill.runtime.verdicts import overall
 
@@ -80,7 +80,7 @@ def _artifacts(summary: RunSummary, console: Console) -> None:
         console.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
     for artifact in (*summary.parity.artifacts, *summary.bench.artifacts):
         judgements(artifact.gates, console, of=artifact.name)
-    if summary.bench.noisy:
+    if summary.bench.disturbed:
         console.print("[yellow]latency: other work disturbed this machine; `edgedistill bench` measures again[/]")
 
 
