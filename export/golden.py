@@ -10,7 +10,8 @@ from PIL import Image
 from ..distill.checkpoint import Student
 from ..runtime.bundle import GoldenImage, describe_file
 from ..runtime.errors import DataError
-from ..runtime.preprocess import ImageSource, load, open_image
+from ..runtime.images import ImageSource, encoded_bytes, open_image, source_name
+from ..runtime.preprocess import load
 from .probes import framework_logits
 
 _SUFFIXES = {
@@ -70,11 +71,11 @@ def _encoded(source: ImageSource) -> tuple[bytes, str]:
         stream = io.BytesIO()
         open_image(source).save(stream, format="JPEG", quality=_QUALITY, subsampling=0)
         return stream.getvalue(), ".jpg"
-    open_image(source)  # a truncated file is named here, before it is copied
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    encoded = source if isinstance(source, str | Path) else encoded_bytes(source)  # a file object is read once
+    open_image(encoded)  # a truncated file is named here, before it is copied
+    data = encoded_bytes(encoded)
     with Image.open(io.BytesIO(data)) as image:
         suffix = _SUFFIXES.get(image.format or "")
     if suffix is None:
-        name = "the image" if isinstance(source, bytes) else source
-        raise DataError(f"{name}: {image.format} cannot be a self-test image: give JPEG or PNG files.")
+        raise DataError(f"{source_name(source)}: {image.format} cannot be a self-test image: give JPEG or PNG files.")
     return data, suffix

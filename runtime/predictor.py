@@ -8,14 +8,14 @@ from typing import TypeAlias
 
 import msgspec
 import numpy as np
-from PIL import Image
 
 from .backends.base import BACKENDS, Backend
 from .batches import decode_batches
 from .bundle import Artifact, Bundle, Manifest, open_bundle
 from .errors import MissingDependencyError
-from .preprocess import ImageSource, normalize
+from .images import ImageSource, is_source, source_name
 from .preprocess import load as load_image
+from .preprocess import normalize
 
 Images: TypeAlias = "ImageSource | Sequence[ImageSource]"
 
@@ -24,7 +24,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What the model says about one image.
 
     Attributes:
-        source: the path as it was given, or "image <place>" for what came as an array, bytes or a Pillow image.
+        source: the path as it was given, an open file's name, or "image <place>" for what has no name.
         classes: C names.
         thresholds: per class, the probability from which its label is reported.
         probabilities: float32 (C,).
@@ -87,7 +87,8 @@ class Predictor:
         """Label one image or a list of them.
 
         Args:
-            images: a path, encoded bytes, a uint8 array (H, W, 3) in RGB order, a Pillow image, or a list of such.
+            images: one image as `runtime.images.open_image` takes it (a path, encoded bytes, an open binary file, an
+                array, a Pillow image), or a list of such.
 
         Returns:
             One prediction per image, in order; a list of one for a single image.
@@ -99,7 +100,7 @@ class Predictor:
         probabilities = self.scores(sources)
         return [
             Prediction(
-                source=str(source) if isinstance(source, str | Path) else f"image {place}",
+                source=str(source) if isinstance(source, str | Path) else source_name(source, f"image {place}"),
                 classes=self.classes,
                 thresholds=self.manifest.thresholds,
                 probabilities=row,
@@ -215,6 +216,4 @@ def load(
 
 
 def _as_list(images: Images) -> list[ImageSource]:
-    if isinstance(images, str | Path | bytes | np.ndarray | Image.Image):
-        return [images]
-    return list(images)
+    return [images] if is_source(images) else list(images)

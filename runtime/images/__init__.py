@@ -6,7 +6,7 @@ docs/images.md is its specification, for those who decode in another language.
 from .decoding import FORMATS, MAX_PIXELS, RULES, decoded, open_image, opened
 from .orientation import orientation, upright
 from .pixels import to_rgb
-from .sources import MAX_BYTES, ImageSource, is_source, source_name
+from .sources import MAX_BYTES, ImageSource, encoded_bytes, is_source, source_name
 
 __all__ = [
     "FORMATS",
@@ -15,6 +15,7 @@ __all__ = [
     "RULES",
     "ImageSource",
     "decoded",
+    "encoded_bytes",
     "is_source",
     "open_image",
     "opened",

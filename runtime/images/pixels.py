@@ -104,7 +104,9 @@ def _composited(image: Image.Image) -> Image.Image:
 def _without_colour(image: Image.Image, key: Any, raw: str) -> Image.Image:
     """RGB in which one colour is transparent."""
     if raw.startswith("RGB;16"):
-        raise RefusedPixelsError("a transparent colour (tRNS) among 16-bit colours is not read: give it an alpha channel")
+        raise RefusedPixelsError(
+            "a transparent colour (tRNS) among 16-bit colours is not read: give it an alpha channel"
+        )
     colour = np.asarray(key)
     if colour.shape != (3,):
         raise RefusedPixelsError(f"a transparent colour {key!r} among RGB pixels is not understood")

@@ -59,8 +59,8 @@ def encoded_bytes(source: Encoded) -> bytes:
             data = _stream_bytes(source, name)
         else:
             raise DataError(
-                f"{name}: an object of type {type(source).__name__} is not an image: give a path, encoded bytes, a binary file, "
-                "an array or a Pillow image."
+                f"{name}: an object of type {type(source).__name__} is not an image: give a path, encoded bytes, an "
+                "open binary file, an array or a Pillow image."
             )
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{name}: no such image.") from None

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
+from edgedistill.distill.data.reduced import load_reduced
 from edgedistill.runtime.errors import DataError
-from edgedistill.runtime.preprocess import Preprocessing, load, load_reduced
+from edgedistill.runtime.preprocess import Preprocessing, load
 
 
 def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
