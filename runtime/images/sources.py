@@ -15,6 +15,7 @@ ImageSource: TypeAlias = Encoded | np.ndarray | Image.Image
 
 MAX_BYTES = 1 << 30  # of an encoded image; the largest that MAX_PIXELS allows, uncompressed, have about as many
 
+_CHUNK = 1 << 20
 _UNNAMED = "the image"
 _OTHER_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
@@ -70,28 +71,36 @@ def encoded_bytes(source: Encoded) -> bytes:
     if not data:
         raise DataError(f"{name}: is empty: no image (a file object is read from where it stands).")
     if len(data) > MAX_BYTES:
-        raise DataError(f"{name}: more than the {MAX_BYTES >> 20} MiB that an image file may have. Shrink it.")
+        raise DataError(_too_large(name))
     return data
 
 
 def _file_bytes(path: str, name: str) -> bytes:
-    mode = os.stat(path).st_mode  # noqa: PTH116 (a Path per image is slow for long lists)
-    if not stat.S_ISREG(mode):
-        kind = next((kind for is_kind, kind in _OTHER_KINDS if is_kind(mode)), "no regular file")
+    found = os.stat(path)  # noqa: PTH116 (a Path per image is slow for long lists)
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((kind for is_kind, kind in _OTHER_KINDS if is_kind(found.st_mode)), "no regular file")
         raise DataError(f"{name}: is {kind}, not an image file. Give a file.")
+    if found.st_size > MAX_BYTES:
+        raise DataError(_too_large(name))
+    if not found.st_size:
+        return b""  # unread: what the system shows as files of no size, below /proc, may make one wait
     with open(path, "rb") as stream:  # noqa: PTH123
-        return stream.read(MAX_BYTES + 1)
+        return stream.read()
 
 
 def _stream_bytes(stream: Any, name: str) -> bytes:
     """What is left of a file object, which may give less than it is asked for at a time."""
-    parts, room = [], MAX_BYTES + 1
-    while room:
-        part = stream.read(room)
+    parts, total = [], 0
+    while total <= MAX_BYTES:
+        part = stream.read(_CHUNK)
         if not isinstance(part, bytes | bytearray | memoryview):
             raise DataError(f'{name}: reading it gave {type(part).__name__}, not bytes. Open it with mode "rb".')
         if not len(part):
             break
         parts.append(bytes(part))
-        room -= min(room, len(parts[-1]))
+        total += len(parts[-1])
     return b"".join(parts)
+
+
+def _too_large(name: str) -> str:
+    return f"{name}: more than the {MAX_BYTES >> 20} MiB that an image file may have. Shrink it."
