@@ -33,8 +33,10 @@ def open_image(source: ImageSource) -> Image.Image:
         DataError: names the image and why it cannot be decoded.
     """
     if isinstance(source, np.ndarray):
-        with _naming(source_name(source)):
+        try:
             return from_array(source)
+        except RefusedPixelsError as error:
+            raise DataError(f"{error}.") from None
     with opened(source) as image:
         return decoded(image)
 

@@ -64,7 +64,7 @@ def from_array(array: np.ndarray) -> Image.Image:
         RefusedPixelsError: another dtype or shape, an empty side, floats outside of [0, 1].
     """
     shape, channels = array.shape, array.shape[2] if array.ndim == 3 else 1
-    known = array.dtype in (np.uint8, np.uint16) or array.dtype.kind == "f"
+    known = array.dtype.kind == "f" or (array.dtype.kind == "u" and array.dtype.itemsize <= 2)
     if array.ndim not in (2, 3) or channels not in _CHANNELS or not known or 0 in shape:
         raise RefusedPixelsError(
             "an array image must be uint8, uint16 or floats in [0, 1] of shape (H, W), (H, W, 1), (H, W, 3) in RGB "
