@@ -140,7 +140,7 @@ def test_a_truncated_pillow_image_is_refused_each_time(kind, tmp_path):
     for source in (io.BytesIO(cut), path):
         try:
             image = Image.open(source)
-        except OSError:
+        except (OSError, ValueError):
             continue  # Pillow itself refuses
         for _ in range(3):
             with pytest.raises(DataError, match="truncated"):

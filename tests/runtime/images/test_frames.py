@@ -87,7 +87,7 @@ def test_the_largest_picture_of_an_icon_counts():
     np.testing.assert_array_equal(pixels(icon), image)
 
 
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+@pytest.mark.skipif(not features.modules.get("avif") or not features.check("avif"), reason="this Pillow reads no AVIF")
 def test_avif():
     found = pixels(encoded(FIRST, "AVIF", quality=100, subsampling="4:4:4"))
     assert np.abs(found.astype(int) - FIRST).max() <= 3

@@ -101,7 +101,6 @@ def test_orientation_in_xmp_is_ignored():
     segment = b"http://ns.adobe.com/xap/1.0/\0" + packet
     plain = jpeg(exif(1))
     with_xmp = plain[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(segment)) + segment + plain[2:]
-    assert Image.open(io.BytesIO(with_xmp)).info.get("xmp") == packet
     np.testing.assert_array_equal(pixels(with_xmp), pixels(plain))
     np.testing.assert_array_equal(pixels(encoded(PICTURE, "TIFF", tiffinfo={700: packet})), PICTURE)
 
