@@ -18,6 +18,7 @@ RULES = 2  # of decoding; part of the key of all that is kept of decoded pixels
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "ICO", "PPM", "AVIF", "HEIF")
 MAX_PIXELS = 178_956_970  # of an encoded image: where Pillow, left as it is, takes a file for a decompression bomb
 
+_MOST_WORDS = 200
 _WAY_OUT = "Replace or remove the file."
 
 
@@ -101,14 +102,20 @@ def _naming(name: str) -> Iterator[None]:
     except RefusedPixelsError as error:
         reason, cause = str(error), None
     except Image.DecompressionBombError as error:
-        reason, cause = f"too large: {first_line(error)}", error
+        reason, cause = f"too large: {_said(error)}", error
     except UnidentifiedImageError:
         reason, cause = "not an image of a known format, or truncated within its header", None
     except Exception as error:  # damaged files make Pillow's plugins raise RuntimeError, struct.error and more
-        reason, cause = f"truncated or damaged: {first_line(error)}", error
+        reason, cause = f"truncated or damaged: {_said(error)}", error
     else:
         return
     raise DataError(f"{name}: cannot be decoded ({reason}). {_WAY_OUT}") from cause
+
+
+def _said(error: Exception) -> str:
+    """A library's words, which may quote the file."""
+    words = first_line(error)
+    return (words if words.isprintable() else ascii(words)[1:-1])[:_MOST_WORDS]
 
 
 class _Strictly:

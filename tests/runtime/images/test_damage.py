@@ -165,6 +165,16 @@ def test_a_named_file_is_named(tmp_path):
             assert str(caught.value).endswith(". Replace or remove the file.")
 
 
+def test_what_a_library_quotes_of_the_file_is_escaped_and_cut(monkeypatch):
+    def broken(*arguments, **options):
+        raise ValueError("invalid: \x1b[2J\x07 " + "9" * 5000)
+
+    monkeypatch.setattr(Image, "open", broken)
+    found = outcome(open_image, FILES["png"])
+    assert r"invalid: \x1b[2J\x07 999" in found
+    assert len(found) < 400
+
+
 def test_a_bomb_within_a_chunk_is_an_error():
     text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200 << 20)))
     bomb = FILES["png"][:33] + text + FILES["png"][33:]
