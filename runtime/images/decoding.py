@@ -30,6 +30,9 @@ def open_image(source: ImageSource) -> Image.Image:
             it stands and not closed; a Pillow image, which is read as it stands and never changed; or an array, uint8,
             uint16 or floats in [0, 1], of shape (H, W), (H, W, 1), (H, W, 3) in RGB or (H, W, 4) in RGBA order.
 
+    Returns:
+        an image of its own, but for a Pillow image that is RGB, opaque and upright already: that is returned itself.
+
     Raises:
         DataError: names the image and why it cannot be decoded.
     """
@@ -104,7 +107,7 @@ def _naming(name: str) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         reason, cause = f"too large: {_said(error)}", error
     except UnidentifiedImageError:
-        reason, cause = "not an image of a known format, or truncated within its header", None
+        reason, cause = "not an image of a known format and kind of pixels, or truncated within its header", None
     except Exception as error:  # damaged files make Pillow's plugins raise RuntimeError, struct.error and more
         reason, cause = f"truncated or damaged: {_said(error)}", error
     else:

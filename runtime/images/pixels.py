@@ -1,5 +1,6 @@
 """Pixels of every kind to 8-bit RGB: Pillow images by mode, arrays by dtype and shape."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ _OPAQUE = frozenset({"1", "L", "RGBX", "CMYK", "YCbCr", "HSV"})
 _ALPHA = frozenset({"LA", "La", "RGBA", "RGBa"})
 _SIXTEEN_BIT_FILES = frozenset({"PNG", "PPM"})  # whose mode "I" holds 0 to 65535, in some versions of Pillow
 _GREY_KEY_SCALE = {"L;2": 85, "L;4": 17}  # a PNG's transparent grey is in the file's own levels
-_PHOTOMETRIC, _BITS, _WHITE_IS_ZERO = 262, 258, 0  # TIFF
+_PHOTOMETRIC, _WHITE_IS_ZERO, _BITS, _SAMPLE_FORMAT, _SIGNED = 262, 0, 258, 339, 2  # TIFF
 _CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -35,8 +36,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     tile = image.tile[0] if getattr(image, "tile", None) else None
     raw = _raw_mode(tile)
     image.load()
-    key = image.info.get("transparency")
-    mode = image.mode
+    key, mode, tags = image.info.get("transparency"), image.mode, getattr(image, "tag_v2", {})
+    if _SIGNED in tags.get(_SAMPLE_FORMAT, ()) or (mode == "I" and image.format not in _SIXTEEN_BIT_FILES):
+        raise RefusedPixelsError("32-bit or signed integers have no defined white: convert the image to 16 or 8 bits")
     if mode == "RGB":
         rgb = image if key is None else _without_colour(image, key, raw)
     elif mode in _ALPHA:
@@ -46,7 +48,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     elif mode in _OPAQUE:
         rgb = image.convert("RGB") if key is None else _without_level(image, key, _GREY_KEY_SCALE.get(raw, 1))
     elif mode.startswith("I") or mode == "F":
-        rgb = _from_deep(image, key)
+        rgb = _from_deep(image, key, tags)
     else:
         raise RefusedPixelsError(f"pixels of mode {mode} are not read: convert the image to RGB")
     if image.format == "GIF" and tile is not None:
@@ -144,11 +146,8 @@ def _without_palette(image: Image.Image, key: Any) -> Image.Image:
     return Image.fromarray(table[np.asarray(image)])
 
 
-def _from_deep(image: Image.Image, key: Any) -> Image.Image:
-    """Grey of more than 8 bits."""
-    tags = getattr(image, "tag_v2", {})
-    if image.mode == "I" and image.format not in _SIXTEEN_BIT_FILES:
-        raise RefusedPixelsError("32-bit or signed integers have no defined white: convert the image to 16 or 8 bits")
+def _from_deep(image: Image.Image, key: Any, tags: Mapping[int, Any]) -> Image.Image:
+    """Grey of more than 8 bits; `tags` are a TIFF's."""
     if image.mode == "F" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         raise RefusedPixelsError("floating-point pixels whose white is 0 are not read: invert the image")
     values = np.asarray(image)

@@ -84,6 +84,21 @@ def test_a_tiff_whose_white_is_zero_is_no_negative():
     np.testing.assert_array_equal(pixels(eight), grey(GREY))
 
 
+def test_netpbm_is_scaled_from_its_maximum():
+    row = np.array([0, 1, 7, 15])
+    text = " ".join(map(str, row))
+    expected = grey(np.floor(row / 15 * 255 + 0.5).astype(np.uint8)[None])
+    np.testing.assert_array_equal(pixels(f"P2 4 1 15 {text}\n".encode()), expected)
+    np.testing.assert_array_equal(pixels(b"P5 4 1 15\n" + bytes(row.tolist())), expected)
+    deep = np.array([[0, 511, 1000]])
+    np.testing.assert_array_equal(
+        pixels(b"P5 3 1 1000\n" + deep.astype(">u2").tobytes()), grey(np.round(deep / 1000 * 65535).astype(int) >> 8)
+    )
+    colours = np.array([0x01FF, 0x8000, 0xFFFF])  # 16-bit colours are scaled to 8 bits at once
+    found = pixels(b"P6 1 1 65535\n" + colours.astype(">u2").tobytes())
+    assert found.reshape(-1).tolist() == np.round(colours / 65535 * 255).astype(int).tolist()
+
+
 def test_floats_in_0_to_1_are_scaled_and_rounded():
     values = np.linspace(0, 1, 12 * 20, dtype=np.float32).reshape(12, 20)
     expected = grey(np.floor(values.astype(np.float64) * 255 + 0.5).astype(np.uint8))
@@ -113,11 +128,18 @@ def test_floats_beyond_0_to_1_are_refused(values, named):
             open_image(source)
 
 
+def test_floats_whose_white_is_zero_are_refused():
+    with pytest.raises(DataError, match="white is 0"):
+        open_image(tiff(np.array([[0.25, 1]], "<f4").tobytes(), (2, 1), 32, kind=3, photometric=0))
+
+
 def test_integers_without_a_defined_white_are_refused():
     wide = np.array([[0, 70000]], np.int32)
     signed = tiff(np.array([[-5, 5]], "<i2").tobytes(), (2, 1), 16, kind=2)
     unsigned = tiff(np.array([[0, 5]], "<u4").tobytes(), (2, 1), 32)
-    for source in (encoded(wide, "TIFF"), Image.fromarray(wide), signed, unsigned, Image.new("I", (2, 2), 255)):
+    small = tiff(np.array([[-5, 5]], "i1").tobytes(), (2, 1), 8, kind=2)
+    pillow = (Image.fromarray(wide), Image.new("I", (2, 2), 255))
+    for source in (encoded(wide, "TIFF"), signed, unsigned, small, *pillow):
         with pytest.raises(DataError, match="integers have no defined white"):
             open_image(source)
 
