@@ -203,7 +203,7 @@ def _copy(folder: Path) -> Path:
 
 
 def _golden_images() -> list[Path]:
-    folder = Path(__file__).parents[1] / "tests" / "golden" / "images"
+    folder = Path(__file__).parents[1] / "docs" / "golden_images"
     return (
         [path for path in folder.rglob("*") if path.suffix not in (".json", ".npy", ".npz", ".md", ".py")]
         if folder.is_dir()

@@ -9,7 +9,8 @@ from PIL import ExifTags, Image
 
 from ..distill.checkpoint import Student
 from ..runtime.bundle import GoldenImage, describe_file
-from ..runtime.preprocess import ImageSource, load, open_image
+from ..runtime.images import ImageSource, encoded_bytes, open_image
+from ..runtime.preprocess import load
 from .probes import framework_logits
 
 _QUALITY = 95
@@ -57,8 +58,11 @@ def write_golden(
         return (), np.empty((0, *size, 3), np.uint8)
     folder = root / "selftest"
     folder.mkdir()
-    uprights = [open_image(source) for source in sources]
-    written = [_encoded(source, upright) for source, upright in zip(sources, uprights, strict=True)]
+    # Read once: an open file has no second reading.
+    held = [source if _is_pixels(source) else encoded_bytes(source) for source in sources]
+    named = [source if isinstance(source, str | Path) else data for source, data in zip(sources, held, strict=True)]
+    uprights = [open_image(source) for source in named]
+    written = [_encoded(source, upright) for source, upright in zip(held, uprights, strict=True)]
     for number, (data, suffix) in enumerate([*written, *_supplements(uprights, written, size)]):
         (folder / f"{number:02d}{suffix}").write_bytes(data)
     paths = sorted(folder.iterdir())
@@ -71,28 +75,22 @@ def write_golden(
     return records, images
 
 
-def _encoded(source: ImageSource, upright: Image.Image) -> tuple[bytes, str]:
+def _is_pixels(source: ImageSource) -> bool:
+    return isinstance(source, np.ndarray | Image.Image)
+
+
+def _encoded(source: "bytes | np.ndarray | Image.Image", upright: Image.Image) -> tuple[bytes, str]:
     """An image file's bytes without personal metadata, and the suffix of its format."""
-    if isinstance(source, np.ndarray | Image.Image):
+    if not isinstance(source, bytes):
         return _jpeg(upright), ".jpg"
-    data = _bytes_of(source)
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(source)) as image:
         if image.format == "JPEG":
-            return (data if _is_bare(image) else _rewritten(image)), ".jpg"
+            return (source if _is_bare(image) else _rewritten(image)), ".jpg"
         if image.format == "PNG" and _is_bare(image):
-            return data, ".png"
+            return source, ".png"
     stream = io.BytesIO()
     upright.save(stream, format="PNG", optimize=True)
     return stream.getvalue(), ".png"
-
-
-def _bytes_of(source: ImageSource) -> bytes:
-    if isinstance(source, str | Path):
-        return Path(source).read_bytes()
-    if hasattr(source, "read"):
-        source.seek(0)
-        return source.read()
-    return bytes(source)  # type: ignore[arg-type]
 
 
 def _is_bare(image: Image.Image) -> bool:

@@ -96,7 +96,9 @@ def test_one_that_says_more_than_it_is_asked_is_held_up_and_can_be_ended(monkeyp
 
 
 def test_the_limit_grows_with_what_an_inference_takes(tiny_bundle):
-    run = artifact_run.ArtifactRun(tiny_bundle, runtime.open_bundle(tiny_bundle).manifest.artifacts[0], None, 1)
+    run = artifact_run.ArtifactRun(
+        tiny_bundle, runtime.open_bundle(tiny_bundle).manifest.artifacts[0], threads=None, device=None, batch_size=1
+    )
     run._inference_seconds = 10.0
     assert run._limit(Measure(queries=26, seconds=2.0)) == pytest.approx(60 + 20 * (2 + 260))
 

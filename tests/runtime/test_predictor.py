@@ -1,3 +1,4 @@
+import io
 import threading
 
 import msgspec
@@ -77,6 +78,20 @@ def test_every_kind_of_image_gives_the_same(predictor, tiny_bundle):
     for kind in kinds:
         (alone,) = predictor.predict(kind)
         np.testing.assert_allclose(alone.probabilities, predictions[0].probabilities, atol=1e-6)
+
+
+def test_open_files_and_buffers_are_images_too(predictor, tiny_bundle):
+    path = tiny_bundle / "selftest" / "teal.jpg"
+    data, (expected,) = path.read_bytes(), predictor.predict(path)
+    for make in (io.BytesIO, bytearray, memoryview, lambda data: np.asarray(Image.open(io.BytesIO(data)))):
+        for given in (make(data), [make(data)]):
+            (found,) = predictor.predict(given)
+            assert found.source == "image 0"
+            np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-6)
+    with path.open("rb") as file:
+        (found,) = predictor.predict(file)
+        assert found.source == str(path)
+        assert not file.closed
 
 
 def test_more_images_than_a_batch_keep_their_order(predictor, tiny_bundle):
