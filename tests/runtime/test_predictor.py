@@ -192,3 +192,50 @@ def test_threads_may_share_a_predictor(tiny_bundle, tiny_reference, backend):
             worker.join()
     for i in range(8):
         np.testing.assert_allclose(found[i], tiny_reference(images[i]), atol=1e-4)
+
+
+def test_a_refused_artifact_is_passed_over_with_its_reason(make_tiny_bundle, tmp_path, caplog):
+    root = make_tiny_bundle(tmp_path / "b")
+    path = root / "onnx" / "model.fp32.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with runtime.load(root) as loaded:
+        assert loaded.artifact.name == "ov-fp32"
+        assert "SHA-256 differs" in loaded.passed_over["ort-fp32"]
+    assert "ort-fp32: passed over" in caplog.text
+    with pytest.raises(BundleError, match="SHA-256 differs"):
+        runtime.load(root, name="ort-fp32")
+
+
+def test_what_export_verified_comes_before_what_it_could_not_run(make_tiny_bundle, tmp_path):
+    opened = open_bundle(make_tiny_bundle(tmp_path / "b"))
+    first, *rest = opened.manifest.artifacts
+    unproven = msgspec.structs.replace(first, status="built_not_run")
+    manifest = msgspec.structs.replace(opened.manifest, artifacts=(unproven, *rest))
+    with runtime.load(Bundle(opened.storage, manifest, b"")) as loaded:
+        assert loaded.artifact.name == "ov-fp32"
+
+
+def test_a_bundle_that_is_altered_after_it_was_opened_is_noticed(make_tiny_bundle, tmp_path):
+    opened = open_bundle(make_tiny_bundle(tmp_path / "b"))
+    runtime.load(opened, name="ort-fp32").close()
+    path = opened.root / "onnx" / "model.fp32.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(BundleError, match="SHA-256 differs"):
+        runtime.load(opened, name="ort-fp32")
+
+
+def test_outputs_that_are_no_numbers_are_an_error(tiny_bundle):
+    predictor, backend = recording_predictor(tiny_bundle)
+    backend._run = lambda feeds: dict.fromkeys(("logits", "probabilities"), np.full((1, 4), np.nan, np.float32))
+    with pytest.raises(BundleError, match="its outputs hold NaN or infinity"):
+        predictor.predict(tiny_bundle / "selftest" / "red.jpg")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_closing_twice_is_fine_and_using_it_after_is_one_line(tiny_bundle, backend):
+    predictor = runtime.load(tiny_bundle, backend=backend)
+    predictor.close()
+    predictor.close()
+    for use in (predictor.predict, predictor.scores):
+        with pytest.raises(BundleError, match="this predictor is closed"):
+            use(tiny_bundle / "selftest" / "red.jpg")
