@@ -36,11 +36,13 @@ def predict_features(
     """As `predict_logits` in one process, with the pooled features of the same forward passes.
 
     Raises:
-        ConfigError: `model` is merged from several networks and has no features of its own.
+        ConfigError: `model` is merged from several networks and has no features of its own, or shows none.
         DataError: more images than `max_bad_share` allows cannot be decoded.
     """
     if isinstance(model, MergedTeacher):
         raise ConfigError("a teacher merged from several networks has no features of its own: leave out --retrieval.")
+    if not model.has_maps:
+        raise ConfigError("a network of which only the logits are known has no features: leave out --retrieval.")
     batches = decode_batches(dataset.images, preprocessing, batch_size, ids=dataset.ids, max_bad_share=max_bad_share)
     logits, pooled, kept = [], [], []
     for rows, output in run_batches(model, batches):

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from ...runtime.errors import CheckpointError, ConfigError, first_line
 
+# An auxiliary classifier of torchvision's GoogLeNet and Inception v3 learns beside the network and is no part of it.
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+
 _may_download = ContextVar("may_download", default=True)
 
 
@@ -52,11 +55,14 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
-def load_pretrained(model: nn.Module, pretrained: str | Path, *, classifier: tuple[str, ...]) -> None:
+def load_pretrained(
+    model: nn.Module, pretrained: str | Path, *, classifier: tuple[str, ...], whole: bool = False
+) -> None:
     """Load `pretrained` into a library's model; only keys below a `classifier` prefix may be absent or misshapen.
 
     A classifier that is one linear layer is kept as `model.pretrained_classifier`, for a head with as many classes: so
-    a user's own fine-tuned network can teach as it is.
+    a user's own fine-tuned network can teach as it is. With `whole` the model keeps its own classifier: it is loaded
+    where all of it is in the file, and `model.classifier_is_pretrained` says so.
 
     Raises:
         CheckpointError: names the first keys that do not fit.
@@ -71,7 +77,7 @@ def load_pretrained(model: nn.Module, pretrained: str | Path, *, classifier: tup
     misshapen = [
         key for key in own if key in state and own[key].shape != state[key].shape and not key.startswith(classifier)
     ]
-    unknown = [key for key in state if key not in own and not key.startswith(classifier)]
+    unknown = [key for key in state if key not in own and not key.startswith((*classifier, *AUXILIARY))]
     for label, keys in (("lacks", missing), ("has other shapes for", misshapen), ("has unknown", unknown)):
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
@@ -79,12 +85,24 @@ def load_pretrained(model: nn.Module, pretrained: str | Path, *, classifier: tup
                 f"{pretrained}: {label} {', '.join(keys[:3])}{more}: these are weights of another model or width."
             )
     model.load_state_dict({k: v for k, v in state.items() if not k.startswith(classifier)}, strict=False)
+    if whole:
+        _load_classifier(model, state, classifier)
+        return
     tail = {key: value for key, value in state.items() if key.startswith(classifier)}
     names = {key.rpartition(".")[2]: key for key in tail}
     if len(tail) == 2 and set(names) == {"weight", "bias"}:
         layer = names["weight"].rpartition(".")[0]
         if isinstance(model.get_submodule(layer), nn.Linear):
             model.pretrained_classifier = _probe(model, layer, tail[names["weight"]], tail[names["bias"]])
+
+
+def _load_classifier(model: nn.Module, state: dict[str, Tensor], classifier: tuple[str, ...]) -> None:
+    wanted = {key: value for key, value in model.state_dict().items() if key.startswith(classifier)}
+    held = {key: state[key] for key in wanted if key in state and state[key].shape == wanted[key].shape}
+    lacking = [key for key in wanted if key not in held and not key.endswith("num_batches_tracked")]
+    if not lacking:
+        model.load_state_dict(held, strict=False)
+    model.classifier_is_pretrained = not lacking
 
 
 @dataclass(frozen=True)
@@ -94,7 +112,7 @@ class PretrainedClassifier:
     Attributes:
         weight: (C, F).
         bias: (C,).
-        images: float32 (2, 3, 224, 224), normalised.
+        images: float32 (2, 3, H, W), normalised, of the network's own size.
         logits: float32 (2, C), the library's own forward pass.
     """
 
@@ -110,16 +128,32 @@ def _probe(model: nn.Module, layer: str, weight: Tensor, bias: Tensor) -> Pretra
     linear = nn.Linear(weight.shape[1], weight.shape[0])
     linear.load_state_dict({"weight": weight, "bias": bias})
     model.set_submodule(layer, linear)
-    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, 3, *own_size(model), generator=torch.Generator().manual_seed(0))
     logits = model.eval()(images)
     model.train()
     return PretrainedClassifier(weight, bias, images, logits)
 
 
+def own_size(model: nn.Module) -> tuple[int, int]:
+    """(height, width) of the images that a library's network was made for, in pixels; some take no others."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    return tuple(config.get("input_size", (3, 224, 224))[1:])
+
+
 def with_pretrained(
-    create: Callable[[str | None], nn.Module], pretrained: str | None, *, classifier: tuple[str, ...]
+    create: Callable[[str | None], nn.Module],
+    pretrained: str | None,
+    *,
+    classifier: tuple[str, ...],
+    whole: bool = False,
 ) -> nn.Module:
     """Create a library's model with "imagenet" weights (its own download), a local file, or none.
+
+    Args:
+        create: given "imagenet" or None.
+        pretrained: of a recipe.
+        classifier: prefixes of the keys of the library's classifier.
+        whole: the model keeps that classifier, see `load_pretrained`.
 
     Raises:
         CheckpointError: the library cannot fetch its weights; the message says to use a local file.
@@ -127,7 +161,7 @@ def with_pretrained(
     if pretrained != "imagenet":
         model = create(None)
         if pretrained is not None:
-            load_pretrained(model, pretrained, classifier=classifier)
+            load_pretrained(model, pretrained, classifier=classifier, whole=whole)
         return model
     if not _may_download.get():
         return create(None)
