@@ -10,7 +10,7 @@ from ...runtime.datasets import Dataset
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ..models import Classifier, MergedTeacher
-from .evaluate import Outputs, run_batches
+from .evaluate import Outputs, require_finite, run_batches
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ def predict_features(
     Raises:
         ConfigError: `model` is merged from several networks and has no features of its own, or shows none.
         DataError: more images than `max_bad_share` allows cannot be decoded.
+        NotFiniteError: logits are NaN or infinite.
     """
     if isinstance(model, MergedTeacher):
         raise ConfigError("a teacher merged from several networks has no features of its own: leave out --retrieval.")
@@ -51,9 +52,11 @@ def predict_features(
         kept.append(rows)
         if progress:
             progress(sum(map(len, kept)), len(dataset))
+    images = dataset.subset(np.concatenate(kept)) if batches.skipped else dataset
+    require_finite(np.concatenate(logits), images)
     return Features(
         np.concatenate(logits),
-        dataset.subset(np.concatenate(kept)) if batches.skipped else dataset,
+        images,
         [f"{image.id}: {image.reason}" for image in batches.skipped],
         np.concatenate(pooled),
     )

@@ -16,6 +16,8 @@ from .heads import HEADS, HeadName
 from .libraries import timm_backbone, timm_network, torchvision_backbone, torchvision_network
 from .whole import LibraryClassifier
 
+_WIDEST = 16.0  # 256 times the multiply-accumulates: more is a mistake, and would take all memory
+
 
 class ModelSpec(Config):
     """A model by name.
@@ -117,8 +119,8 @@ def check_spec(spec: ModelSpec, *, where: str) -> None:
             widths = BACKBONES.get(spec.name).widths
         except ConfigError as error:
             raise ConfigError(f"{where}: {error} Or `timm/<name>`, `torchvision/<name>`.") from None
-    if spec.width <= 0 or (widths is not None and spec.width not in (widths or (1.0,))):
-        choices = "any positive number" if widths is None else ", ".join(map(str, widths or (1.0,)))
+    if not 0 < spec.width <= _WIDEST or (widths is not None and spec.width not in (widths or (1.0,))):
+        choices = f"any width above 0, up to {_WIDEST:g}" if widths is None else ", ".join(map(str, widths or (1.0,)))
         raise ConfigError(f"{where}: {spec.name} has no width {spec.width}; it comes in {choices}.")
     if spec.head == "library" and not name:
         raise ConfigError(

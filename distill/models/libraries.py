@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from ...runtime.errors import ConfigError
 from .backbone import Backbone, probe_channels
 from .torchvision_stages import TorchvisionViT, torchvision_stages
-from .weights import AUXILIARY, own_size, with_pretrained
+from .weights import own_size, with_pretrained
 from .whole import LogitsAlone, with_tail
 
-_TORCHVISION_CLASSIFIER = ("fc.", "classifier.", "head.", "heads.", *AUXILIARY)
+_TORCHVISION_CLASSIFIER = ("fc.", "classifier.", "head.", "heads.")
 _UNNORMALISED = ("Hiera", "HieraDet")  # whose maps timm cannot normalise
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import pickle
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -84,7 +85,9 @@ def load_pretrained(
             raise CheckpointError(
                 f"{pretrained}: {label} {', '.join(keys[:3])}{more}: these are weights of another model or width."
             )
-    model.load_state_dict({k: v for k, v in state.items() if not k.startswith(classifier)}, strict=False)
+    fitting = OrderedDict((key, value) for key, value in state.items() if not key.startswith(classifier))
+    fitting._metadata = own._metadata  # type: ignore[attr-defined]  # MNASNet wants its version, which no file holds
+    model.load_state_dict(fitting, strict=False)
     if whole:
         _load_classifier(model, state, classifier)
         return
@@ -96,12 +99,15 @@ def load_pretrained(
             model.pretrained_classifier = _probe(model, layer, tail[names["weight"]], tail[names["bias"]])
 
 
+@torch.no_grad()
 def _load_classifier(model: nn.Module, state: dict[str, Tensor], classifier: tuple[str, ...]) -> None:
     wanted = {key: value for key, value in model.state_dict().items() if key.startswith(classifier)}
     held = {key: state[key] for key in wanted if key in state and state[key].shape == wanted[key].shape}
     lacking = [key for key in wanted if key not in held and not key.endswith("num_batches_tracked")]
     if not lacking:
-        model.load_state_dict(held, strict=False)
+        for key, value in model.state_dict().items():  # its parameters and buffers themselves
+            if key in held:
+                value.copy_(held[key])
     model.classifier_is_pretrained = not lacking
 
 
