@@ -125,8 +125,8 @@ def check_pieces(job: Job, model: nn.Module, batch_size: int, world: World) -> N
     pieces = job.settings.accumulate
     seen = batch_size // pieces // (1 if job.settings.sync_batchnorm else world.size)
     shared = f" x {world.size} processes" if world.size > 1 else ""
-    few = f" of the {len(job.train)} there are" if batch_size < job.settings.batch_size else ""
-    parts = f"{batch_size} images{few} in a step, `accumulate` {pieces}{shared}"
+    few = f" of the {len(job.train)}" if batch_size < job.settings.batch_size else ""
+    parts = f"a step of {batch_size}{few} images, `accumulate` {pieces}{shared}"
     require_more_than_one_image(model.train(), seen, parts, job.title)
 
 

@@ -57,8 +57,9 @@ def require_size(model: Classifier, size: tuple[int, int], *, where: str, name: 
         raise
     except Exception as error:  # each library has its own words and types for it
         own = own_size(getattr(model.backbone, "model", model.backbone))
+        reason = first_line(error).rstrip(".")
         raise ConfigError(
-            f"{where}: `input.size`: {name} takes no images of {size[0]} x {size[1]} pixels ({first_line(error)}). It "
+            f"{where}: `input.size`: {name} takes no images of {size[0]} x {size[1]} pixels ({reason}). It "
             f"was made for {own[0]} x {own[1]}."
         ) from error
     finally:

@@ -44,15 +44,26 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{path}: is no file of plain tensors (a pickled model runs code when it is opened, so it is never read): "
+            "save `model.state_dict()`, best as .safetensors."
+        ) from None
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"{path}: cannot be read as weights ({first_line(error)}). Save it as .safetensors."
         ) from None
     except Exception as error:  # safetensors raises its own type, which it does not export for catching
         raise CheckpointError(f"{path}: cannot be read as weights ({error}).") from None
     state = state.get("state_dict", state.get("model", state)) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) and value.layout is torch.strided
+        for key, value in state.items()
+    ):
         raise CheckpointError(f"{path}: holds no plain state dict of tensors.")
+    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{path}: {broken[0]} holds NaN or infinite values: these weights are damaged.")
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
@@ -78,8 +89,18 @@ def load_pretrained(
     misshapen = [
         key for key in own if key in state and own[key].shape != state[key].shape and not key.startswith(classifier)
     ]
+    integers = [
+        key
+        for key in own
+        if key in state and own[key].is_floating_point() and not state[key].is_floating_point()  # quantised, by a scale
+    ]
     unknown = [key for key in state if key not in own and not key.startswith((*classifier, *AUXILIARY))]
-    for label, keys in (("lacks", missing), ("has other shapes for", misshapen), ("has unknown", unknown)):
+    for label, keys in (
+        ("lacks", missing),
+        ("has other shapes for", misshapen),
+        ("has unknown", unknown),
+        ("has integers for", integers),
+    ):
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             raise CheckpointError(

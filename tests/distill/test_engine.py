@@ -423,9 +423,9 @@ def test_a_training_that_really_diverges_stops(make_job, make_model):
 
 
 ONE_AT_A_TIME = [
-    ({"batch_size": 4, "accumulate": 4}, 64, r"4 images in a step, `accumulate` 4"),
-    ({"batch_size": 1}, 64, r"1 images in a step, `accumulate` 1"),
-    ({"batch_size": 16, "accumulate": 2}, 3, r"2 images of the 3 there are in a step, `accumulate` 2"),
+    ({"batch_size": 4, "accumulate": 4}, 64, r"a step of 4 images, `accumulate` 4"),
+    ({"batch_size": 1}, 64, r"a step of 1 images, `accumulate` 1"),
+    ({"batch_size": 16, "accumulate": 2}, 3, r"a step of 2 of the 3 images, `accumulate` 2"),
 ]
 
 
