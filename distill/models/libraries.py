@@ -96,7 +96,7 @@ class TimmStages(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self._normalises = type(model).__name__ not in _UNNORMALISED
         self.channels: int = self._last_channels()
         self.pretrained_classifier = getattr(model, "pretrained_classifier", None)
@@ -164,7 +164,7 @@ def _timm(name: str, pretrained: str | None, num_classes: int | None = None) -> 
         raise _unknown("timm", name, timm.list_models())
     named = (timm.get_pretrained_cfg_value(name, "classifier") if timm.is_model_pretrained(name) else None) or ()
     classifier = {"head", "fc", "classifier", *((named,) if isinstance(named, str) else named)}
-    own = {} if num_classes is None else {"num_classes": num_classes}
+    own: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     return with_pretrained(
         lambda weights: timm.create_model(name, pretrained=bool(weights), **own),
         pretrained,
@@ -173,7 +173,7 @@ def _timm(name: str, pretrained: str | None, num_classes: int | None = None) -> 
     )
 
 
-def _drop_classifier(model: nn.Module) -> None:
+def _drop_classifier(model: Any) -> None:
     """Leave no classifier, and no pooling where timm can do without."""
     try:
         model.reset_classifier(0, "")
@@ -200,7 +200,7 @@ def _tensors(value: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [value] if isinstance(value, Tensor) else list(value)
 
 
-def _marked(network: nn.Module, model: nn.Module) -> nn.Module:
+def _marked(network: Any, model: nn.Module) -> nn.Module:
     network.classifier_is_pretrained = getattr(model, "classifier_is_pretrained", False)
     return network
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,9 +68,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
-def load_pretrained(
-    model: nn.Module, pretrained: str | Path, *, classifier: tuple[str, ...], whole: bool = False
-) -> None:
+def load_pretrained(model: Any, pretrained: str | Path, *, classifier: tuple[str, ...], whole: bool = False) -> None:
     """Load `pretrained` into a library's model; only keys below a `classifier` prefix may be absent or misshapen.
 
     A classifier that is one linear layer is kept as `model.pretrained_classifier`, for a head with as many classes: so
@@ -121,7 +120,7 @@ def load_pretrained(
 
 
 @torch.no_grad()
-def _load_classifier(model: nn.Module, state: dict[str, Tensor], classifier: tuple[str, ...]) -> None:
+def _load_classifier(model: Any, state: dict[str, Tensor], classifier: tuple[str, ...]) -> None:
     wanted = {key: value for key, value in model.state_dict().items() if key.startswith(classifier)}
     held = {key: state[key] for key in wanted if key in state and state[key].shape == wanted[key].shape}
     lacking = [key for key in wanted if key not in held and not key.endswith("num_batches_tracked")]

@@ -37,7 +37,8 @@ class LibraryClassifier(Classifier):
         raise ConfigError("uncertainty attention reads a linear head, and `head: library` is the network's own.")
 
     def _read(self, images: Tensor) -> tuple[list[Tensor], Tensor | None, Tensor]:
-        stages, logits = self.backbone.with_logits(images)
+        network: Any = self.backbone
+        stages, logits = network.with_logits(images)
         return stages, None, logits
 
 
