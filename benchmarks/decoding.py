@@ -22,10 +22,11 @@ import numpy as np
 from PIL import Image
 
 from edgedistill.distill.data.decoded import DecodedImages, release_memory
+from edgedistill.distill.data.reduced import load_reduced
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.device import describe_device
 from edgedistill.runtime.files import write_atomic
-from edgedistill.runtime.preprocess import Preprocessing, load, load_reduced
+from edgedistill.runtime.preprocess import Preprocessing, load
 
 RESULTS = Path(__file__).parent / "results" / "decoding.json"
 VARIANTS = ("full", "reduced", "kept in memory", "kept on disk")

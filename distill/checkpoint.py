@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from ..runtime.errors import CheckpointError, first_line
 from ..runtime.files import atomic_path, sha256_of
@@ -80,9 +80,20 @@ def save_student(path: Path, model: Classifier, card: ModelCard) -> None:
     }
     with atomic_path(path) as temporary:
         try:
-            save_file(state, temporary, metadata={_KEY: msgspec.json.encode(card).decode()})
+            save_file(_apart(state), temporary, metadata={_KEY: msgspec.json.encode(card).decode()})
         except SafetensorError as error:  # how it reports a full disk
             raise OSError(str(error)) from error
+
+
+def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor with memory of its own, as safetensors wants it: CoaT's blocks share layers."""
+    seen: set[int] = set()
+    found = {}
+    for key, value in state.items():
+        place = value.untyped_storage().data_ptr()
+        found[key] = value.clone() if place in seen else value
+        seen.add(place)
+    return found
 
 
 def load_student(path: str | Path) -> Student:

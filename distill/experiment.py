@@ -19,6 +19,7 @@ from .data.materialize import materialize
 from .engine import Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from .engine.features import Features, predict_features
 from .methods import Method, labels_alone
+from .methods.base import require_maps
 from .models import Classifier, ModelSpec
 from .models.branches import branch_for
 from .models.heads import HEADS
@@ -97,11 +98,7 @@ class Experiment:
         self._check_own_teacher(spec)
         model, card = self._build("teacher", spec.model)
         if spec.train is None and not model.head_is_pretrained:
-            raise ConfigError(
-                f"{self.loaded.where}: `teacher.model.pretrained`: {spec.model.pretrained} holds no linear classifier "
-                f"for the {len(card.classes)} classes of {self.splits.train.name}. Add `teacher.train` to fine-tune it "
-                "first."
-            )
+            model, card = self._as_the_library_computes(spec.model)
         return Student(model.eval().requires_grad_(False), card, self.folder / "teacher" / "teacher.safetensors")
 
     def baseline(self, teacher: Student | MergedCheckpoint | None = None) -> Student:
@@ -158,6 +155,33 @@ class Experiment:
         """The recipe with every default, as YAML."""
         return resolved(self.loaded)
 
+    def _as_the_library_computes(self, spec: ModelSpec) -> tuple[Classifier, ModelCard]:
+        """The user's own network with its own classifier, where that is more than one layer on pooled features.
+
+        Raises:
+            ConfigError: the weights file holds no classifier of the data's classes, or the recipe names another head.
+        """
+        where, train = self.loaded.where, "Add `teacher.train` to fine-tune it first."
+        if spec.pretrained == "imagenet":
+            raise ConfigError(f"{where}: `teacher.model.pretrained`: imagenet has other classes. {train}")
+        if spec.head not in ("linear", "library"):
+            raise ConfigError(
+                f"{where}: `teacher.model.head: {spec.head}` is not the classifier that {spec.pretrained} was trained "
+                f"with: `library` is. {train}"
+            )
+        if "/" not in spec.name:
+            raise ConfigError(
+                f"{where}: `teacher.model.pretrained`: {spec.pretrained} holds no linear classifier on pooled features "
+                f"for the {len(self.splits.train.classes)} classes of {self.splits.train.name}. {train}"
+            )
+        model, card = self._build("teacher", msgspec.structs.replace(spec, head="library"))
+        if not model.head_is_pretrained:
+            raise ConfigError(
+                f"{where}: `teacher.model.pretrained`: {spec.pretrained} holds no classifier of {spec.name} for the "
+                f"{len(card.classes)} classes of {self.splits.train.name}. {train}"
+            )
+        return model, card
+
     def _adopt_teacher(self) -> Student:
         """The user's own network as it is, with a card, and its validation mAP told."""
         untrained = self.untrained_teacher()
@@ -201,6 +225,7 @@ class Experiment:
             # Of its branches the student continues those that teach nothing, too.
             taught_by = None if taught_by is None else sharing_weights(start)
         if taught_by is not None:
+            require_maps(method, taught_by, f"{self.loaded.where}: the teacher")
             taught_by.detach_branches(keep=method.needs)  # nothing reads the others
             method.prepare_teacher(taught_by)
         job = describe_job(
@@ -219,6 +244,7 @@ class Experiment:
             start=start,
         )
         model = build_network(self.loaded, spec, job.card, self.recipe.seed)
+        require_maps(method, model, f"{self.loaded.where}: the {role}")
         method.extend_student(model, taught_by, job.card.preprocessing.size)
         if start is not None:
             continue_from(model, start, self.loaded.where)

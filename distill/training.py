@@ -17,6 +17,7 @@ from .engine import Job, TrainSettings
 from .methods import Method
 from .models import Classifier, ModelSpec, TeacherModel, build_from_spec
 from .models.class_embeddings import read_class_embeddings
+from .models.size import require_size
 from .recipe import LoadedRecipe
 from .splits import Splits
 from .teacher_cache import teacher_digest
@@ -118,7 +119,7 @@ def build_network(
         data_classes: those of the data, where the card has only some of them.
 
     Raises:
-        ConfigError: the files do not fit.
+        ConfigError: the files do not fit, or the network does not take images of the recipe's size.
         CheckpointError: likewise.
     """
     files = _files(loaded, spec)
@@ -128,13 +129,15 @@ def build_network(
         rows = [classes.index(name) for name in card.classes]
         vectors = read_class_embeddings(files["class_embeddings"], len(classes))[rows]
     torch.manual_seed(seed)
-    return build_from_spec(
+    model = build_from_spec(
         msgspec.structs.replace(spec, **files),
         len(card.classes),
         mean=card.preprocessing.mean,
         std=card.preprocessing.std,
         class_embeddings=vectors,
     )
+    require_size(model, card.preprocessing.size, where=loaded.where, name=spec.name)
+    return model
 
 
 def _file_digests(loaded: LoadedRecipe, spec: ModelSpec) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 
 from .distill.checkpoint import Student
 from .distill.data.decoded import release_memory
@@ -20,8 +21,8 @@ from .distill.sub_teachers import MergedCheckpoint
 from .export import export_bundle
 from .export.golden import choose_golden
 from .runtime import metrics
-from .runtime.bench import benchmark
-from .runtime.bench_report import BenchReport
+from .runtime.bench.report import BenchReport
+from .runtime.bench.running import benchmark
 from .runtime.bundle import Bundle, open_bundle
 from .runtime.errors import BundleError
 from .runtime.files import write_atomic
@@ -179,7 +180,9 @@ class Chain:
 
     def _bench(self, bundle: Bundle) -> BenchReport:
         with self.console.status("measuring") as status:
-            return benchmark(bundle, preset=self.loaded.recipe.export.bench, progress=status.update)
+            return benchmark(
+                bundle, preset=self.loaded.recipe.export.bench, progress=lambda text: status.update(escape(text))
+            )
 
     def _step(self, key: str, title: str, work: Callable[[], T]) -> T:
         self.console.print(f"[bold cyan]>[/] [bold]{title}[/]", highlight=False)

@@ -82,7 +82,8 @@ def export_bundle(
         step("self-test images and reference logits")
         golden_records, golden_images = write_golden(golden, student, root)
         reference_records, samples = write_references(_as_pairs(reference), student, root)
-        probes = make_probes(student.model, np.concatenate([golden_images, samples]), card.preprocessing, input)
+        images = np.concatenate([golden_images, samples])
+        probes = make_probes(student.model, images, card.preprocessing, input, golden=len(golden_images))
 
         step("re-parameterize")
         image = input_spec(input, card.preprocessing.size)

@@ -9,7 +9,8 @@ from PIL import ExifTags, Image
 
 from ..distill.checkpoint import Student
 from ..runtime.bundle import GoldenImage, describe_file
-from ..runtime.preprocess import ImageSource, load, open_image
+from ..runtime.images import ImageSource, encoded_bytes, open_image
+from ..runtime.preprocess import load
 from .probes import framework_logits
 
 _QUALITY = 95
@@ -57,8 +58,11 @@ def write_golden(
         return (), np.empty((0, *size, 3), np.uint8)
     folder = root / "selftest"
     folder.mkdir()
-    uprights = [open_image(source) for source in sources]
-    written = [_encoded(source, upright) for source, upright in zip(sources, uprights, strict=True)]
+    # Read once: an open file has no second reading.
+    held = [source if _is_pixels(source) else encoded_bytes(source) for source in sources]
+    named = [source if isinstance(source, str | Path) else data for source, data in zip(sources, held, strict=True)]
+    uprights = [open_image(source) for source in named]
+    written = [_encoded(source, upright) for source, upright in zip(held, uprights, strict=True)]
     for number, (data, suffix) in enumerate([*written, *_supplements(uprights, written, size)]):
         (folder / f"{number:02d}{suffix}").write_bytes(data)
     paths = sorted(folder.iterdir())
@@ -71,28 +75,22 @@ def write_golden(
     return records, images
 
 
-def _encoded(source: ImageSource, upright: Image.Image) -> tuple[bytes, str]:
+def _is_pixels(source: ImageSource) -> bool:
+    return isinstance(source, np.ndarray | Image.Image)
+
+
+def _encoded(source: "bytes | np.ndarray | Image.Image", upright: Image.Image) -> tuple[bytes, str]:
     """An image file's bytes without personal metadata, and the suffix of its format."""
-    if isinstance(source, np.ndarray | Image.Image):
+    if not isinstance(source, bytes):
         return _jpeg(upright), ".jpg"
-    data = _bytes_of(source)
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(source)) as image:
         if image.format == "JPEG":
-            return (data if _is_bare(image) else _rewritten(image)), ".jpg"
+            return (source if _is_bare(image) else _rewritten(image)), ".jpg"
         if image.format == "PNG" and _is_bare(image):
-            return data, ".png"
+            return source, ".png"
     stream = io.BytesIO()
     upright.save(stream, format="PNG", optimize=True)
     return stream.getvalue(), ".png"
-
-
-def _bytes_of(source: ImageSource) -> bytes:
-    if isinstance(source, str | Path):
-        return Path(source).read_bytes()
-    if hasattr(source, "read"):
-        source.seek(0)
-        return source.read()
-    return bytes(source)  # type: ignore[arg-type]
 
 
 def _is_bare(image: Image.Image) -> bool:
@@ -140,14 +138,26 @@ def _is_turned(data: bytes) -> bool:
 
 
 def _mosaic(images: Sequence[Image.Image], layout: tuple[int, int], size: tuple[int, int], start: int) -> Image.Image:
-    """A picture of `layout` (columns, rows) tiles of the input's size and more: sharp detail that resizing changes."""
+    """A picture of `layout` (columns, rows) tiles a little larger than the input; the last one is a zone plate.
+
+    Photographs may be smooth; a zone plate has detail of every size and direction, which no other filter renders alike.
+    """
     columns, rows = layout
     height, width = (side + side // 8 for side in size)
     picture = Image.new("RGB", (columns * width, rows * height))
     for place in range(columns * rows):
+        last = place == columns * rows - 1
         tile = images[(start + place) % len(images)].resize((width, height), Image.Resampling.LANCZOS)
+        tile = _zone_plate(width, height) if last else tile
         picture.paste(tile, ((place % columns) * width, (place // columns) * height))
     return picture
+
+
+def _zone_plate(width: int, height: int) -> Image.Image:
+    """Rings that grow finer from the middle to one pixel at the edge."""
+    y, x = np.mgrid[-1.0 : 1.0 : height * 1j, -1.0 : 1.0 : width * 1j]
+    rings = 127.5 * (1 + np.cos(np.pi / 4 * max(width, height) * (x**2 + y**2)))
+    return Image.fromarray(rings.round().astype(np.uint8)).convert("RGB")
 
 
 def _jpeg(image: Image.Image, *, turned: bool = False) -> bytes:

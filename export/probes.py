@@ -24,10 +24,12 @@ class Probes:
     Attributes:
         images: what the graph takes: uint8 (N, H, W, 3) or normalised float32 (N, 3, H, W).
         logits: the training framework's, float32 (N, C).
+        golden: how many of them, from the first on, are the golden images.
     """
 
     images: np.ndarray
     logits: np.ndarray
+    golden: int = 0
 
     def batches(self, allowed: BatchRange) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """All images and logits in batches of 1, 2, 5, 5, ... as far as the artifact takes them."""
@@ -42,7 +44,11 @@ class Probes:
 
 
 def make_probes(
-    model: Classifier, images: np.ndarray, preprocessing: Preprocessing, input: InputKind = "uint8_nhwc"
+    model: Classifier,
+    images: np.ndarray,
+    preprocessing: Preprocessing,
+    input: InputKind = "uint8_nhwc",
+    golden: int = 0,
 ) -> Probes:
     """Probes from uint8 (N, H, W, 3) images, filled up with generated ones where they are few.
 
@@ -51,10 +57,11 @@ def make_probes(
         images: resized, N may be 0.
         preprocessing: of the student.
         input: what the graph takes.
+        golden: how many of them, from the first on, are the golden images.
     """
     images = np.concatenate([images, _generated(max(0, _AT_LEAST - len(images)), preprocessing.size)])
     logits = framework_logits(model, images)
-    return Probes(images if input == "uint8_nhwc" else normalize(images, preprocessing), logits)
+    return Probes(images if input == "uint8_nhwc" else normalize(images, preprocessing), logits, golden)
 
 
 @torch.inference_mode()

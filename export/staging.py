@@ -71,10 +71,9 @@ def refuse_foreign(out: Path) -> None:
         return
     try:
         manifest = open_bundle(out).manifest
-    except BundleError as error:
-        raise ExportError(
-            f"{out}: is not empty and no bundle of ours ({error}): not replaced. Give another path."
-        ) from None
+    except BundleError:
+        what = f"its {MANIFEST} is not a bundle's" if (out / MANIFEST).exists() else f"there is no {MANIFEST}"
+        raise ExportError(f"{out}: is not empty, and no bundle ({what}): not replaced. Give another path.") from None
     ours = {MANIFEST, *(entry.path for entry in manifest.files())}
     foreign = sorted(
         path.relative_to(out).as_posix()

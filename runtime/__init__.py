@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import datasets, metrics
-    from .bench import benchmark
-    from .bench_report import BenchReport
+    from .bench.report import BenchReport
+    from .bench.running import benchmark
     from .bundle import Bundle, open_bundle, zip_bundle
     from .datasets import Dataset, open_dataset
     from .device import Device, describe_device, device_slug
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "BenchReport": "bench_report",
+    "BenchReport": "bench.report",
     "Bundle": "bundle",
     "Dataset": "datasets",
     "Device": "device",
@@ -58,7 +58,7 @@ _HOME = {
     "Prediction": "predictor",
     "Predictor": "predictor",
     "SelfTestReport": "parity",
-    "benchmark": "bench",
+    "benchmark": "bench.running",
     "describe_device": "device",
     "device_slug": "device",
     "load": "predictor",

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .errors import DataError
-from .preprocess import ImageSource, Preprocessing, load
+from .images import ImageSource, source_name
+from .preprocess import Preprocessing, load
 
 MAX_BAD_SHARE = 0.01
 _NAMED = 3
@@ -109,9 +109,8 @@ class DecodedBatches:
 
     def _skip(self, index: int, error: DataError) -> None:
         source = self._images[index]
-        name, reason = f"image {index}", str(error).rstrip(".")
-        if isinstance(source, str | Path):
-            name, reason = str(source), reason.removeprefix(f"{source}: ")
+        reason = str(error).rstrip(".").removeprefix(f"{source_name(source)}: ")
+        name = source_name(source, f"image {index}")
         self.skipped.append(SkippedImage(index, self._ids[index] if self._ids else name, reason))
         total, bad = len(self._images), len(self.skipped)
         if bad > tolerated(total, self._max_bad_share):
@@ -148,7 +147,7 @@ def decode_batches(
     small data set is not refused for a single file, but never all of them.
 
     Args:
-        images: N sources, e.g. `Dataset.images`.
+        images: N sources, e.g. `Dataset.images`; a file object among them is read once.
         preprocessing: the size, resize mode and filter.
         batch_size: images per batch.
         ids: N names for messages; the paths when absent.

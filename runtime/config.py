@@ -12,6 +12,7 @@ import yaml
 
 from .errors import ConfigError
 from .registry import Registry
+from .text_files import read_text
 from .yaml_text import parse_yaml
 
 T = TypeVar("T")
@@ -23,16 +24,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; raises ConfigError naming the file and the line."""
+    text = read_text(path, ConfigError)
     try:
-        content = parse_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}).") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)}).") from error
+        content = parse_yaml(text)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{line}: not valid YAML ({error.problem or error.context}).") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a mapping of keys at the top, found {type(content).__name__}.")
     return content
@@ -62,6 +59,8 @@ def decode_tagged(content: Any, registry: Registry[Any], *, tag: str, where: str
         content = {tag: content}
     if not isinstance(content, dict) or tag not in content:
         raise ConfigError(f"{where}: `{prefix}` needs the key `{tag}`, one of: {', '.join(registry.names())}.")
+    if not isinstance(content[tag], str):
+        raise ConfigError(f"{where}: `{prefix}.{tag}`: expected a name, one of: {', '.join(registry.names())}.")
     try:
         into = registry.get(content[tag])
     except ConfigError as error:
@@ -74,7 +73,7 @@ def _explain(message: str, into: Any, content: Any, where: str, prefix: str) -> 
     reason, _, path = message.partition(" - at `$")
     path = path.rstrip("`")
     dotted = f"{prefix}{path}".strip(".")
-    unknown = re.match(r"Object contains unknown field `(.*)`", reason)
+    unknown = re.match(r"Object contains unknown field `(.*)`", reason, re.DOTALL)
     if unknown:
         key = unknown.group(1)
         allowed = sorted(_fields_at(into, content, path))
@@ -86,9 +85,22 @@ def _explain(message: str, into: Any, content: Any, where: str, prefix: str) -> 
     if missing:
         full = f"{dotted}.{missing.group(1)}" if dotted else missing.group(1)
         return f"{where}: the key `{full}` is required."
+    if reason.startswith("Expected `str` - at `key` in"):
+        return f"{where}: `{dotted or 'the file'}`: a key is not text; put it in quotes."
     allowed_values = _literals_at(into, content, path)
-    hint = f" Allowed: {', '.join(allowed_values)}." if allowed_values else ""
+    hint = f" Allowed: {', '.join(allowed_values)}." if allowed_values else _way_out(reason)
     return f"{where}: `{dotted or 'the file'}`: {reason[0].lower()}{reason[1:]}.{hint}"
+
+
+def _way_out(reason: str) -> str:
+    """What to write where YAML made another type of a text than was meant."""
+    types_of = re.match(r"Expected `(.*)`, got `(.*)`", reason)
+    if not types_of:
+        return ""
+    expected, found = types_of.group(1).split(" | "), types_of.group(2)
+    if "str" in expected and found in ("int", "float", "bool", "null"):
+        return " Put it in quotes if it is meant as text."
+    return " Write true or false." if "bool" in expected and found == "str" else ""
 
 
 def _type_at(into: Any, content: Any, path: str) -> Any:

@@ -3,11 +3,17 @@
 The command line prints the message without a traceback and exits with the class's code.
 """
 
+import unicodedata
+
 
 class EdgedistillError(Exception):
     """Base of every error that is the user's to mend; anything else that escapes is a bug of ours."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        """The message as one line that any terminal can print, whatever file names and labels it repeats."""
+        return "".join(map(_printable, super().__str__()))
 
 
 class ConfigError(EdgedistillError):
@@ -36,6 +42,11 @@ class InterruptedRunError(EdgedistillError):
     """Ctrl-C or SIGTERM: everything computed so far is saved and the same command continues."""
 
     exit_code = 130
+
+
+def _printable(character: str) -> str:
+    """Line ends, escape sequences and halves of surrogate pairs as Python writes them in a string."""
+    return repr(character)[1:-1] if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
 
 
 def first_line(error: BaseException) -> str:

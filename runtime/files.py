@@ -47,7 +47,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             "the previous file, if any, is intact."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder itself may be what failed
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,6 +15,9 @@ _FLOOR_SHARE = 1e-4
 # held images: another device sums in another order, and the largest of a few errors varies by less than half. Swapped
 # channels, a gamma of 1.2 or a shift by one pixel move the logits by far more (tests/export/test_selftest_catches.py).
 MARGIN = 3.0
+# The same for the mean over all golden logits, which hardly varies: it is this that notices a finer fault, such as
+# another interpolation, behind the noise of a reduced precision.
+MEAN_MARGIN = 1.5
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,10 @@ class Precision:
         if measured is None:
             return self.built(logits)
         return min(self.built(logits), max(self._floor(logits), MARGIN * measured))
+
+    def shipped_mean(self, logits: np.ndarray, measured: float | None) -> float | None:
+        """Allowed mean |difference| over the golden logits on a device; None where export measured none."""
+        return None if measured is None else max(self._floor(logits), MEAN_MARGIN * measured)
 
     @staticmethod
     def _floor(logits: np.ndarray) -> float:

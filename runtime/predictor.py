@@ -1,7 +1,6 @@
 """From photographs to labels: an artifact with its preprocessing and its thresholds."""
 
 import logging
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TypeAlias
 
 import msgspec
 import numpy as np
-from PIL import Image
 
 from .backends.base import Backend
 from .batches import decode_batches
@@ -19,8 +17,9 @@ from .bundle.opened import Bundle
 from .bundle.records import Artifact, Manifest
 from .bundle.selection import NotRunnable, nothing_ran, select_artifacts, try_artifact
 from .errors import BundleError
-from .preprocess import ImageSource, normalize
+from .images import ImageSource, is_source, source_name
 from .preprocess import load as load_image
+from .preprocess import normalize
 
 Images: TypeAlias = "ImageSource | Sequence[ImageSource]"
 
@@ -31,7 +30,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What the model says about one image.
 
     Attributes:
-        source: the path as it was given, or "image <place>" for what came as an array, bytes or a Pillow image.
+        source: the path as it was given, an open file's name, or "image <place>" for what has no name.
         classes: C names.
         thresholds: per class, the probability from which its label is reported.
         probabilities: float32 (C,).
@@ -97,8 +96,8 @@ class Predictor:
         """Label one image or a list of them.
 
         Args:
-            images: one of what `runtime.preprocess.load` takes (a path, encoded bytes, an open file, an array, a Pillow
-                image), or a list of such.
+            images: one image as `runtime.images.open_image` takes it (a path, encoded bytes, an open binary file, an
+                array, a Pillow image), or a list of such.
 
         Returns:
             One prediction per image, in order; a list of one for a single image.
@@ -111,7 +110,7 @@ class Predictor:
         probabilities = self.scores(sources)
         return [
             Prediction(
-                source=str(source) if isinstance(source, str | Path) else f"image {place}",
+                source=str(source) if isinstance(source, str | Path) else source_name(source, f"image {place}"),
                 classes=self.classes,
                 thresholds=self.manifest.thresholds,
                 probabilities=row,
@@ -246,6 +245,4 @@ def load(
 
 
 def _as_list(images: Images) -> list[ImageSource]:
-    single = isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray | Image.Image)
-    # An open file is iterable too, by lines.
-    return [images] if single or hasattr(images, "read") else list(images)  # type: ignore[arg-type, list-item]
+    return [images] if is_source(images) else list(images)

@@ -12,9 +12,11 @@ import PIL
 from PIL import features
 
 from ...runtime.datasets import Dataset
-from ...runtime.preprocess import ImageSource, Preprocessing, load, load_reduced
+from ...runtime.images import RULES, ImageSource
+from ...runtime.preprocess import Preprocessing, load
 from .free_memory import free_memory, processes_here
 from .pixel_cache import FileBytes, PixelCache, SharedBytes
+from .reduced import load_reduced
 
 Decode: TypeAlias = Literal["full", "reduced"]
 DecodedCache: TypeAlias = Literal["auto", "memory", "disk", "off"]
@@ -37,7 +39,7 @@ class DecodedImages:
     Args:
         dataset: the images.
         preprocessing: size, resize mode and filter.
-        decode: "full" as in evaluation and on the device, or "reduced" (see `runtime.preprocess.load_reduced`).
+        decode: "full" as in evaluation and on the device, or "reduced" (see `reduced.load_reduced`).
         cache: where decoded images are kept. "memory": until another data set's are, or `release_memory`. "disk": in
             one file below `folder`, which later runs use too and which may be deleted between runs; its name follows
             from what decides the pixels, so that changed images get another. "off": nowhere. "auto": in memory when
@@ -71,7 +73,7 @@ class DecodedImages:
     def transform(self) -> dict[str, Any]:
         """All that decides the pixels besides the image file; plain data, to be hashed."""
         plain = msgspec.to_builtins(self.preprocessing)
-        transform = {key: plain[key] for key in ("size", "resize", "interpolation")}
+        transform = {key: plain[key] for key in ("size", "resize", "interpolation")} | {"rules": RULES}
         return transform | {"decode": "reduced"} if self.decode == "reduced" and self._are_files else transform
 
     @property
@@ -134,7 +136,7 @@ def release_memory() -> None:
 
 
 def _is_file(image: ImageSource) -> bool:
-    return isinstance(image, str | Path)
+    return isinstance(image, str | os.PathLike)
 
 
 def _content_key(dataset: Dataset, transform: dict[str, Any]) -> str:
@@ -147,12 +149,12 @@ def _content_key(dataset: Dataset, transform: dict[str, Any]) -> str:
             digest.update(_state(image).encode())
         else:
             pixels = np.ascontiguousarray(image)
-            digest.update(str(pixels.shape).encode())
+            digest.update(f"{pixels.dtype} {pixels.shape}".encode())
             digest.update(pixels.data)
     return digest.hexdigest()
 
 
-def _state(path: str | Path) -> str:
+def _state(path: str | os.PathLike[str]) -> str:
     """Size and time of the last change; a missing file has neither, and another key once it is there."""
     try:
         found = os.stat(path)  # noqa: PTH116 (a Path per image is slow for long lists)

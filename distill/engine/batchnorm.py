@@ -61,6 +61,23 @@ def synchronise_batchnorm(model: nn.Module, device: torch.device) -> None:
         module.__class__ = _GATHERED[type(module)]  # adds a way to compute, and no state
 
 
+def require_more_than_one_image(model: nn.Module, images: int, parts: str, title: str) -> None:
+    """Raise ConfigError where a BatchNorm would normalise a single image by itself.
+
+    Args:
+        model: in the mode it is trained in.
+        images: that a BatchNorm sees at once.
+        parts: how a step is shared out, for the message.
+        title: of the training, for the message.
+    """
+    found = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training)
+    if images == 1 and next(found, None) is not None:
+        raise ConfigError(
+            f"{title}: BatchNorm would see one image at a time ({parts}) and has no statistics of one: raise "
+            "`batch_size`, lower `accumulate`, or take more training images than that."
+        )
+
+
 class _SumOfAll(torch.autograd.Function):
     """The sum over all processes, whose gradient is the sum of theirs."""
 

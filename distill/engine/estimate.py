@@ -20,7 +20,7 @@ from ..models.output import ModelOutput
 from .faults import explained
 from .job import Job
 from .optimize import choose_device
-from .prepare import build_state, build_views, run_live, set_backends, stores_teacher
+from .prepare import build_state, build_views, check_pieces, run_live, set_backends, stores_teacher
 from .step import Step
 from .stopwatch import Stopwatch
 from .teachers import LiveTeacher
@@ -98,7 +98,7 @@ def estimate(job: Job, model: Classifier, teacher: TeacherModel | None) -> Estim
     """Measure it; `model` is trained by a few steps and of no use afterwards. Nothing is written or kept in memory.
 
     Raises:
-        ConfigError: a step's batch cannot be shared by its pieces.
+        ConfigError: a step's batch cannot be shared by its pieces, or leaves a BatchNorm one image.
         DataError: none of the first images can be decoded.
         EdgedistillError: the GPU's memory is too small.
     """
@@ -107,6 +107,7 @@ def estimate(job: Job, model: Classifier, teacher: TeacherModel | None) -> Estim
     job = keeping_no_images(job)
     views = build_views(job)
     sampler = EpochSampler(views, settings.batch_size, job.seed, Share(pieces=settings.accumulate))
+    check_pieces(job, model, sampler.batch_size, ALONE)
     live = run_live(teacher, settings, device) if teacher is not None else None
     stored = (views.count or settings.epochs) if live is not None and stores_teacher(job, views) else 0
     piece = _random_batch(job, sampler.batch_size // settings.accumulate)

@@ -8,10 +8,14 @@ import torch
 
 from ...runtime.batches import DecodedBatches, decode_batches, tolerated
 from ...runtime.datasets import Dataset
-from ...runtime.errors import DataError
+from ...runtime.errors import DataError, EdgedistillError
 from ...runtime.preprocess import Preprocessing
 from ..models import Classifier, MergedTeacher, ModelOutput
 from .world import ALONE, World
+
+
+class NotFiniteError(EdgedistillError):
+    """A network says NaN or infinity about images: nothing can be ranked by that."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,10 @@ def predict_logits(
 
     Several processes share the images, none twice, and all get all outputs.
 
+    Raises:
+        DataError: more images than `max_bad_share` allows cannot be decoded.
+        NotFiniteError: logits are NaN or infinite.
+
     Args:
         model: left in the mode it was in.
         dataset: images and labels.
@@ -100,10 +108,22 @@ def predict_logits(
         )
     kept = np.concatenate([rows for found, _, _ in parts for rows in found])
     order = np.argsort(kept, kind="stable")
-    return Outputs(
+    outputs = Outputs(
         np.concatenate([values for _, found, _ in parts for values in found])[order],
         dataset if len(kept) == len(dataset) else dataset.subset(kept[order]),
         skipped,
         dataset,
         kept[order],
     )
+    require_finite(outputs.logits, outputs.dataset)
+    return outputs
+
+
+def require_finite(logits: np.ndarray, dataset: Dataset) -> None:
+    """Raise NotFiniteError, naming an image, where logits (N, C) of the dataset's images are NaN or infinite."""
+    broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if broken.size:
+        raise NotFiniteError(
+            f"{dataset.name}: the network's logits of {broken.size} of {len(logits)} images ({dataset.ids[broken[0]]}, "
+            "...) are not finite: its weights are damaged or its training diverged."
+        )

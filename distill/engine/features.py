@@ -10,7 +10,7 @@ from ...runtime.datasets import Dataset
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ..models import Classifier, MergedTeacher
-from .evaluate import Outputs, run_batches
+from .evaluate import Outputs, require_finite, run_batches
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,14 @@ def predict_features(
     """As `predict_logits` in one process, with the pooled features of the same forward passes.
 
     Raises:
-        ConfigError: `model` is merged from several networks and has no features of its own.
+        ConfigError: `model` is merged from several networks and has no features of its own, or shows none.
         DataError: more images than `max_bad_share` allows cannot be decoded.
+        NotFiniteError: logits are NaN or infinite.
     """
     if isinstance(model, MergedTeacher):
         raise ConfigError("a teacher merged from several networks has no features of its own: leave out --retrieval.")
+    if not model.has_maps:
+        raise ConfigError("a network of which only the logits are known has no features: leave out --retrieval.")
     batches = decode_batches(dataset.images, preprocessing, batch_size, ids=dataset.ids, max_bad_share=max_bad_share)
     logits, pooled, kept = [], [], []
     for rows, output in run_batches(model, batches):
@@ -49,9 +52,11 @@ def predict_features(
         kept.append(rows)
         if progress:
             progress(sum(map(len, kept)), len(dataset))
+    images = dataset.subset(np.concatenate(kept)) if batches.skipped else dataset
+    require_finite(np.concatenate(logits), images)
     return Features(
         np.concatenate(logits),
-        dataset.subset(np.concatenate(kept)) if batches.skipped else dataset,
+        images,
         [f"{image.id}: {image.reason}" for image in batches.skipped],
         np.concatenate(pooled),
     )

@@ -19,7 +19,7 @@ from ..data.loader import Batch, EpochSampler, Share, training_loader
 from ..data.views import Views
 from ..models import Classifier, TeacherModel
 from ..teacher_cache import open_or_build
-from .batchnorm import synchronise_batchnorm
+from .batchnorm import require_more_than_one_image, synchronise_batchnorm
 from .environment import describe_environment, store_environment
 from .job import Job
 from .optimize import build_optimizer, build_schedule, choose_device, choose_dtype, choose_format
@@ -69,6 +69,7 @@ def prepare(job: Job, model: Classifier, teacher: TeacherModel | None, console: 
     """Build optimiser, loader and teacher; restore the state where the job stopped before.
 
     Raises:
+        ConfigError: a step cannot be shared out, or leaves a BatchNorm one image.
         CheckpointError: last.ckpt is damaged or belongs to another recipe.
         EdgedistillError: the folder cannot be written, or will be too small.
     """
@@ -80,6 +81,7 @@ def prepare(job: Job, model: Classifier, teacher: TeacherModel | None, console: 
         synchronise_batchnorm(model, device)
     views = build_views(job)
     sampler = EpochSampler(views, settings.batch_size, job.seed, Share(world.rank, world.size, settings.accumulate))
+    check_pieces(job, model, sampler.batch_size, world)
     state = build_state(model, settings, device, len(sampler) * settings.epochs)
     continued = job.last.is_file()
     world.together(lambda: state.restore(job.last, job.identity) if continued else None)
@@ -109,6 +111,23 @@ def set_backends(settings: TrainSettings) -> None:
     torch.backends.cudnn.benchmark = not settings.deterministic
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def check_pieces(job: Job, model: nn.Module, batch_size: int, world: World) -> None:
+    """Raise ConfigError where a piece of a step is a single image and `model`, put in training mode, has BatchNorms.
+
+    Args:
+        job: whose settings say how a step is shared out.
+        model: to be trained.
+        batch_size: images of a step, fewer than the settings' where there are fewer images.
+        world: the processes.
+    """
+    pieces = job.settings.accumulate
+    seen = batch_size // pieces // (1 if job.settings.sync_batchnorm else world.size)
+    shared = f" x {world.size} processes" if world.size > 1 else ""
+    few = f" of the {len(job.train)}" if batch_size < job.settings.batch_size else ""
+    parts = f"a step of {batch_size}{few} images, `accumulate` {pieces}{shared}"
+    require_more_than_one_image(model.train(), seen, parts, job.title)
 
 
 def build_views(job: Job) -> Views:

@@ -1,5 +1,6 @@
 """How a model is trained: the `train:` section of a recipe."""
 
+import math
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -79,6 +80,10 @@ class TrainSettings(Config):
     save_minutes: Annotated[float, Meta(gt=0)] = 10.0
 
     def __post_init__(self) -> None:
+        for key in ("lr", "weight_decay", "clip_grad_norm", "save_minutes"):
+            value = getattr(self, key)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{key} {value} is no finite number")
         if self.schedule_epochs is not None and self.schedule_epochs < self.epochs:
             raise ValueError(f"schedule_epochs {self.schedule_epochs} ends before the training's {self.epochs} epochs")
 

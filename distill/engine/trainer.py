@@ -16,7 +16,7 @@ from ..checkpoint import save_student
 from ..data.loader import Batch
 from ..methods import TrainingContext
 from ..models import Classifier, TeacherModel
-from .evaluate import predict_logits
+from .evaluate import NotFiniteError, predict_logits
 from .faults import explained
 from .folder import sole_writer
 from .interrupt import Interrupt, catch_interrupt, print_at_once
@@ -128,7 +128,8 @@ class _Training:
             ids = [self.job.train.ids[int(index)] for batch in pieces for index in batch.indices]
             raise EdgedistillError(
                 f"{self.job.title}: {taken.culprit} was not finite in {self.skipped_in_a_row} steps in a row, the last "
-                f"one step {self.state.batch} of {in_epoch} in epoch {self.state.epoch + 1} on {', '.join(ids[:4])}"
+                f"one step {self.state.batch} of {in_epoch} in epoch {self.state.epoch + 1}, at learning rate "
+                f"{self.state.schedule.get_last_lr()[0]:.3g}, on {', '.join(ids[:4])}"
                 f"{f' and {len(ids) - 4} more' if len(ids) > 4 else ''}. Lower `lr`, set `clip_grad_norm: 1.0` or "
                 "`precision: fp32`; the last good checkpoint is kept."
             )
@@ -159,9 +160,18 @@ class _Training:
         job, state = self.job, self.state
         # Each process has its own BatchNorm statistics; the network that is scored is the one that rank 0 saves.
         self.world.share(state.evaluated.buffers())
-        outputs = predict_logits(
-            state.evaluated, job.validation, job.card.preprocessing, max_bad_share=job.max_bad_share, world=self.world
-        )
+        tolerated_share, rate = job.max_bad_share, state.schedule.get_last_lr()[0]
+        try:
+            outputs = predict_logits(
+                state.evaluated, job.validation, job.card.preprocessing, max_bad_share=tolerated_share, world=self.world
+            )
+        except NotFiniteError as error:
+            kept = f"the best checkpoint so far is kept, {job.folder / job.checkpoint}" if state.best >= 0 else None
+            raise EdgedistillError(
+                f"{job.title}: the training diverged in epoch {state.epoch} of {job.settings.epochs}, at learning rate "
+                f"{rate:.3g} (`lr` {job.settings.lr:g}): {error} Lower `lr`, or set `clip_grad_norm: 1.0`; "
+                f"{kept or 'no checkpoint was good enough to be kept'}."
+            ) from error
         found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
         scored = zip(job.card.classes, found["AP"].tolist(), strict=True)
         per_class = {name: round(ap, 4) for name, ap in scored if not math.isnan(ap)}

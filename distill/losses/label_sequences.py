@@ -24,18 +24,22 @@ Weights = Callable[[tuple[int, ...], int, torch.dtype, torch.device], Tensor]
 
 
 def _constant(make: Weights) -> Weights:
-    """Keep what was made, also for trainings after an inference; torch.compile embeds it instead of making it anew.
+    """Keep what was made, also for trainings after an inference.
 
-    Made on the host in every step, it would cost a transfer, and with it a host sync.
+    Made on the host in every step, it would cost a transfer, and with it a host sync. A graph that torch.compile traces
+    makes it on the device instead, in a few operations that fuse: torch 2.14 refuses a graph that embeds two constants
+    of one function (`torch.compiler.assume_constant_result`), as a sum of two dependencies would.
     """
 
     @functools.lru_cache(maxsize=64)
     def kept(orders: tuple[int, ...], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         with torch.inference_mode(False):
-            return make(orders, classes, dtype, device)
+            return make(orders, classes, dtype, torch.device("cpu")).to(device)
 
-    @torch.compiler.assume_constant_result
     def constant(orders: tuple[int, ...], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+        if torch.compiler.is_compiling():
+            doubles = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
+            return make(orders, classes, dtype, doubles).to(device)
         return kept(orders, classes, dtype, device)
 
     return constant
@@ -44,7 +48,7 @@ def _constant(make: Weights) -> Weights:
 @_constant
 def matrix_weights(orders: tuple[int, ...], classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Weights (orders, 3) that make L_n of S2, R2 and q; all 0 for an order beyond the number of classes."""
-    return _weights(orders, torch.tensor(float(classes), dtype=torch.float64)).to(dtype).to(device)
+    return _weights(orders, torch.full((), float(classes), dtype=torch.float64, device=device)).to(dtype)
 
 
 @_constant
@@ -55,25 +59,28 @@ def instance_weights(orders: tuple[int, ...], classes: int, dtype: torch.dtype, 
     d^2 m^2 are enough: S2 = 2 (C Q + A B + 2 P^2), R2 = C^2 Q + 3 C P^2, q = 4 C^2 P^2. These weights are of Q, A B and
     P^2, combined in double precision, since C^2 and (C)_4 are large.
     """
-    labels = torch.arange(classes + 1, dtype=torch.float64)
+    labels = torch.arange(classes + 1, dtype=torch.float64, device=device)
     square, rows, total = _weights(orders, labels).unbind(-1)
     of_q = labels * (2.0 * square + labels * rows)
     of_p = 4.0 * square + labels * (3.0 * rows + 4.0 * labels * total)
-    return torch.stack([of_q, 2.0 * square, of_p], dim=-1).to(dtype).to(device)
+    return torch.stack([of_q, 2.0 * square, of_p], dim=-1).to(dtype)
 
 
 def _weights(orders: tuple[int, ...], labels: Tensor) -> Tensor:
-    """Weights of S2, R2 and q (orders, *labels.shape, 3) in float64."""
-    order = torch.tensor(orders, dtype=torch.float64).reshape(-1, *[1] * labels.ndim)
+    """Weights of S2, R2 and q (orders, *labels.shape, 3) in float64, where `labels` is."""
+    return torch.stack([_weights_of_order(order, labels) for order in orders])
+
+
+def _weights_of_order(order: int, labels: Tensor) -> Tensor:
+    """(*labels.shape, 3); 0 where there are fewer labels than a sequence needs."""
     pairs = labels * (labels - 1.0)
     triples = pairs * (labels - 2.0)
     quadruples = triples * (labels - 3.0)
     # Orders beyond the labels are masked below; here they only must not divide by 0.
-    m2 = 0.5 / (order - 1.0) / pairs.clamp(min=1.0)
-    m3 = (order - 2.0) / (order - 1.0) ** 2 / triples.clamp(min=1.0)
-    m4 = 0.5 * (order - 2.0) * (order - 3.0) / (order - 1.0) ** 2 / quadruples.clamp(min=1.0)
-    weights = torch.stack([m2 - m3 + 2.0 * m4, m3 - 4.0 * m4, m4], dim=-1)
-    return weights.masked_fill((labels < order)[..., None], 0.0)
+    m2 = 0.5 / (order - 1) / pairs.clamp(min=1.0)
+    m3 = (order - 2) / (order - 1) ** 2 / triples.clamp(min=1.0)
+    m4 = 0.5 * (order - 2) * (order - 3) / (order - 1) ** 2 / quadruples.clamp(min=1.0)
+    return torch.stack([m2 - m3 + 2.0 * m4, m3 - 4.0 * m4, m4], dim=-1).masked_fill((labels < order)[..., None], 0.0)
 
 
 def checked_orders(orders: tuple[int, ...], classes: int) -> tuple[int, ...]:

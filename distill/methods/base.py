@@ -202,6 +202,23 @@ def require_teacher(teacher: ModelOutput | None, method: str) -> ModelOutput:
     return teacher
 
 
+def require_maps(method: Method, model: TeacherModel, who: str) -> None:
+    """Raise ConfigError, naming method and network, where the method reads what a network without feature maps lacks.
+
+    Args:
+        method: the objective.
+        model: of teacher or student.
+        who: begins the message.
+    """
+    if method.needs - {"partition_logits"} and isinstance(model, Classifier) and not model.has_maps:
+        needs = " and ".join(need.replace("_", " ") for need in sorted(method.needs))
+        raise ConfigError(
+            f"{who} is taken as its library computes it, which shows no feature maps, and the method "
+            f"{type(method).__name__} needs its {needs}. Choose a method on logits (kd, mld, mse, ...) or another "
+            "network."
+        )
+
+
 def require_pooled(output: ModelOutput, who: str, method: str) -> Tensor:
     """The pooled features (B, F) of `who`; raises ConfigError when there are none."""
     if output.pooled is None:

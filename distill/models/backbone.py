@@ -11,6 +11,7 @@ from ...runtime.registry import Registry
 from .weights import PretrainedClassifier
 
 Stem = Literal["standard", "small"]
+_PROBE_PIXELS = 64
 
 
 class Backbone(nn.Module):
@@ -74,32 +75,34 @@ def shrink_stem(backbone: nn.Module) -> None:
 
 def probe_channels(stages: Sequence[nn.Module]) -> int:
     """F of the last map, found by one tiny forward pass."""
-    return _probe_shapes(stages)[-1][1]
+    return _probe_shapes(stages, _PROBE_PIXELS)[-1][1]
 
 
-def group_by_resolution(layers: Sequence[nn.Module]) -> list[nn.Module]:
+def group_by_resolution(layers: Sequence[nn.Module], pixels: int = _PROBE_PIXELS) -> list[nn.Module]:
     """Consecutive layers as one stage for each resolution of their outputs, found by one tiny forward pass.
 
     Layers at the image's own resolution join the next stage: so VGG, which halves late, has the stages of ResNet.
+    Layers that shrink a map by less than half, as convolutions without padding do, stay in their stage.
+
+    Args:
+        layers: applied one after the other.
+        pixels: a side of the image that is passed.
     """
     stages: list[list[nn.Module]] = []
-    resolution = _PROBE_SIZE
-    for layer, shape in zip(layers, _probe_shapes(layers), strict=True):
-        if not stages or (shape[2:] != resolution and resolution != _PROBE_SIZE):
+    resolution = pixels
+    for layer, shape in zip(layers, _probe_shapes(layers, pixels), strict=True):
+        if not stages or (1.5 * shape[2] < resolution < pixels):
             stages.append([])
-        resolution = shape[2:]
+        resolution = shape[2]
         stages[-1].append(layer)
     return [stage[0] if len(stage) == 1 else nn.Sequential(*stage) for stage in stages]
 
 
-_PROBE_SIZE = torch.Size((64, 64))
-
-
 @torch.no_grad()
-def _probe_shapes(layers: Sequence[nn.Module]) -> list[torch.Size]:
+def _probe_shapes(layers: Sequence[nn.Module], pixels: int) -> list[torch.Size]:
     """Of each layer's output for one image, in evaluation mode; the modes are left as they were."""
     training = [layer.training for layer in layers]
-    maps = torch.zeros(1, 3, *_PROBE_SIZE)
+    maps = torch.zeros(1, 3, pixels, pixels)
     shapes = []
     for layer in layers:
         maps = layer.eval()(maps)

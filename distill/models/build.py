@@ -13,7 +13,10 @@ from .branches import BranchName
 from .class_embeddings import read_class_embeddings
 from .classifier import Classifier
 from .heads import HEADS, HeadName
-from .libraries import timm_backbone, torchvision_backbone
+from .libraries import timm_backbone, timm_network, torchvision_backbone, torchvision_network
+from .whole import LibraryClassifier
+
+_WIDEST = 16.0  # 256 times the multiply-accumulates: more is a mistake, and would take all memory
 
 
 class ModelSpec(Config):
@@ -23,7 +26,8 @@ class ModelSpec(Config):
         name: a registered backbone, `torchvision/<name>` or `timm/<name>`.
         width: channel multiplier, for families that have one.
         head: "linear" (average pooling), "linear_max" (max pooling, UD's code), "ml_decoder" (L2D's head),
-            "query2label" (Q2L) or "transformer" (CPSD's "TF": an encoder with class tokens).
+            "query2label" (Q2L), "transformer" (CPSD's "TF": an encoder with class tokens), or "library": the own
+            classifier of a timm/ or torchvision/ network, computed as the library does.
         class_embeddings: for `head: transformer`, a local .npy of word vectors (C, D') in the order of the data's
             classes, GloVe's in the paper; None for learned class tokens.
         branches: networks that are trained beside it and never exported: "ml_decoder" gives a teacher with a linear
@@ -63,6 +67,12 @@ def build_from_spec(
     """
     check_spec(spec, where=spec.name)
     library, _, name = spec.name.partition("/")
+    if spec.head == "library":
+        build_whole = timm_network if library == "timm" else torchvision_network
+        network = build_whole(name, spec.pretrained, num_classes)
+        if spec.stem == "small":
+            shrink_stem(network)
+        return LibraryClassifier(network, num_classes, branches=spec.branches, mean=mean, std=std)
     if name:
         build = timm_backbone if library == "timm" else torchvision_backbone
         backbone = build(name, spec.pretrained)
@@ -109,9 +119,14 @@ def check_spec(spec: ModelSpec, *, where: str) -> None:
             widths = BACKBONES.get(spec.name).widths
         except ConfigError as error:
             raise ConfigError(f"{where}: {error} Or `timm/<name>`, `torchvision/<name>`.") from None
-    if spec.width <= 0 or (widths is not None and spec.width not in (widths or (1.0,))):
-        choices = "any positive number" if widths is None else ", ".join(map(str, widths or (1.0,)))
+    if not 0 < spec.width <= _WIDEST or (widths is not None and spec.width not in (widths or (1.0,))):
+        choices = f"any width above 0, up to {_WIDEST:g}" if widths is None else ", ".join(map(str, widths or (1.0,)))
         raise ConfigError(f"{where}: {spec.name} has no width {spec.width}; it comes in {choices}.")
+    if spec.head == "library" and not name:
+        raise ConfigError(
+            f"{where}: `head: library` is the own classifier of a timm/ or torchvision/ network, and {spec.name} is "
+            "neither; its own is `head: linear`."
+        )
     if spec.class_embeddings is not None and not HEADS[spec.head].reads_class_embeddings:
         takes = ", ".join(name for name, head in HEADS.items() if head.reads_class_embeddings)
         raise ConfigError(f"{where}: `class_embeddings` is for `head: {takes}`; `head: {spec.head}` reads none.")

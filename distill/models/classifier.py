@@ -48,7 +48,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.num_classes = num_classes
-        channels = int(backbone.channels)
+        channels = int(backbone.channels)  # 0 where the network shows no maps
         options = {} if class_embeddings is None else {"class_embeddings": class_embeddings}
         self.head = HEADS[head].build(channels, num_classes, **options)
         self._head_embeds = HEADS[head].gives == "embeddings"
@@ -81,20 +81,32 @@ class Classifier(nn.Module):
         return False
 
     @property
+    def has_maps(self) -> bool:
+        """Whether there are feature maps; only a library's network that is taken as it is may have none."""
+        return int(self.backbone.channels) > 0
+
+    @property
     def gives(self) -> frozenset[str]:
         """The ModelOutput fields beyond the maps that forward fills."""
         embeds = {"embeddings"} if self._head_embeds else set()
         attends = {"attention"} if self.attention else set()
         branches = {BRANCHES[name].gives for name in self.branches if name in BRANCHES}
-        return frozenset({"pooled"} | embeds | branches | attends)
+        pooled = {"pooled"} if self.has_maps else set()
+        return frozenset(pooled | embeds | branches | attends)
 
     @property
     def _pools_by_average(self) -> bool:
         return isinstance(self.head, LinearHead) and isinstance(self.head.pool, nn.AdaptiveAvgPool2d)
 
     def attach(self, branch: BranchName) -> None:
-        """Add a training-only branch where its output is not there already."""
+        """Add a training-only branch where its output is not there already.
+
+        Raises:
+            ConfigError: the network has no feature map that it could read.
+        """
         if BRANCHES[branch].gives not in self.gives:
+            if not self.has_maps:
+                raise ConfigError(f"the branch {branch!r} reads feature maps, and the network shows none.")
             self.branches[branch] = BRANCHES[branch].build(int(self.backbone.channels), self.num_classes)
 
     def detach_branches(self, keep: Collection[str] = ()) -> None:
@@ -126,9 +138,10 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> ModelOutput:
         """Every output for normalised images (B, 3, H, W)."""
-        stages = self.backbone(images)
+        stages, representation, logits = self._read(images)
+        if not stages:
+            return ModelOutput(logits)
         features = stages[-1]
-        representation, logits = self.head(features)
         pooled = self._pooled(features, representation)
         output = ModelOutput(logits, features, stages, pooled)
         if self._head_embeds:
@@ -143,13 +156,19 @@ class Classifier(nn.Module):
             output.reviewed = self.branches["review"](stages)
         return output
 
-    def _pooled(self, features: Tensor, representation: Tensor) -> Tensor:
-        # In the exported graph nobody reads a mean beside the head, and the exporter drops it.
-        return representation if self._pools_by_average else features.mean((2, 3))
+    def _read(self, images: Tensor) -> tuple[list[Tensor], Tensor | None, Tensor]:
+        """The maps, what the head reads (None where that is nobody's business), and the logits (B, C)."""
+        stages = self.backbone(images)
+        return stages, *self.head(stages[-1])
 
-    def _calibrated(self, representation: Tensor, pooled: Tensor) -> Tensor:
+    def _pooled(self, features: Tensor, representation: Tensor | None) -> Tensor:
+        # In the exported graph nobody reads a mean beside the head, and the exporter drops it.
+        averaged = representation is not None and self._pools_by_average
+        return representation if averaged else features.mean((2, 3))
+
+    def _calibrated(self, representation: Tensor | None, pooled: Tensor) -> Tensor:
         # What the head reads, where that is a vector: UD pools by the maximum, like its classifier.
-        return representation if isinstance(self.head, LinearHead) else pooled
+        return representation if representation is not None and isinstance(self.head, LinearHead) else pooled
 
     def _opinions(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and calibration logits (B, C) of a map, read without touching BatchNorm's running statistics."""

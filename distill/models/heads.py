@@ -11,7 +11,7 @@ from .linear_head import LinearHead
 from .ml_decoder import MLDecoder
 from .query2label import Query2Label
 
-HeadName = Literal["linear", "linear_max", "ml_decoder", "query2label", "transformer"]
+HeadName = Literal["linear", "linear_max", "ml_decoder", "query2label", "transformer", "library"]
 
 
 class Head(NamedTuple):
@@ -35,4 +35,5 @@ HEADS: dict[HeadName, Head] = {
     "ml_decoder": Head(MLDecoder, gives="embeddings"),
     "query2label": Head(Query2Label, gives="embeddings"),
     "transformer": Head(ClassTokenTransformer, gives="embeddings", reads_class_embeddings=True),
+    "library": Head(lambda channels, num_classes: nn.Identity()),  # part of the network: see `models.whole`
 }

@@ -1,72 +1,134 @@
-"""Any `torchvision/<name>` or `timm/<name>` as a backbone."""
+"""Any `torchvision/<name>` or `timm/<name>` as a backbone, or whole, with the library's own classifier."""
 
 import difflib
+import inspect
+from collections.abc import Iterable
+from typing import Any
 
 import timm
+import torch
 import torchvision
 from torch import Tensor, nn
 
 from ...runtime.errors import ConfigError
-from .backbone import Backbone, group_by_resolution, probe_channels
-from .resnet import resnet_stages
-from .swin import swin_stages
-from .weights import with_pretrained
+from .backbone import Backbone, probe_channels
+from .torchvision_stages import TorchvisionViT, torchvision_stages
+from .weights import own_size, with_pretrained
+from .whole import LogitsAlone, with_tail
+
+_TORCHVISION_CLASSIFIER = ("fc.", "classifier.", "head.", "heads.")
+_UNNORMALISED = ("Hiera", "HieraDet")  # whose maps timm cannot normalise
 
 
-def torchvision_backbone(name: str, pretrained: str | None) -> Backbone:
+def torchvision_backbone(name: str, pretrained: str | None) -> nn.Module:
     """A torchvision classification network without its classifier.
 
     Raises:
         ConfigError: no such network, or one whose feature maps torchvision does not expose as modules.
     """
+    model = _torchvision(name, pretrained)
+    if isinstance(model, torchvision.models.VisionTransformer):
+        model.heads = nn.Identity()
+        return TorchvisionViT(model)
+    stages = torchvision_stages(model, name)
+    return Backbone(stages, _channels(model) or probe_channels(stages), model)
+
+
+def torchvision_network(name: str, pretrained: str | None, num_classes: int) -> nn.Module:
+    """The same network whole, with its classifier for C classes.
+
+    Raises:
+        ConfigError: no such network.
+    """
+    model = _torchvision(name, pretrained, num_classes)
+    if isinstance(model, torchvision.models.VisionTransformer):
+        network: nn.Module = TorchvisionViT(model)
+    else:
+        try:
+            stages = torchvision_stages(model, name)
+        except ConfigError:
+            network = LogitsAlone(model)
+        else:
+            network = with_tail(model, stages)
+    return _marked(network, model)
+
+
+def _torchvision(name: str, pretrained: str | None, num_classes: int | None = None) -> nn.Module:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise _unknown("torchvision", name, known)
-    model = with_pretrained(
-        lambda weights: torchvision.models.get_model(name, weights="DEFAULT" if weights else None),
-        pretrained,
-        classifier=("fc.", "classifier.", "head.", "heads.", "AuxLogits."),
+    # GoogLeNet and Inception v3 would train an auxiliary classifier, and take 7 s to initialise their weights.
+    plain: dict[str, Any] = (
+        {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
     )
-    stages = _torchvision_stages(model, name)
-    return Backbone(stages, probe_channels(stages), model)
+    own = {} if num_classes is None else {"num_classes": num_classes}
+
+    def create(weights: str | None) -> nn.Module:
+        fresh = torchvision.models.get_model(name, weights=None, **plain, **own)
+        if weights is None:
+            return fresh
+        model = torchvision.models.get_model(name, weights="DEFAULT")
+        kept = {key: value for key, value in model.state_dict().items() if not key.startswith(_TORCHVISION_CLASSIFIER)}
+        fresh.load_state_dict(kept, strict=False)
+        if hasattr(fresh, "transform_input"):
+            fresh.transform_input = model.transform_input
+        return fresh
+
+    whole = num_classes is not None
+    return with_pretrained(create, pretrained, classifier=_TORCHVISION_CLASSIFIER, whole=whole)
 
 
-def _torchvision_stages(model: nn.Module, name: str) -> list[nn.Module]:
-    if hasattr(model, "layer4"):  # ResNet, ResNeXt, Wide-ResNet
-        return resnet_stages(model)
-    if hasattr(model, "stage4") and hasattr(model, "conv5"):  # ShuffleNetV2
-        return [
-            model.conv1,
-            nn.Sequential(model.maxpool, model.stage2),
-            model.stage3,
-            nn.Sequential(model.stage4, model.conv5),
-        ]
-    if hasattr(model, "features") and hasattr(model, "permute"):
-        return swin_stages(model)
-    if hasattr(model, "trunk_output"):  # RegNet
-        return [model.stem, *model.trunk_output]
-    if name.startswith("densenet"):  # its last activation is written in forward
-        return group_by_resolution([*model.features, nn.ReLU()])
-    if isinstance(getattr(model, "features", None), nn.Sequential):  # VGG, MobileNet, EfficientNet, DenseNet, ...
-        return group_by_resolution(model.features)
-    raise ConfigError(f"torchvision/{name} has no convolutional feature maps to pool: use timm/<name> instead.")
+def _channels(model: nn.Module) -> int | None:
+    """F of the last map of networks that do not take a tiny image; None for the others."""
+    if isinstance(model, (torchvision.models.GoogLeNet, torchvision.models.Inception3)):
+        return model.fc.in_features
+    if isinstance(model, torchvision.models.MaxVit):
+        return model.classifier[3].in_features
+    return None
 
 
 class TimmStages(nn.Module):
-    """Adapts timm's `forward_intermediates` to a backbone's list of maps."""
+    """Adapts timm's `forward_intermediates` to a backbone's list of maps.
+
+    Args:
+        model: one of timm's; with its classifier where `with_logits` is called.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
-        self.channels: int = model.num_features
+        self.model: Any = model
+        self._normalises = type(model).__name__ not in _UNNORMALISED
+        self.channels: int = self._last_channels()
         self.pretrained_classifier = getattr(model, "pretrained_classifier", None)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        final, maps = self.model.forward_intermediates(images, norm=True, output_fmt="NCHW")
-        if final.ndim == 4:
-            final = final.permute(0, 3, 1, 2) if getattr(self.model, "output_fmt", "NCHW") == "NHWC" else final
-            return [*maps[:-1], final]
-        return maps  # token sequences: the normalised last block, already reshaped to a map
+        """Normalised images (B, 3, H, W) -> maps (B, F_i, H_i, W_i), shallow to deep."""
+        return self._forward(images)[0]
+
+    def with_logits(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The maps, and what the network's own head says (B, C)."""
+        maps, final = self._forward(images)
+        return maps, self.model.forward_head(final)
+
+    def _forward(self, images: Tensor) -> tuple[list[Tensor], Any]:
+        """The maps, and what the network's own head reads."""
+        final, maps = self.model.forward_intermediates(images, norm=self._normalises, output_fmt="NCHW")
+        if isinstance(final, Tensor) and final.ndim == 4:
+            last = final.permute(0, 3, 1, 2) if getattr(self.model, "output_fmt", "NCHW") == "NHWC" else final
+            maps = [*maps[:-1], last]
+        # Else token sequences, or several maps: the normalised last block, already reshaped to a map.
+        return maps, final
+
+    @torch.no_grad()
+    def _last_channels(self) -> int:
+        width = self.model.num_features
+        if width in [one["num_chs"] for one in self.model.feature_info]:
+            return width
+        # A last convolution behind the stages, or a classifier that reads several maps side by side.
+        training = self.training
+        found = self.eval()(torch.zeros(1, 3, *own_size(self.model)))[-1].shape[1]
+        self.train(training)
+        return found
 
 
 def timm_backbone(name: str, pretrained: str | None) -> nn.Module:
@@ -75,15 +137,72 @@ def timm_backbone(name: str, pretrained: str | None) -> nn.Module:
     Raises:
         ConfigError: no such network, or one without intermediate feature maps.
     """
+    model = _timm(name, pretrained)
+    if not hasattr(model, "forward_intermediates"):
+        raise ConfigError(
+            f"timm/{name} does not expose its feature maps (no forward_intermediates in timm). `head: library` takes "
+            "it as it is, with its own classifier."
+        )
+    _drop_classifier(model)
+    return TimmStages(model)
+
+
+def timm_network(name: str, pretrained: str | None, num_classes: int) -> nn.Module:
+    """The same network whole, with its classifier for C classes; without maps where timm's would not be its own.
+
+    Raises:
+        ConfigError: no such network.
+    """
+    model = _timm(name, pretrained, num_classes)
+    network = TimmStages(model) if hasattr(model, "forward_intermediates") else None
+    same = network is not None and _reads_the_same(network)
+    return _marked(network if network is not None and same else LogitsAlone(model), model)
+
+
+def _timm(name: str, pretrained: str | None, num_classes: int | None = None) -> nn.Module:
     if not timm.is_model(name):
         raise _unknown("timm", name, timm.list_models())
-    classifier = tuple(f"{key}." for key in ("head", "fc", "classifier"))
-    model = with_pretrained(lambda weights: timm.create_model(name, pretrained=bool(weights)), pretrained,
-                            classifier=classifier)  # fmt: skip
-    if not hasattr(model, "forward_intermediates"):
-        raise ConfigError(f"timm/{name} does not expose its feature maps (no forward_intermediates in timm).")
-    model.reset_classifier(0, "")
-    return TimmStages(model)
+    named = (timm.get_pretrained_cfg_value(name, "classifier") if timm.is_model_pretrained(name) else None) or ()
+    classifier = {"head", "fc", "classifier", *((named,) if isinstance(named, str) else named)}
+    own: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+    return with_pretrained(
+        lambda weights: timm.create_model(name, pretrained=bool(weights), **own),
+        pretrained,
+        classifier=tuple(f"{key}." for key in sorted(classifier)),
+        whole=num_classes is not None,
+    )
+
+
+def _drop_classifier(model: Any) -> None:
+    """Leave no classifier, and no pooling where timm can do without."""
+    try:
+        model.reset_classifier(0, "")
+    except AssertionError:  # a head that always pools: nobody calls it
+        parameters = inspect.signature(model.reset_classifier).parameters
+        model.reset_classifier(0, **({"reset_other": True} if "reset_other" in parameters else {}))
+
+
+@torch.no_grad()
+def _reads_the_same(network: TimmStages) -> bool:
+    """Whether what the head reads beside the maps is what it reads without them."""
+    model, training = network.model, network.training
+    images = torch.randn(1, 3, *own_size(model), generator=torch.Generator().manual_seed(0))
+    network.eval()
+    beside, alone = network._forward(images)[1], model.forward_features(images)
+    network.train(training)
+    pairs = list(zip(_tensors(beside), _tensors(alone), strict=False))
+    return len(_tensors(beside)) == len(_tensors(alone)) and all(
+        one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-5) for one, other in pairs
+    )
+
+
+def _tensors(value: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    return [value] if isinstance(value, Tensor) else list(value)
+
+
+def _marked(network: Any, model: nn.Module) -> nn.Module:
+    network.classifier_is_pretrained = getattr(model, "classifier_is_pretrained", False)
+    return network
 
 
 def _unknown(library: str, name: str, known: list[str]) -> ConfigError:

@@ -2,15 +2,20 @@
 
 import contextlib
 import pickle
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import CheckpointError, ConfigError, first_line
+
+# An auxiliary classifier of torchvision's GoogLeNet and Inception v3 learns beside the network and is no part of it.
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 _may_download = ContextVar("may_download", default=True)
 
@@ -40,23 +45,35 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{path}: is no file of plain tensors (a pickled model runs code when it is opened, so it is never read): "
+            "save `model.state_dict()`, best as .safetensors."
+        ) from None
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"{path}: cannot be read as weights ({first_line(error)}). Save it as .safetensors."
         ) from None
     except Exception as error:  # safetensors raises its own type, which it does not export for catching
         raise CheckpointError(f"{path}: cannot be read as weights ({error}).") from None
     state = state.get("state_dict", state.get("model", state)) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) and value.layout is torch.strided
+        for key, value in state.items()
+    ):
         raise CheckpointError(f"{path}: holds no plain state dict of tensors.")
+    broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{path}: {broken[0]} holds NaN or infinite values: these weights are damaged.")
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
-def load_pretrained(model: nn.Module, pretrained: str | Path, *, classifier: tuple[str, ...]) -> None:
+def load_pretrained(model: Any, pretrained: str | Path, *, classifier: tuple[str, ...], whole: bool = False) -> None:
     """Load `pretrained` into a library's model; only keys below a `classifier` prefix may be absent or misshapen.
 
     A classifier that is one linear layer is kept as `model.pretrained_classifier`, for a head with as many classes: so
-    a user's own fine-tuned network can teach as it is.
+    a user's own fine-tuned network can teach as it is. With `whole` the model keeps its own classifier: it is loaded
+    where all of it is in the file, and `model.classifier_is_pretrained` says so.
 
     Raises:
         CheckpointError: names the first keys that do not fit.
@@ -71,20 +88,47 @@ def load_pretrained(model: nn.Module, pretrained: str | Path, *, classifier: tup
     misshapen = [
         key for key in own if key in state and own[key].shape != state[key].shape and not key.startswith(classifier)
     ]
-    unknown = [key for key in state if key not in own and not key.startswith(classifier)]
-    for label, keys in (("lacks", missing), ("has other shapes for", misshapen), ("has unknown", unknown)):
+    integers = [
+        key
+        for key in own
+        if key in state and own[key].is_floating_point() and not state[key].is_floating_point()  # quantised, by a scale
+    ]
+    unknown = [key for key in state if key not in own and not key.startswith((*classifier, *AUXILIARY))]
+    for label, keys in (
+        ("lacks", missing),
+        ("has other shapes for", misshapen),
+        ("has unknown", unknown),
+        ("has integers for", integers),
+    ):
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             raise CheckpointError(
                 f"{pretrained}: {label} {', '.join(keys[:3])}{more}: these are weights of another model or width."
             )
-    model.load_state_dict({k: v for k, v in state.items() if not k.startswith(classifier)}, strict=False)
+    fitting = OrderedDict((key, value) for key, value in state.items() if not key.startswith(classifier))
+    fitting._metadata = own._metadata  # type: ignore[attr-defined]  # MNASNet wants its version, which no file holds
+    model.load_state_dict(fitting, strict=False)
+    if whole:
+        _load_classifier(model, state, classifier)
+        return
     tail = {key: value for key, value in state.items() if key.startswith(classifier)}
     names = {key.rpartition(".")[2]: key for key in tail}
     if len(tail) == 2 and set(names) == {"weight", "bias"}:
         layer = names["weight"].rpartition(".")[0]
         if isinstance(model.get_submodule(layer), nn.Linear):
             model.pretrained_classifier = _probe(model, layer, tail[names["weight"]], tail[names["bias"]])
+
+
+@torch.no_grad()
+def _load_classifier(model: Any, state: dict[str, Tensor], classifier: tuple[str, ...]) -> None:
+    wanted = {key: value for key, value in model.state_dict().items() if key.startswith(classifier)}
+    held = {key: state[key] for key in wanted if key in state and state[key].shape == wanted[key].shape}
+    lacking = [key for key in wanted if key not in held and not key.endswith("num_batches_tracked")]
+    if not lacking:
+        for key, value in model.state_dict().items():  # its parameters and buffers themselves
+            if key in held:
+                value.copy_(held[key])
+    model.classifier_is_pretrained = not lacking
 
 
 @dataclass(frozen=True)
@@ -94,7 +138,7 @@ class PretrainedClassifier:
     Attributes:
         weight: (C, F).
         bias: (C,).
-        images: float32 (2, 3, 224, 224), normalised.
+        images: float32 (2, 3, H, W), normalised, of the network's own size.
         logits: float32 (2, C), the library's own forward pass.
     """
 
@@ -110,16 +154,32 @@ def _probe(model: nn.Module, layer: str, weight: Tensor, bias: Tensor) -> Pretra
     linear = nn.Linear(weight.shape[1], weight.shape[0])
     linear.load_state_dict({"weight": weight, "bias": bias})
     model.set_submodule(layer, linear)
-    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, 3, *own_size(model), generator=torch.Generator().manual_seed(0))
     logits = model.eval()(images)
     model.train()
     return PretrainedClassifier(weight, bias, images, logits)
 
 
+def own_size(model: nn.Module) -> tuple[int, int]:
+    """(height, width) of the images that a library's network was made for, in pixels; some take no others."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    return tuple(config.get("input_size", (3, 224, 224))[1:])
+
+
 def with_pretrained(
-    create: Callable[[str | None], nn.Module], pretrained: str | None, *, classifier: tuple[str, ...]
+    create: Callable[[str | None], nn.Module],
+    pretrained: str | None,
+    *,
+    classifier: tuple[str, ...],
+    whole: bool = False,
 ) -> nn.Module:
     """Create a library's model with "imagenet" weights (its own download), a local file, or none.
+
+    Args:
+        create: given "imagenet" or None.
+        pretrained: of a recipe.
+        classifier: prefixes of the keys of the library's classifier.
+        whole: the model keeps that classifier, see `load_pretrained`.
 
     Raises:
         CheckpointError: the library cannot fetch its weights; the message says to use a local file.
@@ -127,7 +187,7 @@ def with_pretrained(
     if pretrained != "imagenet":
         model = create(None)
         if pretrained is not None:
-            load_pretrained(model, pretrained, classifier=classifier)
+            load_pretrained(model, pretrained, classifier=classifier, whole=whole)
         return model
     if not _may_download.get():
         return create(None)

@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edgedistill.runtime.bench_report import ArtifactBench, BenchReport
 from edgedistill.runtime.bundle import Bundle
 from edgedistill.runtime.interval import Interval
 from edgedistill.runtime.parity import ArtifactParity, ParityReport, SelfTestReport
@@ -28,15 +27,12 @@ _COLOURS = {
 _MOST_LOSSES = 5
 
 
-def verdict(report: ParityReport | BenchReport | SelfTestReport) -> dict[str, Any]:
-    """A report for machines, with what its properties say: whether it passed, and a benchmark's percentiles."""
+def verdict(report: ParityReport | SelfTestReport) -> dict[str, Any]:
+    """A report for machines, with what its properties say: whether it passed."""
     plain = msgspec.to_builtins(report)
     for artifact, entry in zip(report.artifacts, plain["artifacts"], strict=True):
         entry["passed"] = artifact.passed
-        if isinstance(artifact, ArtifactBench):
-            entry |= {name: getattr(artifact, name) for name in ("mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms")}
-    said = getattr(report, "verdict", None)
-    return {"verdict": said, "passed": report.passed, **plain} if said else {"passed": report.passed, **plain}
+    return {"verdict": report.verdict, "passed": report.passed, **plain}
 
 
 def table(*headings: str, right: Sequence[str] = ()) -> Table:
@@ -163,55 +159,3 @@ def selftest_report(report: SelfTestReport, console: Console) -> None:
 def milliseconds(value: float | None) -> str:
     """Three significant digits; a dash where there are too few samples."""
     return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
-
-
-def bench_report(report: BenchReport, console: Console) -> None:
-    """Latency, throughput and memory, and how far the machine can be believed."""
-    console.print(
-        f"[bold]{escape(report.bundle)}[/] on {report.device}: batch {report.batch_size}, preset {report.preset}, "
-        "latency in ms, headline p90",
-        soft_wrap=True,
-    )
-    numbers = ("size", "p50", "p90", "p95", "p99", "images/s", "load", "first", "peak RSS")
-    rows = table("artifact", *numbers, "effective", right=numbers)
-    for artifact in report.artifacts:
-        rows.add_row(*_bench_row(report, artifact))
-    console.print(rows)
-    if report.preprocess_ms is not None:
-        console.print(f"[dim]decoding and resizing one image takes another {report.preprocess_ms:.2f} ms[/]")
-    for artifact in report.artifacts:
-        judgements(artifact.gates, console, of=artifact.name)
-        if artifact.throttled:
-            console.print(f"[yellow]throttling[/]  {artifact.name}: the last third was over 10 % slower than the first")
-    if report.noisy:
-        console.print(
-            f"[yellow]noisy machine[/]  a fixed workload varied {report.canary_ratio:.1f}x during the run: "
-            "repeat it on a quiet machine before quoting these numbers",
-            soft_wrap=True,
-        )
-    if report.not_saved:
-        console.print(f"[yellow]not saved[/]  {escape(report.not_saved)}", soft_wrap=True)
-
-
-def _bench_row(report: BenchReport, artifact: ArtifactBench) -> list[str]:
-    if artifact.status != "ran":
-        return [
-            artifact.name,
-            size(artifact.bytes),
-            *["-"] * 8,
-            f"{status(artifact.status)}: {escape(artifact.reason)}",
-        ]
-    percentiles = [artifact.p50_ms, artifact.p90_ms, artifact.p95_ms, artifact.p99_ms]
-    throughput = report.throughput(artifact)
-    memory = size(artifact.peak_rss_bytes) if artifact.peak_rss_bytes else "-"
-    effective = ", ".join(artifact.effective[key] for key in ("precision", "device") if key in artifact.effective)
-    return [
-        artifact.name,
-        size(artifact.bytes),
-        *map(milliseconds, percentiles),
-        f"{throughput:.0f}" if throughput else "-",
-        milliseconds(artifact.load_ms),
-        milliseconds(artifact.first_ms),
-        memory,
-        effective,
-    ]

@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from edgedistill.pipeline import ModelResult, RunSummary
-from edgedistill.runtime.bench_report import ArtifactBench
+from edgedistill.runtime.bench.report import ArtifactBench
 from edgedistill.runtime.parity import ArtifactParity
 
+from .bench_table import bench_json
 from .render import interval, judgements, milliseconds, named_table, size, status, table, verdict
 
 _ROLES = {"teacher": "teacher", "baseline": "student, no teacher", "student": "student, distilled"}
@@ -24,7 +25,7 @@ def summary_with_verdicts(summary: RunSummary) -> dict[str, Any]:
         "verdicts": summary.verdicts,
         **plain,
         "parity": verdict(summary.parity),
-        "bench": verdict(summary.bench),
+        "bench": bench_json(summary.bench),
     }
 
 
@@ -95,7 +96,7 @@ def _artifacts(summary: RunSummary, console: Console) -> None:
         console.print(note, soft_wrap=True)
     for artifact in (*summary.parity.artifacts, *summary.bench.artifacts):
         judgements(artifact.gates, console, of=artifact.name)
-    if summary.bench.noisy:
+    if summary.bench.disturbed:
         console.print("[yellow]latency: other work disturbed this machine; `edgedistill bench` measures again[/]")
 
 

@@ -29,14 +29,16 @@ class ExportParity(Record):
     Attributes:
         images: how many images were compared.
         max_abs_logit: the largest absolute difference of any logit. On a device the self-test allows a multiple of it
-            (`runtime.precisions.MARGIN`).
+            and of the golden mean (`runtime.precisions`).
         mean_abs_logit: the mean absolute difference.
+        golden_mean_abs_logit: the mean absolute difference on the golden images alone; None in bundles without.
         runner: what computed the outputs, e.g. "onnxruntime 1.32.0"; empty in bundles that did not record it.
     """
 
     images: int
     max_abs_logit: float
     mean_abs_logit: float
+    golden_mean_abs_logit: float | None = None
     runner: str = ""
 
 

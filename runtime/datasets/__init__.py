@@ -1,5 +1,6 @@
 """Torch-free readers: every format gives the same `Dataset`, in training and on the device."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from ..config import decode_tagged, read_yaml
 from ..errors import DataError
 from .base import FORMATS, NEGATIVE, POSITIVE, UNKNOWN, Dataset, DatasetFormat
+from .reading import resolve
 
 __all__ = ["FORMATS", "NEGATIVE", "POSITIVE", "UNKNOWN", "Dataset", "DatasetFormat", "open_dataset"]
 
@@ -36,13 +38,13 @@ def open_dataset(
             not the expected ones.
     """
     base = Path(base).absolute()
-    folder = None if images is None else str(base / Path(images).expanduser())
+    folder = None if images is None else str(resolve(base, str(images)))
     where = "the data set"
     if not isinstance(spec, Mapping):
-        path = base / Path(spec).expanduser()
-        if not path.exists() and str(spec) in FORMATS.names():
+        path = resolve(base, str(spec))
+        if not os.path.lexists(path) and str(spec) in FORMATS.names():
             spec = {"format": str(spec)}
-        elif path.suffix in _YAML and path.is_file():
+        elif path.suffix.lower() in _YAML and os.path.lexists(path):
             where, base, spec = str(path), path.parent, read_yaml(path)
         else:
             where, spec = str(path), _recognise(path)
@@ -56,8 +58,12 @@ def open_dataset(
 
 
 def _recognise(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder.")
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{path}: no such file or folder.") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL or half a surrogate pair in the name
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
     accepted = [f"a .yaml file with `format: {' | '.join(FORMATS.names())}` and its options"]
     for name in FORMATS.names():
         options = FORMATS.get(name).recognise(path)

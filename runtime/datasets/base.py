@@ -71,12 +71,13 @@ class Dataset:
         """
         if tuple(classes) == self.classes:
             return self
-        missing = [name for name in classes if name not in self.classes]
-        extra = [name for name in self.classes if name not in set(classes)]
+        expected, places = frozenset(classes), {name: k for k, name in enumerate(self.classes)}
+        missing = [name for name in classes if name not in places]
+        extra = [name for name in places if name not in expected]
         if missing or extra:
             parts = [f"{label} {_shorten(names)}" for label, names in (("missing", missing), ("extra", extra)) if names]
             raise DataError(f"{self.name}: its classes differ from the expected {len(classes)}: {'; '.join(parts)}.")
-        return self.only_classes([self.classes.index(name) for name in classes])
+        return self.only_classes([places[name] for name in classes])
 
     def only_classes(self, columns: Sequence[int] | np.ndarray, name: str | None = None) -> "Dataset":
         """The same images with the label columns at `columns` alone, in that order."""
@@ -101,7 +102,7 @@ class Dataset:
         digest.update(np.ascontiguousarray(self.labels).tobytes())
         for image in self.images:
             if isinstance(image, np.ndarray):
-                digest.update(np.ascontiguousarray(image))
+                digest.update(np.ascontiguousarray(image).data)
         return digest.hexdigest()
 
 

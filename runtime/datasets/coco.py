@@ -1,30 +1,35 @@
 """COCO: an instances JSON and its image folder (Lin et al., ECCV 2014)."""
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from ..errors import DataError
+from ..text_files import read_bytes
 from .base import FORMATS, Dataset, DatasetFormat
-from .reading import first_duplicate, image_path, label_matrix, require_images, resolve
+from .images import image_path, require_images
+from .reading import class_names, first_duplicate, is_folder, label_matrix, resolve
 
 _PREFIX = "instances_"
+_LONGEST_ID = 80  # characters that a message shows
 
 
+# Other tools than COCO's own write ids as 1.0 (which is equal to 1) or as text, and `iscrowd` as a truth value.
 class _Image(msgspec.Struct):
-    id: int | str
+    id: int | float | str
     file_name: str
 
 
 class _Annotation(msgspec.Struct):
-    image_id: int | str
-    category_id: int
-    iscrowd: int = 0
+    image_id: int | float | str
+    category_id: int | float
+    iscrowd: int | float | bool | None = 0
 
 
 class _Category(msgspec.Struct):
-    id: int
+    id: int | float
     name: str
 
 
@@ -72,13 +77,12 @@ class CocoFormat(DatasetFormat):
         folder = resolve(base, self.images) if self.images is not None else _official_folder(file)
 
         categories = sorted(content.categories, key=lambda category: category.id)
-        classes = tuple(category.name for category in categories)
+        classes = class_names((category.name for category in categories), f"{file}, `categories`")
         if not classes:
             raise DataError(f"{file}: `categories` is empty.")
-        twice = first_duplicate(classes)
         columns = {category.id: k for k, category in enumerate(categories)}
-        if twice is not None or len(columns) < len(categories):
-            raise DataError(f"{file}: two entries of `categories` have the same {'name' if twice else 'id'}.")
+        if len(columns) < len(categories):
+            raise DataError(f"{file}: two entries of `categories` have the same id.")
         rows = {image.id: i for i, image in enumerate(content.images)}
         if len(rows) < len(content.images):
             raise DataError(f"{file}: two entries of `images` have the same id.")
@@ -88,8 +92,8 @@ class CocoFormat(DatasetFormat):
         for k, annotation in enumerate(content.annotations):
             if annotation.image_id not in rows or annotation.category_id not in columns:
                 raise DataError(
-                    f"{file}: annotation number {k + 1} names image {annotation.image_id!r} and category "
-                    f"{annotation.category_id!r}, which are not both listed."
+                    f"{file}: annotation number {k + 1} names image {_shown(annotation.image_id)} and category "
+                    f"{_shown(annotation.category_id)}, which are not both listed."
                 )
             pair = (rows[annotation.image_id], columns[annotation.category_id])
             if annotation.iscrowd and self.crowd == "ignore":
@@ -97,7 +101,7 @@ class CocoFormat(DatasetFormat):
             else:
                 positives.append(pair)
 
-        located = [image_path(folder, image.file_name, f"{file}, image {image.id}") for image in content.images]
+        located = [image_path(folder, image.file_name, f"{file}, image {_shown(image.id)}") for image in content.images]
         names, images = [name for name, _ in located], [path for _, path in located]
         twice = first_duplicate(names)
         if twice is not None:
@@ -114,22 +118,35 @@ class CocoFormat(DatasetFormat):
 
 
 def _decode(file: Path) -> _Instances:
+    """The content of UTF-8, UTF-16 or UTF-32 JSON, with or without a byte order mark."""
+    raw = read_bytes(file)
     try:
-        return msgspec.json.decode(file.read_bytes(), type=_Instances)
-    except FileNotFoundError:
-        raise DataError(f"{file}: no such file.") from None
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}).") from None
+        text = raw.decode(json.detect_encoding(raw))
+        try:
+            return msgspec.json.decode(text, type=_Instances)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            # Python writes NaN and Infinity, e.g. for an area, which is no JSON; here they stand in what is not read.
+            return msgspec.convert(json.loads(text), _Instances)
     except msgspec.ValidationError as error:
         raise DataError(f"{file}: is not a COCO instances file: {error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise DataError(f"{file}: is not a COCO instances file: it is nested too deep.") from None
+    except ValueError as error:  # both libraries' errors of syntax and of encoding
         raise DataError(f"{file}: not valid JSON ({error}).") from None
+
+
+def _shown(identity: float | str) -> str:
+    """An id, shortened: an integer in JSON may have any number of digits."""
+    text = repr(identity)
+    return text if len(text) <= _LONGEST_ID else f"{text[:_LONGEST_ID]}..."
 
 
 def _official_folder(file: Path) -> Path:
     split = file.stem.removeprefix(_PREFIX)
     for folder in (file.parent.parent / split, file.parent.parent / "images" / split):
-        if file.stem.startswith(_PREFIX) and folder.is_dir():
+        if file.stem.startswith(_PREFIX) and is_folder(folder):
             return folder
     raise DataError(
         f"{file}: where are its images? Set `images` to their folder; it can be left out only in the official layout, "

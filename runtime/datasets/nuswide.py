@@ -1,13 +1,16 @@
 """NUS-WIDE: the official list files and the Flickr image folder (Chua et al., CIVR 2009)."""
 
+import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from ..errors import DataError
+from ..text_files import read_bytes
 from .base import FORMATS, UNKNOWN, Dataset, DatasetFormat
-from .reading import first_duplicate, image_path, read_lines, require_images, resolve
+from .images import image_path, require_images
+from .reading import class_names, first_duplicate, is_file, is_folder, read_lines, resolve
 
 _PARTS = {"train": "Train", "test": "Test"}
 # Where the files stand below the root; the official places first.
@@ -15,6 +18,7 @@ _CONCEPTS = ("ConceptsList", "ConceptsList/ConceptsList", ".")
 _LISTS = ("ImageList", "ImageList/ImageList")
 _LABELS = ("Groundtruth/TrainTestLabels", "Groundtruth/Groundtruth/TrainTestLabels", "TrainTestLabels")
 # One cell of the official files is damaged (the row differs from AllLabels/ by this alone); what it was is not known.
+_LONGEST_CELL = 32  # bytes; numpy gives every cell the room of the longest
 _DAMAGED = {("lake", "Train", 78_372): b"-1130179"}
 
 
@@ -51,8 +55,8 @@ class NusWideFormat(DatasetFormat):
 
     @classmethod
     def recognise(cls, path: Path) -> dict[str, Any] | None:
-        labelled = (path / "Groundtruth").is_dir() or (path / "TrainTestLabels").is_dir()
-        return {"root": str(path), "split": "test"} if labelled and (path / "ImageList").is_dir() else None
+        labelled = is_folder(path / "Groundtruth") or is_folder(path / "TrainTestLabels")
+        return {"root": str(path), "split": "test"} if labelled and is_folder(path / "ImageList") else None
 
     def read(self, base: Path) -> Dataset:
         """Read the lists.
@@ -62,7 +66,8 @@ class NusWideFormat(DatasetFormat):
         """
         root = resolve(base, self.root)
         folder = resolve(base, self.images) if self.images is not None else root / "Flickr"
-        classes = tuple(read_lines(_find(root, "Concepts81.txt", _CONCEPTS)))
+        concepts = _find(root, "Concepts81.txt", _CONCEPTS)
+        classes = class_names(read_lines(concepts), str(concepts))
         if self.split in _PARTS:
             part = _PARTS[self.split]
             index = _list_of(root, part)
@@ -71,7 +76,7 @@ class NusWideFormat(DatasetFormat):
             title = f"NUS-WIDE {self.split}"
         else:
             index = resolve(base, self.split)
-            if not index.is_file():
+            if not is_file(index):
                 raise DataError(
                     f"`split: {self.split}` is neither train nor test, nor a list of images: no file {index}."
                 )
@@ -91,7 +96,8 @@ class NusWideFormat(DatasetFormat):
 
 def _find(root: Path, name: str, places: tuple[str, ...]) -> Path:
     """`name` in the first of `places` below `root` that has it; in the official place where none has."""
-    return next((root / place / name for place in places if (root / place / name).is_file()), root / places[0] / name)
+    found = [root / place / name for place in places]
+    return next((path for path in found if is_file(path)), found[0])
 
 
 def _list_of(root: Path, part: str) -> Path:
@@ -132,12 +138,13 @@ def _look_up(root: Path, classes: tuple[str, ...], folder: Path, names: list[str
 def _read_column(root: Path, concept: str, part: str, size: int) -> np.ndarray:
     """int8 (size,): one concept's label of each image."""
     file = _find(root, f"Labels_{concept}_{part}.txt", _LABELS)
-    try:
-        cells = np.array(file.read_bytes().split())
-    except FileNotFoundError:
-        raise DataError(f"{file}: no such file; it comes with the official Groundtruth archive.") from None
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}).") from None
+    if not os.path.lexists(file):
+        raise DataError(f"{file}: no such file; it comes with the official Groundtruth archive.")
+    tokens = read_bytes(file).split()
+    long = next((i for i, token in enumerate(tokens) if len(token) > _LONGEST_CELL), None)
+    if long is not None:
+        raise DataError(f"{file}, line {long + 1}: {tokens[long][:_LONGEST_CELL]!r}... is neither 0 nor 1.")
+    cells = np.array(tokens)
     if len(cells) != size:
         raise DataError(f"{file}: {len(cells)} labels for the {size} images of {part}Imagelist.txt.")
     column = (cells == b"1").astype(np.int8)

@@ -1,33 +1,34 @@
-"""What the readers share: text files, class lists, image paths, and the errors that name a way out."""
+"""What the readers share: lists in text files, class names, truth values, and the errors that name a way out."""
 
 import difflib
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
+from ..text_files import read_text
 from .base import POSITIVE, UNKNOWN
 
-_PROBED = 10  # images looked for before a folder is called wrong
+_LONGEST_NAME = 256
+_TRUTHS = {"0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 
 def resolve(base: Path, path: str) -> Path:
     """An option's path: `~` is expanded, a relative path is taken from `base`."""
-    return base / Path(path).expanduser()
+    return base / os.path.expanduser(path)  # noqa: PTH111 (Path.expanduser raises where there is no such user)
 
 
-def read_text(path: Path) -> str:
-    """A UTF-8 text file with or without a byte order mark; raises DataError naming it otherwise."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; False also for a name that no file can have, and where one may not look."""
+    return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises there)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; False also where one may not look."""
+    return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises there)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -42,7 +43,7 @@ def class_list(option: Sequence[str] | str | None, base: Path) -> tuple[str, ...
     """The `classes` option: the names themselves, or the path of a text file with one name per line.
 
     Raises:
-        DataError: a name is empty or given twice, or the list is empty.
+        DataError: the list is empty, or `class_names` refuses it.
     """
     if option is None:
         return None
@@ -50,12 +51,41 @@ def class_list(option: Sequence[str] | str | None, base: Path) -> tuple[str, ...
     if isinstance(option, str):
         path = resolve(base, option)
         where, names = str(path), read_lines(path)
-    if not names or not all(name.strip() for name in names):
-        raise DataError(f"{where}: the class list is empty or holds an empty name.")
-    twice = first_duplicate(names)
+    if not names:
+        raise DataError(f"{where}: the class list is empty.")
+    return class_names(names, where)
+
+
+def class_names(names: Iterable[str], where: str) -> tuple[str, ...]:
+    """Names that every table, file and terminal can hold, without the spaces around them.
+
+    Raises:
+        DataError: a name is empty, given twice, longer than 256 characters, or holds a line end or another control
+            character.
+    """
+    stripped = tuple(name.strip() for name in names)
+    for name in stripped:
+        if not name:
+            raise DataError(f"{where}: a class has an empty name.")
+        if len(name) > _LONGEST_NAME:
+            raise DataError(f"{where}: {name[:40]!r}... is no class name: it has {len(name):,} characters.")
+        if not name.isprintable() and any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
+            raise DataError(f"{where}: the class name {name!r} holds a control character.")
+    twice = first_duplicate(stripped)
     if twice is not None:
         raise DataError(f"{where}: the class {twice!r} is listed twice.")
-    return tuple(names)
+    return stripped
+
+
+def truth(word: str) -> bool | None:
+    """Whether `word` says yes, as annotation tools write it: 1, 1.0, true, yes; None where it says neither."""
+    word = word.strip().lower()
+    if word in _TRUTHS:
+        return _TRUTHS[word]
+    try:
+        return {1.0: True, 0.0: False}.get(float(word))
+    except ValueError:
+        return None
 
 
 def first_duplicate(names: Iterable[str]) -> str | None:
@@ -70,7 +100,9 @@ def first_duplicate(names: Iterable[str]) -> str | None:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The entry of `known` that `name` was probably meant to be, whatever the case of its letters."""
-    folded = {entry.casefold(): entry for entry in known}
+    if len(name) > _LONGEST_NAME:  # comparing takes time that grows with the square of the length
+        return None
+    folded = {entry.casefold(): entry for entry in known if len(entry) <= _LONGEST_NAME}
     found = difflib.get_close_matches(name.casefold(), folded, n=1)
     return folded[found[0]] if found else None
 
@@ -79,51 +111,8 @@ def unknown_label(where: str, label: str, classes: Sequence[str], way_out: str) 
     """The error for a label that is not in the class list."""
     near = nearest(label, classes)
     hint = f" Did you mean {near!r}?" if near else ""
-    return DataError(f"{where}: {label!r} is not one of the {len(classes)} classes.{hint} {way_out}")
-
-
-def image_path(folder: Path, listed: str, where: str) -> tuple[str, Path]:
-    r"""The id and the file of an image that an index lists.
-
-    Args:
-        folder: the image folder.
-        listed: a path relative to `folder`, or an absolute one inside it; `\` separates folders like `/`, so that a
-            list that was written on Windows gives the same ids everywhere.
-        where: the place that a message names.
-
-    Returns:
-        the path relative to `folder` with forward slashes, and the path to open.
-
-    Raises:
-        DataError: the path is empty or leads outside `folder`.
-    """
-    relative = listed.strip().replace("\\", "/")
-    if not relative:
-        raise DataError(f"{where}: the image path is empty.")
-    relative = os.path.normpath(relative)
-    if os.path.isabs(relative):  # noqa: PTH117 (a Path per image is slow for long lists)
-        root = os.path.abspath(folder)  # noqa: PTH100 (Path.absolute keeps "..", Path.resolve follows links)
-        relative = os.path.relpath(relative, root)
-    if relative == ".." or relative.startswith(".." + os.sep):
-        raise DataError(
-            f"{where}: the image {listed!r} lies outside the image folder {folder}; set `images` to a folder that "
-            "holds all images."
-        )
-    return relative.replace(os.sep, "/"), folder / relative
-
-
-def require_images(images: Sequence[Path], where: str, way_out: str) -> None:
-    """Refuse a wholly wrong image folder at once; single missing files come to light when they are decoded.
-
-    Raises:
-        DataError: `images` is empty, or none of the first ten exists.
-    """
-    if not images:
-        raise DataError(f"{where}: lists no image.")
-    probed = images[:_PROBED]
-    if not any(os.path.isfile(path) for path in probed):  # noqa: PTH113 (Path.is_file raises on a name too long)
-        which = f"none of its first {len(probed)} images exists" if len(probed) > 1 else "its only image does not exist"
-        raise DataError(f"{where}: {which} ({probed[0]}). {way_out}")
+    shown = repr(label) if len(label) <= _LONGEST_NAME else f"{label[:40]!r}..."
+    return DataError(f"{where}: {shown} is not one of the {len(classes)} classes.{hint} {way_out}")
 
 
 def label_matrix(

@@ -21,7 +21,7 @@ class CalibrationBins(NamedTuple):
     """
 
     edges: np.ndarray
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]  # hides tuple.count, which nobody asks for
     confidence: np.ndarray
     accuracy: np.ndarray
 
@@ -35,7 +35,7 @@ def calibration_bins(scores: np.ndarray, targets: np.ndarray, bins: int = BINS) 
         bins: M, of equal width.
 
     Raises:
-        ValueError: shapes differ, or a score is no probability.
+        ValueError: shapes differ, a score is no probability, or a target is not 1, 0 or -1.
     """
     count, confidence, present = (sums.sum(axis=0) for sums in _sums(scores, targets, bins))
     edges = np.linspace(0.0, 1.0, bins + 1)
@@ -58,7 +58,7 @@ def expected_calibration_error(scores: np.ndarray, targets: np.ndarray, bins: in
         a fraction; NaN when no label is known.
 
     Raises:
-        ValueError: shapes differ, or a score is no probability.
+        ValueError: shapes differ, a score is no probability, or a target is not 1, 0 or -1.
     """
     count, confidence, present = _sums(scores, targets, bins)
     seen = count.sum(axis=1)

@@ -4,7 +4,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from .inputs import checked
+from .inputs import checked, order_keys
 from .ranking import average_precision
 
 Threshold: TypeAlias = "float | Literal['oracle_k'] | np.ndarray | None"
@@ -20,7 +20,7 @@ def evaluate(
 
     F1 numbers compare only under one protocol, hence "protocol" in the result. Protocols:
 
-    * a number: a label is predicted where score >= threshold (UD, CPSD: 0.5);
+    * a number: a label is predicted where score >= threshold (UD, CPSD: 0.5), compared in float64 whatever the dtypes;
     * an array (C,): the same with one threshold per class;
     * "oracle_k": an image with k true labels predicts every label whose score exceeds its (k+1)-th highest (L2D's
       code, hence MDKD; it looks at the ground truth, so it flatters);
@@ -28,7 +28,7 @@ def evaluate(
       columns); with threshold=None exactly the k highest are.
 
     Args:
-        scores: (N, C) probabilities; for "oracle_k" and for mAP any monotone score will do.
+        scores: (N, C) probabilities; for "oracle_k" and for mAP any monotone score of any real dtype will do.
         targets: (N, C); 1 present, 0 absent, -1 unknown (in no number; nor does it take a place among the top k).
         threshold: see above.
         top_k: see above.
@@ -41,7 +41,8 @@ def evaluate(
         A mean over nothing is NaN.
 
     Raises:
-        ValueError: shapes differ, a score is NaN, or the protocol is unknown.
+        ValueError: shapes differ, a score or a threshold is NaN, a target is not 1, 0 or -1, or the protocol is
+            unknown.
     """
     scores, targets = checked(scores, targets)
     ap = 100.0 * average_precision(scores, targets)
@@ -93,23 +94,27 @@ def _predict(
     classes = scores.shape[1]
     if threshold is None and top_k is None:
         raise ValueError("threshold=None predicts nothing by itself: give top_k too")
-    ranked = np.where(known, scores, -np.inf)
+    keys = order_keys(scores)
     predicted = known
     if isinstance(threshold, str):
         if threshold != "oracle_k":
             raise ValueError(f"unknown protocol {threshold!r}: a number, an array (C,), 'oracle_k' or None")
-        count = positive.sum(axis=1)
-        descending = np.concatenate([-np.sort(-ranked, axis=1), np.full((len(ranked), 1), -np.inf)], axis=1)
-        limit = np.take_along_axis(descending, count[:, None], axis=1)
-        predicted = predicted & (ranked > limit)
+        count = positive.sum(axis=1, keepdims=True)
+        descending = -np.sort(np.pad(np.where(known, -keys, np.inf), ((0, 0), (0, 1)), constant_values=np.inf), axis=1)
+        limit = np.take_along_axis(descending, count, axis=1)
+        predicted = known & ((keys > limit) | (count == known.sum(axis=1, keepdims=True)))
     elif threshold is not None:
-        if np.shape(threshold) not in ((), (classes,)):
-            raise ValueError(f"thresholds must be one number or ({classes},), not {np.shape(threshold)}")
-        predicted = predicted & (scores >= threshold)
+        limits = np.asarray(threshold, np.float64)
+        if limits.shape not in ((), (classes,)):
+            raise ValueError(f"thresholds must be one number or ({classes},), not {limits.shape}")
+        if np.isnan(limits).any():
+            raise ValueError("a threshold is NaN")
+        predicted = known & (scores.astype(np.float64) >= limits)
     if top_k is not None:
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {top_k}")
-        rank = np.argsort(np.argsort(-ranked, axis=1, kind="stable"), axis=1, kind="stable")
+        order = np.lexsort((-keys, ~known), axis=1)  # the known labels first, of equal scores the first class
+        rank = np.argsort(order, axis=1)
         predicted = predicted & (rank < top_k)
     return predicted
 

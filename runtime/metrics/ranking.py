@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .inputs import checked
+from .inputs import checked, order_keys
 
 _BLOCK_ELEMENTS = 4_000_000  # bounds the working memory of one block of classes to a few hundred MB
 
@@ -14,16 +14,17 @@ def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     only where a group of tied scores ends, so the order of tied images does not matter.
 
     Args:
-        scores: (N, C), any monotone score (logits keep apart what probabilities round to 1.0).
+        scores: (N, C), any monotone score of any real dtype (logits keep apart what probabilities round to 1.0).
         targets: (N, C); 1, 0 or -1 (left out of that class).
 
     Returns:
         float64 (C,), fractions in [0, 1]; NaN for a class without a positive.
 
     Raises:
-        ValueError: shapes differ, or a score is NaN.
+        ValueError: shapes differ, a score is NaN, or a target is not 1, 0 or -1.
     """
     scores, targets = checked(scores, targets)
+    keys = order_keys(scores)
     images, classes = scores.shape
     result = np.full(classes, np.nan)
     if images == 0:
@@ -31,7 +32,7 @@ def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     block = max(1, _BLOCK_ELEMENTS // images)
     for start in range(0, classes, block):
         columns = slice(start, start + block)
-        result[columns] = _average_precision(scores[:, columns].T, targets[:, columns].T)
+        result[columns] = _average_precision(keys[:, columns].T, targets[:, columns].T)
     return result
 
 

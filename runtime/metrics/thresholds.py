@@ -18,7 +18,7 @@ def best_thresholds(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
         highest threshold among equals; 0.5 for a class without a positive, about which the split says nothing.
 
     Raises:
-        ValueError: shapes differ, or a score is NaN.
+        ValueError: shapes differ, a score is NaN, or a target is not 1, 0 or -1.
     """
     scores, targets = checked(scores, targets)
     return np.array([_best_threshold(s, t) for s, t in zip(scores.T, targets.T, strict=True)], dtype=np.float64)
@@ -38,5 +38,5 @@ def _best_threshold(scores: np.ndarray, targets: np.ndarray) -> float:
     if best + 1 == len(ends):
         return float(value)
     below = ranked[ends[best + 1]]
-    middle = below + (value - below) / 2
+    middle = below / 2 + value / 2  # halved first: their difference or sum may overflow
     return float(middle if middle > below else value)

@@ -156,6 +156,8 @@ class ArtifactSelfTest(Record):
             "could not run": this machine lacks something.
         sentence: for people: what was found, or why it did not run.
         tolerance: allowed absolute difference of a logit; None when it did not run.
+        mean_abs_logit: the mean absolute difference over all photographs; None when it did not run.
+        mean_tolerance: what is allowed of it; None where export measured none.
         tolerance_from: in words, where the tolerance comes from.
         images: one entry per photograph.
         effective: what the backend says it really used.
@@ -167,6 +169,8 @@ class ArtifactSelfTest(Record):
     verdict: Verdict
     sentence: str
     tolerance: float | None = None
+    mean_abs_logit: float | None = None
+    mean_tolerance: float | None = None
     tolerance_from: str = ""
     images: tuple[GoldenCheck, ...] = ()
     effective: dict[str, str] = {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, features
@@ -13,10 +14,9 @@ from ..bundle.records import Artifact, GoldenImage
 from ..bundle.selection import NotRunnable, nothing_ran, select_artifacts, try_artifact
 from ..device import device_slug
 from ..errors import BundleError, DataError
-from ..precisions import MARGIN, precision_of
+from ..precisions import MARGIN, MEAN_MARGIN, precision_of
 from ..predictor import Predictor
 from ..preprocess import load
-from ..verdicts import Verdict
 from .report import ArtifactSelfTest, GoldenCheck, SelfTestReport
 
 
@@ -34,8 +34,9 @@ def selftest(
 
     The photographs are original files, so decoding and resizing are proven with the model; the graph's own inputs and
     outputs are held against the manifest when it is loaded. An artifact may differ by three times the largest error
-    that export measured for it, and by 0.001 (or 1e-4 of the logits' spread) in any case; where export could not run
-    it, by its precision's share of the spread (`runtime.precisions`). A JPEG decoder other than libjpeg-turbo may
+    that export measured for it, and on average by one and a half times the mean error, and by 0.001 (or 1e-4 of the
+    logits' spread) in any case; where export could not run it, by its precision's share of the spread
+    (`runtime.precisions`). A JPEG decoder other than libjpeg-turbo may
     decode some pixels one level apart, which can exceed that: a failure on JPEG files alone is worded accordingly.
 
     Args:
@@ -105,48 +106,66 @@ def _test(
     except Exception as error:  # a backend raises its own types; the reason is reported
         text = " ".join(str(error).split())
         return _not_run(artifact, NotRunnable(f"inference failed ({type(error).__name__}: {text})", refused=True))
-    allowed, source = _allowed(artifact, expected, tolerance)
+    allowed = _allowed(artifact, expected, tolerance)
+    difference = np.abs(logits - expected)
     checks = tuple(
         GoldenCheck(
             file=entry.file.path,
             max_abs_logit=float(largest) if np.isfinite(largest) else None,
-            passed=bool(largest <= allowed),  # NaN is not
+            passed=bool(largest <= allowed.largest),  # NaN is not
         )
-        for entry, largest in zip(golden, np.abs(logits - expected).max(axis=1), strict=True)
+        for entry, largest in zip(golden, difference.max(axis=1), strict=True)
     )
-    verdict: Verdict = "passed" if all(check.passed for check in checks) else "failed"
+    mean = float(difference.mean())
+    near = allowed.mean is None or mean <= allowed.mean
     return ArtifactSelfTest(
         name=artifact.name,
         backend=artifact.backend,
         precision=artifact.precision,
-        verdict=verdict,
-        sentence=_sentence(checks, allowed),
-        tolerance=allowed,
-        tolerance_from=source,
+        verdict="passed" if near and all(check.passed for check in checks) else "failed",
+        sentence=_sentence(checks, allowed, mean),
+        tolerance=allowed.largest,
+        mean_abs_logit=mean if np.isfinite(mean) else None,
+        mean_tolerance=allowed.mean,
+        tolerance_from=allowed.source,
         images=checks,
         effective=dict(predictor.effective),
     )
 
 
-def _allowed(artifact: Artifact, expected: np.ndarray, given: float | None) -> tuple[float, str]:
-    """The tolerance and, in words, where it comes from."""
+class _Allowed(NamedTuple):
+    """Tolerances, and in words where they come from."""
+
+    largest: float
+    mean: float | None
+    source: str
+
+
+def _allowed(artifact: Artifact, expected: np.ndarray, given: float | None) -> _Allowed:
     if given is not None:
-        return given, "given by the caller"
-    row = precision_of(artifact.precision)
-    if artifact.parity is None:
-        return row.shipped(expected, None), f"{row.name}'s share of the logits' spread; export could not run it"
-    measured = artifact.parity.max_abs_logit
-    return row.shipped(expected, measured), f"{MARGIN:g} times the {measured:.2g} that export measured, at least 0.001"
+        return _Allowed(given, None, "given by the caller")
+    row, parity = precision_of(artifact.precision), artifact.parity
+    if parity is None:
+        share = f"{row.name}'s share of the logits' spread, since export could not run it"
+        return _Allowed(row.shipped(expected, None), None, share)
+    source = f"{MARGIN:g} times the largest and {MEAN_MARGIN:g} times the mean error that export measured"
+    largest, mean = parity.max_abs_logit, parity.golden_mean_abs_logit
+    return _Allowed(row.shipped(expected, largest), row.shipped_mean(expected, mean), source)
 
 
-def _sentence(checks: Sequence[GoldenCheck], tolerance: float) -> str:
+def _sentence(checks: Sequence[GoldenCheck], allowed: _Allowed, mean: float) -> str:
     failed = [check for check in checks if not check.passed]
+    if not failed and allowed.mean is not None and not mean <= allowed.mean:
+        return (
+            f"the logits are {mean:.2g} off on average, more than {allowed.mean:.2g}: decoding, resizing or the order "
+            "of channels differs from the exporting machine's."
+        )
     if not failed:
         largest = max(check.max_abs_logit or 0.0 for check in checks)
-        return f"{len(checks)} of {len(checks)} photographs agree within {tolerance:.2g} (largest {largest:.2g})."
+        return f"{len(checks)} of {len(checks)} photographs agree within {allowed.largest:.2g} (largest {largest:.2g})."
     first = failed[0]
     found = "is not a number" if first.max_abs_logit is None else f"is {first.max_abs_logit:.2g} off"
-    text = f"{len(failed)} of {len(checks)} photographs differ by more than {tolerance:.2g}: {first.file} {found}"
+    text = f"{len(failed)} of {len(checks)} photographs differ by more than {allowed.largest:.2g}: {first.file} {found}"
     lossless_agree = any(check.passed and not _is_jpeg(check) for check in checks)
     if lossless_agree and all(_is_jpeg(check) for check in failed):
         return f"{text}; lossless files agree, so probably {decoder()} decodes JPEG unlike the exporting machine."

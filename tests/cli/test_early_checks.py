@@ -102,7 +102,7 @@ def told(tmp_path_factory, tiny_bundle):
         ("no photograph", "none.jpg: no such image"),
         ("a folder as photograph", "is not a regular file"),
         ("text as photograph", "text.jpg: cannot be decoded"),
-        ("somebody's folder", "web: is not empty and no bundle of ours"),
+        ("somebody's folder", "web: is not empty"),
         ("a zip", "out.zip: a bundle is a folder"),
         ("run", "none.yaml"),
         ("run, packaged", "dmeo: no such recipe file, nor a packaged recipe. Did you mean demo?"),

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import pytest
 
 from edgedistill.pipeline import ModelResult, RunSummary
-from edgedistill.runtime.bench_report import PLANS, ArtifactBench, BenchReport
+from edgedistill.runtime.bench.plan import PLANS
+from edgedistill.runtime.bench.report import ArtifactBench, BenchReport
 from edgedistill.runtime.interval import Interval
 from edgedistill.runtime.parity import ArtifactParity, ParityReport
 from edgedistill.runtime.parity.report import ReferenceParity
@@ -87,7 +88,6 @@ def summary(artifacts: dict[str, Found]) -> RunSummary:
             plan=PLANS["demo"],
             batch_size=1,
             preprocess_ms=None,
-            canary_ms=(1.0,),
             load_start=(),
             load_end=(),
             temperature_start=None,

@@ -24,7 +24,7 @@ def run(command, make_tiny_bundle, tmp_path):
     return started
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, "bench"])
 def test_the_same_words_everywhere(run, name):
     _, text, _ = run(name, "--help")
     for option in ("--artifact", "-a", "--backend", "--precision", "--threads", "--device"):

@@ -14,9 +14,11 @@ from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader
 
 from edgedistill.distill.data.decoded import DecodedImages, release_memory
+from edgedistill.distill.data.reduced import load_reduced
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import DataError
-from edgedistill.runtime.preprocess import Preprocessing, load, load_reduced
+from edgedistill.runtime.images import RULES, decoding
+from edgedistill.runtime.preprocess import Preprocessing, load
 
 SIZE = Preprocessing(size=(24, 32))
 BYTES_OF_EIGHT = 8 * (24 * 32 * 3 + 4)
@@ -51,10 +53,10 @@ def nothing_held():
 
 @pytest.fixture
 def decodes(monkeypatch) -> list:
-    """What Pillow was asked to open in this process."""
-    opened, original = [], Image.open
-    monkeypatch.setattr(Image, "open", lambda source, *rest: opened.append(source) or original(source, *rest))
-    return opened
+    """What was read to be decoded in this process."""
+    read, original = [], decoding.encoded_bytes
+    monkeypatch.setattr(decoding, "encoded_bytes", lambda source: read.append(source) or original(source))
+    return read
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk"])
@@ -239,7 +241,30 @@ def test_the_second_training_finds_the_images_in_memory(photographs, decodes):
 
 
 def test_the_transform_tells_the_decoding_only_where_it_can_matter(photographs, tint_dataset):
-    plain = {"size": (24, 32), "resize": "squash", "interpolation": "bilinear"}
+    plain = {"size": (24, 32), "resize": "squash", "interpolation": "bilinear", "rules": RULES}
     assert DecodedImages(photographs, SIZE, decode="full").transform == plain
     assert DecodedImages(photographs, SIZE, decode="reduced").transform == plain | {"decode": "reduced"}
     assert DecodedImages(tint_dataset(2), SIZE, decode="reduced").transform == plain
+
+
+def test_pixels_of_older_rules_are_decoded_anew(photographs, tmp_path, monkeypatch, decodes):
+    def opened() -> int:
+        images = DecodedImages(photographs, SIZE, cache="disk", folder=tmp_path / "cache")
+        decodes.clear()
+        for index in range(8):
+            images[index]
+        return len(decodes)
+
+    assert [opened(), opened()] == [8, 0]
+    monkeypatch.setattr("edgedistill.distill.data.decoded.RULES", RULES + 1)
+    assert [opened(), opened()] == [8, 0]
+
+
+def test_arrays_of_the_same_bytes_and_another_dtype_are_other_images(tmp_path):
+    values = np.full((1, 8, 8), 0x3C00, np.uint16)  # 1.0 as float16, 60 as a 16-bit level
+    found = []
+    for images in (values, values.view(np.float16)):
+        dataset = Dataset("a", ("thing",), ("a",), images, np.zeros((1, 1), np.int8))
+        kept = DecodedImages(dataset, Preprocessing(size=(8, 8)), cache="disk", folder=tmp_path)
+        found.append(int(kept[0].max()))
+    assert found == [60, 255]

@@ -19,11 +19,13 @@ from edgedistill.distill.checkpoint import load_student
 from edgedistill.distill.engine import TrainSettings, fit, interrupt, predict_logits
 from edgedistill.distill.engine import prepare as prepare_module
 from edgedistill.distill.engine import trainer as trainer_module
+from edgedistill.distill.engine.estimate import estimate
 from edgedistill.distill.engine.folder import sole_writer
 from edgedistill.distill.engine.optimize import build_optimizer, build_schedule, choose_dtype
 from edgedistill.distill.engine.step import Step, Taken
 from edgedistill.distill.methods import build_method
-from edgedistill.runtime.errors import CheckpointError, DataError, EdgedistillError, InterruptedRunError
+from edgedistill.distill.models import ModelSpec, build_from_spec
+from edgedistill.runtime.errors import CheckpointError, ConfigError, DataError, EdgedistillError, InterruptedRunError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUIET = Console(quiet=True)
@@ -174,7 +176,8 @@ def test_a_term_that_is_not_finite_stops_the_run_and_names_it_the_step_and_the_i
     job = make_job(epochs=3, skip_limit=2)
     with pytest.raises(
         EdgedistillError,
-        match=r"'bce' was not finite in 2 steps in a row, the last one step 2 of 4 in epoch 1 on tints-\d+, .* 12 more",
+        match=r"'bce' was not finite in 2 steps in a row, the last one step 2 of 4 in epoch 1, at learning rate \S+, "
+        r"on tints-\d+, .* 12 more",
     ):
         fit(job, model, None, QUIET)
 
@@ -388,3 +391,56 @@ def test_auto_precision_keeps_depthwise_networks_in_float32_on_a_cpu(make_model)
     assert (
         choose_dtype(TrainSettings(epochs=1, precision="bf16"), Conv2d(3, 3, 1), torch.device("cpu")) is torch.bfloat16
     )
+
+
+def test_a_training_that_diverges_says_where_and_keeps_the_best_checkpoint(make_job, make_model, monkeypatch):
+    """The loss of every step may be finite, and the evaluation's logits not."""
+    finish = trainer_module._Training._finish_epoch
+
+    def diverge(self):
+        if self.state.epoch == 1:
+            with torch.no_grad():
+                self.state.evaluated.head.linear.weight[0] = math.nan
+        return finish(self)
+
+    monkeypatch.setattr(trainer_module._Training, "_finish_epoch", diverge)
+    job = make_job(epochs=3, lr=3.0, schedule="constant", warmup=0.0, optimizer="sgd", clip_grad_norm=1e-3)
+    with pytest.raises(EdgedistillError) as told:
+        fit(job, make_model(), None, QUIET)
+    assert told.value.exit_code == 2
+    assert str(told.value).startswith(
+        "student: the training diverged in epoch 2 of 3, at learning rate 3 (`lr` 3): validation: the network's logits "
+        "of 32 of 32 images (validation-0, ...) are not finite"
+    )
+    assert str(told.value).endswith(f"the best checkpoint so far is kept, {job.folder / job.checkpoint}.")
+    assert load_student(job.folder / job.checkpoint).card.metrics["epoch"] == 1
+
+
+def test_a_training_that_really_diverges_stops(make_job, make_model):
+    job = make_job(epochs=4, lr=1e18, schedule="constant", warmup=0.0, optimizer="sgd", ema=None)
+    with pytest.raises(EdgedistillError, match=r"student: .*learning rate 1e\+18.* Lower `lr`"):
+        fit(job, make_model(), None, QUIET)
+
+
+ONE_AT_A_TIME = [
+    ({"batch_size": 4, "accumulate": 4}, 64, r"a step of 4 images, `accumulate` 4"),
+    ({"batch_size": 1}, 64, r"a step of 1 images, `accumulate` 1"),
+    ({"batch_size": 16, "accumulate": 2}, 3, r"a step of 2 of the 3 images, `accumulate` 2"),
+]
+
+
+@pytest.mark.parametrize(("settings", "images", "told"), ONE_AT_A_TIME)
+def test_one_image_at_a_time_is_refused_before_the_start_where_there_are_batchnorms(
+    make_job, make_model, tint_dataset, settings, images, told
+):
+    job = make_job(train=tint_dataset(images), **settings)
+    for start in (lambda: fit(job, make_model(), None, QUIET), lambda: estimate(job, make_model(), None)):
+        with pytest.raises(ConfigError, match=rf"student: BatchNorm would see one image at a time \({told}\)"):
+            start()
+
+
+def test_one_image_at_a_time_is_enough_without_batchnorms(make_job, tint_dataset):
+    torch.manual_seed(0)
+    model = build_from_spec(ModelSpec(name="timm/convnext_atto"), 3)
+    job = make_job(train=tint_dataset(8), epochs=1, batch_size=2, accumulate=2)
+    assert fit(job, model, None, QUIET).is_file()

@@ -8,6 +8,8 @@ import torch
 from loss_cases import Case, Example, all_cases
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from edgedistill.distill import losses
+
 CASES = {case.name: case for case in all_cases()}
 GRAPHS = {case.loss: case for case in reversed(CASES.values()) if case.whole_graph}  # the first of each loss
 BY_HAND = ("batch_and_instance_dependencies", "rkd_angle")  # their gradients, which the compiler then traces as well
@@ -55,3 +57,20 @@ def test_torch_compile_traces_it_without_a_break(loss):
         value = compiled(student, example.teacher, example.targets)
     torch.testing.assert_close(value, case.call(student, example.teacher, example.targets))
     assert torch.autograd.grad(value, student)[0].abs().max() > 0
+
+
+def test_torch_compile_traces_two_calls_of_one_loss():
+    """Each needs weights of its own, which torch 2.14 does not embed twice: "already in seen_sources"."""
+    student, teacher = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0))
+    student.requires_grad_()
+
+    def both_orders(student, teacher):
+        batch = losses.batch_dependency(student, teacher, 2) + losses.batch_dependency(student, teacher, 3)
+        return batch + losses.instance_dependency(student, teacher, 2) + losses.instance_dependency(student, teacher, 3)
+
+    torch.compiler.reset()
+    value = torch.compile(both_orders, backend="aot_eager", fullgraph=True)(student, teacher)
+    expected = both_orders(student, teacher)
+    torch.testing.assert_close(value, expected, rtol=1e-6, atol=0.0)
+    gradients = [torch.autograd.grad(total, student)[0] for total in (value, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-8)

@@ -1,12 +1,14 @@
 """Models by name, and checkpoints that describe themselves."""
 
 import json
+import math
 import os
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from edgedistill.distill import build_model, load_student
 from edgedistill.distill.checkpoint import ModelCard, save_student
@@ -120,13 +122,34 @@ def test_pretrained_weights_come_from_a_local_file(tmp_path):
         build_model("shufflenetv2", 7, width=0.5, pretrained=str(tmp_path / "bad.safetensors"))
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda state: {1: torch.zeros(3)}, "holds no plain state dict of tensors"),
+        (lambda state: {**state, "fc.weight": state["fc.weight"].to_sparse()}, "holds no plain state dict of tensors"),
+        (lambda state: {**state, "fc.bias": state["fc.bias"] * math.nan}, "fc.bias holds NaN or infinite values"),
+        (lambda state: {key: value.to(torch.int8) for key, value in state.items()}, "has integers for conv1.0.weight"),
+        (lambda state: torch.zeros(3), "holds no plain state dict of tensors"),
+        (lambda state: {}, "lacks conv1.0.weight"),
+        (lambda state: nn.Linear(2, 2), "is no file of plain tensors"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+def test_files_of_another_kind_are_told(tmp_path, change, told):
+    from torchvision.models import shufflenet_v2_x0_5
+
+    torch.save(change(shufflenet_v2_x0_5().state_dict()), tmp_path / "weights.pth")
+    with pytest.raises(CheckpointError, match=told):
+        build_model("shufflenetv2", 7, width=0.5, pretrained=str(tmp_path / "weights.pth"))
+
+
 def test_a_pickle_is_never_executed(tmp_path):
     class Bomb:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "exploded",))
 
     torch.save({"weights": Bomb()}, tmp_path / "bomb.pth")
-    with pytest.raises(CheckpointError, match=r"bomb\.pth: cannot be read as weights"):
+    with pytest.raises(CheckpointError, match=r"bomb\.pth: is no file of plain tensors .* `model\.state_dict\(\)`"):
         build_model("shufflenetv2", 2, width=0.5, pretrained=str(tmp_path / "bomb.pth"))
     assert not (tmp_path / "exploded").exists()
 

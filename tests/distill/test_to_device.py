@@ -1,5 +1,8 @@
 """From a trained student to artifacts that say the same: the promise of an fp32 export, on a whole test split."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -33,3 +36,22 @@ def test_fp32_artifacts_keep_every_logit_and_the_map(trained, tint_dataset, tmp_
         assert abs(artifact.drop.estimate) <= 0.05
         assert artifact.drop.high <= 0.05
         assert artifact.passed
+
+
+def test_one_broken_photograph_does_not_cost_the_reference(trained, tint_dataset, tmp_path):
+    """The split keeps its identity: the broken image has no logits, and is named where it is left out."""
+    test = tint_dataset(40, seed=9, name="test")
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    test = replace(test, images=[*test.images[:7], broken, *test.images[8:]])
+    outputs = predict_logits(trained.model, test, trained.card.preprocessing, max_bad_share=0.1)
+    listed, logits = outputs.reference
+    assert len(listed) == 40
+    assert np.flatnonzero(np.isnan(logits).all(axis=1)).tolist() == [7]
+    bundle = export_bundle(
+        trained, ["onnxruntime-cpu-fp32"], tmp_path / "bundle", golden=[test.images[0]], reference=outputs.reference
+    )
+    report = verify(bundle, test, max_bad_share=0.1)
+    assert report.reference.source == "the training framework, stored at export"
+    assert report.images == 39
+    assert [image.id for image in report.skipped] == [test.ids[7]]

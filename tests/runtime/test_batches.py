@@ -19,7 +19,7 @@ from edgedistill.runtime.errors import DataError
 from edgedistill.runtime.preprocess import Preprocessing, load
 
 TINY = Preprocessing(size=(4, 6))
-BAD = np.zeros((2, 2), np.float32)
+BAD = np.zeros((2, 2), np.int32)
 
 
 def picture(value):
@@ -155,14 +155,31 @@ def test_the_error_names_the_first_few():
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("Decoding of color planes failed"), struct.error("bad EXIF")])
-def test_whatever_pillow_raises_is_the_image_s_fault(monkeypatch, fault):
-    def broken(source):
+def test_whatever_pillow_raises_is_the_image_s_fault(monkeypatch, tmp_path, fault):
+    def broken(source, **options):
         raise fault
 
+    path = tmp_path / "a.avif"
+    path.write_bytes(b"anything")
     monkeypatch.setattr(Image, "open", broken)
-    batches = decode_batches(["a.avif"], TINY, 1, max_bad_share=1)
+    batches = decode_batches([path], TINY, 1, max_bad_share=1)
     assert list(batches) == []
-    assert batches.skipped == [SkippedImage(0, "a.avif", f"cannot be decoded ({fault}). Replace or remove the file")]
+    reason = f"cannot be decoded (truncated or damaged: {fault}). Replace or remove the file"
+    assert batches.skipped == [SkippedImage(0, str(path), reason)]
+
+
+def test_an_open_file_is_read_and_named_by_its_name(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(picture(7)).save(path)
+    with path.open("rb") as good, (tmp_path / "bad.png").open("w+b") as bad:
+        bad.write(b"no image")
+        bad.seek(0)
+        batches = decode_batches([good, bytearray(path.read_bytes()), bad], TINY, 3, max_bad_share=0.5)
+        (batch,) = batches
+    assert batch.indices.tolist() == [0, 1]
+    assert (batch.images == 7).all()
+    assert [skipped.id for skipped in batches.skipped] == [str(tmp_path / "bad.png")]
+    assert batches.skipped[0].reason.startswith("cannot be decoded (not an image")
 
 
 def test_a_fault_that_is_not_the_image_s_is_not_swallowed(monkeypatch):

@@ -73,7 +73,7 @@ def test_images_option_replaces_the_official_folder(root):
     with pytest.raises(DataError, match="where are its images"):
         read(root)
     assert read(root, images="pictures").images[0].parent == root / "pictures"
-    with pytest.raises(DataError, match="none of its first 3 images exists"):
+    with pytest.raises(DataError, match="none of its 3 images exists"):
         read(root, images="annotations")
 
 
@@ -82,7 +82,10 @@ def test_images_option_replaces_the_official_folder(root):
     [
         ({"categories": []}, "`categories` is empty"),
         ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "`categories` have the same id"),
-        ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}, "`categories` have the same name"),
+        (
+            {"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]},
+            "`categories`: the class 'a' is listed twice",
+        ),
         ({"images": INSTANCES["images"] * 2}, "`images` have the same id"),
         ({"images": [{"id": 42, "file_name": "../x.jpg"}], "annotations": []}, "outside the image folder"),
         ({"annotations": [{"image_id": 8, "category_id": 1}]}, "annotation number 1 names image 8"),

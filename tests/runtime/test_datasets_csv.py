@@ -61,6 +61,126 @@ def test_classes_option_sets_the_column_order(folder):
     assert read(folder, "path,labels\na.jpg,cat\n", classes="names.txt").classes == left.classes
 
 
+@pytest.mark.parametrize(
+    ("cell", "labels"),
+    [
+        ("\"['cat', 'dog']\"", ["cat", "dog"]),
+        ("['cat']", ["cat"]),
+        ("[]", []),
+        ('"[""cat"", ""dog""]"', ["cat", "dog"]),
+        ('"[""v\\u00e9lo""]"', ["vélo"]),
+        ("['cat' 'dog']", ["cat", "dog"]),
+        ("\"['cat'\n 'dog']\"", ["cat", "dog"]),
+        ("\"('cat', 'dog')\"", ["cat", "dog"]),
+        ("\"{'cat', 'dog'}\"", ["cat", "dog"]),
+        ("\"['cat',]\"", ["cat"]),
+        ('"[""it\'s"", \'a,b\', \'c;d\']"', ["a,b", "c;d", "it's"]),
+        ('"[1, 20]"', ["1", "20"]),
+        ("\"['cat', None]\"", ["cat"]),
+        ("()", []),
+        ("{}", []),
+        ("cat [big]", ["cat [big]"]),
+        ("(unsure)", ["(unsure)"]),
+        ("cat;cat", ["cat"]),
+        (' "cat;dog"', ["cat", "dog"]),
+    ],
+)
+def test_a_cell_that_is_a_list(folder, cell, labels):
+    separators = ({}, {"separator": ","}, {"separator": ";"})
+    for options in separators if cell.startswith(('"[', "[")) else separators[:1]:
+        dataset = read(folder, f"path,labels\na.jpg,{cell}\nb.jpg,zoo\n", **options)
+        assert [name for name, on in zip(dataset.classes, dataset.labels[0], strict=True) if on] == labels
+        assert dataset.classes == (*labels, "zoo")
+
+
+@pytest.mark.parametrize(
+    "cell", ['"[cat, dog]"', "[cat]", "\"['cat', 'dog'\"", "\"[['cat']]\"", "\"{'cat': 1}\"", "['it''s']"]
+)
+def test_brackets_that_are_no_list_are_named(folder, cell):
+    message = error_of(folder, f"path,labels\na.jpg,{cell}\n")
+    assert "data.csv, line 2: " in message
+    assert "looks like a list but cannot be read as one. Write cat;dog" in message
+    assert "separator" not in message
+
+
+def test_a_class_whose_name_has_brackets_is_read_as_that_class(folder):
+    text = "path,labels\na.jpg,[cat]\nb.jpg,[cat];zoo\nsub/c.jpg,['x']\n"
+    assert read(folder, text, classes=["[cat]", "zoo", "['x']"]).labels.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
+
+
+WORDS = ["nan", "NaN", "None", "NULL", "N/A", "NA", "<NA>", "-nan", "#N/A"]
+
+
+def test_a_word_for_a_missing_value_is_no_label_and_said_once(folder, caplog):
+    for word in WORDS:
+        caplog.clear()
+        dataset = read(folder, f"path,labels\na.jpg,{word}\nb.jpg,cat\nsub/c.jpg,{word};cat\n")
+        assert dataset.classes == ("cat",)
+        assert dataset.labels.tolist() == [[0], [1], [1]]
+        (record,) = caplog.records
+        assert record.getMessage().startswith(f"{folder / 'data.csv'}: labels that are a word for a missing value")
+        assert "such as nan: 2, read as no label" in record.getMessage()
+
+
+def test_a_word_for_a_missing_value_in_a_column_is_unknown_and_said_once(folder, caplog):
+    cells = "\n".join(f"{i}.jpg,1,{word}" for i, word in enumerate(WORDS))
+    for i in range(len(WORDS)):
+        (folder / f"{i}.jpg").touch()
+    assert read(folder, f"path,cat,dog\n{cells}\n").labels.tolist() == [[1, -1]] * len(WORDS)
+    (record,) = caplog.records
+    assert f"such as nan: {len(WORDS)}, read as unknown" in record.getMessage()
+
+
+def test_a_class_that_is_such_a_word_wins(folder, caplog):
+    text = "path,labels\na.jpg,None\nb.jpg,nan;NA\nsub/c.jpg,cat\n"
+    assert read(folder, text, classes=["None", "nan", "NA", "cat"]).labels.tolist() == [
+        [1, 0, 0, 0],
+        [0, 1, 1, 0],
+        [0, 0, 0, 1],
+    ]
+    assert not caplog.records
+
+
+def test_a_comma_between_known_classes_is_told_from_a_name(folder):
+    message = error_of(folder, 'path,labels\na.jpg,"cat,dog"\n', classes=["cat", "dog"])
+    assert "Set `separator: ','`" in message
+    assert "`separator` is empty" in error_of(folder, "path,labels\na.jpg,cat\n", separator="")
+
+
+@pytest.mark.parametrize(
+    ("cell", "label"),
+    [
+        *((cell, 1) for cell in ("1", "1.0", "True", "TRUE", " 1 ", "yes", "1e0", "+1")),
+        *((cell, 0) for cell in ("0", "0.0", "false", "No", "-0.0", "00")),
+        *((cell, -1) for cell in ("-1", "-1.0", "", " ", "-1.00")),
+    ],
+)
+def test_what_a_cell_of_a_column_says(folder, cell, label):
+    assert read(folder, f"path,cat,dog\na.jpg,{cell},1\n").labels.tolist() == [[label, 1]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,cat,dog,\na.jpg,1,0,\nb.jpg,0,1,\n",
+        ",path,cat,dog\n0,a.jpg,1,0\n1,b.jpg,0,1\n",
+        "path,cat,dog\na.jpg,1,0,,\nb.jpg,0,1,\n",
+        " path , cat, dog \na.jpg , 1 ,0\nb.jpg, 0, 1\n",
+        '"path","cat","dog"\n"a.jpg","1","0"\n"b.jpg","0","1"\n',
+        "path\tcat\tdog\ra.jpg\t1\t0\rb.jpg\t0\t1\r",
+        "path;cat;dog\r\n\r\na.jpg;1;0\r\nb.jpg;0;1\r\n\x20\r\n",
+    ],
+)
+def test_tables_as_other_programs_write_them(folder, text):
+    dataset = read(folder, text)
+    assert (dataset.classes, dataset.ids) == (("cat", "dog"), ("a.jpg", "b.jpg"))
+    assert dataset.labels.tolist() == [[1, 0], [0, 1]]
+
+
+def test_spaces_around_given_classes_do_not_count(folder):
+    assert read(folder, "path,labels\na.jpg,cat\n", classes=[" cat", "dog "]).classes == ("cat", "dog")
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_delimiter_is_read_from_the_header(folder, delimiter):
     text = "path,labels,note\na.jpg,cat|dog,x\nb.jpg,cat,\n".replace(",", delimiter)
@@ -108,7 +228,7 @@ def test_unknown_label_names_file_line_and_nearest_class(folder):
         ("path,labels\n../a.jpg,cat\n", "outside the image folder"),
         ("path,labels\n/etc/passwd,cat\n", "outside the image folder"),
         ('path,labels\na.jpg,"cat,dog"\n', "is 'cat,dog' one label or several?"),
-        ("path,labels\nx.jpg,cat\ny.jpg,cat\n", "none of its first 2 images exists"),
+        ("path,labels\nx.jpg,cat\ny.jpg,cat\n", "none of its 2 images exists"),
         ("path,cat,width\na.jpg,1,640\n", "line 2: '640' in the column 'width'"),
     ],
 )
@@ -145,7 +265,8 @@ def test_any_labels_survive_both_layouts(tmp_path_factory, classes, data):
     cells = st.lists(st.integers(0, 1), min_size=len(classes), max_size=len(classes))
     labels = np.array(data.draw(st.lists(cells, min_size=count, max_size=count)), np.int8)
     names = [f"{i}.jpg" for i in range(count)]
-    (folder / names[0]).touch()
+    for name in names:
+        (folder / name).touch()
     joined = [";".join(name for name, on in zip(classes, row, strict=True) if on) for row in labels]
     one_cell = [["path", "labels"], *([name, cell] for name, cell in zip(names, joined, strict=True))]
     columns = [["path", *classes], *([name, *row] for name, row in zip(names, labels.tolist(), strict=True))]

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,6 +81,71 @@ def test_an_easy_object_beats_a_difficult_one(tmp_path_factory, objects):
     assert named(read(root, "val"), 1) == [easy | hard]
 
 
+@pytest.mark.parametrize(
+    ("word", "label"),
+    [
+        *((word, 0) for word in ("1", "1.0", "true", "True", "yes", " 1 ")),
+        *((word, 1) for word in ("0", "0.0", "false", "False", "FALSE", "no", "", "\n")),
+    ],
+)
+def test_difficult_as_a_word(root, word, label):
+    source = f"<annotation><object><name>dog</name><difficult>{word}</difficult></object></annotation>"
+    (root / "Annotations/000003.xml").write_text(source)
+    dataset = read(root, "test", difficult="negative")
+    assert dataset.labels[0, VOC_CLASSES.index("dog")] == label
+
+
+@pytest.mark.parametrize("suffix", [".jpeg", ".JPG", ".JPEG", ".png", ".PNG", ".bmp", ".tif", ".webp"])
+def test_images_with_any_usual_suffix(root, suffix):
+    for name in ("000001", "000002"):
+        (root / f"JPEGImages/{name}.jpg").rename(root / f"JPEGImages/{name}{suffix}")
+    assert [image.name for image in read(root).images] == [f"000002{suffix}", f"000001{suffix}"]
+    (root / "JPEGImages/000001.jpg").touch()  # of several the usual one
+    (root / "JPEGImages/000001.txt").touch()
+    assert read(root).images[1].name == "000001.jpg"
+
+
+def test_each_image_folder_is_listed_once(root, monkeypatch):
+    asked = []
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: asked.append(str(path)) or listdir(path))
+    read(root)
+    assert asked.count(str(root / "JPEGImages")) <= 2  # for the suffixes, and for what is missing
+
+
+def test_names_with_spaces_and_in_folders(root):
+    for name in ("my photo", "sub/x"):
+        (root / "Annotations/sub").mkdir(exist_ok=True)
+        (root / f"Annotations/{name}.xml").write_text("<annotation/>")
+        (root / "JPEGImages/sub").mkdir(exist_ok=True)
+        (root / f"JPEGImages/{name}.PNG").touch()
+    (root / "ImageSets/Main/val.txt").write_text("my photo\nsub/x\n000001  1\n")
+    dataset = read(root, "val")
+    assert dataset.ids == ("my photo", "sub/x", "000001")
+    assert all(image.is_file() for image in dataset.images)
+    (root / "ImageSets/Main/val.txt").write_text("../000001\n")
+    with pytest.raises(DataError, match="outside the image folder"):
+        read(root, "val")
+
+
+def test_mostly_missing_images_are_refused_and_a_few_counted(root, caplog):
+    names = [f"{i:06}" for i in range(11, 22)]
+    for name in names:
+        write_image(root, name, [("dog", 0)])
+    (root / "ImageSets/Main/val.txt").write_text("\n".join(names))
+    for name in names[:2]:
+        (root / f"JPEGImages/{name}.jpg").unlink()
+    assert len(read(root, "val")) == 11
+    (record,) = caplog.records
+    assert "val.txt: 2 of its 11 images are missing (" in record.getMessage()
+    for name in names[2:10]:
+        (root / f"JPEGImages/{name}.jpg").unlink()
+    with pytest.raises(
+        DataError, match=r"val\.txt: 10 of its 11 images are missing \(.*000011\.jpg, .*000013\.jpg, \.\.\.\)"
+    ):
+        read(root, "val")
+
+
 def test_own_classes(root):
     write_image(root, "000003", [("drone", 0)])
     with pytest.raises(DataError, match=r"000003\.xml: 'drone' is not one of the 20 classes.*Set `classes`"):
@@ -102,5 +169,5 @@ def test_faulty_trees(root):
     with pytest.raises(DataError, match="'000001' is listed twice"):
         read(root, "val")
     (root / "JPEGImages").rename(root / "images")
-    with pytest.raises(DataError, match="none of its first 2 images exists"):
+    with pytest.raises(DataError, match="none of its 2 images exists"):
         read(root)

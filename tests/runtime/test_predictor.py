@@ -1,3 +1,4 @@
+import io
 import threading
 
 import msgspec
@@ -77,6 +78,20 @@ def test_every_kind_of_image_gives_the_same(predictor, tiny_bundle):
     for kind in kinds:
         (alone,) = predictor.predict(kind)
         np.testing.assert_allclose(alone.probabilities, predictions[0].probabilities, atol=1e-6)
+
+
+def test_open_files_and_buffers_are_images_too(predictor, tiny_bundle):
+    path = tiny_bundle / "selftest" / "teal.jpg"
+    data, (expected,) = path.read_bytes(), predictor.predict(path)
+    for make in (io.BytesIO, bytearray, memoryview, lambda data: np.asarray(Image.open(io.BytesIO(data)))):
+        for given in (make(data), [make(data)]):
+            (found,) = predictor.predict(given)
+            assert found.source == "image 0"
+            np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-6)
+    with path.open("rb") as file:
+        (found,) = predictor.predict(file)
+        assert found.source == str(path)
+        assert not file.closed
 
 
 def test_more_images_than_a_batch_keep_their_order(predictor, tiny_bundle):
@@ -177,3 +192,50 @@ def test_threads_may_share_a_predictor(tiny_bundle, tiny_reference, backend):
             worker.join()
     for i in range(8):
         np.testing.assert_allclose(found[i], tiny_reference(images[i]), atol=1e-4)
+
+
+def test_a_refused_artifact_is_passed_over_with_its_reason(make_tiny_bundle, tmp_path, caplog):
+    root = make_tiny_bundle(tmp_path / "b")
+    path = root / "onnx" / "model.fp32.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with runtime.load(root) as loaded:
+        assert loaded.artifact.name == "ov-fp32"
+        assert "SHA-256 differs" in loaded.passed_over["ort-fp32"]
+    assert "ort-fp32: passed over" in caplog.text
+    with pytest.raises(BundleError, match="SHA-256 differs"):
+        runtime.load(root, name="ort-fp32")
+
+
+def test_what_export_verified_comes_before_what_it_could_not_run(make_tiny_bundle, tmp_path):
+    opened = open_bundle(make_tiny_bundle(tmp_path / "b"))
+    first, *rest = opened.manifest.artifacts
+    unproven = msgspec.structs.replace(first, status="built_not_run")
+    manifest = msgspec.structs.replace(opened.manifest, artifacts=(unproven, *rest))
+    with runtime.load(Bundle(opened.storage, manifest, b"")) as loaded:
+        assert loaded.artifact.name == "ov-fp32"
+
+
+def test_a_bundle_that_is_altered_after_it_was_opened_is_noticed(make_tiny_bundle, tmp_path):
+    opened = open_bundle(make_tiny_bundle(tmp_path / "b"))
+    runtime.load(opened, name="ort-fp32").close()
+    path = opened.root / "onnx" / "model.fp32.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(BundleError, match="SHA-256 differs"):
+        runtime.load(opened, name="ort-fp32")
+
+
+def test_outputs_that_are_no_numbers_are_an_error(tiny_bundle):
+    predictor, backend = recording_predictor(tiny_bundle)
+    backend._run = lambda feeds: dict.fromkeys(("logits", "probabilities"), np.full((1, 4), np.nan, np.float32))
+    with pytest.raises(BundleError, match="its outputs hold NaN or infinity"):
+        predictor.predict(tiny_bundle / "selftest" / "red.jpg")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_closing_twice_is_fine_and_using_it_after_is_one_line(tiny_bundle, backend):
+    predictor = runtime.load(tiny_bundle, backend=backend)
+    predictor.close()
+    predictor.close()
+    for use in (predictor.predict, predictor.scores):
+        with pytest.raises(BundleError, match="this predictor is closed"):
+            use(tiny_bundle / "selftest" / "red.jpg")

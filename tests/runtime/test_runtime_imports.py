@@ -15,7 +15,7 @@ def run(code: str) -> str:
     [
         "import edgedistill.runtime",
         "from edgedistill.runtime import *",
-        "import edgedistill.runtime.bench_worker, edgedistill.runtime.backends.tensorrt",
+        "import edgedistill.runtime.bench.worker, edgedistill.runtime.backends.tensorrt",
         "from edgedistill.runtime.backends.base import BACKENDS; BACKENDS.names()",
         "from edgedistill.runtime.datasets import FORMATS; FORMATS.names()",
     ],

@@ -1,10 +1,14 @@
 """`verify`, `bench`, `selftest`, `inspect`: what a bundle does on this device. None of them needs torch."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 import typer
+from rich.markup import escape
 
 from edgedistill.runtime.verdicts import EXIT_CODES
 
@@ -77,36 +81,59 @@ def verify(
 
 
 def bench(
-    bundle: BundlePath,
+    bundle: BundleOrModel,
     preset: Annotated[
         Literal["demo", "smoke", "quick", "full"] | None,
         typer.Option(help="How long to measure; default: each deploy config's own."),
     ] = None,
     artifact: ArtifactNames = None,
+    backend: BackendName = None,
+    precision: PrecisionName = None,
+    device: DeviceName = None,
     threads: Threads = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per inference.")] = 1,
+    one_at_a_time: Annotated[
+        bool,
+        typer.Option("--one-at-a-time", help="Load an artifact for each of its turns, so that no two are in memory."),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Latency, throughput and memory of every artifact, one process each, interleaved.
+    """Latency, throughput and memory of every artifact, one process each, in turns, watched for disturbance.
+
+    Without a gate in the deploy config this measures and judges nothing: it exits with 0. A gate that fails exits with
+    1; one that a disturbed machine or too few inferences leave undecided with 4.
 
     Example: [bold]edgedistill bench bundle --preset quick[/]
     """
     from edgedistill import runtime
+    from edgedistill.runtime.bench.report import BenchInterruptedError, BenchReport
 
-    from ..render import bench_report, verdict
+    from ..bench_table import bench_json, bench_report
 
-    with console.err.status("measuring") as status:
-        report = runtime.benchmark(
-            bundle,
-            artifacts=artifact,
-            preset=preset,
-            threads=threads,
-            batch_size=batch_size,
-            progress=status.update,
-        )
-    console.print_json(verdict(report)) if json else bench_report(report, console.out)
-    if not report.passed:
-        raise typer.Exit(1)
+    def show(report: BenchReport) -> None:
+        console.print_json(bench_json(report)) if json else bench_report(report, console.out)
+
+    # The spinner is drawn seldom: what it computes, the measured process cannot.
+    with _sigterm_like_ctrl_c(), console.err.status("measuring", refresh_per_second=2) as status:
+        try:
+            report = runtime.benchmark(
+                bundle,
+                artifacts=artifact,
+                backend=backend,
+                precision=precision,
+                preset=preset,
+                threads=threads,
+                device=device,
+                batch_size=batch_size,
+                one_at_a_time=one_at_a_time,
+                progress=lambda text: status.update(escape(text)),
+            )
+        except BenchInterruptedError as interrupted:
+            show(interrupted.report)
+            raise
+    show(report)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
 
 
 def selftest(
@@ -163,3 +190,13 @@ def _inspect_model_file(path: Path, json: bool) -> None:
     with open_artifact(opened, opened.manifest.artifacts[0]) as loaded:
         facts = model_file_facts(path, opened.manifest.artifacts[0], loaded)
     console.print_json(facts) if json else model_file_table(facts, console.out)
+
+
+@contextmanager
+def _sigterm_like_ctrl_c() -> Iterator[None]:
+    """What is measured is kept, whoever ends the measuring."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was not set from Python

@@ -1,6 +1,7 @@
 """Reduced decoding, for training: close to the full one, upright, and never below twice the target."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
+from edgedistill.distill.data.reduced import load_reduced
 from edgedistill.runtime.errors import DataError
-from edgedistill.runtime.preprocess import Preprocessing, load, load_reduced
+from edgedistill.runtime.preprocess import Preprocessing, load
 
 
 def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -85,6 +87,43 @@ def test_all_else_is_decoded_in_full(tmp_path):
         preprocessing = Preprocessing(size=(32, 32))
         np.testing.assert_array_equal(load_reduced(source, preprocessing), load(source, preprocessing))
     assert opened.size == (400, 300)
+
+
+# A tag that cannot be written back beside orientation 6; a block that is not TIFF; an orientation that is none.
+UNWRITABLE = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHHHIII", 8, 2, 0x112, 3, 1, 6, 0, 0x128, 4, 1, 70000, 0)
+BLOCKS = {"unwritable": (UNWRITABLE, True), "not TIFF": (b"Exif\0\0garbage!", False), "empty": (b"Exif\0\0", False)}
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_odd_exif_means_what_it_means_on_the_device(kind):
+    (block, turned), preprocessing = BLOCKS[kind], Preprocessing(size=(24, 32))
+    stream = io.BytesIO()
+    Image.fromarray(photograph(300, 400)).save(stream, "JPEG", quality=90, exif=block)
+    plain = load_reduced(jpeg(photograph(300, 400)), Preprocessing(size=(32, 24) if turned else (24, 32)))
+    found = load_reduced(stream.getvalue(), preprocessing)
+    np.testing.assert_array_equal(found, np.rot90(plain, -1) if turned else plain)
+    assert np.abs(found.astype(int) - load(stream.getvalue(), preprocessing)).max() <= 4
+
+
+@settings(max_examples=100, deadline=None)
+@given(place=st.integers(0, 10**6), value=st.integers(0, 255), cut=st.integers(0, 10**6) | st.none())
+def test_what_is_damaged_for_the_device_is_damaged_for_training(place, value, cut):
+    content = bytearray(jpeg(photograph(130, 140), 6))
+    content[place % len(content)] = value
+    content = bytes(content) if cut is None else bytes(content[: 1 + cut % len(content)])
+    found = []
+    for decode in (load, load_reduced):
+        try:
+            found.append(decode(content, Preprocessing(size=(16, 16))).shape)
+        except DataError as error:  # noqa: PERF203
+            found.append(str(error))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("wrap", [bytes, bytearray, memoryview, io.BytesIO])
+def test_every_encoded_source_is_reduced(wrap):
+    data, preprocessing = jpeg(photograph(300, 400)), Preprocessing(size=(32, 32))
+    np.testing.assert_array_equal(load_reduced(wrap(data), preprocessing), load_reduced(data, preprocessing))
 
 
 def test_a_damaged_photograph_is_named(tmp_path):

@@ -1,0 +1,85 @@
+"""What the benchmark and a measured process say to each other: one line of JSON per message, over stdin and stdout."""
+
+from typing import TypeAlias
+
+import msgspec
+
+
+class _Message(msgspec.Struct, tag=True, forbid_unknown_fields=True):
+    """Both ends are the same version of this file, so that an unknown field is an error."""
+
+
+class Start(_Message):
+    """Load an artifact and infer once.
+
+    Attributes:
+        source: the bundle's or the model file's path as the system spells it, which need not be UTF-8.
+        artifact: its name there.
+        backend: of a model file, what opens it.
+        precision: of a model file, what to ask of the backend.
+        device: the backend's device word; None for the deploy config's.
+        threads: None for the deploy config's.
+        batch_size: images per inference.
+    """
+
+    source: bytes
+    artifact: str
+    backend: str | None
+    precision: str | None
+    device: str | None
+    threads: int | None
+    batch_size: int
+
+
+class Measure(_Message):
+    """One turn: infer until both minimums are met."""
+
+    queries: int
+    seconds: float
+
+
+class Started(_Message):
+    """It runs. Milliseconds of importing the library, of loading, of the first inference; what it says it uses."""
+
+    import_ms: float
+    load_ms: float
+    first_ms: float
+    effective: dict[str, str]
+
+
+class Refused(_Message):
+    """The artifact does not run here; `refused` when the fault is the artifact's, not the machine's."""
+
+    reason: str
+    refused: bool
+
+
+class Measured(_Message):
+    """One turn, as seen from inside the process; None where this system does not tell.
+
+    Attributes:
+        samples_ms: wall time of each inference.
+        canary_ms: mean time of the fixed work that ran between the inferences.
+        canary_floor_ms: its shortest time.
+        seconds: from the turn's beginning to its end.
+        switches: how often a thread of this process had to leave a core that it still wanted.
+        waited_s: how long its threads waited for a core, added up.
+        peak_rss_bytes: largest resident memory so far.
+    """
+
+    samples_ms: list[float]
+    canary_ms: float
+    canary_floor_ms: float
+    seconds: float
+    switches: int | None
+    waited_s: float | None
+    peak_rss_bytes: int | None
+
+
+def printable(text: str) -> str:
+    """The text without what cannot be encoded: bytes of a file name that are not UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
+Request: TypeAlias = Start | Measure
+Answer: TypeAlias = Started | Refused | Measured

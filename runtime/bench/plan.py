@@ -1,0 +1,85 @@
+"""How long to measure, and what may be asked of a benchmark."""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from ..bundle import Artifact
+from ..errors import ConfigError
+from ..record import Record
+
+_MOST_THREADS = 1024
+
+
+class BenchPlan(Record):
+    """How long to measure, per artifact: until both minimums are met (MLPerf mobile's rule and sizes).
+
+    Attributes:
+        queries: least number of measured inferences.
+        seconds: least time spent on them.
+        rounds: over how many turns they are spread; the artifacts take turns.
+    """
+
+    queries: int
+    seconds: float
+    rounds: int
+
+    @property
+    def most_rounds(self) -> int:
+        """Rounds at most: turns that were disturbed are measured again, in half as many rounds again."""
+        return self.rounds + math.ceil(self.rounds / 2)
+
+    @property
+    def queries_per_turn(self) -> int:
+        return math.ceil(self.queries / self.rounds)
+
+    @property
+    def seconds_per_turn(self) -> float:
+        return self.seconds / self.rounds
+
+
+PLANS: dict[str, BenchPlan] = {
+    # The demo needs a p90 (100 queries) in a few seconds; the other sizes are MLPerf's.
+    "demo": BenchPlan(queries=100, seconds=1.0, rounds=4),
+    "smoke": BenchPlan(queries=64, seconds=6.0, rounds=4),
+    "quick": BenchPlan(queries=128, seconds=10.0, rounds=5),
+    "full": BenchPlan(queries=1024, seconds=60.0, rounds=12),
+}
+
+
+def queries_for(p: float) -> int:
+    """The fewest samples on which the quantile `p` (0 < p < 1) may be stated: ten beyond it, n >= 10 / (1 - p)."""
+    return math.ceil(10 / (1 - p) - 1e-6)  # 10 / (1 - 0.9) is a little above 100 in binary
+
+
+def choose_plan(preset: str | None, artifacts: Sequence[Artifact], batch_size: int) -> tuple[str, BenchPlan]:
+    """The preset and its plan, long enough to state a p95 where a gate asks for one.
+
+    Args:
+        preset: its name, or None for the longest that a deploy config asks for.
+        artifacts: what is measured.
+        batch_size: images per inference.
+
+    Raises:
+        ConfigError: an unknown preset, or a batch size that an artifact does not take.
+    """
+    if preset is None:
+        asked = [artifact.target.bench for artifact in artifacts if artifact.target.bench in PLANS]
+        preset = max(asked, key=lambda name: PLANS[name].seconds, default="quick")
+    if preset not in PLANS:
+        raise ConfigError(f"unknown bench preset {preset!r}: one of {', '.join(PLANS)}.")
+    for artifact in artifacts:
+        batch = artifact.target.batch
+        if not batch.min <= batch_size <= batch.max:
+            raise ConfigError(f"{artifact.name}: takes batches of {batch.min} to {batch.max} images, not {batch_size}.")
+    plan = PLANS[preset]
+    if batch_size == 1 and any(artifact.target.limits.max_p95_ms is not None for artifact in artifacts):
+        plan = msgspec.structs.replace(plan, queries=max(plan.queries, queries_for(0.95)))
+    return preset, plan
+
+
+def check_threads(threads: int | None) -> None:
+    """Raises ConfigError unless `threads` is None or a number of threads that a process can have."""
+    if threads is not None and not 1 <= threads <= _MOST_THREADS:
+        raise ConfigError(f"threads must lie between 1 and {_MOST_THREADS}, not {threads}.")
