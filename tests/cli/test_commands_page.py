@@ -3,12 +3,11 @@
 import re
 from pathlib import Path
 
-import edgedistill
 from edgedistill.cli.app import app
 from edgedistill.cli.streams import READER_GONE
 from edgedistill.runtime.verdicts import EXIT_CODES
 
-PAGE = (Path(edgedistill.__file__).parents[1] / "docs" / "commands.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
 def test_every_command_has_a_row():

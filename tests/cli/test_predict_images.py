@@ -88,6 +88,14 @@ def test_paths_on_standard_input(command, tiny_bundle, photos, monkeypatch):
     assert all(row["labels"]["red"] > 0.9 for row in rows[:2])
 
 
+@pytest.mark.parametrize(("line", "reason"), [(b"a\0b.jpg", "null byte"), (b"x" * 5000, "File name too long")])
+def test_a_path_that_cannot_be(command, tiny_bundle, monkeypatch, line, reason):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line)))
+    code, _, err = command("predict", tiny_bundle, "-")
+    assert code == 2
+    assert f"cannot be opened ({reason})" in " ".join(err.replace("embedded ", "").split())
+
+
 def test_where_nothing_reaches_its_threshold_the_best_are_shown_and_said_to_be_below(command, tiny_bundle, tmp_path):
     # logits 0.5, 0.25, -0.25, -4: probabilities 0.62, 0.56, 0.44, 0.02
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "black.png")
