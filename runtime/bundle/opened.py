@@ -108,7 +108,7 @@ class Bundle:
                 raise ValueError(f"it holds {dtype} {shape}")  # noqa: TRY301
             values = np.frombuffer(stream.read(), np.float32)
             return values.reshape(shape).copy()
-        except (ValueError, EOFError, SyntaxError, TypeError, MemoryError) as error:
+        except Exception as error:  # numpy's header is parsed as Python: it may raise what tokenize raises
             raise BundleError(
                 f"{self.label(entry)}: no float32 (N, {classes}) array ({error}). Export the bundle again."
             ) from None
