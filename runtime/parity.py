@@ -8,8 +8,7 @@ import numpy as np
 
 from .bundle import Artifact
 from .interval import Interval
-from .intervals import bootstrap_average_precision, mean_over_classes, percentile_interval
-from .metrics import average_precision
+from .metrics import average_precision, bootstrap_average_precision, mean_over_classes, percentile_interval
 from .record import Record
 from .verdicts import Judgement, judge_at_most
 

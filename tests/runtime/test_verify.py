@@ -17,7 +17,7 @@ from edgedistill.runtime.targets import Gates
 from edgedistill.runtime.verify import verify
 
 CLASSES = ("red", "green", "blue", "bright")
-QUICK = {"bootstrap": 100, "batch_size": 3}
+QUICK = {"bootstrap": 400, "batch_size": 3}
 
 
 @pytest.fixture
