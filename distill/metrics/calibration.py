@@ -21,7 +21,7 @@ class CalibrationBins(NamedTuple):
     """
 
     edges: np.ndarray
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]  # hides tuple.count, which nobody calls here
     confidence: np.ndarray
     accuracy: np.ndarray
 

@@ -119,7 +119,8 @@ def least_images(confidence: float) -> int:
 def images_to_settle(drop: Interval, limit: float, images: int) -> int | None:
     """About how many more images would tell whether a drop is within a limit that its interval straddles.
 
-    The distance between the estimate and the end beyond the limit shrinks with the square root of the images.
+    The distance between the estimate and the end beyond the limit shrinks with the square root of the images; where
+    nothing changed and only unseen swaps make the width (0 in its very middle), in proportion to them.
 
     Args:
         drop: of `images` images.
@@ -134,7 +135,8 @@ def images_to_settle(drop: Interval, limit: float, images: int) -> int | None:
     within = drop.estimate < limit
     reach = drop.high - drop.estimate if within else drop.estimate - drop.low
     ratio = reach / abs(limit - drop.estimate)
-    return max(0, math.ceil(images * (ratio**2 - 1.0)))
+    nothing_changed = drop.estimate == 0 and drop.high == -drop.low
+    return max(0, math.ceil(images * (ratio ** (1 if nothing_changed else 2) - 1.0)))
 
 
 def checked_confidence(confidence: float) -> float:

@@ -202,6 +202,7 @@ def test_a_confidence_that_is_no_share_is_refused(confidence):
     ("ends", "limit", "more"),
     [
         ((-0.6, 0.2, 1.0), 0.6, 300),  # 0.8 must shrink to 0.4: four times the images
+        ((-0.4, 0.0, 0.4), 0.1, 300),  # nothing changed: the unseen is rarer in proportion
         ((0.5, 1.5, 2.5), 1.0, 300),  # above the limit: the lower end counts
         ((-0.5, 0.0, 0.5), 1.0, 0),  # settled: passed
         ((2.0, 3.0, 4.0), 1.0, 0),  # settled: failed
@@ -228,6 +229,16 @@ def test_so_many_more_images_do_settle_it():
     assert first.low < limit < first.high
     more = images_to_settle(first, limit, 400)
     assert drop(400 + 4 * more).high < limit
+
+
+def test_as_many_images_as_it_says_settle_what_did_not_change():
+    scores, targets = photographs(10, 4000, 20, 0.03)
+    drops = {n: map_drop_interval(*[leave_one_out(scores[:n], targets[:n])] * 2) for n in (100, 200, 400, 800, 1600)}
+    limit = 0.05
+    assert drops[100].high > drops[200].high > limit
+    for n in (100, 200):
+        enough = n + images_to_settle(drops[n], limit, n)
+        assert map_drop_interval(*[leave_one_out(scores[:enough], targets[:enough])] * 2).high < limit
 
 
 @pytest.mark.parametrize("degrees", [1, 1.7, 2, 3.5, 10, 100, 1e5])
