@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..interval import Interval
+from .inputs import checked
 from .ranking import tie_group_ends
 from .uncertainty import NO_POSITIVE, checked_confidence
 
@@ -122,6 +123,7 @@ class _Ranking(NamedTuple):
 
 def _rankings(scores: np.ndarray, targets: np.ndarray) -> list[_Ranking | None]:
     """One per class; None for a class without a positive."""
+    scores, targets = checked(scores, targets)
     return [_rank(s, t) for s, t in zip(scores.T, targets.T, strict=True)]
 
 
@@ -136,7 +138,7 @@ def _resampled(rankings: list[_Ranking | None], weights: np.ndarray) -> np.ndarr
 
 def _rank(scores: np.ndarray, targets: np.ndarray) -> _Ranking | None:
     known = np.flatnonzero(targets >= 0)
-    order = known[np.argsort(-scores[known])]
+    order = known[np.argsort(scores[known])[::-1]]
     hit_at = np.flatnonzero(targets[order] == 1)
     if hit_at.size == 0:
         return None

@@ -46,7 +46,7 @@ def leave_one_out(scores: np.ndarray, targets: np.ndarray) -> LeftOut:
     without = np.full((images, classes), np.nan)
     for c in range(classes):
         known = np.flatnonzero(targets[:, c] >= 0)
-        order = known[np.argsort(-scores[known, c], kind="stable")]
+        order = known[np.argsort(scores[known, c])[::-1]]
         positive = targets[order, c] == 1
         if positive.any():
             ap[c], swap[c], changed = _class(scores[order, c], positive)

@@ -27,6 +27,17 @@ def test_weighted_ap_is_the_ap_of_the_repeated_images(seed, images, levels):
         np.testing.assert_allclose(row, average_precision(scores[repeated], targets[repeated]), atol=1e-12)
 
 
+def test_unsigned_scores_do_not_wrap():
+    scores, targets = np.array([[0], [1], [2], [255]], np.uint8), np.array([[0], [0], [0], [1]], np.int8)
+    got = bootstrap.resampled_average_precision(scores, targets, np.ones((1, 4), np.uint8))
+    np.testing.assert_array_equal(got, [[1.0]])
+
+
+def test_nan_scores_are_refused():
+    with pytest.raises(ValueError, match="1 of 2 images have NaN scores"):
+        bootstrap.bootstrap_average_precision([np.array([[np.nan], [1.0]])], np.array([[0], [1]], np.int8))
+
+
 def test_chunks_do_not_change_the_resamples(monkeypatch):
     scores, targets = problem(1, 50, 4, 100)
     whole = bootstrap.bootstrap_average_precision([scores], targets, resamples=30, seed=7)

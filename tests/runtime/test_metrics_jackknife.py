@@ -50,6 +50,15 @@ def test_by_hand():
     np.testing.assert_allclose(found.swap, [((1 - 1 / 2) / 2 + (2 / 3 - 2 / 4) / 2) / 2])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64, bool, np.float16])
+def test_scores_of_any_dtype_rank_as_their_numbers(dtype):
+    scores = np.array([[0], [1], [2], [100]]).astype(dtype)
+    targets = np.array([[0], [0], [0], [1]], np.int8)
+    found, expected = leave_one_out(scores, targets), leave_one_out(scores.astype(float), targets)
+    np.testing.assert_array_equal(found.ap, expected.ap)
+    np.testing.assert_array_equal(found.without, expected.without)
+
+
 def test_no_image_and_no_positive():
     assert leave_one_out(np.zeros((0, 2)), np.zeros((0, 2), np.int8)).without.shape == (0, 2)
     found = leave_one_out(np.zeros((4, 2)), np.zeros((4, 2), np.int8))
