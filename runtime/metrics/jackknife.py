@@ -18,16 +18,28 @@ class LeftOut(NamedTuple):
         positives: int64 (C,).
         swap: float64 (C,), how much AP a class loses when one more negative overtakes one of its positives, averaged
             over the positives: the smallest change that these images can show. NaN as in `ap`.
+        shown: bool (N, C), the positive labels.
     """
 
     ap: np.ndarray
     without: np.ndarray
     positives: np.ndarray
     swap: np.ndarray
+    shown: np.ndarray
+
+    @property
+    def images(self) -> int:
+        return len(self.without)
+
+    @property
+    def images_with_a_class(self) -> int:
+        """How many images show at least one of the classes."""
+        return int(self.shown.any(axis=1).sum())
 
     def of_class(self, c: int) -> "LeftOut":
         """The same of class c alone, as C = 1."""
-        return LeftOut(self.ap[c : c + 1], self.without[:, c : c + 1], self.positives[c : c + 1], self.swap[c : c + 1])
+        one = slice(c, c + 1)
+        return LeftOut(self.ap[one], self.without[:, one], self.positives[one], self.swap[one], self.shown[:, one])
 
 
 def leave_one_out(scores: np.ndarray, targets: np.ndarray) -> LeftOut:
@@ -52,7 +64,8 @@ def leave_one_out(scores: np.ndarray, targets: np.ndarray) -> LeftOut:
             ap[c], swap[c], changed = _class(scores[order, c], positive)
             without[:, c] = ap[c]
             without[order, c] = changed
-    return LeftOut(ap, without, (targets == 1).sum(axis=0), swap)
+    shown = targets == 1
+    return LeftOut(ap, without, shown.sum(axis=0), swap, shown)
 
 
 def _class(ranked: np.ndarray, positive: np.ndarray) -> tuple[float, float, np.ndarray]:

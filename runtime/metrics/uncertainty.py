@@ -16,7 +16,8 @@ from .jackknife import LeftOut
 
 NO_POSITIVE = "no image shows any of the classes"
 LEAST_POSITIVES = 10  # of all classes together; below, an interval covers less often than it says
-LEAST_PER_CLASS = 3.0  # harmonic mean over the classes, for a mAP itself; a drop of one mAP does not need it
+LEAST_PER_CLASS = 3.0  # in the harmonic mean over the classes, for a mAP
+LEAST_PER_CLASS_OF_A_DROP = 2.0  # whose bias is that of two models, and mostly the same
 UNSEEN_SHARE = 0.05  # a failure of so many images may not stay unseen where outputs agree
 
 
@@ -24,7 +25,8 @@ def map_interval(model: LeftOut, confidence: float = 0.95) -> Interval:
     """The mAP in points (0-100), and where the mAP on endlessly many such images may lie.
 
     The classes without a positive are left out of both. Few positives raise a mAP: the interval allows for that, and so
-    lies lower than around the estimate, which it always includes.
+    lies lower than around the estimate, which it always includes. It also allows for images that would be ranked last
+    and are by chance not among the M that show a class (3 / M of all at 95 %): a perfect ranking is no certainty.
 
     Args:
         model: from `leave_one_out`.
@@ -38,20 +40,16 @@ def map_interval(model: LeftOut, confidence: float = 0.95) -> Interval:
         ConfigError: the confidence is not between 0 and 1.
     """
     checked_confidence(confidence)
-    estimate, positives = float(mean_over_classes(model.ap)), model.positives[model.positives > 0]
-    lacking = _lacking(positives, len(model.without))
-    if not lacking and (per_class := len(positives) / float((1.0 / positives).sum())) < LEAST_PER_CLASS:
-        lacking = (
-            f"the classes have {per_class:.1f} positives each (harmonic mean), and a mAP wants {LEAST_PER_CLASS:g}: "
-            f"{_more(len(model.without), LEAST_PER_CLASS / per_class)}"
-        )
+    estimate = float(mean_over_classes(model.ap))
+    lacking = _lacking(model, LEAST_PER_CLASS)
     if lacking:
         return _without_ends(estimate, confidence, lacking)
     centre, half = _jackknife(estimate, mean_over_classes(model.without), confidence)
     finest = _finest(model, confidence)
+    seen = (1.0 - confidence) ** (1.0 / model.images_with_a_class)
     return Interval(
         estimate=estimate,
-        low=max(0.0, min(centre - half, estimate - finest)),
+        low=max(0.0, min(centre - half, estimate - finest, estimate * seen)),
         high=min(100.0, max(centre + half, estimate + finest)),
         confidence=confidence,
     )
@@ -70,16 +68,16 @@ def map_drop_interval(reference: LeftOut, model: LeftOut, confidence: float = 0.
         confidence: two-sided level.
 
     Returns:
-        No ends, and a note that says why, with fewer images than `least_images` or fewer than `LEAST_POSITIVES`
-        positives.
+        No ends, and a note that says why, with fewer images than `least_images`, fewer than `LEAST_POSITIVES` positives
+        or, in the harmonic mean over the classes, fewer than `LEAST_PER_CLASS_OF_A_DROP`.
 
     Raises:
         ConfigError: the confidence is not between 0 and 1.
     """
     estimate = float(mean_over_classes(reference.ap) - mean_over_classes(model.ap))
-    least, images = least_images(confidence), len(model.without)
-    lacking = _lacking(reference.positives, images)
-    if not lacking and images < least:
+    least, images = least_images(confidence), model.images
+    lacking = _lacking(reference, LEAST_PER_CLASS_OF_A_DROP)
+    if images < least and lacking != NO_POSITIVE:
         lacking = f"{images} image{'s' * (images != 1)}, and a comparison wants {least}: {least - images} more"
     if lacking:
         return _without_ends(estimate, confidence, lacking)
@@ -169,14 +167,20 @@ def _finest(model: LeftOut, confidence: float) -> float:
     return -math.log(1.0 - confidence) * 100.0 * float(swap.mean()) / len(swap)
 
 
-def _lacking(positives: np.ndarray, images: int) -> str:
-    """What an interval of any kind lacks, in words; empty where there is enough."""
+def _lacking(model: LeftOut, least_per_class: float) -> str:
+    """What an interval lacks, in words; empty where there are positives enough."""
+    positives = model.positives[model.positives > 0]
     total = int(positives.sum())
     if total == 0:
         return NO_POSITIVE
     if total < LEAST_POSITIVES:
-        return f"{total} positive{'s' * (total != 1)}, and {LEAST_POSITIVES} are wanted: " + _more(
-            images, LEAST_POSITIVES / total
+        more = _more(model.images, LEAST_POSITIVES / total)
+        return f"{total} positive{'s' * (total != 1)}, and {LEAST_POSITIVES} are wanted: {more}"
+    per_class = len(positives) / float((1.0 / positives).sum())
+    if per_class < least_per_class:
+        return (
+            f"the classes have {per_class:.1f} positives each (harmonic mean), and {least_per_class:g} are wanted: "
+            f"{_more(model.images, least_per_class / per_class)}"
         )
     return ""
 
