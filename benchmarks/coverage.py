@@ -38,7 +38,6 @@ from edgedistill.runtime.metrics import (
 RESULTS = Path(__file__).parent / "results" / "coverage.json"
 LEVEL = 0.95
 RESAMPLES = 400
-METHODS = ("jackknife", "percentile")  # of docs/verify.md's table
 SHARED = 0.3  # of the variance of scores, and of what decides labels: common to all classes of an image
 ABILITIES = {"hard": (0.8, 3.0), "easy": (2.0, 4.5)}  # d from the worst class to the best
 NOISES = {"drop, int8-like noise": 0.02, "drop, more noise": 0.3, "drop, real loss": 1.0}  # s
@@ -228,37 +227,12 @@ def measured(job: tuple[str, int, int]) -> dict[str, Any]:
     }
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """docs/verify.md's table: how often an interval held the truth, in the worse of a hard and an easy population."""
-    heads = ("classes", "images", "label in", "positives", "mAP", "percentile", "drop", "percentile")
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    places = {(each["classes"], each["images"], each["prevalence"]): None for each in result["cells"]}
-    for place in places:
-        cells = [each for each in result["cells"] if (each["classes"], each["images"], each["prevalence"]) == place]
-        found = [each["found"] for each in cells]
-        drops = [of[name] for of in found for name in NOISES]
-        columns = [_worst(kind, method) for kind in ([of["mAP"] for of in found], drops) for method in METHODS]
-        first = (*place, f"{cells[0]['positives_per_class']:g}")
-        lines.append(f"| {' | '.join(map(str, (*first, *columns)))} |")
-    return "\n".join(lines) + "\n"
-
-
-def _worst(quantities: list[dict[str, Any]], method: str) -> str:
-    """The lowest coverage of a method among some quantities; "-" where not a third of the samples got an interval."""
-    told = [of[method] for of in quantities if method in of and 3 * of[method]["given"] >= of[method]["samples"]]
-    return f"{100 * min(each['coverage'] for each in told):.0f} %" if told else "-"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=160)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--table", action="store_true", help="print docs/verify.md's table of a finished record")
     arguments = parser.parse_args()
-    if arguments.table:
-        print(markdown(json.loads(arguments.out.read_text(encoding="utf-8"))), end="")
-        return
 
     jobs = [(ability, number, arguments.samples) for ability in ABILITIES for number in range(len(CELLS))]
     records = []
