@@ -44,13 +44,13 @@ def map_interval(model: LeftOut, confidence: float = 0.95) -> Interval:
     lacking = _lacking(model, LEAST_PER_CLASS)
     if lacking:
         return _without_ends(estimate, confidence, lacking)
-    centre, half = _jackknife(estimate, mean_over_classes(model.without), confidence)
+    low, high = _jackknife(estimate, mean_over_classes(model.without), confidence)
     finest = _finest(model, confidence)
     seen = (1.0 - confidence) ** (1.0 / model.images_with_a_class)
     return Interval(
         estimate=estimate,
-        low=max(0.0, min(centre - half, estimate - finest, estimate * seen)),
-        high=min(100.0, max(centre + half, estimate + finest)),
+        low=max(0.0, min(low, estimate - finest, estimate * seen)),
+        high=min(100.0, max(high, estimate + finest)),
         confidence=confidence,
     )
 
@@ -82,12 +82,12 @@ def map_drop_interval(reference: LeftOut, model: LeftOut, confidence: float = 0.
     if lacking:
         return _without_ends(estimate, confidence, lacking)
     without = mean_over_classes(reference.without) - mean_over_classes(model.without)
-    centre, half = _jackknife(estimate, without, confidence)
-    reach = max(half, _finest(reference, confidence))
+    low, high = _jackknife(estimate, without, confidence)
+    half, finest = (high - low) / 2.0, _finest(reference, confidence)
     return Interval(
         estimate=estimate,
-        low=min(centre, estimate) - reach,
-        high=max(centre, estimate) + reach,
+        low=min(low, estimate - half, estimate - finest),
+        high=max(high, estimate + half, estimate + finest),
         confidence=confidence,
     )
 
@@ -145,17 +145,21 @@ def checked_confidence(confidence: float) -> float:
 
 
 def _jackknife(estimate: float, without: np.ndarray, confidence: float) -> tuple[float, float]:
-    """The bias-corrected value and the half width of its interval, from the value without each image (N,)."""
+    """The ends of the interval, from the value without each image (N,).
+
+    The jackknife takes off the bias's leading term, of the order of 1 / positives. What remains has the same sign, and
+    on that side the interval reaches half of the correction further.
+    """
     images = len(without)
-    centre = estimate - (images - 1) * float(without.mean() - estimate)
+    bias = (images - 1) * float(without.mean() - estimate)
     weight = (images - 1) * (without.mean() - without)
     squares = float((weight**2).sum())
-    if squares == 0.0:
-        return centre, 0.0
-    # As many degrees of freedom as images of equal weight would show this concentration of the squares.
-    degrees = max(1.0, squares**2 / float((weight**4).sum()))
-    error = math.sqrt(squares / images / (images - 1))
-    return centre, _student_t((1.0 + confidence) / 2.0, degrees) * error
+    half = 0.0
+    if squares > 0.0:
+        # As many degrees of freedom as images of equal weight would show this concentration of the squares.
+        degrees = max(1.0, squares**2 / float((weight**4).sum()))
+        half = _student_t((1.0 + confidence) / 2.0, degrees) * math.sqrt(squares / images / (images - 1))
+    return estimate - bias - half - max(bias, 0.0) / 2.0, estimate - bias + half - min(bias, 0.0) / 2.0
 
 
 def _finest(model: LeftOut, confidence: float) -> float:
