@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .distill import metrics as training_metrics
 from .distill.checkpoint import Student, load_student
 from .distill.engine import Outputs
 from .distill.experiment import Experiment, Role
@@ -75,9 +76,9 @@ class Evaluation:
     data: Dataset
     found: dict[str, Any]
     calibration_error: float
-    bins: metrics.CalibrationBins
+    bins: training_metrics.CalibrationBins
     difficult: dict[str, Any] | None
-    retrieval: metrics.RetrievalPrecision | None
+    retrieval: training_metrics.RetrievalPrecision | None
     teacher: Comparison | None
     pairs: list[LabelPair]
     skipped: list[str]
@@ -175,8 +176,8 @@ def evaluate_checkpoint(
         checkpoint=checkpoint.path,
         data=data,
         found=metrics.evaluate(scores, data.labels, chosen, top_k),
-        calibration_error=100 * metrics.expected_calibration_error(scores, data.labels),
-        bins=metrics.calibration_bins(scores, data.labels),
+        calibration_error=100 * training_metrics.expected_calibration_error(scores, data.labels),
+        bins=training_metrics.calibration_bins(scores, data.labels),
         difficult=metrics.evaluate(scores[rows], data.labels[rows], chosen, top_k)
         if rows is not None and rows.any()
         else None,
@@ -202,12 +203,12 @@ def _check_labels(labels: Sequence[str], classes: Sequence[str]) -> None:
         raise ConfigError(f"--labels {','.join(labels)}: give at least two different labels.")
 
 
-def _retrieve(pooled: np.ndarray, data: Dataset, most: int) -> metrics.RetrievalPrecision:
+def _retrieve(pooled: np.ndarray, data: Dataset, most: int) -> training_metrics.RetrievalPrecision:
     if most >= len(data):
         raise ConfigError(
             f"--retrieval {most}: {data.name} has {len(data)} images, so that {len(data) - 1} can be found."
         )
-    return metrics.retrieval_precision(metrics.nearest_images(pooled, most), data.labels)
+    return training_metrics.retrieval_precision(training_metrics.nearest_images(pooled, most), data.labels)
 
 
 def _common(model: Outputs, teacher: Outputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -221,7 +222,7 @@ def _common(model: Outputs, teacher: Outputs) -> tuple[np.ndarray, np.ndarray, n
 
 def _compare(model: Outputs, teacher: Outputs, checkpoint: str) -> Comparison:
     said, taught, labels = _common(model, teacher)
-    difference = metrics.correlation_difference(said, taught)
+    difference = training_metrics.correlation_difference(said, taught)
     apart = np.abs(difference[np.triu_indices(len(difference), k=1)])
     known = apart[~np.isnan(apart)]
     return Comparison(
@@ -239,7 +240,7 @@ def _pairs(
     if labels:
         chosen = list(combinations([classes.index(name) for name in labels], 2))
     elif comparison is not None:
-        chosen = metrics.most_different_pairs(comparison.correlation_difference, _MOST_PAIRS)
+        chosen = training_metrics.most_different_pairs(comparison.correlation_difference, _MOST_PAIRS)
     else:
         return []
     if teacher is None:
@@ -248,8 +249,8 @@ def _pairs(
         said, taught, truth = _common(model, teacher)
         sayers = {"teacher": (taught, None)}
     sayers = {"truth": (truth == 1, truth >= 0), **sayers, "model": (said, None)}
-    correlation = {who: metrics.label_correlation(*values) for who, values in sayers.items()}
-    dependency = {who: metrics.label_pair_dependency(*values) for who, values in sayers.items()}
+    correlation = {who: training_metrics.label_correlation(*values) for who, values in sayers.items()}
+    dependency = {who: training_metrics.label_pair_dependency(*values) for who, values in sayers.items()}
     return [
         LabelPair(
             (classes[k], classes[m]),

@@ -13,13 +13,13 @@ from rich.markup import escape
 from .distill.checkpoint import Student
 from .distill.engine import current_world
 from .distill.experiment import Experiment
+from .distill.metrics import paired_interval
 from .distill.recipe import LoadedRecipe
 from .distill.sub_teachers import MergedCheckpoint
 from .pipeline import Chain, RunSummary
 from .runtime import metrics
 from .runtime.files import write_atomic
 from .runtime.interval import Interval
-from .runtime.intervals import paired_interval
 from .runtime.record import Record
 from .runtime.verdicts import Verdict, overall
 

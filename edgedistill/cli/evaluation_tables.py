@@ -7,8 +7,8 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from edgedistill.distill.metrics import RetrievalPrecision
 from edgedistill.evaluation import Evaluation, LabelPair
-from edgedistill.runtime.metrics import RetrievalPrecision
 
 from .render import table
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from ..runtime.intervals import paired_interval
+from ..distill.metrics import paired_interval
 from ..seeds import Gain, Spread, spread
 from .record import CellRecord, Row
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..interval import Interval
-from ..intervals import student_t_quantile
 from ..record import Record
+from ..student_t import student_t_quantile
 from .plan import queries_for
 
 CONFIDENCE = 0.95

@@ -1,41 +1,42 @@
 """Multi-label metrics in numpy, one implementation for training, export and the device.
 
 mAP, CP, CR, CF1, OP, OR and OF1 are in points (0-100), as in the papers; what a function returns bare (an average
-precision, a calibration error, a precision at k) is a fraction. Targets are int8: 1 present, 0 absent, -1 unknown;
-unknown entries take part in nothing.
+precision) is a fraction. Targets are int8: 1 present, 0 absent, -1 unknown; unknown entries take part in nothing.
 """
 
-from .calibration import CalibrationBins, calibration_bins, expected_calibration_error
+from .bootstrap import bootstrap_average_precision, least_resamples, percentile_interval, resampled_average_precision
 from .decisions import Threshold, evaluate, protocol_name
-from .label_pairs import (
-    correlation_difference,
-    label_correlation,
-    label_pair_dependency,
-    label_sequence_dependency,
-    most_different_pairs,
-)
+from .jackknife import LeftOut, leave_one_out
 from .logistic import sigmoid
 from .ranking import average_precision, tie_group_ends
-from .retrieval import RetrievalPrecision, nearest_images, retrieval_precision
 from .thresholds import best_thresholds
+from .uncertainty import (
+    class_drop_intervals,
+    images_to_settle,
+    least_images,
+    map_drop_interval,
+    map_interval,
+    mean_over_classes,
+)
 
 __all__ = [
-    "CalibrationBins",
-    "RetrievalPrecision",
+    "LeftOut",
     "Threshold",
     "average_precision",
     "best_thresholds",
-    "calibration_bins",
-    "correlation_difference",
+    "bootstrap_average_precision",
+    "class_drop_intervals",
     "evaluate",
-    "expected_calibration_error",
-    "label_correlation",
-    "label_pair_dependency",
-    "label_sequence_dependency",
-    "most_different_pairs",
-    "nearest_images",
+    "images_to_settle",
+    "least_images",
+    "least_resamples",
+    "leave_one_out",
+    "map_drop_interval",
+    "map_interval",
+    "mean_over_classes",
+    "percentile_interval",
     "protocol_name",
-    "retrieval_precision",
+    "resampled_average_precision",
     "sigmoid",
     "tie_group_ends",
 ]

@@ -2,13 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from ..bundle.records import Artifact
 from ..interval import Interval
-from ..intervals import bootstrap_average_precision, mean_over_classes, percentile_interval
-from ..metrics import average_precision
+from ..metrics import (
+    LeftOut,
+    class_drop_intervals,
+    images_to_settle,
+    leave_one_out,
+    map_drop_interval,
+    map_interval,
+)
 from ..verdicts import Judgement, judge_at_most, overall
 from .report import ArtifactParity, ClassParity
 
@@ -29,15 +36,9 @@ class Outputs:
 
 
 def judge_parity(
-    artifacts: Sequence[tuple[Artifact, Outputs]],
-    reference: Outputs,
-    targets: np.ndarray,
-    classes: Sequence[str],
-    *,
-    resamples: int,
-    seed: int = 0,
+    artifacts: Sequence[tuple[Artifact, Outputs]], reference: Outputs, targets: np.ndarray, classes: Sequence[str]
 ) -> tuple[Interval, list[ArtifactParity]]:
-    """Compare artifacts with the reference on the same images and the same bootstrap resamples.
+    """Compare artifacts with the reference on the same images.
 
     AP is computed from logits: probabilities round to exactly 1.0 and would make ties that the model does not have.
 
@@ -46,23 +47,16 @@ def judge_parity(
         reference: what it is compared with.
         targets: int8 (N, C).
         classes: C names.
-        resamples: of the bootstrap over images.
-        seed: of the bootstrap.
 
     Returns:
         the reference's mAP at 95 % confidence, and one record per artifact in the given order.
     """
-    models = [reference, *(outputs for _, outputs in artifacts)]
-    draws = bootstrap_average_precision([model.logits for model in models], targets, resamples=resamples, seed=seed)
-    measured = [
-        _Measured(model, average_precision(model.logits, targets), drawn)
-        for model, drawn in zip(models, draws, strict=True)
-    ]
+    expected = _Measured(reference, leave_one_out(reference.logits, targets))
     records = [
-        _compare(artifact, measured[0], one, classes, targets)
-        for (artifact, _), one in zip(artifacts, measured[1:], strict=True)
+        _compare(artifact, expected, _Measured(outputs, leave_one_out(outputs.logits, targets)), classes)
+        for artifact, outputs in artifacts
     ]
-    return measured[0].mean_ap(0.95), records
+    return map_interval(expected.left_out), records
 
 
 def judge_gates(artifact: Artifact, drop: Interval, images: int) -> tuple[Judgement, ...]:
@@ -89,34 +83,27 @@ def judge_gates(artifact: Artifact, drop: Interval, images: int) -> tuple[Judgem
 
 
 def _more_images(drop: Interval, limit: float, images: int) -> str:
-    return ""
+    """What would settle an undecided drop; nothing where its interval says that already."""
+    if drop.low is None:
+        return ""
+    more = images_to_settle(drop, limit, images)
+    return "no number of images would tell: the drop is the limit" if more is None else f"about {more:,} more images"
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """A model's outputs with its AP per class (C,) and per resample and class (B, C), fractions."""
+class _Measured(NamedTuple):
+    """A model's outputs, with its AP on all images and without each of them."""
 
     outputs: Outputs
-    ap: np.ndarray
-    drawn: np.ndarray
-
-    def mean_ap(self, confidence: float) -> Interval:
-        return percentile_interval(mean_over_classes(self.ap), mean_over_classes(self.drawn), confidence)
+    left_out: LeftOut
 
 
-def _compare(
-    artifact: Artifact, reference: _Measured, one: _Measured, classes: Sequence[str], targets: np.ndarray
-) -> ArtifactParity:
+def _compare(artifact: Artifact, reference: _Measured, one: _Measured, classes: Sequence[str]) -> ArtifactParity:
     confidence = artifact.target.limits.confidence
-    drop = percentile_interval(
-        mean_over_classes(reference.ap) - mean_over_classes(one.ap),
-        mean_over_classes(reference.drawn) - mean_over_classes(one.drawn),
-        confidence,
-    )
-    class_drops, class_draws = 100 * (reference.ap - one.ap), 100 * (reference.drawn - one.drawn)
-    positives = (targets == 1).sum(axis=0)
+    before, after = reference.left_out, one.left_out
+    drop = map_drop_interval(before, after, confidence)
+    class_drops = class_drop_intervals(before, after, confidence)
     difference = np.abs(one.outputs.logits - reference.outputs.logits)
-    gates = judge_gates(artifact, drop, len(targets))
+    gates = judge_gates(artifact, drop, after.images)
     return ArtifactParity(
         name=artifact.name,
         backend=artifact.backend,
@@ -124,17 +111,17 @@ def _compare(
         bytes=artifact.size,
         verdict=overall(gate.verdict for gate in gates),
         ran=True,
-        mean_ap=one.mean_ap(confidence),
+        mean_ap=map_interval(after, confidence),
         drop=drop,
         classes=tuple(
             ClassParity(
                 name=name,
-                positives=int(positives[c]),
-                reference_ap=_points(reference.ap[c]),
-                ap=_points(one.ap[c]),
-                drop=percentile_interval(class_drops[c], class_draws[:, c], confidence),
+                positives=int(before.positives[c]),
+                reference_ap=_points(before.ap[c]),
+                ap=_points(after.ap[c]),
+                drop=class_drop,
             )
-            for c, name in enumerate(classes)
+            for c, (name, class_drop) in enumerate(zip(classes, class_drops, strict=True))
         ),
         max_abs_logit=float(difference.max()),
         mean_abs_logit=float(difference.mean()),

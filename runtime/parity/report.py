@@ -12,8 +12,8 @@ class ClassParity(Record):
         positives: images that show the class.
         reference_ap: the reference's AP.
         ap: the artifact's AP.
-        drop: reference_ap - ap with its paired bootstrap interval; one interval per class, not corrected for looking
-            at many classes.
+        drop: reference_ap - ap with its paired interval; one interval per class, not corrected for looking at many
+            classes.
     """
 
     name: str
@@ -36,7 +36,7 @@ class ReferenceParity(Record):
     Attributes:
         source: in words, e.g. "the training framework, stored at export".
         stored: it is the training framework's, not another artifact's.
-        mean_ap: its mAP in points with a bootstrap interval.
+        mean_ap: its mAP in points with its interval.
     """
 
     source: str
@@ -54,7 +54,7 @@ class ArtifactParity(Record):
         ran: it gave outputs, so that the numbers below are there.
         reason: why it did not run.
         bytes: size of its files.
-        mean_ap: its mAP in points with a bootstrap interval.
+        mean_ap: its mAP in points with its interval.
         drop: reference mAP - its mAP in points, paired over images, at the confidence of the deploy config's gates.
         classes: in the bundle's order.
         max_abs_logit: the largest absolute difference of any logit to the reference's.
@@ -102,7 +102,6 @@ class ParityReport(Record):
         images: how many images every number rests on.
         skipped: the images that are in none.
         classes_without_positives: left out of every mAP.
-        resamples: of the bootstrap.
         device: slug of the machine; the run's file in results/ describes it.
         created: ISO 8601, UTC.
         saved: where the report was saved; None when it was not.
@@ -116,7 +115,6 @@ class ParityReport(Record):
     images: int
     skipped: tuple[SkippedImageRecord, ...]
     classes_without_positives: int
-    resamples: int
     reference: ReferenceParity
     artifacts: tuple[ArtifactParity, ...]
     device: str

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from math import ceil
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,7 +37,6 @@ def verify(
     device: str | None = None,
     batch_size: int = 32,
     max_bad_share: float = MAX_BAD_SHARE,
-    bootstrap: int = 1000,
     reference: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> ParityReport:
@@ -59,7 +57,6 @@ def verify(
         device: the backends' device word, overriding the deploy configs; one that does not know it could not run.
         batch_size: images per inference.
         max_bad_share: share of undecodable images above which nothing is reported.
-        bootstrap: resamples for the confidence intervals.
         reference: logits (N, C) for the data set's images, in its order and in the bundle's order of classes.
         progress: called with (images done, images in all).
 
@@ -70,11 +67,9 @@ def verify(
         BundleError: no such artifact, or none could be run and one was refused.
         MissingDependencyError: no artifact could be run here.
         DataError: the classes differ, too many images are undecodable, or there is no reference.
-        ConfigError: too few resamples for the confidence that a deploy config asks for.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_source(bundle)
     chosen = select_artifacts(opened, artifacts, backend, precision)
-    _check_resamples(bootstrap, chosen)
     data = _open_data(dataset, labels, opened.manifest.classes)
     stored = _stored_reference(opened, data, reference)
     own = [] if stored else [_own_reference(opened, data)]
@@ -104,7 +99,6 @@ def verify(
         Outputs(logits[kept], sigmoid(logits[kept]) >= thresholds),
         data.labels[kept],
         data.classes,
-        resamples=bootstrap,
     )
     compared = {record.name: record for record in records}
     unreferenced = np.flatnonzero(collected.decoded & ~comparable)
@@ -119,22 +113,12 @@ def verify(
             *(SkippedImageRecord(id=data.ids[i], reason="the reference has no logits for it") for i in unreferenced),
         ),
         classes_without_positives=int((~(data.labels[kept] == 1).any(axis=0)).sum()),
-        resamples=bootstrap,
         reference=ReferenceParity(source=source, mean_ap=mean_ap, stored=stored is not None),
         artifacts=tuple(compared[a.name] if a.name in compared else _not_run(a, collected) for a in chosen),
         device=device_slug(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
     return _save(bundle, report)
-
-
-def _check_resamples(resamples: int, artifacts: Sequence[Artifact]) -> None:
-    confidence = max(artifact.target.limits.confidence for artifact in artifacts)
-    needed = ceil(2 / (1 - confidence) - 1e-9)
-    if resamples < needed:
-        raise ConfigError(
-            f"{resamples} bootstrap resamples cannot give a {confidence:g} confidence interval: at least {needed}."
-        )
 
 
 def _open_data(dataset: DatasetSource, labels: str | Path | None, classes: tuple[str, ...]) -> Dataset:

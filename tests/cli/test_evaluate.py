@@ -12,6 +12,7 @@ import yaml
 from rich.console import Console
 
 from edgedistill.cli.evaluation_tables import evaluation_tables
+from edgedistill.distill import metrics as training_metrics
 from edgedistill.distill.checkpoint import save_student
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.recipe import load_recipe
@@ -87,7 +88,7 @@ def test_every_number_is_that_of_the_outputs(recipe, experiment, command):
     assert got["mAP"] == pytest.approx(expected["mAP"])
     assert got["CF1"] == pytest.approx(expected["CF1"])
     assert got["class_names"] == list(outputs.dataset.classes)
-    assert got["ECE"] == pytest.approx(100 * metrics.expected_calibration_error(scores, labels))
+    assert got["ECE"] == pytest.approx(100 * training_metrics.expected_calibration_error(scores, labels))
     assert sum(got["calibration"]["count"]) == (labels >= 0).sum()
 
     rows = (labels == -1).any(axis=1)  # `difficult: ignore` shows the marks in the labels
@@ -98,7 +99,9 @@ def test_every_number_is_that_of_the_outputs(recipe, experiment, command):
     with torch.inference_mode():
         (batch,) = decode_batches(outputs.dataset.images, student.card.preprocessing, len(labels))
         maps = student.model.backbone(student.model.normalize(torch.from_numpy(batch.images)))[-1]
-    expected = metrics.retrieval_precision(metrics.nearest_images(maps.mean((2, 3)).numpy(), 7), labels)
+    expected = training_metrics.retrieval_precision(
+        training_metrics.nearest_images(maps.mean((2, 3)).numpy(), 7), labels
+    )
     np.testing.assert_allclose(got["retrieval"]["precision"], expected.precision)
     assert got["teacher"] is None
     assert got["label_pairs"] == []
@@ -116,7 +119,7 @@ def test_label_pairs_in_the_eyes_of_truth_teacher_and_model(recipe, experiment, 
     names = ("one_solid", "six_outline", "two_solid")
     got = found_by(command, recipe, "--teacher", path, "--labels", ", ".join(names))
     model, teacher = (experiment.test(finished_checkpoint(experiment, role)) for role in ("student", "baseline"))
-    difference = metrics.correlation_difference(model.scores, teacher.scores)
+    difference = training_metrics.correlation_difference(model.scores, teacher.scores)
     np.testing.assert_allclose(got["teacher"]["correlation_difference"], difference, atol=1e-9)
     off_diagonal = np.abs(difference[~np.eye(20, dtype=bool)])
     assert got["teacher"]["mean_abs_difference"] == pytest.approx(off_diagonal.mean())

@@ -73,7 +73,6 @@ def summary(artifacts: dict[str, Found]) -> RunSummary:
             images=10,
             skipped=(),
             classes_without_positives=0,
-            resamples=100,
             reference=ReferenceParity(
                 source="the framework", mean_ap=Interval(estimate=80.0, low=None, high=None, confidence=0.95)
             ),

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +26,7 @@ from edgedistill.runtime.errors import BundleError, ConfigError, DataError, Miss
 from edgedistill.runtime.parity import ParityReport
 
 CLASSES = ("red", "green", "blue", "bright")
-QUICK = {"bootstrap": 100, "batch_size": 3}
+QUICK = {"batch_size": 3}
 
 
 @pytest.fixture
@@ -34,14 +35,18 @@ def bundle(make_tiny_bundle, tmp_path):
     return open_bundle(make_tiny_bundle(tmp_path / "tiny"))
 
 
+def flat(reference, count):
+    """Noisy flat images; the labels are the model's opinion with a few flipped, so that no AP is perfect."""
+    rng = np.random.default_rng(0)
+    images = (rng.integers(0, 200, (count, 1, 1, 3)) + rng.integers(0, 50, (count, 16, 16, 3))).astype(np.uint8)
+    labels = (reference(images) > 0).astype(np.int8)
+    labels ^= (rng.random(labels.shape) < 0.1).astype(np.int8)
+    return Dataset("flat", CLASSES, tuple(f"{i:02}" for i in range(count)), list(images), labels)
+
+
 @pytest.fixture
 def data(tiny_reference):
-    """40 noisy flat images; the labels are the model's opinion with a few flipped, so that no AP is perfect."""
-    rng = np.random.default_rng(0)
-    images = (rng.integers(0, 200, (40, 1, 1, 3)) + rng.integers(0, 50, (40, 16, 16, 3))).astype(np.uint8)
-    labels = (tiny_reference(images) > 0).astype(np.int8)
-    labels ^= (rng.random(labels.shape) < 0.1).astype(np.int8)
-    return Dataset("flat", CLASSES, tuple(f"{i:02}" for i in range(40)), list(images), labels)
+    return flat(tiny_reference, 40)
 
 
 @pytest.fixture
@@ -136,32 +141,80 @@ def test_the_bundles_own_reference_is_used_for_that_very_split(bundle, data, log
     assert part.reference.source.startswith("ort-fp32 on this device; the training framework's stored logits are for")
 
 
-def test_a_worse_artifact_fails_its_gate_and_the_report_says_which_class_lost(
-    bundle, data, logits, fake, tiny_reference
-):
-    def blind_to_blue(images):
-        scores = tiny_reference(images)
+def blind_to_blue(reference):
+    def logits(images):
+        scores = reference(images)
         scores[:, 2] = 0.0
         return scores
 
-    fake(ort_fp32=tiny_reference, ov_fp32=blind_to_blue)
-    gated = changed(
+    return logits
+
+
+def gated(bundle):
+    return changed(
         bundle,
-        ort_fp32={"gates": {"max_map_drop": 0.1, "max_bytes": 10**9}},
+        ort_fp32={"gates": {"max_map_drop": 1.0, "max_bytes": 10**9}},
         ov_fp32={"gates": {"max_map_drop": 0.1, "max_bytes": 10}},
     )
-    report = verify(gated, data, reference=logits, artifacts=["ort-fp32", "ov-fp32"], **QUICK)
+
+
+def test_a_worse_artifact_fails_its_gate_and_the_report_says_which_class_lost(bundle, fake, tiny_reference):
+    data = flat(tiny_reference, 600)
+    logits = tiny_reference(np.stack(data.images))
+    fake(ort_fp32=tiny_reference, ov_fp32=blind_to_blue(tiny_reference))
+    report = verify(gated(bundle), data, reference=logits, artifacts=["ort-fp32", "ov-fp32"])
     good, bad = by_name(report)["ort-fp32"], by_name(report)["ov-fp32"]
-    assert good.passed
-    assert (good.drop.estimate, good.drop.high) == (0.0, 0.0)
-    assert not bad.passed
-    assert not report.passed
-    assert [gate.name for gate in bad.gates if not gate.passed] == ["max_map_drop", "max_bytes"]
+    assert good.verdict == "passed"
+    assert good.drop.estimate == 0.0
+    assert 0.0 < good.drop.high < 1.0  # what was not seen may still be there
+    assert bad.verdict == report.verdict == "failed"
+    assert [gate.verdict for gate in bad.gates] == ["failed", "failed"]
     assert [entry.name for entry in bad.losses] == ["blue"]
     assert bad.drop.low <= bad.drop.estimate <= bad.drop.high
     assert bad.drop.estimate == pytest.approx(bad.losses[0].drop.estimate / len(CLASSES))
     assert bad.gates[0].observed == bad.drop.estimate
     assert bad.unchanged_images < 1.0
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 30])
+def test_too_few_images_decide_nothing(bundle, fake, tiny_reference, images):
+    """An inverted model on a few images once passed: the resampled drop was 0 [0, 0]."""
+    data = flat(tiny_reference, images)
+    logits = tiny_reference(np.stack(data.images))
+    fake(ort_fp32=lambda pixels: -tiny_reference(pixels))
+    (artifact,) = verify(gated(bundle), data, reference=logits, artifacts=["ort-fp32"]).artifacts
+    assert artifact.verdict == "undecided"
+    assert artifact.drop.low is None
+    assert "more" in artifact.gates[0].sentence or "no image shows" in artifact.gates[0].sentence
+
+
+def test_an_undecided_gate_says_how_many_more_images(bundle, fake, tiny_reference):
+    data = flat(tiny_reference, 80)
+    logits = tiny_reference(np.stack(data.images))
+    fake(ort_fp32=tiny_reference)
+    strict = changed(bundle, ort_fp32={"gates": {"max_map_drop": 0.05}})
+    (artifact,) = verify(strict, data, reference=logits, artifacts=["ort-fp32"]).artifacts
+    assert artifact.verdict == "undecided"
+    assert re.search(r"straddles the limit of 0.05 points; about [\d,]+ more images", artifact.gates[0].sentence)
+
+
+def test_without_a_gate_an_inverted_model_is_not_called_passed(bundle, data, logits, fake, tiny_reference):
+    fake(ort_fp32=lambda pixels: -tiny_reference(pixels))
+    report = verify(bundle, data, reference=logits, artifacts=["ort-fp32"])
+    assert report.verdict == report.artifacts[0].verdict == "not judged"
+    assert not report.passed
+
+
+def test_a_gate_of_a_newer_version_is_not_judged_and_never_passed(bundle, data, logits, fake, tiny_reference):
+    fake(ort_fp32=tiny_reference)
+    newer = changed(bundle, ort_fp32={"gates": {"max_bytes": 10**9, "max_watts": 5}})
+    (artifact,) = verify(newer, data, reference=logits, artifacts=["ort-fp32"]).artifacts
+    assert [(gate.name, gate.verdict) for gate in artifact.gates] == [
+        ("max_bytes", "passed"),
+        ("max_watts", "not judged"),
+    ]
+    assert artifact.verdict == "not judged"
+    assert "max_watts is unknown to this edgedistill" in artifact.gates[1].sentence
 
 
 def test_what_cannot_run_here_is_reported_and_what_is_at_fault_fails(bundle, data, logits, fake, tiny_reference):
@@ -259,7 +312,6 @@ def test_progress_reaches_the_total(bundle, data, logits, fake, tiny_reference):
     [
         ({"artifacts": ["ort-int8"]}, BundleError, "no artifact 'ort-int8'; it holds ort-fp32"),
         ({"backend": "tensorrt"}, BundleError, "no artifact for tensorrt"),
-        ({"bootstrap": 10}, ConfigError, "at least 40"),
         ({"reference": np.zeros((3, 4))}, DataError, r"\(3, 4\)"),
         ({"labels": "labels.csv"}, ConfigError, "image folder"),
     ],

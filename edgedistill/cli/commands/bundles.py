@@ -44,7 +44,6 @@ def verify(
     max_bad_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of undecodable images that is tolerated.")
     ] = 0.01,
-    bootstrap: Annotated[int, typer.Option(min=1, help="Resamples for the confidence intervals.")] = 1000,
     json: Json = False,
 ) -> None:
     """Same mAP as the reference, on this device? Says which class lost what.
@@ -73,7 +72,6 @@ def verify(
             threads=threads,
             device=device,
             max_bad_share=max_bad_share,
-            bootstrap=bootstrap,
             progress=progress,
         )
     console.print_json(verdict(report)) if json else parity_report(report, console.out)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .inputs import checked
+from ...runtime.metrics.inputs import checked
 
 BINS = 15  # UD names no number; its source (Guo et al., ICML 2017) takes 15 bins of equal width
 _BLOCK_ELEMENTS = 2_000_000
@@ -21,7 +21,7 @@ class CalibrationBins(NamedTuple):
     """
 
     edges: np.ndarray
-    count: np.ndarray  # type: ignore[assignment]  # hides tuple.count, which nobody asks for
+    count: np.ndarray  # type: ignore[assignment]  # hides tuple.count, which nobody calls here
     confidence: np.ndarray
     accuracy: np.ndarray
 

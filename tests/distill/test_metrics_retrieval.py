@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedistill.runtime import metrics
-from edgedistill.runtime.metrics import retrieval
+from edgedistill.distill import metrics
+from edgedistill.distill.metrics import retrieval
 
 
 def by_loops(features, k, gallery=None):
