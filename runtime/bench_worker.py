@@ -80,7 +80,8 @@ def _start(request: Start, answers: TextIO) -> Callable[[], Any] | None:
     try:
         bundle = open_bundle(request.bundle)
         (artifact,) = select_artifacts(bundle, [request.artifact])
-        import_ms, _ = _timed(BACKENDS.get(artifact.backend).library)
+        kind = BACKENDS.find(artifact.backend)
+        import_ms = _timed(kind.library)[0] if kind is not None else 0.0  # opening it says that it is unknown
         load_ms, backend = _timed(lambda: open_artifact(bundle, artifact, threads=request.threads))
     except EdgedistillError as error:
         _send(answers, Refused(str(error), refused=not isinstance(error, MissingDependencyError)))

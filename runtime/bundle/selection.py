@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..backends.base import BACKENDS, Backend
 from ..errors import BundleError, ConfigError, EdgedistillError, MissingDependencyError
-from ..precisions import PRECISIONS
+from ..precisions import find_precision
 from .opened import Bundle
 from .records import Artifact
 
@@ -70,7 +70,7 @@ def open_artifact(
         kind = BundleError if artifact.parity is not None else MissingDependencyError
         raise kind(f"{artifact.name}: not in the bundle: {artifact.reason or 'its export failed'}")
     backend = BACKENDS.find(artifact.backend)
-    if backend is None or artifact.precision not in PRECISIONS:
+    if backend is None or find_precision(artifact.precision) is None:
         what = f"backend {artifact.backend!r}" if backend is None else f"precision {artifact.precision!r}"
         raise MissingDependencyError(
             f"{artifact.name}: cannot run here: this edgedistill does not know the {what}. Upgrade it, or install the "
