@@ -34,7 +34,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, package: str, group: str | None = None) -> None:
         self.kind = kind
         self._package = package
-        self._group = group
+        self.group = group
         self._entries: dict[str, T] = {}
         self._discovered = False
         self._plugged_in = False
@@ -81,10 +81,10 @@ class Registry(Generic[T]):
 
     def _plug_in(self) -> None:
         """Import other distributions' modules; one that is broken costs its own entries only."""
-        if self._plugged_in or self._group is None:
+        if self._plugged_in or self.group is None:
             return
         self._plugged_in = True
-        for entry_point in metadata.entry_points(group=self._group):
+        for entry_point in metadata.entry_points(group=self.group):
             before = dict(self._entries)
             try:
                 entry_point.load()
