@@ -1,5 +1,6 @@
 """Reading manifest.json: the one way, whatever command reads it."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -32,6 +33,11 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
             )
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if unknown := re.fullmatch(r"Invalid enum value '(.*)' - at `\$\.(.*)`", str(error)):
+            raise BundleError(
+                f"{where}: {unknown[1]!r} is no `{unknown[2]}` that this edgedistill knows: upgrade with "
+                "`pip install -U edgedistill`."
+            ) from None
         raise BundleError(f"{where}: damaged or not a manifest ({error}). Export or copy the bundle again.") from None
     problem = f"schema {version} does not exist" if version < 1 else manifest_problem(manifest)
     if problem:
