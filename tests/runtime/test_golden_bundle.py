@@ -15,7 +15,7 @@ from edgedistill.runtime.backends.base import BACKENDS
 from edgedistill.runtime.bundle import MANIFEST, latest_run, open_bundle, read_runs
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import BundleError, EdgedistillError
-from edgedistill.runtime.parity import ParityReport
+from edgedistill.runtime.record import Record
 
 DEVICE = "intel-xeon-x86_64"
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -49,15 +49,24 @@ def test_its_results_are_read_as_they_were_written(golden_copy, tmp_path):
     assert [run.created for run in runs] == [run["created"] for run in written]
 
 
+class Kept(Record):
+    """What reports had from the beginning."""
+
+    dataset: str
+    images: int
+
+
+class Later(Record):
+    joules: float
+
+
 def test_an_old_report_decodes_or_says_that_it_must_be_measured_again(golden_copy, tmp_path):
     run = latest_run(golden_copy(tmp_path / "b"), "verify", DEVICE)
-    try:
-        report = run.decode(ParityReport)
-    except BundleError as error:
-        assert "run it again" in str(error)
-        assert "\n" not in str(error)
-    else:
-        assert report.images == 12
+    assert run.decode(Kept) == Kept(dataset="flat", images=12)
+    with pytest.raises(
+        BundleError, match=r"^the verify run of 2026-11-29T10:22:49\+00:00 .*`joules`.*: run it again\.$"
+    ):
+        run.decode(Later)
 
 
 def test_new_results_lie_beside_the_old(golden_copy, tmp_path):
