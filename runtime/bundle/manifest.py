@@ -6,10 +6,17 @@ from typing import Any
 import msgspec
 
 from ..errors import BundleError
+from ..record import Record
 from .check import manifest_problem
 from .records import SCHEMA_VERSION, Manifest
 
 LARGEST_MANIFEST = 64 << 20
+
+
+class _Head(Record):
+    """What is read before anything else."""
+
+    schema_version: Any = None
 
 
 def decode_manifest(data: bytes, where: str) -> Manifest:
@@ -25,7 +32,7 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
         BundleError: says what is wrong with it.
     """
     try:
-        version = msgspec.json.decode(data, type=dict[str, Any]).get("schema_version")
+        version = msgspec.json.decode(data, type=_Head).schema_version
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise BundleError(
                 f"{where}: schema {version} is newer than this edgedistill reads ({SCHEMA_VERSION}): "

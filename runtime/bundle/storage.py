@@ -15,6 +15,7 @@ from .records import MANIFEST, FileEntry
 _COPY_AGAIN = "Copy the whole bundle again."
 # Not every system has every flag.
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+_MOST_SHRUNK, _SMALL = 200, 64 << 20  # weights shrink to a half at best, zeros to a thousandth
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -74,7 +75,8 @@ class FolderStorage:
                 raise BundleError(f"{file}: is not a regular file. {_COPY_AGAIN}")
             # Opened without following and without waiting, in case it was exchanged a moment ago.
             with os.fdopen(os.open(file, _FLAGS), "rb") as stream:
-                return stream.read(most + 1)
+                # Not more than is there: what a manifest claims may be more than the memory.
+                return stream.read(min(most, os.fstat(stream.fileno()).st_size) + 1)
         except FileNotFoundError:
             raise BundleError(f"{file}: listed in the manifest but missing. {_COPY_AGAIN}") from None
         except (OSError, ValueError) as error:
@@ -108,6 +110,10 @@ class ZipStorage:
                 raise BundleError(f"{where}: is encrypted: unpack it with its password, and give the folder.")
             if info.compress_type not in _METHODS:
                 raise BundleError(f"{where}: is packed by method {info.compress_type}: pack it stored or deflated.")
+            if info.file_size > max(_SMALL, _MOST_SHRUNK * info.compress_size):
+                raise BundleError(
+                    f"{where}: would unpack from {info.compress_size:,} to {info.file_size:,} bytes: not loaded."
+                )
             try:
                 with opened.open(info) as stream:
                     return stream.read(most + 1)
