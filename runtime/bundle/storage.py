@@ -91,8 +91,14 @@ class ZipStorage:
         self.place = archive
         with self._opened() as opened:
             names = [info.filename for info in opened.infolist()]
-        manifests = sorted((name for name in names if PurePosixPath(name).name == MANIFEST), key=lambda n: n.count("/"))
-        self._inside = manifests[0].removesuffix(MANIFEST) if manifests else ""
+        folders = sorted({name.removesuffix(MANIFEST) for name in names if PurePosixPath(name).name == MANIFEST})
+        highest = [folder for folder in folders if _depth(folder) == min(map(_depth, folders))]
+        if not highest:
+            raise BundleError(f"{archive}: not a bundle (no {MANIFEST}). `edgedistill export` makes one.")
+        if len(highest) > 1:
+            listed = ", ".join(folder.rstrip("/") for folder in highest)
+            raise BundleError(f"{archive}: holds {len(highest)} bundles ({listed}): unpack it, and give one of them.")
+        self._inside = highest[0]
 
     def label(self, path: str) -> str:
         return f"{self.place}: {path}"
@@ -123,10 +129,15 @@ class ZipStorage:
     def _opened(self) -> zipfile.ZipFile:
         try:
             if not self.place.is_file():
-                raise BundleError(f"{self.place}: not a regular file.")
+                missing = "no such file" if not self.place.exists() else "not a regular file"
+                raise BundleError(f"{self.place}: {missing}.")
             return zipfile.ZipFile(self.place)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
             raise BundleError(f"{self.place}: not a readable .zip ({error}). {_COPY_AGAIN}") from error
+
+
+def _depth(folder: str) -> int:
+    return folder.count("/")
 
 
 def read_manifest(storage: Storage) -> bytes:

@@ -1,5 +1,7 @@
 """A manifest that is valid JSON and nonsense, and paths that leave the bundle: one clear line each, on every system."""
 
+import hashlib
+import io
 import json
 import os
 
@@ -281,8 +283,6 @@ def test_accents_written_in_two_ways_are_one_file(golden_copy, tmp_path):
 
 def reference_file(root, data: bytes) -> None:
     """Put `data` in the place of the reference logits, with a manifest that lists it correctly."""
-    import hashlib
-
     path = root / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     entry = manifest["references"][0]["file"]
@@ -292,8 +292,6 @@ def reference_file(root, data: bytes) -> None:
 
 
 def npy(array: np.ndarray, **options) -> bytes:
-    import io
-
     stream = io.BytesIO()
     np.lib.format.write_array(stream, array, **options)
     return stream.getvalue()
@@ -390,11 +388,16 @@ def test_a_damaged_file_is_named(golden_copy, tmp_path, change, says):
 def test_a_pipe_in_place_of_a_file_does_not_wait(golden_copy, tmp_path):
     root = golden_copy(tmp_path / "b")
     for name in ("onnx/model.fp32.onnx", "manifest.json"):
-        bundle = open_bundle(root)
         (root / name).unlink()
         os.mkfifo(root / name)
-        with pytest.raises(BundleError, match="is not a regular file"):
-            bundle.read(bundle.manifest.artifacts[0].files[0]) if name != "manifest.json" else open_bundle(root)
+        with pytest.raises(BundleError, match=f"{name}: is not a regular file"):
+            read_everything(root)
+
+
+def read_everything(root) -> None:
+    bundle = open_bundle(root)
+    for entry in bundle.manifest.files():
+        bundle.read(entry)
 
 
 def link(place, target) -> None:
@@ -411,9 +414,7 @@ def test_a_link_is_not_followed_out_of_the_bundle(golden_copy, tmp_path, name):
     (root / name).rename(elsewhere)
     link(root / name, elsewhere)
     with pytest.raises(BundleError, match=f"{name}: is a link, which may lead out of the bundle: not followed"):
-        bundle = open_bundle(root)
-        for entry in bundle.manifest.files():
-            bundle.read(entry)
+        read_everything(root)
 
 
 def test_the_bundle_s_own_folder_may_be_a_link(golden_copy, tmp_path):
