@@ -47,7 +47,8 @@ PLAIN = {
     float: "number",
     type(None): "null",
     msgspec.Raw: "object",
-    typing.Any: "anything",
+    dict[str, str]: "object of text",
+    dict[str, typing.Any]: "object",
 }
 
 

@@ -13,8 +13,9 @@ import pytest
 from edgedistill import runtime
 from edgedistill.runtime.backends.base import BACKENDS
 from edgedistill.runtime.bundle import MANIFEST, latest_run, open_bundle, read_runs
+from edgedistill.runtime.bundle.selection import open_artifact, try_artifact
 from edgedistill.runtime.datasets import Dataset
-from edgedistill.runtime.errors import BundleError, EdgedistillError
+from edgedistill.runtime.errors import BundleError, ConfigError, EdgedistillError
 from edgedistill.runtime.record import Record
 
 DEVICE = "intel-xeon-x86_64"
@@ -129,6 +130,16 @@ def test_an_unknown_precision_of_a_known_backend_cannot_run_here(golden_copy, tm
     root = golden_copy(tmp_path / "b", lambda m: m["artifacts"][0]["target"].update(precision="fp3"))
     with pytest.raises(EdgedistillError, match="cannot run here: this edgedistill does not know the precision 'fp3'"):
         runtime.selftest(root, artifacts=["ort-fp32"])
+
+
+def test_an_unknown_device_word_of_a_manifest_cannot_run_here(golden_copy, tmp_path):
+    root = golden_copy(tmp_path / "b", lambda m: m["artifacts"][0]["target"].update(device="npu9000"))
+    bundle = open_bundle(root)
+    found = try_artifact(bundle, bundle.manifest.artifacts[0])
+    assert found.reason.startswith("cannot run here: unknown onnxruntime device 'npu9000'")
+    assert not found.refused
+    with pytest.raises(ConfigError, match="unknown onnxruntime device 'gnu'"):  # what the caller asked for is an error
+        open_artifact(bundle, bundle.manifest.artifacts[0], device="gnu")
 
 
 def test_inspect_prints_unknown_fields_unchanged(future, command):
