@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -89,9 +90,10 @@ def _encoded(source: ImageSource, upright: Image.Image) -> tuple[bytes, str]:
 def _bytes_of(source: ImageSource) -> bytes:
     if isinstance(source, str | Path):
         return Path(source).read_bytes()
-    if hasattr(source, "read"):
-        source.seek(0)
-        return source.read()
+    stream: Any = source
+    if hasattr(stream, "read"):
+        stream.seek(0)
+        return bytes(stream.read())
     return bytes(source)  # type: ignore[arg-type]
 
 

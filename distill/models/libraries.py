@@ -10,7 +10,7 @@ from ...runtime.errors import ConfigError
 from .backbone import Backbone, group_by_resolution, probe_channels
 from .resnet import resnet_stages
 from .swin import swin_stages
-from .weights import with_pretrained
+from .weights import LibraryNetwork, with_pretrained
 
 
 def torchvision_backbone(name: str, pretrained: str | None) -> Backbone:
@@ -31,7 +31,7 @@ def torchvision_backbone(name: str, pretrained: str | None) -> Backbone:
     return Backbone(stages, probe_channels(stages), model)
 
 
-def _torchvision_stages(model: nn.Module, name: str) -> list[nn.Module]:
+def _torchvision_stages(model: LibraryNetwork, name: str) -> list[nn.Module]:
     if hasattr(model, "layer4"):  # ResNet, ResNeXt, Wide-ResNet
         return resnet_stages(model)
     if hasattr(model, "stage4") and hasattr(model, "conv5"):  # ShuffleNetV2
@@ -55,14 +55,15 @@ def _torchvision_stages(model: nn.Module, name: str) -> list[nn.Module]:
 class TimmStages(nn.Module):
     """Adapts timm's `forward_intermediates` to a backbone's list of maps."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: LibraryNetwork) -> None:
         super().__init__()
         self.model = model
         self.channels: int = model.num_features
         self.pretrained_classifier = getattr(model, "pretrained_classifier", None)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        final, maps = self.model.forward_intermediates(images, norm=True, output_fmt="NCHW")
+        model: LibraryNetwork = self.model
+        final, maps = model.forward_intermediates(images, norm=True, output_fmt="NCHW")
         if final.ndim == 4:
             final = final.permute(0, 3, 1, 2) if getattr(self.model, "output_fmt", "NCHW") == "NHWC" else final
             return [*maps[:-1], final]

@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import CheckpointError, ConfigError, first_line
+
+# torchvision's or timm's, whose parts are attributes that no type lists.
+LibraryNetwork: TypeAlias = Any
 
 _may_download = ContextVar("may_download", default=True)
 
@@ -117,8 +121,8 @@ def _probe(model: nn.Module, layer: str, weight: Tensor, bias: Tensor) -> Pretra
 
 
 def with_pretrained(
-    create: Callable[[str | None], nn.Module], pretrained: str | None, *, classifier: tuple[str, ...]
-) -> nn.Module:
+    create: Callable[[str | None], LibraryNetwork], pretrained: str | None, *, classifier: tuple[str, ...]
+) -> LibraryNetwork:
     """Create a library's model with "imagenet" weights (its own download), a local file, or none.
 
     Raises:

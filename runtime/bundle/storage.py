@@ -26,7 +26,8 @@ class Storage(Protocol):
         place: the folder or the .zip.
     """
 
-    place: Path
+    @property
+    def place(self) -> Path: ...
 
     def label(self, path: str) -> str:
         """For messages: where the file is."""
