@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -217,7 +217,8 @@ def _test(experiment: Experiment, model: Student | MergedCheckpoint) -> float:
 def _missed(summary: RunSummary) -> tuple[str, ...]:
     """One sentence per gate that was not met and per artifact that failed; why nothing ran, where nothing did."""
     missed = []
-    for artifact in (*summary.parity.artifacts, *summary.bench.artifacts):
+    judged: list[Any] = [*summary.parity.artifacts, *summary.bench.artifacts]
+    for artifact in judged:
         missed += [f"{artifact.name}: {gate.sentence}" for gate in artifact.gates if not gate.passed]
         if artifact.verdict == "failed":
             missed.append(f"{artifact.name}: {artifact.reason}")

@@ -45,13 +45,17 @@ def predict_features(
     logits, pooled, kept = [], [], []
     for rows, output in run_batches(model, batches):
         logits.append(output.logits.float().cpu().numpy())
+        assert output.pooled is not None  # every Classifier gives it
         pooled.append(output.pooled.float().cpu().numpy())
         kept.append(rows)
         if progress:
             progress(sum(map(len, kept)), len(dataset))
+    rows = np.concatenate(kept)
     return Features(
-        np.concatenate(logits),
-        dataset.subset(np.concatenate(kept)) if batches.skipped else dataset,
-        [f"{image.id}: {image.reason}" for image in batches.skipped],
-        np.concatenate(pooled),
+        logits=np.concatenate(logits),
+        dataset=dataset.subset(rows) if batches.skipped else dataset,
+        skipped=[f"{image.id}: {image.reason}" for image in batches.skipped],
+        listed=dataset,
+        rows=rows,
+        pooled=np.concatenate(pooled),
     )

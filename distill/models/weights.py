@@ -88,7 +88,8 @@ def load_pretrained(model: nn.Module, pretrained: str | Path, *, classifier: tup
     if len(tail) == 2 and set(names) == {"weight", "bias"}:
         layer = names["weight"].rpartition(".")[0]
         if isinstance(model.get_submodule(layer), nn.Linear):
-            model.pretrained_classifier = _probe(model, layer, tail[names["weight"]], tail[names["bias"]])
+            found = _probe(model, layer, tail[names["weight"]], tail[names["bias"]])
+            setattr(model, "pretrained_classifier", found)  # noqa: B010  a plain attribute, of no layer
 
 
 @dataclass(frozen=True)
