@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -96,6 +96,7 @@ class Experiment:
         if spec is None or spec.checkpoint is not None:
             return self.teacher()
         self._check_own_teacher(spec)
+        assert spec.model is not None
         model, card = self._build("teacher", spec.model)
         if spec.train is None and not model.head_is_pretrained:
             model, card = self._as_the_library_computes(spec.model)
@@ -122,6 +123,9 @@ class Experiment:
         student = self.recipe.student
         if role == "teacher":
             own = self.recipe.teacher
+            assert own is not None
+            assert own.model is not None
+            assert own.train is not None
             return self._describe(role, own.model, own.train, self.loaded.teacher_method(), None)
         if role == "baseline":
             return self._describe(role, student.model, student.train, labels_alone(self.loaded.method()), teacher)
@@ -185,6 +189,7 @@ class Experiment:
     def _adopt_teacher(self) -> Student:
         """The user's own network as it is, with a card, and its validation mAP told."""
         untrained = self.untrained_teacher()
+        assert isinstance(untrained, Student)
         model, card, path = untrained.model, untrained.card, untrained.path
         data = self.splits.validation
         outputs = predict_logits(model, data, card.preprocessing, max_bad_share=self.recipe.data.max_bad_share)
@@ -218,8 +223,9 @@ class Experiment:
     ) -> Training:
         section = self.loaded.tasks() or self.recipe.teacher
         taught_by = teacher.model if teacher is not None and method.needs_teacher else None
-        start = None
+        start: Any = None  # the network that the student continues
         if role != "teacher" and self.recipe.student.start == "teacher":
+            assert teacher is not None
             start, card = teacher.model, teacher.card
             refuse_another_network(spec, self._preprocessing(role), card.model, card.preprocessing, self.loaded.where)
             # Of its branches the student continues those that teach nothing, too.
@@ -261,6 +267,7 @@ class Experiment:
         return written
 
     def _check_own_teacher(self, teacher: TeacherSpec) -> None:
+        assert teacher.model is not None
         self._check_teacher(teacher.model, "teacher.model")
         if teacher.train is None and teacher.model.branches:
             raise ConfigError(f"{self.loaded.where}: `teacher.model.branches` must be trained: add `teacher.train`.")

@@ -181,7 +181,8 @@ def _read(paper: str) -> _Paper:
 
 @functools.cache
 def _expand(name: str) -> dict[str, PaperRecipe]:
-    paper, found = _read(name), {}
+    paper = _read(name)
+    found: dict[str, PaperRecipe] = {}
     for table in paper.tables:
         for row in table.rows:
             recipe = _recipe(name, paper, table, row)

@@ -12,6 +12,7 @@ import torch
 import yaml
 from torch import nn
 
+from ..runtime.datasets import Dataset
 from ..runtime.device import usable_cores
 from .checkpoint import Student, digest_weights, load_student
 from .data.loader import Share
@@ -22,7 +23,7 @@ from .experiment import Experiment
 from .models import ModelSpec
 from .models.size import count_parameters, deployed_size
 from .models.weights import no_downloads
-from .planned import Command, Plan, PlannedModel, PlannedRole, PlannedSplit, PlannedTraining
+from .planned import Command, Part, Plan, PlannedModel, PlannedRole, PlannedSplit, PlannedTraining
 from .storage import Kept, decoded_images, missing_bytes, room_to_save, teacher_outputs, training_files, weights_file
 from .sub_teachers import MergedCheckpoint
 from .tasks import draw_tasks, read_tasks
@@ -51,7 +52,11 @@ def plan(experiment: Experiment, command: Command, measured: dict[PlannedRole, E
             planner.student("baseline")
         if command != "train":
             planner.student("student")
-    parts = (("train", splits.train), ("validation", splits.validation), ("test", splits.test))
+    parts: list[tuple[Part, Dataset]] = [
+        ("train", splits.train),
+        ("validation", splits.validation),
+        ("test", splits.test),
+    ]
     return Plan(
         command=command,
         name=loaded.recipe.name,
@@ -89,13 +94,14 @@ class _Planner:
     def teacher(self) -> None:
         """The teacher as far as it exists, and what is left of its training."""
         teacher, spec = self.experiment.untrained_teacher(), self.loaded.recipe.teacher
+        assert teacher is not None
         role: PlannedRole = "sub-tasks" if isinstance(teacher, MergedCheckpoint) else "teacher"
         trainings: list[Training] = []
         if role == "sub-tasks":
             trainings = self._sub_tasks()
-        elif spec.train is not None:
+        elif spec is not None and spec.train is not None:
             trainings = [self.experiment.training("teacher", None)]
-        elif spec.model is not None:
+        elif spec is not None and spec.model is not None and isinstance(teacher, Student):
             self.kept.append(weights_file(teacher))
         self._model("teacher", teacher.card.model, teacher.model, [model for _, model, _ in trainings])
         if trainings:

@@ -7,13 +7,14 @@ from .engine.estimate import Bound
 from .storage import Kept
 
 Command = Literal["train", "distill", "run"]
+Part = Literal["train", "validation", "test"]
 PlannedRole = Literal["teacher", "sub-tasks", "baseline", "student"]
 
 
 class PlannedSplit(Record):
     """A part of the data."""
 
-    part: Literal["train", "validation", "test"]
+    part: Part
     name: str
     images: int
 

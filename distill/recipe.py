@@ -190,6 +190,7 @@ class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def teacher_method(self) -> Method:
         """What trains the recipe's own teacher."""
+        assert self.recipe.teacher is not None
         chosen = self.recipe.teacher.method or "vanilla"
         return decode_tagged(chosen, METHODS, tag="name", where=self.where, prefix="teacher.method")
 

@@ -51,9 +51,9 @@ def check(loaded: "LoadedRecipe") -> None:
             prefix = f"{role}.train.augment"
             build_augmentations(read_augmentations(spec.train.augment, where=where, prefix=prefix), size)
     tasks = loaded.tasks()
-    _check_pieces(where, "teacher.train", teacher and teacher.train)
+    _check_pieces(where, "teacher.train", None if teacher is None else teacher.train)
     _check_pieces(where, "student.train", recipe.student.train)
-    _check_pieces(where, "tasks.train", tasks and tasks.settings)
+    _check_pieces(where, "tasks.train", None if tasks is None else tasks.settings)
     if tasks is not None:
         augment = read_augmentations(tasks.settings.augment, where=where, prefix="tasks.train.augment")
         build_augmentations(augment, recipe.input.preprocessing().size)
@@ -119,7 +119,8 @@ def _check_teacher_method(loaded: "LoadedRecipe") -> None:
     method = loaded.teacher_method()
     if method.needs_teacher:
         raise ConfigError(f"{where}: `teacher.method` learns from a teacher, and the teacher has none: set `vanilla`.")
-    if _weighs_calibration(method) and "calibration" not in teacher.model.branches:
+    branches = () if teacher.model is None else teacher.model.branches
+    if _weighs_calibration(method) and "calibration" not in branches:
         raise _without_effect(where, "teacher.method.lambda_calibration", "the teacher has no calibration branch")
 
 

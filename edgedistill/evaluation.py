@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .distill import metrics as training_metrics
 from .distill.checkpoint import Student, load_student
 from .distill.engine import Outputs
+from .distill.engine.features import Features
 from .distill.experiment import Experiment, Role
 from .distill.sub_teachers import MergedCheckpoint
 from .runtime import metrics
@@ -18,7 +19,7 @@ from .runtime.datasets import Dataset
 from .runtime.datasets.reading import first_duplicate, unknown_label
 from .runtime.errors import CheckpointError, ConfigError
 
-Checkpoint = Student | MergedCheckpoint
+Checkpoint: TypeAlias = Student | MergedCheckpoint
 _MOST_PAIRS = 10
 
 
@@ -170,7 +171,7 @@ def evaluate_checkpoint(
     outputs = experiment.test(checkpoint) if retrieval is None else experiment.features(checkpoint)
     scores, data = outputs.scores, outputs.dataset
     taught_by = None if teacher is None else experiment.test(teacher)
-    comparison = None if taught_by is None else _compare(outputs, taught_by, str(teacher.path))
+    comparison = None if taught_by is None or teacher is None else _compare(outputs, taught_by, str(teacher.path))
     rows = None if data.difficult is None else data.difficult.any(axis=1)
     return Evaluation(
         checkpoint=checkpoint.path,
@@ -181,7 +182,7 @@ def evaluate_checkpoint(
         difficult=metrics.evaluate(scores[rows], data.labels[rows], chosen, top_k)
         if rows is not None and rows.any()
         else None,
-        retrieval=None if retrieval is None else _retrieve(outputs.pooled, data, retrieval),
+        retrieval=_retrieve(outputs.pooled, data, retrieval) if isinstance(outputs, Features) and retrieval else None,
         teacher=comparison,
         pairs=_pairs(outputs, taught_by, comparison, labels),
         skipped=outputs.skipped,
@@ -244,7 +245,8 @@ def _pairs(
     else:
         return []
     if teacher is None:
-        said, truth, sayers = model.scores, model.dataset.labels, {}
+        said, truth = model.scores, model.dataset.labels
+        sayers: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
     else:
         said, taught, truth = _common(model, teacher)
         sayers = {"teacher": (taught, None)}

@@ -70,7 +70,7 @@ def check_artifact(bundle: Bundle, artifact: Artifact, probes: Probes, *, built_
             ]
         except Exception as error:  # a toolchain's own exception types are many
             return _judged(artifact, "failed", f"it loads but does not run: {one_line(error)}")
-    logits, probabilities, expected = (np.concatenate(part) for part in zip(*outputs, strict=True))
+    logits, probabilities, expected = map(np.concatenate, zip(*outputs, strict=True))
     difference = compare(logits, probabilities, expected, artifact.precision)
     if difference.problem:
         return _judged(artifact, "failed", f"{difference.problem}.", difference.parity)

@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from .errors import ConfigError
+from .record import dataclass_transform
 from .registry import Registry
 from .text_files import read_text
 from .yaml_text import parse_yaml
@@ -18,6 +19,7 @@ from .yaml_text import parse_yaml
 T = TypeVar("T")
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of everything that is read from YAML: immutable, keyword-only, unknown keys are errors."""
 

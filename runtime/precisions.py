@@ -75,15 +75,25 @@ def register_precision(row: Precision) -> Precision:
     return row
 
 
+def find_precision(name: str) -> Precision | None:
+    """The row called `name`, or None; other distributions' backends bring theirs when they are imported."""
+    if name not in PRECISIONS:
+        from .backends.base import BACKENDS
+
+        BACKENDS.names()
+    return PRECISIONS.get(name)
+
+
 def precision_of(name: str) -> Precision:
     """The row called `name`.
 
     Raises:
         ConfigError: there is none; lists those there are.
     """
-    if name not in PRECISIONS:
+    row = find_precision(name)
+    if row is None:
         raise ConfigError(f"unknown precision {name!r}: one of {', '.join(PRECISIONS)}.")
-    return PRECISIONS[name]
+    return row
 
 
 register_precision(

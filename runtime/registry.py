@@ -34,13 +34,15 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, package: str, group: str | None = None) -> None:
         self.kind = kind
         self._package = package
-        self._group = group
+        self.group = group
         self._entries: dict[str, T] = {}
         self._discovered = False
         self._plugged_in = False
 
     def register(self, name: str) -> Callable[[T], T]:
         def add(entry: T) -> T:
+            if not str(getattr(entry, "__module__", "")).startswith(self._package):
+                self._discover()  # a stranger's module that is imported first takes none of our names either
             if name in self._entries:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
             self._entries[name] = entry
@@ -79,19 +81,17 @@ class Registry(Generic[T]):
 
     def _plug_in(self) -> None:
         """Import other distributions' modules; one that is broken costs its own entries only."""
-        if self._plugged_in or self._group is None:
+        if self._plugged_in or self.group is None:
             return
         self._plugged_in = True
-        for entry_point in metadata.entry_points(group=self._group):
-            _import_guarded(entry_point)
-
-
-def _import_guarded(entry_point: metadata.EntryPoint) -> None:
-    try:
-        entry_point.load()
-    except Exception as error:  # a stranger's module may raise anything
-        whose = f"{entry_point.dist.name}'s" if entry_point.dist else "the"
-        _log.warning(
-            "%s %s %r cannot be loaded and is left out (%s: %s).",
-            whose, entry_point.group, entry_point.name, type(error).__name__, first_line(error),
-        )  # fmt: skip
+        for entry_point in metadata.entry_points(group=self.group):
+            before = dict(self._entries)
+            try:
+                entry_point.load()
+            except (Exception, SystemExit) as error:  # a stranger's module may raise anything
+                self._entries = before
+                whose = entry_point.dist.name if entry_point.dist else "an unnamed distribution"
+                _log.warning(
+                    "%s: its %s %r cannot be loaded and is left out (%s: %s). Upgrade or uninstall it.",
+                    whose, entry_point.group, entry_point.name, type(error).__name__, first_line(error),
+                )  # fmt: skip

@@ -69,10 +69,12 @@ def judge_at_most(
         more: what would settle an undecided case, e.g. "about 1,200 more images would tell".
     """
     allowed = f"{limit:g} {unit}".strip()
-    interval = observed if isinstance(observed, Interval) else None
-    value = interval.estimate if interval is not None else observed
-    low, high = (value, value) if interval is None else (interval.low, interval.high)
+    if isinstance(observed, Interval):
+        interval, value, low, high = observed, observed.estimate, observed.low, observed.high
+    else:
+        interval, value, low, high = None, observed, observed, observed
     found = _found(value, interval, unit)
+    verdict: Verdict
     if doubt or low is None or high is None:
         reason = doubt or (interval.note if interval is not None else "") or "not enough evidence"
         verdict, text = "undecided", f"{what} {found}, limit {allowed}: {reason}"
@@ -84,7 +86,7 @@ def judge_at_most(
         verdict, text = "undecided", f"{what} {found} straddles the limit of {allowed}"
     if verdict == "undecided" and more:
         text = f"{text}; {more}"
-    return Judgement(name=name, observed=value, limit=limit, verdict=verdict, sentence=f"{text}.")  # type: ignore[arg-type]
+    return Judgement(name=name, observed=value, limit=limit, verdict=verdict, sentence=f"{text}.")
 
 
 def _found(value: float | None, interval: Interval | None, unit: str) -> str:

@@ -1,6 +1,8 @@
 """A hand-written bundle of a closed-form model, so that the runtime is tested without torch or a trained net."""
 
+import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +29,7 @@ from edgedistill.runtime.tensors import BatchRange, TensorSpec
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // int(workers))))
 
+GOLDEN_BUNDLE = Path(__file__).parent / "golden" / "bundle_schema_1"
 CLASSES = ("red", "green", "blue", "bright")
 SIZE = (16, 16)
 # Each class responds to the mean of its own channel, "bright" to all three.
@@ -38,40 +41,6 @@ def tiny_logits(images: np.ndarray) -> np.ndarray:
     """The model in numpy: uint8 (N, H, W, 3) -> float32 (N, C)."""
     means = images.astype(np.float64).mean(axis=(1, 2)) / 255.0
     return (means @ WEIGHTS + BIAS).astype(np.float32)
-
-
-def write_onnx(path: Path) -> None:
-    from onnx import TensorProto, checker, helper, numpy_helper, save
-
-    nodes = [
-        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
-        helper.make_node("Mul", ["nchw", "scale"], ["unit"]),
-        helper.make_node("ReduceMean", ["unit", "axes"], ["means"], keepdims=0),
-        helper.make_node("MatMul", ["means", "weights"], ["product"]),
-        helper.make_node("Add", ["product", "bias"], ["logits"]),
-        helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
-    ]
-    constants = {
-        "scale": np.array(1 / 255, np.float32),
-        "axes": np.array([2, 3], np.int64),
-        "weights": WEIGHTS,
-        "bias": BIAS,
-    }
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", len(CLASSES)])
-        for name in ("logits", "probabilities")
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *SIZE, 3])],
-        outputs,
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    checker.check_model(model)
-    save(model, path)
 
 
 def write_photographs(folder: Path) -> list[Path]:
@@ -88,15 +57,15 @@ def write_photographs(folder: Path) -> list[Path]:
 
 
 def write_tiny_bundle(root: Path) -> Path:
-    """Write the bundle to `root`: `ort-fp32`, `ov-fp32` and `ov-bf16`, three golden photographs."""
-    import openvino
+    """Write the bundle to `root`: `ort-fp32`, `ov-fp32` and `ov-bf16`, three golden photographs.
 
+    The graphs are those of the golden bundle, so that it takes neither onnx nor openvino.
+    """
     preprocessing = Preprocessing(size=SIZE, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     onnx_path, xml_path = root / "onnx" / "model.fp32.onnx", root / "openvino" / "model.fp32.xml"
-    for folder in (onnx_path.parent, xml_path.parent):
-        folder.mkdir(parents=True)
-    write_onnx(onnx_path)
-    openvino.save_model(openvino.convert_model(onnx_path), xml_path, compress_to_fp16=False)
+    for path in (onnx_path, xml_path, xml_path.with_suffix(".bin")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(GOLDEN_BUNDLE / path.relative_to(root), path)
     ir = (describe_file(xml_path, root), describe_file(xml_path.with_suffix(".bin"), root))
     batch = BatchRange(max=4)
     artifacts = (
@@ -155,6 +124,25 @@ def make_tiny_bundle() -> Callable[[Path], Path]:
 def tiny_bundle(make_tiny_bundle, tmp_path_factory) -> Path:
     """One tiny bundle shared by all tests: do not write into it."""
     return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def golden_copy() -> Callable[..., Path]:
+    """Copy the golden bundle, whose manifest schema 1's first version wrote, into a folder.
+
+    Given a function, its manifest is changed in place by that.
+    """
+
+    def copy(root: Path, change: Callable[[dict], object] | None = None) -> Path:
+        shutil.copytree(GOLDEN_BUNDLE, root)
+        if change is not None:
+            path = root / "manifest.json"
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            change(manifest)
+            path.write_text(json.dumps(manifest), encoding="utf-8")
+        return root
+
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import hashlib
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 import msgspec
 import numpy as np
@@ -135,7 +135,7 @@ def release_memory() -> None:
     _held.clear()
 
 
-def _is_file(image: ImageSource) -> bool:
+def _is_file(image: ImageSource) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(image, str | os.PathLike)
 
 

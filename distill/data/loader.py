@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -135,7 +136,7 @@ def training_loader(
     """
     workers = choose_workers(dataset, workers, device)
     return DataLoader(
-        TrainingImages(dataset, views),
+        cast("TorchDataset[Batch]", TrainingImages(dataset, views)),  # `_collate` makes batches of its rows
         batch_sampler=sampler,
         collate_fn=_collate,
         num_workers=workers,

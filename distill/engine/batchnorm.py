@@ -99,6 +99,9 @@ def _normalise(layer: nn.BatchNorm1d | nn.BatchNorm2d, maps: Tensor) -> Tensor:
     centred = values - mean.view(1, -1, 1, 1)
     variance = _SumOfAll.apply(centred.square().sum((0, 2, 3))) / count
     with torch.no_grad():
+        assert layer.num_batches_tracked is not None
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
         layer.num_batches_tracked += 1
         momentum = 1.0 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
         layer.running_mean.lerp_(mean, momentum)

@@ -48,15 +48,19 @@ def predict_features(
     logits, pooled, kept = [], [], []
     for rows, output in run_batches(model, batches):
         logits.append(output.logits.float().cpu().numpy())
+        assert output.pooled is not None  # every Classifier gives it
         pooled.append(output.pooled.float().cpu().numpy())
         kept.append(rows)
         if progress:
             progress(sum(map(len, kept)), len(dataset))
-    images = dataset.subset(np.concatenate(kept)) if batches.skipped else dataset
+    rows = np.concatenate(kept)
+    images = dataset.subset(rows) if batches.skipped else dataset
     require_finite(np.concatenate(logits), images)
     return Features(
-        np.concatenate(logits),
-        images,
-        [f"{image.id}: {image.reason}" for image in batches.skipped],
-        np.concatenate(pooled),
+        logits=np.concatenate(logits),
+        dataset=images,
+        skipped=[f"{image.id}: {image.reason}" for image in batches.skipped],
+        listed=dataset,
+        rows=rows,
+        pooled=np.concatenate(pooled),
     )

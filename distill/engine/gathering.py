@@ -1,6 +1,7 @@
 """The outputs of all processes as one batch, so that a method's terms are those of the whole step."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,7 +24,7 @@ def gather_rows(local: Tensor, world: World) -> Tensor:
 def gather_output(output: ModelOutput, needs: frozenset[str], world: World) -> ModelOutput:
     """The logits, and what else a method `needs`, of all processes; feature maps stay local and are left out."""
     fields = {name: getattr(output, name, None) for name in (*_ALWAYS, *sorted(needs - {"stages"}))}
-    gathered = {name: gather_rows(value, world) for name, value in fields.items() if value is not None}
+    gathered: dict[str, Any] = {name: gather_rows(value, world) for name, value in fields.items() if value is not None}
     if output.embedding_logits is output.logits:
         gathered["embedding_logits"] = gathered["logits"]
     return replace(output, features=None, stages=[], **gathered)

@@ -146,7 +146,7 @@ def build_views(job: Job) -> Views:
 
 def build_state(model: Classifier, settings: TrainSettings, device: torch.device, total_steps: int) -> TrainState:
     """`model` on `device`, with the optimiser, schedule, scaler and moving average that the settings name."""
-    model = model.to(device, memory_format=choose_format(settings, device))
+    model = model.to(device, memory_format=choose_format(settings, device))  # type: ignore[call-overload]  # its stub
     optimizer = build_optimizer(model, settings, device)
     return TrainState(
         model,
@@ -159,7 +159,8 @@ def build_state(model: Classifier, settings: TrainSettings, device: torch.device
 
 def run_live(teacher: TeacherModel, settings: TrainSettings, device: torch.device) -> LiveTeacher:
     """The teacher, frozen, on `device`, in the precision that suits it."""
-    teacher = teacher.to(device, memory_format=choose_format(settings, device)).eval().requires_grad_(False)
+    teacher = teacher.to(device, memory_format=choose_format(settings, device))  # type: ignore[call-overload]  # its stub
+    teacher = teacher.eval().requires_grad_(False)
     return LiveTeacher(teacher, device, choose_dtype(settings, teacher, device))
 
 

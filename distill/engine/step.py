@@ -151,7 +151,7 @@ class Step:
 
     def _unsynchronised(self, *, last: bool) -> "contextlib.AbstractContextManager[None]":
         """Only the last piece's backward exchanges gradients."""
-        return contextlib.nullcontext() if last or self.world.size == 1 else self.network.no_sync()
+        return contextlib.nullcontext() if last or self.world.size == 1 else self.network.no_sync()  # type: ignore[operator]  # DistributedDataParallel's, of several processes
 
 
 def _mix(*numbers: int) -> int:

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ class Stopwatch:
         self._cuda = device.type == "cuda"
         self._seconds: dict[str, float] = defaultdict(float)
         self._pending: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
-        self._last = self._now()
+        self._last: Any = self._now()  # seconds, or a GPU's event
 
     def reset(self, seconds: dict[str, float]) -> None:
         """Go on from `seconds`; what happened since the last lap belongs to no phase."""
@@ -30,7 +31,7 @@ class Stopwatch:
 
     def lap(self, phase: str) -> None:
         """The time since the last call belongs to `phase`."""
-        now = self._now()
+        now: Any = self._now()
         if self._cuda:
             self._pending.append((phase, self._last, now))
         else:

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ class _Training:
             self.state.save(self.job.last, self.job.identity)
         self.saved = time.monotonic()
 
-    def _stop_if(self, interrupt: Interrupt, bad: set[int] = frozenset()) -> None:
+    def _stop_if(self, interrupt: Interrupt, bad: Collection[int] = ()) -> None:
         """Stop where any process was asked to, or where all have met too many `bad` images."""
         told = self.world.gather((bool(interrupt), bad))
         self._note_bad(set().union(*(found for _, found in told)))
@@ -219,7 +220,10 @@ class _Training:
 
 
 class _Nothing:
-    """What a process that writes no journal closes."""
+    """The journal of a process that writes none."""
+
+    def write(self, history: list[dict[str, Any]], per_class: dict[str, float]) -> None:
+        pass
 
     def close(self) -> None:
         pass

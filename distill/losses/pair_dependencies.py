@@ -88,21 +88,21 @@ class _Parts(NamedTuple):
 
 
 class _OfMatrix(NamedTuple):
-    """What the batch level's gradient needs; empty where it has no orders."""
+    """Tensors that the batch level's gradient needs; None where it has no orders, which then asks for no gradient."""
 
-    weights: Tensor | None = None
-    differences: Tensor | None = None
-    together: Tensor | None = None
-    rows: Tensor | None = None
-    total: Tensor | None = None
+    weights: Any = None
+    differences: Any = None
+    together: Any = None
+    rows: Any = None
+    total: Any = None
 
 
 class _OfImages(NamedTuple):
-    """What the instance level's gradient needs; empty where it has no orders."""
+    """Tensors that the instance level's gradient needs; None where it has no orders, as there."""
 
-    weights: Tensor | None = None
-    squares: Tensor | None = None
-    mixed: Tensor | None = None
+    weights: Any = None
+    squares: Any = None
+    mixed: Any = None
 
 
 def _matrix_terms(parts: _Parts, weights: Tensor) -> tuple[Tensor, _OfMatrix]:
@@ -133,7 +133,7 @@ def _matrix_gradient(upstream: Tensor, parts: _Parts, saved: _OfMatrix) -> Tenso
     gradient = torch.addcmul(per_row, of_square, differences, value=2.0).add_(per_row[:, None])
     gradient.div_(len(d) if together is None else together)
     doubled = m - d
-    if known is None:
+    if known is None:  # then all labels are
         return torch.addmm(doubled * gradient.sum(dim=0), doubled, gradient, beta=-1.0)
     return known * (doubled @ gradient - doubled * (known @ gradient))
 

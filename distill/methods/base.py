@@ -192,7 +192,7 @@ class ProtocolMethod(Method):
         return self.supervised_sums(self.reduction)
 
 
-METHODS: Registry[type[Method]] = Registry("method", __package__)
+METHODS: Registry[type[Method]] = Registry("method", __package__, "edgedistill.methods")
 
 
 def require_teacher(teacher: ModelOutput | None, method: str) -> ModelOutput:

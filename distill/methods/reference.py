@@ -107,7 +107,7 @@ def _meanings(kind: type[Method]) -> dict[str, str]:
     for base in reversed(kind.__mro__):
         if issubclass(base, Method):
             meanings |= _sections(base)[1]
-    return {field: meanings[field] for field in kind.__struct_fields__}
+    return {field: meanings.get(field, "") for field in kind.__struct_fields__}
 
 
 def _sections(documented: type) -> tuple[str, dict[str, str]]:

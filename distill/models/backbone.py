@@ -56,7 +56,7 @@ class BackboneFactory:
         raise NotImplementedError
 
 
-BACKBONES: Registry[type[BackboneFactory]] = Registry("model", __package__)
+BACKBONES: Registry[type[BackboneFactory]] = Registry("model", __package__, "edgedistill.models")
 
 
 def shrink_stem(backbone: nn.Module) -> None:

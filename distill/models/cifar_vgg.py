@@ -34,13 +34,15 @@ class CifarVGG13(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 
     def stages(self) -> list[nn.Module]:
         """Strides 1, 2, 4, 8 and, from 64 px on, 16."""
-        pools: list[list[nn.Module]] = [[], *([nn.MaxPool2d(2)] for _ in range(3)), [PoolUnlessSmall()]]
+        halving: list[list[nn.Module]] = [[nn.MaxPool2d(2)] for _ in range(3)]
+        pools: list[list[nn.Module]] = [[], *halving, [PoolUnlessSmall()]]
         return [nn.Sequential(*pool, self.get_submodule(f"block{i}"), nn.ReLU()) for i, pool in enumerate(pools)]
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The model that is trained: backbone, the head that ships, and branches that only training sees."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +35,12 @@ class Classifier(nn.Module):
         attention: how channels are weighted in the uncertainty attention; None, as it is built, computes none.
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Any,
         num_classes: int,
         *,
         head: HeadName = "linear",
@@ -48,9 +52,9 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.num_classes = num_classes
-        channels = int(backbone.channels)  # 0 where the network shows no maps
+        self.channels = int(backbone.channels)  # 0 where the network shows no maps
         options = {} if class_embeddings is None else {"class_embeddings": class_embeddings}
-        self.head = HEADS[head].build(channels, num_classes, **options)
+        self.head = HEADS[head].build(self.channels, num_classes, **options)
         self._head_embeds = HEADS[head].gives == "embeddings"
         self.head_is_pretrained = self._adopt_pretrained_classifier()
         self.attention: ChannelWeights | None = None
@@ -107,11 +111,11 @@ class Classifier(nn.Module):
         if BRANCHES[branch].gives not in self.gives:
             if not self.has_maps:
                 raise ConfigError(f"the branch {branch!r} reads feature maps, and the network shows none.")
-            self.branches[branch] = BRANCHES[branch].build(int(self.backbone.channels), self.num_classes)
+            self.branches[branch] = BRANCHES[branch].build(self.channels, self.num_classes)
 
     def detach_branches(self, keep: Collection[str] = ()) -> None:
         """Remove the training-only branches, as export does, but for those that give a field of `keep`."""
-        kept = {
+        kept: dict[str, nn.Module] = {
             name: branch for name, branch in self.branches.items() if name in BRANCHES and BRANCHES[name].gives in keep
         }
         self.branches = nn.ModuleDict(kept)

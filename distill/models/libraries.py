@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...runtime.errors import ConfigError
 from .backbone import Backbone, probe_channels
 from .torchvision_stages import TorchvisionViT, torchvision_stages
-from .weights import own_size, with_pretrained
+from .weights import LibraryNetwork, own_size, with_pretrained
 from .whole import LogitsAlone, with_tail
 
 _TORCHVISION_CLASSIFIER = ("fc.", "classifier.", "head.", "heads.")
@@ -94,7 +94,7 @@ class TimmStages(nn.Module):
         model: one of timm's; with its classifier where `with_logits` is called.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: LibraryNetwork) -> None:
         super().__init__()
         self.model: Any = model
         self._normalises = type(model).__name__ not in _UNNORMALISED

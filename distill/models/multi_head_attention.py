@@ -28,6 +28,7 @@ class MultiHeadAttention(nn.Module):
         self.to_key, self.to_value = nn.Linear(dim, inner, bias=bias), nn.Linear(dim, inner, bias=bias)
         self.output = nn.Linear(inner, dim)
         self.dropout = nn.Dropout(dropout)
+        self.folded: Tensor | None
         self.register_buffer("folded", None)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -41,7 +42,8 @@ class MultiHeadAttention(nn.Module):
         Returns:
             (B, Q, D).
         """
-        queries = self._split(self.to_query(query)) if self.to_query is not None else self.folded
+        queries = self.folded if self.to_query is None else self._split(self.to_query(query))
+        assert queries is not None
         keys, values = self._split(self.to_key(key)), self._split(self.to_value(value))
         # Written out, not scaled_dot_product_attention: one set of queries then broadcasts over the batch, and the
         # exported graph has neither its copies nor shape arithmetic.
@@ -50,6 +52,7 @@ class MultiHeadAttention(nn.Module):
 
     def fold_query(self, query: Tensor) -> None:
         """Keep the projection of a constant `query` (1, Q, D) in place of the layer that computes it."""
+        assert self.to_query is not None
         self.folded = self._split(self.to_query(query))
         self.to_query = None
 

@@ -1,6 +1,7 @@
 """Query2Label: a transformer whose queries are the classes."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +113,7 @@ class Query2Label(nn.Module):
             Embeddings (B, C, D) and logits (B, C).
         """
         memory = self.project(features.flatten(2).transpose(1, 2))
-        positions = sine_positions(*features.shape[2:], memory.shape[2], like=memory)
+        positions = sine_positions(features.shape[2], features.shape[3], memory.shape[2], like=memory)
         for layer in self.encoder:
             placed = memory + positions
             memory = layer(memory, placed, placed, memory)
@@ -126,7 +127,8 @@ class Query2Label(nn.Module):
     def reparameterize(self) -> None:
         """Replace the first layer's queries by their constant value, in place; it cannot be trained afterwards."""
         with torch.no_grad():
-            self.decoder[0].attention.fold_query(self.queries[None])
+            first: Any = self.decoder[0]
+            first.attention.fold_query(self.queries[None])
 
 
 def sine_positions(height: int, width: int, dim: int, *, like: Tensor) -> Tensor:

@@ -7,10 +7,10 @@ import torchvision
 from torch import nn
 
 from .backbone import BACKBONES, Backbone, BackboneFactory
-from .weights import with_pretrained
+from .weights import LibraryNetwork, with_pretrained
 
 
-def resnet_stages(model: nn.Module) -> list[nn.Module]:
+def resnet_stages(model: LibraryNetwork) -> list[nn.Module]:
     """The stem and the four groups of residual blocks, strides 2, 4, 8, 16, 32; for torchvision's and timm's."""
     activation = model.relu if hasattr(model, "relu") else model.act1
     stem = nn.Sequential(model.conv1, model.bn1, activation)

@@ -40,13 +40,15 @@ class AttentionFusion(nn.Module):
         self.output = nn.Sequential(
             nn.Conv2d(width, out_shape[0], 3, padding=1, bias=False), nn.BatchNorm2d(out_shape[0])
         )
-        for convolution in (self.project[0], self.output[0]):
-            nn.init.kaiming_uniform_(convolution.weight, a=1)
+        for convolution in (*self.project.children(), *self.output.children()):
+            if isinstance(convolution, nn.Conv2d):
+                nn.init.kaiming_uniform_(convolution.weight, a=1)
 
     def forward(self, features: Tensor, deeper: Tensor | None) -> tuple[Tensor, Tensor]:
         """(B, in_channels, h, w) and the next deeper level's fused map -> the teacher's shape, and this fused map."""
         fused = self.project(features)
         if self.attention is not None:
+            assert deeper is not None
             # The convolution of both side by side, without the copy: a 1 x 1 convolution may precede the enlargement.
             ours, theirs = self.attention.weight.chunk(2, dim=1)
             size = fused.shape[2:]
@@ -101,4 +103,6 @@ def build_review(student: nn.Module, teacher: nn.Module, size: tuple[int, int], 
         backbone.train(training)
     count = min(count, *map(len, maps))
     own, theirs = (review_levels(stages, count) for stages in maps)
-    return Review([level.shape[1] for level in own], [tuple(level.shape[1:]) for level in theirs], width)
+    return Review(
+        [level.shape[1] for level in own], [(level.shape[1], level.shape[2], level.shape[3]) for level in theirs], width
+    )

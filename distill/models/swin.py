@@ -7,10 +7,10 @@ from torch import nn
 from torchvision.ops import Permute
 
 from .backbone import BACKBONES, Backbone, BackboneFactory
-from .weights import with_pretrained
+from .weights import LibraryNetwork, with_pretrained
 
 
-def swin_stages(model: nn.Module) -> list[nn.Module]:
+def swin_stages(model: LibraryNetwork) -> list[nn.Module]:
     """Patch embedding or merging with the blocks behind it, strides 4, 8, 16, 32, as (B, F, H, W) maps.
 
     Within, torchvision keeps the channels last. The final normalisation belongs to the last stage.

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbone import BACKBONES, Backbone, BackboneFactory
-from .weights import with_pretrained
+from .weights import LibraryNetwork, with_pretrained
 
 
 class PadToBlocks(nn.Module):
@@ -17,7 +17,7 @@ class PadToBlocks(nn.Module):
         return F.pad(images, (0, right, 0, bottom)) if bottom or right else images
 
 
-def tresnet_stages(model: nn.Module) -> list[nn.Module]:
+def tresnet_stages(model: LibraryNetwork) -> list[nn.Module]:
     """The stem with the first group of residual blocks, then the other three: strides 4, 8, 16, 32."""
     body = model.body
     return [nn.Sequential(PadToBlocks(), body.s2d, body.conv1, body.layer1), body.layer2, body.layer3, body.layer4]

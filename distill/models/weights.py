@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from ...runtime.errors import CheckpointError, ConfigError, first_line
 
 # An auxiliary classifier of torchvision's GoogLeNet and Inception v3 learns beside the network and is no part of it.
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+# torchvision's or timm's, whose parts are attributes that no type lists.
+LibraryNetwork: TypeAlias = Any
 
 _may_download = ContextVar("may_download", default=True)
 
@@ -116,7 +118,8 @@ def load_pretrained(model: Any, pretrained: str | Path, *, classifier: tuple[str
     if len(tail) == 2 and set(names) == {"weight", "bias"}:
         layer = names["weight"].rpartition(".")[0]
         if isinstance(model.get_submodule(layer), nn.Linear):
-            model.pretrained_classifier = _probe(model, layer, tail[names["weight"]], tail[names["bias"]])
+            found = _probe(model, layer, tail[names["weight"]], tail[names["bias"]])
+            setattr(model, "pretrained_classifier", found)  # noqa: B010  a plain attribute, of no layer
 
 
 @torch.no_grad()
@@ -167,12 +170,12 @@ def own_size(model: nn.Module) -> tuple[int, int]:
 
 
 def with_pretrained(
-    create: Callable[[str | None], nn.Module],
+    create: Callable[[str | None], LibraryNetwork],
     pretrained: str | None,
     *,
     classifier: tuple[str, ...],
     whole: bool = False,
-) -> nn.Module:
+) -> LibraryNetwork:
     """Create a library's model with "imagenet" weights (its own download), a local file, or none.
 
     Args:

@@ -1,6 +1,6 @@
 """Fill a cache: the teacher's outputs on every view of every image."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,7 @@ def build(
         part = _Part(store, teacher, dataset, batches, interrupt, lambda done: tell(done * total // own))
         for turn in range(-(-len(numbers) // world.size)):
             chosen = mine[turn : turn + 1]  # none, in the last turn of some processes
-            world.together(lambda: [part.build(number, world.rank) for number in chosen])  # noqa: B023
+            world.together(lambda: part.build_all(chosen, world.rank))  # noqa: B023
             _refuse_many(set().union(*world.gather(part.undecodable)), dataset, max_bad_share)
 
 
@@ -91,6 +91,10 @@ class _Part:
     tell: Callable[[int], None]
     done: int = 0
     undecodable: set[str] = field(default_factory=set)
+
+    def build_all(self, numbers: Sequence[int], rank: int) -> None:
+        for number in numbers:
+            self.build(number, rank)
 
     def build(self, number: int, rank: int) -> None:
         """The next chunk that `batches` gives, which is `number`."""

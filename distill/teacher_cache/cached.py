@@ -1,5 +1,7 @@
 """A teacher that remembers: its stored outputs, read by sample and view."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -70,12 +72,11 @@ class CachedTeacher:
             Float32 tensors on the device; `embeddings` (B, C, D) are 0 where the label is not 1.
         """
         rows = self._order.rows[indices.numpy()]
-        return ModelOutput(
-            **{
-                name: self._dense(name, rows, view) if FIELDS[name].per == "image" else self._spread(name, rows, view)
-                for name in self._fields
-            }
-        )
+        fields: dict[str, Any] = {
+            name: self._dense(name, rows, view) if FIELDS[name].per == "image" else self._spread(name, rows, view)
+            for name in self._fields
+        }
+        return ModelOutput(**fields)
 
     def _dense(self, name: str, rows: np.ndarray, view: int) -> Tensor:
         return self._send(self._fields[name][view].take(rows, axis=0)).float()

@@ -1,6 +1,7 @@
 """A teacher's outputs on a batch of images, as the rows that are stored."""
 
 import contextlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ class TeacherRows:
     def __init__(
         self, model: nn.Module, fields: tuple[str, ...], device: torch.device, dtype: torch.dtype | None
     ) -> None:
-        self.model = model.to(device).eval().requires_grad_(False)
+        self.model: Any = model.to(device).eval().requires_grad_(False)
         self.fields, self.device, self.dtype = fields, device, dtype
 
     def shapes(self, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
@@ -35,7 +36,7 @@ class TeacherRows:
             ConfigError: the teacher does not give a field.
         """
         found = self._outputs(torch.zeros(1, *size, 3, dtype=torch.uint8))
-        lacking = [name for name in self.fields if found[name] is None]
+        lacking = [name for name in self.fields if name not in found]
         if lacking:
             raise ConfigError(
                 f"teacher cache: the teacher gives no {lacking[0].replace('_', ' ')}, which the method reads: it has "
@@ -71,11 +72,12 @@ class TeacherRows:
                 raise _refused(name, ids[image[first]], values[first], self.dtype)
         return rows
 
-    def _outputs(self, images: Tensor) -> dict[str, Tensor | None]:
+    def _outputs(self, images: Tensor) -> dict[str, Tensor]:
         autocast = contextlib.nullcontext() if self.dtype is None else torch.autocast(self.device.type, self.dtype)
         with torch.no_grad(), autocast:
             output: ModelOutput = self.model(self.model.normalize(images.to(self.device, non_blocking=True)))
-        return {name: getattr(output, name, None) for name in self.fields}
+        found = {name: getattr(output, name, None) for name in self.fields}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def _refused(name: str, image: str, values: np.ndarray, dtype: torch.dtype | None) -> EdgedistillError:

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 import numpy as np
@@ -62,7 +62,7 @@ class CacheSpec(Record):
         """The spec of a network's outputs on a split, whose storage order is `order`; `dtype` None is float32."""
         return cls(
             teacher_sha256=teacher_digest(model),
-            dtype="float32" if dtype is None else str(dtype).removeprefix("torch."),
+            dtype=cast("DtypeName", "float32" if dtype is None else str(dtype).removeprefix("torch.")),
             dataset_sha256=dataset_digest(dataset, order),
             transform=transform,
             fields=fields,

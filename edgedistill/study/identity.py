@@ -1,6 +1,7 @@
 """When two trainings are the same one, on whichever machine and in whichever folder they run."""
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -47,7 +48,7 @@ def _shared(recipe: Recipe) -> dict[str, Any]:
     return {"seed": recipe.seed, "data": data, "input": given(recipe.input)}
 
 
-def _teacher(recipe: Recipe, without: set[str] = frozenset()) -> dict[str, Any] | None:
+def _teacher(recipe: Recipe, without: Collection[str] = ()) -> dict[str, Any] | None:
     if recipe.teacher is None:
         return None
     plain = {key: value for key, value in given(recipe.teacher).items() if key not in without}

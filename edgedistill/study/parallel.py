@@ -39,6 +39,7 @@ class _Cells:
     def __init__(self, queue: Queue, jobs: int, options: Sequence[str], console: Console) -> None:
         self.queue, self.jobs, self.options, self.console = queue, jobs, options, console
         self.running: dict[str, Cell] = {}
+        self.nothing_was_ready = False
         self._refresh()
         self.total = len(self.cells)
 

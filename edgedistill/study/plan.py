@@ -177,7 +177,9 @@ def _is_taught(method: Method) -> bool:
     return method.needs_teacher and not method.trains_teachers
 
 
-def _add_branches(teacher: TeacherSpec, branches: set[BranchName]) -> TeacherSpec:
+def _add_branches(teacher: TeacherSpec | None, branches: set[BranchName]) -> TeacherSpec:
+    assert teacher is not None
+    assert teacher.model is not None
     model = msgspec.structs.replace(teacher.model, branches=sorted({*teacher.model.branches, *branches}))
     return msgspec.structs.replace(teacher, model=model)
 

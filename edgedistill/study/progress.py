@@ -35,7 +35,7 @@ def remaining_seconds(left: Sequence[Cell], record: StudyRecord, jobs: int = 1) 
         alike = alike or [entry for entry in done if entry.method]
         if not alike:
             return None
-        total += statistics.fmean(entry.result.seconds for entry in alike)
+        total += statistics.fmean(entry.result.seconds for entry in alike if entry.result is not None)
     return total / jobs
 
 

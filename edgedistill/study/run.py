@@ -93,6 +93,7 @@ def run_cell(cell: Cell, console: Console, known: Iterable[CellRecord] = ()) -> 
     # Before the method takes the branches off that it does not read.
     taught_by = None if cell.is_teacher or teacher is None else teacher.weights_sha256
     trained = teacher if cell.is_teacher else experiment.student(teacher)
+    assert trained is not None
     outputs = experiment.predict(trained, experiment.splits.test)
     found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
     environment = describe_environment(choose_device(), current_world(), ())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -135,11 +136,12 @@ class Store:
 def _merge(study: Study, old: StudyRecord | None, command: str) -> StudyRecord:
     """The study's cells with what is known of each; results that fit none of them are kept apart."""
     known = () if old is None else (*old.cells, *old.superseded)
-    done = [entry for entry in known if entry.result is not None]
+    done = [(entry, entry.result) for entry in known if entry.result is not None]
     failed = {entry.identity: entry for entry in known if entry.status == "failed"}
     cells, used = [], []
     for cell in study.cells:
-        entry = next((one for one in done if one.identity == cell.identity and _agrees(one.result.method, cell)), None)
+        alike = (one for one, result in done if one.identity == cell.identity and _agrees(result.method, cell))
+        entry = next(alike, None)
         if entry is not None:
             used.append(entry)
         else:
@@ -152,7 +154,7 @@ def _merge(study: Study, old: StudyRecord | None, command: str) -> StudyRecord:
         rows=summarise(cells, study.spec.baseline),
         cells=tuple(cells),
         machines={} if old is None else old.machines,
-        superseded=tuple(entry for entry in done if entry not in used),
+        superseded=tuple(entry for entry, _ in done if entry not in used),
         test="" if old is None else old.test,
     )
 
@@ -173,7 +175,7 @@ def _with_entry(record: StudyRecord, entry: CellRecord, machines: dict[str, Mach
     return msgspec.structs.replace(record, cells=cells, machines=machines)
 
 
-def _key(cell: Cell) -> dict[str, str | int]:
+def _key(cell: Cell) -> dict[str, Any]:
     return {"student": cell.student, "method": cell.method, "seed": cell.seed, "identity": cell.identity}
 
 

@@ -39,8 +39,8 @@ def _row(cells: Sequence[CellRecord], baseline: Sequence[CellRecord] | None) -> 
 
 def _reached(cells: Sequence[CellRecord]) -> dict[int, float]:
     """Test mAP in points by seed, of the cells that are done; NaN where there is none."""
-    done = [cell for cell in cells if cell.result is not None]
-    return {cell.seed: math.nan if cell.result.test_mAP is None else cell.result.test_mAP for cell in done}
+    done = [(cell.seed, cell.result) for cell in cells if cell.result is not None]
+    return {seed: math.nan if result.test_mAP is None else result.test_mAP for seed, result in done}
 
 
 def _spread(reached: dict[int, float]) -> Spread | None:

@@ -38,7 +38,8 @@ def check_onnx(path: Path, probes: Probes) -> None:
         ]
     except Exception as error:  # the exception types of onnx and onnxruntime are not exported for catching
         raise ExportError(f"the ONNX graph is refused: {one_line(error)}") from error
-    problem = compare(*(np.concatenate(part) for part in zip(*outputs, strict=True)), "fp32").problem
+    logits, probabilities, framework = map(np.concatenate, zip(*outputs, strict=True))
+    problem = compare(logits, probabilities, framework, "fp32").problem
     if problem:
         raise ExportError(f"the ONNX graph is wrong: {problem}.")
 

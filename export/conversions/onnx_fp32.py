@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -41,7 +42,7 @@ def export_onnx(graph: DeployGraph, image: TensorSpec, path: Path) -> Path:
     import onnx
 
     # Two images: a batch of one would be traced as the constant 1.
-    example = torch.zeros(2, *image.shape[1:], dtype=getattr(torch, image.dtype))
+    example = torch.zeros(2, *map(int, image.shape[1:]), dtype=getattr(torch, image.dtype))
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -54,6 +55,7 @@ def export_onnx(graph: DeployGraph, image: TensorSpec, path: Path) -> Path:
                 external_data=False,
                 verbose=False,
             )
+        assert program is not None  # with dynamo=True there is one
         model = program.model_proto
     except torch.onnx.errors.OnnxExporterError as error:
         cause = error.__cause__ or error
@@ -63,7 +65,7 @@ def export_onnx(graph: DeployGraph, image: TensorSpec, path: Path) -> Path:
     return path
 
 
-def _strip_metadata(model: "onnx.ModelProto") -> None:  # noqa: F821
+def _strip_metadata(model: Any) -> None:
     """Drop stack traces and module paths: they name this machine's folders and fill small files."""
     graph = model.graph
     for entry in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):

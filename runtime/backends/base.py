@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from ..errors import BundleError, EdgedistillError, MissingDependencyError
+from ..errors import BundleError, EdgedistillError, MissingDependencyError, first_line
 from ..registry import Registry
 from ..tensors import BatchRange, TensorSpec, fits
 
@@ -115,6 +115,8 @@ class Backend:
             cls.library()
         except MissingDependencyError as error:
             return str(error)
+        except Exception as error:  # a backend of another distribution may raise anything
+            return f"{cls.__module__}: {type(error).__name__}: {first_line(error)}"
         return None
 
     @classmethod

@@ -31,7 +31,7 @@ class TensorRtBackend(Backend):
     devices = ("gpu", "cuda")
 
     def __init__(self, model: Model, *, threads: int | None = None, device: str = "gpu") -> None:
-        self._gpu: cuda.Gpu | None = None
+        self._gpu: Any = None  # a cuda.Gpu while the model is loaded
         self._memory: dict[str, int] = {}
         super().__init__(model, threads=threads, device=device)
 
@@ -98,7 +98,7 @@ class TensorRtBackend(Backend):
         outputs = {}
         for name in self._wanted():
             spec = self._output(name)
-            outputs[name] = np.empty((count, *spec.shape[1:]), spec.dtype)
+            outputs[name] = np.empty((count, *map(int, spec.shape[1:])), spec.dtype)
             self._gpu.download(outputs[name], self._memory[name])
         self._gpu.synchronize()
         return outputs

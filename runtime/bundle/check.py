@@ -2,16 +2,21 @@
 
 import math
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 
 from ..targets import target_problem
 from ..tensors import TensorSpec, fits
-from .records import FileEntry, Manifest
+from .records import MANIFEST, FileEntry, Manifest
 
 _LARGEST_SIDE = 16_384
 _MOST_CLASSES = 1_000_000
-_WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_LARGEST_FILE = 64 << 30
+_LONGEST_NAME = 255  # bytes of one part of a path, on most file systems
+_WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE)
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's controls, format marks, half characters, separators of lines
 _HASH = re.compile(r"[0-9a-f]{64}")
 _OUTPUTS = ("logits", "probabilities")
 
@@ -33,10 +38,20 @@ def path_problem(path: str) -> str:
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts):
         return f"the file path {path!r} leaves the bundle: refused"
-    for part in parts:
-        if _WINDOWS_DEVICES.fullmatch(part) or part[-1] in " ." or re.search(r'[\x00-\x1f<>:"|?*]', part):
-            return f"the file path {path!r} is not possible on every system: refused"
+    if not all(_is_possible(part) for part in parts):
+        return f"the file path {path!r} is not possible on every system: refused"
     return ""
+
+
+def _is_possible(part: str) -> bool:
+    """Whether a file or folder can be called so on every system, and look as it is called."""
+    return not (
+        _WINDOWS_DEVICES.fullmatch(part)
+        or part[-1] in " ."
+        or set(part) & set('<>:"|?*')
+        or any(unicodedata.category(character) in _INVISIBLE for character in part)
+        or len(part.encode()) > _LONGEST_NAME
+    )
 
 
 def _problems(manifest: Manifest) -> Iterator[str]:
@@ -53,8 +68,7 @@ def _classes(manifest: Manifest) -> Iterator[str]:
     if not 1 <= len(classes) <= _MOST_CLASSES:
         yield f"`classes` holds {len(classes)} names"
     if len(set(classes)) < len(classes):
-        twice = next(name for i, name in enumerate(classes) if name in classes[:i])
-        yield f"`classes` holds {twice!r} twice"
+        yield f"`classes` holds {Counter(classes).most_common(1)[0][0]!r} twice"
     if not all(name.strip() for name in classes):
         yield "`classes` holds an empty name"
     if len(manifest.thresholds) != len(classes):
@@ -75,6 +89,11 @@ def _preprocessing(manifest: Manifest) -> Iterator[str]:
 
 
 def _graph(manifest: Manifest) -> Iterator[str]:
+    for spec in (*manifest.inputs, *manifest.outputs):
+        if not spec.name:
+            yield "a name of `inputs` or `outputs` is empty"
+        if any(isinstance(size, int) and size < 1 for size in spec.shape):
+            yield f"{spec}: a dimension below 1"
     height, width = manifest.preprocessing.size
     kinds = {"uint8_nhwc": ("uint8", ("?", height, width, 3)), "float32_nchw": ("float32", ("?", 3, height, width))}
     dtype, shape = kinds[manifest.input]
@@ -123,14 +142,21 @@ def _proofs(manifest: Manifest) -> Iterator[str]:
 
 def _files(manifest: Manifest) -> Iterator[str]:
     known: dict[str, FileEntry] = {}
+    folders: set[str] = set()
     for entry in manifest.files():
         problem = path_problem(entry.path)
         if problem:
             yield problem
+        # Two names that differ by case alone, or by how an accent is written, are one file on Windows and macOS.
+        key = unicodedata.normalize("NFC", entry.path).casefold()
+        if key == MANIFEST or key.split("/")[0] == "results":
+            yield f"{entry.path}: may not be listed: the manifest and the results are no files of it"
         if not _HASH.fullmatch(entry.sha256):
             yield f"{entry.path}: its sha256 is not 64 hexadecimal digits"
-        if entry.bytes < 0:
-            yield f"{entry.path}: has {entry.bytes} bytes"
-        # Two names that differ by case alone are one file on Windows and macOS.
-        if known.setdefault(entry.path.casefold(), entry) != entry:
+        if not 0 <= entry.bytes <= _LARGEST_FILE:
+            yield f"{entry.path}: has {entry.bytes} bytes: needs 0 to {_LARGEST_FILE}"
+        if known.setdefault(key, entry) != entry:
             yield f"{entry.path}: is listed twice, with different contents"
+        folders.update(str(parent) for parent in PurePosixPath(key).parents)
+    for key in sorted(folders & set(known)):
+        yield f"{known[key].path}: is both a file and a folder"

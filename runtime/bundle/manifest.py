@@ -1,14 +1,22 @@
 """Reading manifest.json: the one way, whatever command reads it."""
 
+import re
 from typing import Any
 
 import msgspec
 
 from ..errors import BundleError
+from ..record import Record
 from .check import manifest_problem
 from .records import SCHEMA_VERSION, Manifest
 
 LARGEST_MANIFEST = 64 << 20
+
+
+class _Head(Record):
+    """What is read before anything else."""
+
+    schema_version: Any = None
 
 
 def decode_manifest(data: bytes, where: str) -> Manifest:
@@ -24,7 +32,7 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
         BundleError: says what is wrong with it.
     """
     try:
-        version = msgspec.json.decode(data, type=dict[str, Any]).get("schema_version")
+        version = msgspec.json.decode(data, type=_Head).schema_version
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise BundleError(
                 f"{where}: schema {version} is newer than this edgedistill reads ({SCHEMA_VERSION}): "
@@ -32,6 +40,11 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
             )
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if unknown := re.fullmatch(r"Invalid enum value '(.*)' - at `\$\.(.*)`", str(error)):
+            raise BundleError(
+                f"{where}: {unknown[1]!r} is no `{unknown[2]}` that this edgedistill knows: upgrade with "
+                "`pip install -U edgedistill`."
+            ) from None
         raise BundleError(f"{where}: damaged or not a manifest ({error}). Export or copy the bundle again.") from None
     problem = f"schema {version} does not exist" if version < 1 else manifest_problem(manifest)
     if problem:

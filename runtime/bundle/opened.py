@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..backends.base import Model
-from ..errors import BundleError
+from ..errors import BundleError, first_line
 from .manifest import decode_manifest
 from .records import MANIFEST, Artifact, FileEntry, Manifest
 from .storage import FolderStorage, Storage, ZipStorage, read_listed, read_manifest
@@ -104,13 +104,13 @@ class Bundle:
             layout = np.lib.format
             first = layout.read_magic(stream) == (1, 0)
             shape, fortran, dtype = (layout.read_array_header_1_0 if first else layout.read_array_header_2_0)(stream)
-            if dtype != np.float32 or len(shape) != 2 or shape[1] != classes or fortran:
+            if dtype != np.float32 or len(shape) != 2 or shape[0] < 0 or shape[1] != classes or fortran:
                 raise ValueError(f"it holds {dtype} {shape}")  # noqa: TRY301
             values = np.frombuffer(stream.read(), np.float32)
             return values.reshape(shape).copy()
         except Exception as error:  # numpy's header is parsed as Python: it may raise what tokenize raises
             raise BundleError(
-                f"{self.label(entry)}: no float32 (N, {classes}) array ({error}). Export the bundle again."
+                f"{self.label(entry)}: no float32 (N, {classes}) array ({first_line(error)}). Export the bundle again."
             ) from None
 
 

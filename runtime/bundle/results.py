@@ -94,7 +94,8 @@ def save_run(
     )
     if samples:
         with atomic_path(path.with_name(path.stem + SAMPLES_SUFFIX)) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, **{name: np.asarray(values) for name, values in samples.items()})
+            arrays: dict[str, Any] = {name: np.asarray(values) for name, values in samples.items()}
+            np.savez_compressed(stream, **arrays)
     write_atomic(path, msgspec.json.format(msgspec.json.encode(run)))
     return path
 

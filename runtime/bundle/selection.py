@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..backends.base import BACKENDS, Backend
 from ..errors import BundleError, ConfigError, EdgedistillError, MissingDependencyError
-from ..precisions import PRECISIONS
+from ..precisions import find_precision
 from .opened import Bundle
 from .records import Artifact
 
@@ -61,7 +61,7 @@ def open_artifact(
     Raises:
         BundleError: it was found wrong at export, a file is not what the manifest lists, or the library refuses it.
         MissingDependencyError: this machine, or this version of edgedistill, lacks what it needs.
-        ConfigError: impossible threads, or a device word that the backend does not know.
+        ConfigError: impossible threads, or a `device` that the backend does not know.
     """
     if threads is not None and threads < 1:
         raise ConfigError(f"threads {threads}: needs at least 1.")
@@ -70,7 +70,7 @@ def open_artifact(
         kind = BundleError if artifact.parity is not None else MissingDependencyError
         raise kind(f"{artifact.name}: not in the bundle: {artifact.reason or 'its export failed'}")
     backend = BACKENDS.find(artifact.backend)
-    if backend is None or artifact.precision not in PRECISIONS:
+    if backend is None or find_precision(artifact.precision) is None:
         what = f"backend {artifact.backend!r}" if backend is None else f"precision {artifact.precision!r}"
         raise MissingDependencyError(
             f"{artifact.name}: cannot run here: this edgedistill does not know the {what}. Upgrade it, or install the "
@@ -78,7 +78,13 @@ def open_artifact(
         )
     target = artifact.target
     threads = target.threads if threads is None else threads
-    return backend(bundle.model(artifact), threads=threads, device=device or target.device)
+    try:
+        return backend(bundle.model(artifact), threads=threads, device=device or target.device)
+    except ConfigError as error:
+        if device is not None:
+            raise
+        # Nobody here asked for the manifest's word: another version's, or a device of another machine.
+        raise MissingDependencyError(f"{artifact.name}: cannot run here: {error}") from error
 
 
 def try_artifact(

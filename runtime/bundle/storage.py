@@ -15,6 +15,7 @@ from .records import MANIFEST, FileEntry
 _COPY_AGAIN = "Copy the whole bundle again."
 # Not every system has every flag.
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+_MOST_SHRUNK, _SMALL = 200, 64 << 20  # weights shrink to a half at best, zeros to a thousandth
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -25,7 +26,8 @@ class Storage(Protocol):
         place: the folder or the .zip.
     """
 
-    place: Path
+    @property
+    def place(self) -> Path: ...
 
     def label(self, path: str) -> str:
         """For messages: where the file is."""
@@ -74,7 +76,8 @@ class FolderStorage:
                 raise BundleError(f"{file}: is not a regular file. {_COPY_AGAIN}")
             # Opened without following and without waiting, in case it was exchanged a moment ago.
             with os.fdopen(os.open(file, _FLAGS), "rb") as stream:
-                return stream.read(most + 1)
+                # Not more than is there: what a manifest claims may be more than the memory.
+                return stream.read(min(most, os.fstat(stream.fileno()).st_size) + 1)
         except FileNotFoundError:
             raise BundleError(f"{file}: listed in the manifest but missing. {_COPY_AGAIN}") from None
         except (OSError, ValueError) as error:
@@ -89,8 +92,14 @@ class ZipStorage:
         self.place = archive
         with self._opened() as opened:
             names = [info.filename for info in opened.infolist()]
-        manifests = sorted((name for name in names if PurePosixPath(name).name == MANIFEST), key=lambda n: n.count("/"))
-        self._inside = manifests[0].removesuffix(MANIFEST) if manifests else ""
+        folders = sorted({name.removesuffix(MANIFEST) for name in names if PurePosixPath(name).name == MANIFEST})
+        highest = [folder for folder in folders if _depth(folder) == min(map(_depth, folders))]
+        if not highest:
+            raise BundleError(f"{archive}: not a bundle (no {MANIFEST}). `edgedistill export` makes one.")
+        if len(highest) > 1:
+            listed = ", ".join(folder.rstrip("/") for folder in highest)
+            raise BundleError(f"{archive}: holds {len(highest)} bundles ({listed}): unpack it, and give one of them.")
+        self._inside = highest[0]
 
     def label(self, path: str) -> str:
         return f"{self.place}: {path}"
@@ -108,6 +117,10 @@ class ZipStorage:
                 raise BundleError(f"{where}: is encrypted: unpack it with its password, and give the folder.")
             if info.compress_type not in _METHODS:
                 raise BundleError(f"{where}: is packed by method {info.compress_type}: pack it stored or deflated.")
+            if info.file_size > max(_SMALL, _MOST_SHRUNK * info.compress_size):
+                raise BundleError(
+                    f"{where}: would unpack from {info.compress_size:,} to {info.file_size:,} bytes: not loaded."
+                )
             try:
                 with opened.open(info) as stream:
                     return stream.read(most + 1)
@@ -117,10 +130,15 @@ class ZipStorage:
     def _opened(self) -> zipfile.ZipFile:
         try:
             if not self.place.is_file():
-                raise BundleError(f"{self.place}: not a regular file.")
+                missing = "no such file" if not self.place.exists() else "not a regular file"
+                raise BundleError(f"{self.place}: {missing}.")
             return zipfile.ZipFile(self.place)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
             raise BundleError(f"{self.place}: not a readable .zip ({error}). {_COPY_AGAIN}") from error
+
+
+def _depth(folder: str) -> int:
+    return folder.count("/")
 
 
 def read_manifest(storage: Storage) -> bytes:

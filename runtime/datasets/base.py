@@ -125,7 +125,7 @@ class DatasetFormat(Config):
         raise NotImplementedError
 
 
-FORMATS: Registry[type[DatasetFormat]] = Registry("dataset format", __package__)
+FORMATS: Registry[type[DatasetFormat]] = Registry("dataset format", __package__, "edgedistill.datasets")
 
 
 def _shorten(names: Sequence[str], most: int = 5) -> str:

@@ -6,13 +6,15 @@ always together and two satellites that meet through a hub. One digit in seven i
 The handwriting is split between train and test, so no glyph is seen in both.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, cast
 
 import msgspec
 import numpy as np
 
 from ....runtime.datasets.base import FORMATS, UNKNOWN, Dataset, DatasetFormat
+from ....runtime.preprocess import ImageSource
 from .paint import paint
 from .shapes import Split, glyphs
 from .themes import CLASSES, THEMES, Theme, sample_labels
@@ -90,7 +92,7 @@ class DigitScenes(DatasetFormat):
             name=f"digit_scenes {self.split}",
             classes=CLASSES,
             ids=tuple(f"{self.split}-{self.seed}-{index:06d}" for index in range(self.images)),
-            images=scenes.images,
+            images=cast("Sequence[ImageSource]", scenes.images),  # an array of images is one of its own
             labels=labels,
             difficult=scenes.difficult,
         )
