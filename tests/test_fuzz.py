@@ -1,0 +1,27 @@
+"""A small form of benchmarks/fuzz.py: nothing that a stranger hands us crashes, hangs, or changes an answer unseen."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="each case is a forked child")
+def test_three_hundred_cases_are_sound(tmp_path):
+    out = tmp_path / "fuzz.json"
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--cases", "300", "--jobs", "1", "--seconds", "60", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    record = json.loads(out.read_text())
+    assert record["cases"] >= 300
+    assert record["unsound"] == []
+    assert {name.partition("/")[2] for name in record["outcomes"]} == {"answered", "one line"}
