@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -143,7 +143,7 @@ def evaluate_checkpoint(
     experiment: Experiment,
     checkpoint: Checkpoint,
     *,
-    threshold: float | str = 0.5,
+    threshold: float | Literal["oracle_k", "best"] = 0.5,
     top_k: int | None = None,
     retrieval: int | None = None,
     teacher: Checkpoint | None = None,

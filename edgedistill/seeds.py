@@ -18,8 +18,10 @@ from .distill.recipe import LoadedRecipe
 from .distill.sub_teachers import MergedCheckpoint
 from .pipeline import Chain, RunSummary
 from .runtime import metrics
+from .runtime.bench.report import ArtifactBench
 from .runtime.files import write_atomic
 from .runtime.interval import Interval
+from .runtime.parity import ArtifactParity
 from .runtime.record import Record
 from .runtime.verdicts import Verdict, overall
 
@@ -236,7 +238,8 @@ def _test(experiment: Experiment, model: Student | MergedCheckpoint) -> float:
 
 def _remarks(summary: RunSummary) -> Iterator[Remark]:
     nothing_ran = summary.verdict == "could not run"
-    for artifact in (*summary.parity.artifacts, *summary.bench.artifacts):
+    judged: tuple[ArtifactParity | ArtifactBench, ...] = (*summary.parity.artifacts, *summary.bench.artifacts)
+    for artifact in judged:
         for gate in artifact.gates:
             if not gate.passed:
                 yield Remark(verdict=gate.verdict, sentence=f"{artifact.name}: {gate.sentence}")

@@ -59,7 +59,7 @@ def write_golden(
     folder = root / "selftest"
     folder.mkdir()
     # Read once: an open file has no second reading.
-    held = [source if _is_pixels(source) else encoded_bytes(source) for source in sources]
+    held = [source if isinstance(source, np.ndarray | Image.Image) else encoded_bytes(source) for source in sources]
     named = [source if isinstance(source, str | Path) else data for source, data in zip(sources, held, strict=True)]
     uprights = [open_image(source) for source in named]
     written = [_encoded(source, upright) for source, upright in zip(held, uprights, strict=True)]
@@ -73,10 +73,6 @@ def write_golden(
         for path, row in zip(paths, logits, strict=True)
     )
     return records, images
-
-
-def _is_pixels(source: ImageSource) -> bool:
-    return isinstance(source, np.ndarray | Image.Image)
 
 
 def _encoded(source: "bytes | np.ndarray | Image.Image", upright: Image.Image) -> tuple[bytes, str]:

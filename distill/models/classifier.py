@@ -167,8 +167,7 @@ class Classifier(nn.Module):
 
     def _pooled(self, features: Tensor, representation: Tensor | None) -> Tensor:
         # In the exported graph nobody reads a mean beside the head, and the exporter drops it.
-        averaged = representation is not None and self._pools_by_average
-        return representation if averaged else features.mean((2, 3))
+        return representation if representation is not None and self._pools_by_average else features.mean((2, 3))
 
     def _calibrated(self, representation: Tensor | None, pooled: Tensor) -> Tensor:
         # What the head reads, where that is a vector: UD pools by the maximum, like its classifier.

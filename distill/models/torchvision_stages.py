@@ -10,7 +10,7 @@ from ...runtime.errors import ConfigError
 from .backbone import group_by_resolution
 from .resnet import resnet_stages
 from .swin import swin_stages
-from .weights import AUXILIARY
+from .weights import AUXILIARY, LibraryNetwork
 
 _INCEPTION_PIXELS = 299  # its unpadded convolutions leave nothing of a small image
 
@@ -22,7 +22,7 @@ class TorchvisionViT(nn.Module):
         model: torchvision's VisionTransformer.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: LibraryNetwork) -> None:
         super().__init__()
         self.model = model
         self.channels: int = model.hidden_dim
@@ -53,6 +53,9 @@ class TorchvisionViT(nn.Module):
 class _TransformInput(nn.Module):
     """ImageNet's normalisation -> the range -1 to 1, in which the ImageNet weights of the Inceptions learned."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         scale, shift = torch.tensor([0.229, 0.224, 0.225]) / 0.5, (torch.tensor([0.485, 0.456, 0.406]) - 0.5) / 0.5
@@ -63,7 +66,7 @@ class _TransformInput(nn.Module):
         return images * self.scale + self.shift
 
 
-def torchvision_stages(model: nn.Module, name: str) -> list[nn.Module]:
+def torchvision_stages(model: LibraryNetwork, name: str) -> list[nn.Module]:
     """The modules that map one feature map to the next, shallow to deep.
 
     Raises:
@@ -78,19 +81,19 @@ def torchvision_stages(model: nn.Module, name: str) -> list[nn.Module]:
     )
 
 
-def _shufflenet_stages(model: nn.Module) -> list[nn.Module]:
+def _shufflenet_stages(model: LibraryNetwork) -> list[nn.Module]:
     first = nn.Sequential(model.maxpool, model.stage2)
     return [model.conv1, first, model.stage3, nn.Sequential(model.stage4, model.conv5)]
 
 
-def _inception_stages(model: nn.Module) -> list[nn.Module]:
+def _inception_stages(model: LibraryNetwork) -> list[nn.Module]:
     behind = {"avgpool", "dropout", "fc", *(key.rstrip(".") for key in AUXILIARY)}
     layers = [layer for key, layer in model.named_children() if key not in behind]
     stages = group_by_resolution(layers, _INCEPTION_PIXELS)
     return [nn.Sequential(_TransformInput(), stages[0]), *stages[1:]] if model.transform_input else stages
 
 
-_FAMILIES: list[tuple[Callable[[nn.Module], bool], Callable[[nn.Module], list[nn.Module]]]] = [
+_FAMILIES: list[tuple[Callable[[LibraryNetwork], bool], Callable[[LibraryNetwork], list[nn.Module]]]] = [
     (lambda model: hasattr(model, "layer4"), resnet_stages),  # ResNet, ResNeXt, Wide-ResNet
     (lambda model: isinstance(model, models.ShuffleNetV2), _shufflenet_stages),
     (lambda model: isinstance(model, models.SwinTransformer), swin_stages),

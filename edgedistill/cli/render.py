@@ -10,7 +10,7 @@ from rich.table import Table
 
 from edgedistill.runtime.bundle import Bundle
 from edgedistill.runtime.interval import Interval
-from edgedistill.runtime.parity import ArtifactParity, ParityReport, SelfTestReport
+from edgedistill.runtime.parity import ArtifactParity, ArtifactSelfTest, ParityReport, SelfTestReport
 from edgedistill.runtime.verdicts import Judgement
 
 _COLOURS = {
@@ -30,7 +30,8 @@ _MOST_LOSSES = 5
 def verdict(report: ParityReport | SelfTestReport) -> dict[str, Any]:
     """A report for machines, with what its properties say: whether it passed."""
     plain = msgspec.to_builtins(report)
-    for artifact, entry in zip(report.artifacts, plain["artifacts"], strict=True):
+    artifacts: Sequence[ArtifactParity | ArtifactSelfTest] = report.artifacts
+    for artifact, entry in zip(artifacts, plain["artifacts"], strict=True):
         entry["passed"] = artifact.passed
     return {"verdict": report.verdict, "passed": report.passed, **plain}
 

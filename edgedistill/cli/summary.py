@@ -94,8 +94,9 @@ def _artifacts(summary: RunSummary, console: Console) -> None:
         console.print(f"[dim]fp32 artifacts: no logit differs from PyTorch's by more than {max(largest):.1e}[/]")
     for note in notes:
         console.print(note, soft_wrap=True)
-    for artifact in (*summary.parity.artifacts, *summary.bench.artifacts):
-        judgements(artifact.gates, console, of=artifact.name)
+    judged: tuple[ArtifactParity | ArtifactBench, ...] = (*summary.parity.artifacts, *summary.bench.artifacts)
+    for one in judged:
+        judgements(one.gates, console, of=one.name)
     if summary.bench.disturbed:
         console.print("[yellow]latency: other work disturbed this machine; `edgedistill bench` measures again[/]")
 

@@ -4,11 +4,14 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DataError
 from ..text_files import read_text
 from .reading import first_duplicate
+
+if TYPE_CHECKING:
+    from _csv import Reader  # `csv` has no public name for it
 
 _DELIMITERS = ",;\t"
 
@@ -91,5 +94,5 @@ def _rows(file: Path, text: str, delimiter: str) -> Iterator[Row]:
         raise DataError(f"{file}, line {reader.line_num}: not valid CSV ({error}); is a quote left open?") from None
 
 
-def _reader(text: str, delimiter: str):  # noqa: ANN202 (the type has no public name before Python 3.13)
+def _reader(text: str, delimiter: str) -> "Reader":
     return csv.reader(io.StringIO(text), delimiter=delimiter, strict=True, skipinitialspace=True)

@@ -60,12 +60,12 @@ def opened(source: Encoded | Image.Image) -> Iterator[Image.Image]:
         DataError: also for what is no image, or larger than `MAX_PIXELS`.
     """
     name = source_name(source)
-    data = None if isinstance(source, Image.Image) else encoded_bytes(source)
+    held = source if isinstance(source, Image.Image) else encoded_bytes(source)
     with _naming(name), _STRICTLY:
-        image = source if data is None else _identified(data)
+        image = _identified(held) if isinstance(held, bytes) else held
         if 0 in image.size:
             raise RefusedPixelsError(f"{image.width} x {image.height} pixels are none")
-        if data is not None:
+        if isinstance(held, bytes):
             yield image
             return
         try:
@@ -98,6 +98,7 @@ def _known_formats() -> list[str]:
 @contextlib.contextmanager
 def _naming(name: str) -> Iterator[None]:
     """Whatever Pillow raises becomes a DataError that names the image."""
+    cause: Exception | None
     try:
         yield
     except DataError:
@@ -128,6 +129,10 @@ class _Strictly:
     """
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """No image is being decoded."""
         self._lock, self._under_way, self._lenient = threading.Lock(), 0, False
 
     def __enter__(self) -> None:
@@ -145,4 +150,4 @@ class _Strictly:
 
 _STRICTLY = _Strictly()
 if hasattr(os, "register_at_fork"):  # a child must not inherit the lock as held by a thread that it lacks
-    os.register_at_fork(after_in_child=_STRICTLY.__init__)
+    os.register_at_fork(after_in_child=_STRICTLY.reset)

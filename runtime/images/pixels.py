@@ -33,7 +33,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
         RefusedPixelsError: the mode, or the values in it, have no defined meaning.
         Exception: whatever Pillow raises about damaged data.
     """
-    tile = image.tile[0] if getattr(image, "tile", None) else None
+    tiles = getattr(image, "tile", None)
+    tile = tiles[0] if tiles else None
     raw = _raw_mode(tile)
     image.load()
     key, mode, tags = image.info.get("transparency"), image.mode, getattr(image, "tag_v2", {})

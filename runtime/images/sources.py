@@ -3,12 +3,15 @@
 import os
 import stat
 from collections.abc import Callable
-from typing import Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from ..errors import DataError
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs  # checkers know it by themselves; `typing` has it from Python 3.13
 
 Encoded: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 ImageSource: TypeAlias = Encoded | np.ndarray | Image.Image
@@ -26,7 +29,7 @@ _OTHER_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 )
 
 
-def is_source(value: object) -> bool:
+def is_source(value: object) -> "TypeIs[ImageSource]":
     """Whether `value` is one image, whose content may yet be refused, rather than a sequence of them or none."""
     known = isinstance(value, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray | Image.Image)
     return known or hasattr(value, "read")

@@ -1,7 +1,8 @@
 """`export`: a checkpoint becomes a bundle."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -9,6 +10,9 @@ from rich.markup import escape
 from .. import console
 from ..export_request import check_export
 from ..extras import require_export
+
+if TYPE_CHECKING:
+    from edgedistill.runtime.images import ImageSource
 
 _SELFTEST_IMAGES = 4
 
@@ -56,7 +60,8 @@ def export(
 
     from ..render import bundle_table
 
-    golden, reference = asked.golden, []
+    golden: Sequence[ImageSource] = asked.golden
+    reference = []
     if asked.data is not None:
         with counting("reference", console.err) as progress:
             outputs = predict_logits(trained.model, asked.data, trained.card.preprocessing, progress=progress)

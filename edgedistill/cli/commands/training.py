@@ -3,7 +3,7 @@
 import math
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -109,7 +109,7 @@ def evaluate(
     """
     if student is not None and role is not None:
         raise typer.BadParameter("--student and --role both name the model: give one of them.")
-    chosen = threshold if threshold == "best" else _threshold(threshold)
+    chosen: float | Literal["oracle_k", "best"] = "best" if threshold == "best" else _threshold(threshold)
     require_training("evaluate")
     for checkpoint in (student, None if teacher in (None, "run") else Path(teacher)):
         if checkpoint is not None:
@@ -142,9 +142,9 @@ def evaluate(
         published_figures(published, console.out, role=(role or Role.student).value, threshold=chosen)
 
 
-def _threshold(text: str) -> "float | str":
+def _threshold(text: str) -> float | Literal["oracle_k"]:
     if text == "oracle_k":
-        return text
+        return "oracle_k"
     try:
         found = float(text)
     except ValueError:
