@@ -19,7 +19,7 @@ from .distill.models.size import count_parameters
 from .distill.recipe import LoadedRecipe
 from .distill.sub_teachers import MergedCheckpoint
 from .export import export_bundle
-from .export.golden import choose_golden
+from .export.golden import choose_golden, count_given
 from .runtime import metrics
 from .runtime.bench.report import BenchReport
 from .runtime.bench.running import benchmark
@@ -230,5 +230,5 @@ def _is_current(bundle: Bundle, student: Student, outputs: Outputs, targets: lis
         and any(reference.fingerprint == outputs.listed.fingerprint() for reference in manifest.references)
         and [artifact.target for artifact in manifest.artifacts] == targets
         and all(artifact.status != "failed" for artifact in manifest.artifacts)
-        and len(manifest.selftest) >= min(selftest, len(outputs.dataset))
+        and count_given(manifest) == min(selftest, len(outputs.dataset))
     )

@@ -2,13 +2,13 @@
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import ExifTags, Image
 
 from ..distill.checkpoint import Student
-from ..runtime.bundle import GoldenImage, describe_file
+from ..runtime.bundle import GoldenImage, Manifest, describe_file
 from ..runtime.images import ImageSource, encoded_bytes, open_image
 from ..runtime.preprocess import load
 from .probes import framework_logits
@@ -63,9 +63,11 @@ def write_golden(
     named = [source if isinstance(source, str | Path) else data for source, data in zip(sources, held, strict=True)]
     uprights = [open_image(source) for source in named]
     written = [_encoded(source, upright) for source, upright in zip(held, uprights, strict=True)]
-    for number, (data, suffix) in enumerate([*written, *_supplements(uprights, written, size)]):
-        (folder / f"{number:02d}{suffix}").write_bytes(data)
-    paths = sorted(folder.iterdir())
+    files = {f"{number:02d}{suffix}": data for number, (data, suffix) in enumerate(written)}
+    files |= _supplements(uprights, [data for data, _ in written], size)
+    paths = [folder / name for name in files]
+    for path, data in zip(paths, files.values(), strict=True):
+        path.write_bytes(data)
     images = np.stack([load(path, student.card.preprocessing) for path in paths])
     logits = framework_logits(student.model, images)
     records = tuple(
@@ -110,22 +112,25 @@ def _rewritten(image: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _supplements(
-    uprights: Sequence[Image.Image], written: Sequence[tuple[bytes, str]], size: tuple[int, int]
-) -> list[tuple[bytes, str]]:
+def _supplements(uprights: Sequence[Image.Image], written: Sequence[bytes], size: tuple[int, int]) -> dict[str, bytes]:
     """What the given images leave unproven: resizing of larger images of another ratio, and orientation."""
     height, width = size
-    made = []
+    made = {}
     larger = [image for image in uprights if image.width > width and image.height > height]
     other_ratio = [image for image in larger if image.width * height != image.height * width]
     for place in range(_LARGER - min(len(other_ratio), _LARGER)):
         stream = io.BytesIO()
         mosaic = _mosaic(uprights, _MOSAIC if place == 0 else _MOSAIC[::-1], size, start=place)
         mosaic.save(stream, format="PNG", optimize=True)
-        made.append((stream.getvalue(), ".png"))
-    if not any(_is_turned(data) for data, _ in written):
-        made.append((_jpeg((other_ratio or [_mosaic(uprights, (2, 3), size, start=1)])[0], turned=True), ".jpg"))
+        made[f"mosaic-{place + 1}.png"] = stream.getvalue()
+    if not any(map(_is_turned, written)):
+        made["turned.jpg"] = _jpeg((other_ratio or [_mosaic(uprights, (2, 3), size, start=1)])[0], turned=True)
     return made
+
+
+def count_given(manifest: Manifest) -> int:
+    """How many of a bundle's golden images were given to `write_golden`, and not made by it."""
+    return sum(PurePosixPath(golden.file.path).stem.isdigit() for golden in manifest.selftest)
 
 
 def _is_turned(data: bytes) -> bool:

@@ -37,9 +37,7 @@ def test_the_layout_is_the_documented_one(exported):
         "selftest/01.jpg",
         "selftest/02.jpg",
         "selftest/03.png",
-        "selftest/04.png",
-        "selftest/05.png",
-        "selftest/06.jpg",
+        "selftest/turned.jpg",
         "reference/my-test-split.npy",
     }
     assert [path.name for path in bundle.root.parent.iterdir() if path.name.startswith(".")] == []
@@ -49,7 +47,7 @@ def test_the_layout_is_the_documented_one(exported):
 def test_fp32_artifacts_are_verified_within_a_thousandth(exported, name):
     artifact = artifact_of(exported[0], name)
     assert (artifact.status, artifact.reason) == ("verified", "")
-    assert artifact.parity.images == 23  # seven golden ones and sixteen of the reference split
+    assert artifact.parity.images == 21  # five golden ones (one on its side is added) and sixteen of the split
     assert artifact.parity.runner.split()[0] == name.split("-")[0]
     assert artifact.parity.max_abs_logit <= 1e-3
 
