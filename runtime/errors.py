@@ -13,7 +13,7 @@ class EdgedistillError(Exception):
 
     def __str__(self) -> str:
         """The message as one line that any terminal can print, whatever file names and labels it repeats."""
-        return "".join(map(_printable, super().__str__()))
+        return printable(super().__str__())
 
 
 class ConfigError(EdgedistillError):
@@ -44,8 +44,17 @@ class InterruptedRunError(EdgedistillError):
     exit_code = 130
 
 
+def printable(text: str) -> str:
+    r"""The text in one line: line ends, control characters and bytes of a file name that are no text as escapes.
+
+    `os.fsdecode(b"photo\xff.jpg")` is told as `photo\xff.jpg`.
+    """
+    return "".join(map(_printable, text))
+
+
 def _printable(character: str) -> str:
-    """Line ends, escape sequences and halves of surrogate pairs as Python writes them in a string."""
+    if "\udc80" <= character <= "\udcff":  # how Python holds a byte that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
     return repr(character)[1:-1] if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import numpy as np
 from PIL import Image
 
-from ..errors import DataError
+from ..errors import DataError, printable
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs  # checkers know it by themselves; `typing` has it from Python 3.13
@@ -41,7 +41,7 @@ def source_name(source: object, otherwise: str = _UNNAMED) -> str:
     if isinstance(source, np.ndarray | Image.Image) or not isinstance(named, str | os.PathLike):
         return otherwise
     name = os.fsdecode(named)
-    return name if name.isprintable() and name else repr(name)
+    return printable(name) or repr(name)
 
 
 def encoded_bytes(source: Encoded) -> bytes:

@@ -88,3 +88,22 @@ def test_logits_are_no_probabilities():
         metrics.expected_calibration_error(np.array([[-2.0, 3.0]]), np.zeros((1, 2), np.int8))
     with pytest.raises(ValueError, match="bins must be at least 1"):
         metrics.calibration_bins(np.zeros((1, 2)), np.zeros((1, 2), np.int8), bins=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+def test_probabilities_of_any_dtype_give_the_same(dtype):
+    eighths = np.random.default_rng(7).integers(0, 9, (60, 4)) / 8
+    targets = (np.random.default_rng(8).random((60, 4)) < eighths).astype(np.int8)
+    found = metrics.expected_calibration_error(eighths.astype(dtype), targets)
+    np.testing.assert_allclose(found, metrics.expected_calibration_error(eighths, targets))
+
+
+def test_truth_values_are_probabilities():
+    scores, targets = np.array([[True], [False], [True]]), np.array([[1], [0], [0]], np.int8)
+    assert metrics.expected_calibration_error(scores, targets) == pytest.approx(1 / 3)
+    assert metrics.calibration_bins(scores, targets).count.sum() == 3
+
+
+def test_targets_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="targets must be 1, 0 or -1, not 2"):
+        metrics.calibration_bins(np.zeros((1, 1)), np.array([[2]]))

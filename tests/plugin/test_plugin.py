@@ -55,7 +55,9 @@ def test_every_command_runs_it(with_toy):
     selftest = record(with_toy["selftest"].out, TOY)
     assert (selftest["verdict"], selftest["precision"]) == ("passed", "half_weights")
     verify = record(with_toy["verify"].out, TOY)
-    assert [(gate["name"], gate["verdict"]) for gate in verify["gates"]] == [("max_map_drop", "passed")]
+    assert [(gate["name"], gate["verdict"]) for gate in verify["gates"]] == [
+        ("max_map_drop", "undecided")
+    ]  # twelve images
     for report in ("selftest", "verify", "bench"):
         assert with_toy[report].code not in (1, 2, 3), with_toy[report].err
         assert record(with_toy[report].out, TOY)["effective"]["library"].startswith("numpy ")
@@ -126,8 +128,8 @@ def broken(tmp_path_factory) -> Path:
 
 def test_a_broken_distribution_costs_a_warning_and_nothing_else(broken, run, tiny_bundle):
     ended = run(("list", "backends"), ("selftest", tiny_bundle, "--artifact", "ort-fp32", "--json"), beside=broken)
-    listed = [line.split()[0] for line in ended["backends"].out.splitlines()[1:]]
-    assert [name for name in listed if not name.startswith("plug")] == ["onnxruntime", "openvino", "sound", "tensorrt"]
+    listed = {line.split()[0] for line in ended["backends"].out.splitlines()[1:] if line}
+    assert {"onnxruntime", "openvino", "sound", "tensorrt"} <= listed
     assert "ZeroDivisionError" in ended["backends"].out  # of `sound`, whose library fails when it is asked for
     warnings = ended["backends"].warnings.splitlines()
     for name, reason in (

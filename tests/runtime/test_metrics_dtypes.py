@@ -45,15 +45,12 @@ def test_truth_values_as_scores():
     assert metrics.average_precision(scores, targets).tolist() == [0.5]
     assert metrics.evaluate(scores, targets)["OP"] == 50.0
     assert metrics.best_thresholds(scores, targets).tolist() == [0.5]
-    assert metrics.expected_calibration_error(scores, targets) == pytest.approx(1 / 3)
-    assert metrics.calibration_bins(scores, targets).count.sum() == 3
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=lambda dtype: dtype.__name__)
 def test_probabilities_of_any_dtype(dtype):
     scores = (EIGHTHS / 8).astype(dtype)
-    for function in (metrics.best_thresholds, metrics.expected_calibration_error):
-        np.testing.assert_allclose(function(scores, TARGETS), function(EIGHTHS / 8, TARGETS))
+    np.testing.assert_allclose(metrics.best_thresholds(scores, TARGETS), metrics.best_thresholds(EIGHTHS / 8, TARGETS))
     assert metrics.evaluate(scores, TARGETS)["OF1"] == metrics.evaluate(EIGHTHS / 8, TARGETS)["OF1"]
 
 
@@ -110,7 +107,7 @@ def test_infinite_scores_are_known_all_the_same():
     ],
 )
 def test_what_is_no_score_and_no_target_is_refused(scores, targets, message):
-    for function in (metrics.average_precision, metrics.evaluate, metrics.best_thresholds, metrics.calibration_bins):
+    for function in (metrics.average_precision, metrics.evaluate, metrics.best_thresholds):
         with pytest.raises(ValueError, match=message):
             function(scores, targets)
 
