@@ -28,6 +28,12 @@ class BundleError(EdgedistillError):
     """A bundle is missing, truncated, tampered with, or of a newer schema."""
 
 
+class RefusedError(BundleError):
+    """Nothing ran, and at least one artifact was refused: what a report would call "failed"."""
+
+    exit_code = 1
+
+
 class CheckpointError(EdgedistillError):
     """A checkpoint is missing, damaged, or does not fit what it is asked for."""
 

@@ -11,6 +11,7 @@ class Interval(Record):
         low: lower end.
         high: upper end.
         confidence: two-sided level, e.g. 0.95.
+        method: how it was made, e.g. "jackknife over images"; empty where there is none.
         resamples: of the bootstrap behind it; 0 where there was none.
         note: why there is no interval, or how far it can be trusted; empty where there is nothing to say.
     """
@@ -19,5 +20,6 @@ class Interval(Record):
     low: float | None
     high: float | None
     confidence: float
+    method: str = ""
     resamples: int = 0
     note: str = ""

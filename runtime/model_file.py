@@ -12,7 +12,7 @@ from .bundle.loose import open_source
 from .bundle.records import Artifact, InputKind
 from .bundle.selection import open_artifact
 from .datasets.reading import class_list
-from .errors import ConfigError
+from .errors import BundleError, ConfigError
 from .metrics.logistic import sigmoid
 from .predictor import Predictor
 from .preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
@@ -34,8 +34,14 @@ class _ProbabilitiesPredictor(Predictor):
 
     def _scores(self, outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         (probabilities,) = outputs.values()
+        if not ((probabilities >= 0) & (probabilities <= 1)).all():  # NaN is not
+            raise BundleError(f"{self.artifact.name}: gives values outside 0 and 1: no probabilities. Are they logits?")
         with np.errstate(divide="ignore"):
             return np.log(probabilities) - np.log1p(-probabilities), probabilities
+
+
+# What one output is: by its name where that is ours, else as the caller says.
+_READERS: dict[str, type[Predictor]] = {"logits": _LogitsPredictor, "probabilities": _ProbabilitiesPredictor}
 
 
 def load_file(
@@ -57,7 +63,7 @@ def load_file(
     """Load a model file that no bundle describes: one image in, one score per class out.
 
     The graph takes uint8 (N, H, W, 3) or float32 (N, 3, H, W); a float32 input is normalised by `mean` and `std`. It
-    gives "logits" and "probabilities", or one output of which `gives` says what it is.
+    gives "logits" and "probabilities", or one output that is called so, or of which `gives` says what it is.
 
     Args:
         path: .onnx, .xml, or what another installed backend opens.
@@ -67,7 +73,7 @@ def load_file(
         interpolation: see `Preprocessing`.
         mean: per RGB channel, in [0, 1] units; ImageNet's by default.
         std: per RGB channel, in [0, 1] units; ImageNet's by default.
-        gives: what a single output is.
+        gives: what a single output is whose name does not say it.
         threshold: the probability from which a label is reported.
         backend: what opens the file; by its suffix when absent.
         precision: what to ask of a backend that chooses its arithmetic, e.g. "bf16" of openvino.
@@ -152,7 +158,8 @@ def _output_kind(path: str | Path, loaded: Backend, gives: Gives) -> tuple[type[
         count, chosen = outputs["logits"].shape[1], Predictor
     elif len(loaded.outputs) == 1 and outputs:
         (spec,) = outputs.values()
-        count, chosen = spec.shape[1], (_LogitsPredictor if gives == "logits" else _ProbabilitiesPredictor)
+        what = spec.name if spec.name in _READERS else gives
+        count, chosen = spec.shape[1], _READERS[what]
     else:
         raise ConfigError(
             f"{path}: its graph gives {_listed(loaded.outputs)}; a classifier gives one float32 (N, C), or `logits` "

@@ -110,10 +110,11 @@ def parity_report(report: ParityReport, console: Console) -> None:
     """Each artifact against the reference, then what was lost where a gate is missed."""
     console.print(
         f"[bold]{escape(report.bundle)}[/] on {escape(report.dataset)}: {report.images} images; reference: "
-        f"{escape(report.reference.source)}, mAP {interval(report.reference.mean_ap)}",
+        f"{escape(report.reference.source)}, mAP {interval(report.reference.mean_ap)} (95 %)",
         soft_wrap=True,
     )
-    numbers = ("mAP", "drop [CI]", "max diff", "same")
+    drop = f"drop [{_levels(report)} CI]"
+    numbers = ("mAP", drop, "max diff", "same")
     rows = named_table("artifact", *numbers, "verdict", right=numbers)
     for artifact in report.artifacts:
         rows.add_row(*_parity_row(artifact))
@@ -136,6 +137,12 @@ def parity_report(report: ParityReport, console: Console) -> None:
         console.print(f"[yellow]skipped[/]  and {len(report.skipped) - _MOST_LOSSES} more images")
     if report.not_saved:
         console.print(f"[yellow]not saved[/]  {escape(report.not_saved)}", soft_wrap=True)
+
+
+def _levels(report: ParityReport) -> str:
+    """The confidence of the artifacts' intervals, e.g. "95 %"."""
+    found = sorted({artifact.drop.confidence for artifact in report.artifacts if artifact.drop is not None})
+    return ", ".join(f"{100 * level:g} %" for level in found)
 
 
 def _parity_row(artifact: ArtifactParity) -> list[str]:

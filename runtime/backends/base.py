@@ -74,6 +74,7 @@ class Backend:
         distributions: whose versions are recorded with results and bundles.
         devices: the device words it knows, for messages and `list backends`.
         suffixes: of the main files that it opens by themselves, e.g. (".onnx",).
+        hints: what it asks of its library for each precision that it can choose; empty where the file alone decides.
         inputs: the loaded graph's own.
         outputs: the loaded graph's own.
         effective: what really runs: library, device or providers, precision, threads.
@@ -83,6 +84,7 @@ class Backend:
     distributions: ClassVar[tuple[str, ...]] = ()
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     suffixes: ClassVar[tuple[str, ...]] = ()
+    hints: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, model: Model, *, threads: int | None = None, device: str = "cpu") -> None:
         self.model = model

@@ -13,6 +13,7 @@ _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
 _NODE_OP_TYPE, _NODE_ATTRIBUTE = 4, 5
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
+_ATTRIBUTE_INT = 3
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_EXTERNAL = 1, 2, 13
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _FUNCTION_NODE = 7
@@ -30,20 +31,27 @@ class OnnxFacts:
     Attributes:
         operators: how often each operator type occurs, subgraphs and functions included.
         weights: number of values in the initialisers and constants, by type.
+        casts: the types that values are cast to on the way, by number of nodes.
         external: file names that tensors point to outside the file, relative to it.
     """
 
     operators: Counter[str] = field(default_factory=Counter)
     weights: Counter[str] = field(default_factory=Counter)
+    casts: Counter[str] = field(default_factory=Counter)
     external: set[str] = field(default_factory=set)
 
     @property
     def precision(self) -> str:
-        """The arithmetic that the file asks for: "int8" with quantised operators, else the type of most weights."""
+        """The arithmetic that the file asks for.
+
+        "int8" with quantised operators; else the type of most weights, "mixed" where values are cast to a coarser one.
+        """
         if any(self.operators[name] for name in _QUANTISED):
             return "int8"
         floats = {name: self.weights[name] for name in _FLOATS if self.weights[name]}
-        return max(floats, key=lambda name: floats[name]) if floats else "fp32"
+        main = max(floats, key=lambda name: floats[name]) if floats else "fp32"
+        coarser = [name for name in ("fp16", "bf16") if main == "fp32" and self.casts[name]]
+        return f"mixed {main} and {coarser[0]}" if coarser else main
 
 
 def read_onnx(data: bytes) -> OnnxFacts:
@@ -80,15 +88,22 @@ def _graph(message: memoryview, facts: OnnxFacts, depth: int) -> None:
 
 
 def _node(message: memoryview, facts: OnnxFacts, depth: int) -> None:
+    operator = b""
+    integers: list[int] = []
     for number, value in _fields(message):
         if number == _NODE_OP_TYPE and isinstance(value, memoryview):
-            facts.operators[bytes(value).decode(errors="replace")] += 1
+            operator = bytes(value)
+            facts.operators[operator.decode(errors="replace")] += 1
         elif number == _NODE_ATTRIBUTE and isinstance(value, memoryview):
             for inner, part in _fields(value):
                 if inner in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS) and isinstance(part, memoryview):
                     _tensor(part, facts)
                 elif inner in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS) and isinstance(part, memoryview):
                     _graph(part, facts, depth + 1)
+                elif inner == _ATTRIBUTE_INT and isinstance(part, int):
+                    integers.append(part)
+    if operator == b"Cast":  # its `to`; newer ones have `saturate` too, a truth value
+        facts.casts.update(_TYPES[value] for value in integers if value in _TYPES)
 
 
 def _tensor(message: memoryview, facts: OnnxFacts) -> None:

@@ -33,6 +33,7 @@ class OpenVinoBackend(Backend):
     distributions = ("openvino",)
     devices = ("cpu", "gpu", "npu")
     suffixes = (".xml",)
+    hints = _HINTS
 
     @classmethod
     def library(cls) -> ModuleType:
@@ -60,7 +61,7 @@ class OpenVinoBackend(Backend):
         if len(self.model.files) < 2:
             raise ConfigError(f"{self.model.files[0].label}: an OpenVINO model needs its .bin beside its .xml.")
         network = core.read_model(*(file.read() for file in self.model.files[:2]))
-        asked = _HINTS.get(self.model.precision, "f32")
+        asked = self.hints.get(self.model.precision, "f32")
         self._compile(core, network, device, asked)
         if asked == "f16" and self._executed() == "bf16":
             self._compile(core, network, device, "f32")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 
+from ..errors import printable
 from ..targets import target_problem
 from ..tensors import TensorSpec, fits
 from .records import MANIFEST, FileEntry, Manifest
@@ -71,6 +72,9 @@ def _classes(manifest: Manifest) -> Iterator[str]:
         yield f"`classes` holds {Counter(classes).most_common(1)[0][0]!r} twice"
     if not all(name.strip() for name in classes):
         yield "`classes` holds an empty name"
+    for name in (manifest.name, *classes, *(artifact.name for artifact in manifest.artifacts)):
+        if printable(name) != name:
+            yield f"the name {name!r} holds line ends or control characters"
     if len(manifest.thresholds) != len(classes):
         yield f"{len(manifest.thresholds)} thresholds for {len(classes)} classes"
     for name, threshold in zip(classes, manifest.thresholds, strict=True):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from ..backends.base import BACKENDS, Backend
 from ..errors import BundleError, ConfigError
 from ..preprocess import Preprocessing
@@ -43,12 +45,19 @@ def open_source(path: str | Path, *, backend: str | None = None, precision: str 
     if path.is_dir() or path.suffix.lower() == ".zip":
         return open_bundle(path)
     openers = _openers(path.suffix.lower())
+    if not path.exists():
+        raise BundleError(f"{path}: no such file or folder.")
     if not openers:
         known = sorted({suffix for name in BACKENDS.names() for suffix in BACKENDS.get(name).suffixes})
         raise BundleError(f"{path}: neither a bundle's folder or .zip nor a model file ({', '.join(known)}).")
     if backend is not None and backend not in openers:
         raise ConfigError(f"{path}: {backend} does not open {path.suffix} files; {', '.join(openers)} does.")
-    return _bundle_of_file(path, backend or _first_usable(openers), precision or "fp32")
+    chosen = backend or _first_usable(openers)
+    hints = BACKENDS.get(chosen).hints
+    if precision is not None and precision not in hints:
+        goes_with = f"one of {', '.join(hints)}" if hints else "the file's own; leave the precision out"
+        raise ConfigError(f"{path}: {chosen} cannot be asked for the precision {precision!r}: {goes_with}.")
+    return _bundle_of_file(path, chosen, precision or "fp32")
 
 
 def _openers(suffix: str) -> dict[str, type[Backend]]:
@@ -88,4 +97,5 @@ def _bundle_of_file(path: Path, backend: str, precision: str) -> Bundle:
         provenance=Provenance(edgedistill="", created="", model=path.name, checkpoint_sha256=""),
         artifacts=(artifact,),
     )
-    return Bundle(_LooseStorage(path, FolderStorage(main.parent)), manifest, b"")
+    # There is no manifest: its files' hashes stand for it in reports.
+    return Bundle(_LooseStorage(path, FolderStorage(main.parent)), manifest, msgspec.json.encode(entries))

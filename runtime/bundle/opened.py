@@ -135,4 +135,7 @@ def open_bundle(path: str | Path) -> Bundle:
 def results_folder(source: Bundle | str | Path) -> Path:
     """Where a bundle's results lie, without opening it."""
     path = source.root if isinstance(source, Bundle) else Path(source)
-    return path / "results" if path.is_dir() else path.with_suffix(".results")
+    if path.is_dir():
+        return path / "results"
+    # model.onnx and model.xml are two: a model file keeps its suffix.
+    return path.with_suffix(".results") if path.suffix.lower() == ".zip" else path.with_name(f"{path.name}.results")

@@ -6,6 +6,8 @@ results/raspberry-pi-5-aarch64/20261129T101500Z-bench-3f9a1c.samples.npz  a benc
 
 import logging
 import secrets
+import zipfile
+import zlib
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +20,7 @@ from ..device import Device, describe_device, device_slug
 from ..errors import BundleError, EdgedistillError
 from ..files import atomic_path, write_atomic
 from ..record import Record
+from ..text_files import read_bytes
 from .opened import Bundle, results_folder
 
 RESULTS_VERSION = 2
@@ -93,9 +96,10 @@ def save_run(
         report=msgspec.Raw(msgspec.json.encode(report)),
     )
     if samples:
+        # By number: an artifact may be called as an argument of numpy's function is.
+        arrays: dict[str, Any] = {f"array{i}": np.asarray(values) for i, values in enumerate(samples.values())}
         with atomic_path(path.with_name(path.stem + SAMPLES_SUFFIX)) as temporary, temporary.open("wb") as stream:
-            arrays: dict[str, Any] = {name: np.asarray(values) for name, values in samples.items()}
-            np.savez_compressed(stream, **arrays)
+            np.savez_compressed(stream, names=np.array(list(samples), dtype=np.str_), **arrays)
     write_atomic(path, msgspec.json.format(msgspec.json.encode(run)))
     return path
 
@@ -104,8 +108,8 @@ def read_samples(path: Path) -> dict[str, np.ndarray]:
     """The arrays beside a run's file; empty when there are none or they are damaged."""
     try:
         with np.load(path.with_name(path.stem + SAMPLES_SUFFIX), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError):
+            return {str(name): stored[f"array{i}"] for i, name in enumerate(stored["names"])}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
         return {}
 
 
@@ -131,13 +135,13 @@ def latest_run(source: Bundle | str | Path, kind: Kind, device: str | None = Non
 
 def _read(path: Path, into: Any, runs: Any) -> tuple[Run, ...]:
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)  # regular files only: a pipe would hang
         version = msgspec.json.decode(data, type=dict[str, Any]).get("schema_version", 1)
         if isinstance(version, int) and version > RESULTS_VERSION:
             _log.warning("%s: written by a newer edgedistill (schema %s): left out.", path, version)
             return ()
         return tuple(runs(msgspec.json.decode(data, type=into)))
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (EdgedistillError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _log.warning("%s: damaged results (%s): left out.", path, error)
         return ()
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..backends.base import BACKENDS, Backend
-from ..errors import BundleError, ConfigError, EdgedistillError, MissingDependencyError
+from ..errors import BundleError, ConfigError, EdgedistillError, MissingDependencyError, RefusedError
 from ..precisions import find_precision
 from .opened import Bundle
 from .records import Artifact
@@ -102,5 +102,5 @@ def try_artifact(
 def nothing_ran(bundle: Bundle, failures: Mapping[str, NotRunnable]) -> EdgedistillError:
     """The error for a command that could run no artifact at all, with every reason."""
     reasons = " ".join(f"{name}: {failure.reason}" for name, failure in failures.items())
-    kind = BundleError if any(failure.refused for failure in failures.values()) else MissingDependencyError
+    kind = RefusedError if any(failure.refused for failure in failures.values()) else MissingDependencyError
     return kind(f"{bundle.root}: no artifact could be run here. {reasons}")

@@ -42,10 +42,13 @@ def read_listed(storage: Storage, entry: FileEntry) -> bytes:
     """A file's content, exactly as the manifest lists it.
 
     Raises:
-        BundleError: the file is missing, truncated or altered; none of it is used then.
+        BundleError: the file is missing, truncated, altered, or larger than the memory; none of it is used then.
     """
-    data = storage.read(entry.path, entry.bytes)
     where = storage.label(entry.path)
+    try:
+        data = storage.read(entry.path, entry.bytes)
+    except MemoryError:
+        raise BundleError(f"{where}: its {entry.bytes:,} bytes are more than this machine's memory holds.") from None
     if len(data) > entry.bytes:
         raise BundleError(f"{where}: has more than the {entry.bytes} bytes that the manifest says: altered.")
     if len(data) < entry.bytes:

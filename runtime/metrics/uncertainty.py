@@ -15,6 +15,7 @@ from ..interval import Interval
 from ..student_t import student_t_quantile
 from .jackknife import LeftOut
 
+_METHOD = "jackknife over images"
 NO_POSITIVE = "no image shows any of the classes"
 LEAST_POSITIVES = 10  # of all classes together; below, an interval covers less often than it says
 LEAST_PER_CLASS = 3.0  # in the harmonic mean over the classes, for a mAP
@@ -53,6 +54,7 @@ def map_interval(model: LeftOut, confidence: float = 0.95) -> Interval:
         low=max(0.0, min(low, estimate - finest, estimate * seen)),
         high=min(100.0, max(high, estimate + finest)),
         confidence=confidence,
+        method=_METHOD,
     )
 
 
@@ -90,6 +92,7 @@ def map_drop_interval(reference: LeftOut, model: LeftOut, confidence: float = 0.
         low=min(low, estimate - half, estimate - finest),
         high=max(high, estimate + half, estimate + finest),
         confidence=confidence,
+        method=f"paired {_METHOD}",
     )
 
 

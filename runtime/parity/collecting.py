@@ -14,6 +14,7 @@ from ..bundle.selection import NotRunnable, nothing_ran, try_artifact
 from ..datasets import Dataset
 from ..predictor import Predictor
 from .judging import Outputs
+from .soundness import outputs_problem
 
 Progress = Callable[[int, int], None]
 
@@ -114,9 +115,10 @@ def collect_outputs(
 def _infer(predictor: Predictor, batch: Batch, logits: np.ndarray, probabilities: np.ndarray) -> str | None:
     """Run one batch into the rows of `logits` and `probabilities`; the reason if that is not possible."""
     try:
-        logits[batch.indices], probabilities[batch.indices] = predictor.infer(batch.images)
+        found = predictor.infer(batch.images)
     except Exception as error:  # a backend raises its own types; the reason goes into the report
         return f"inference failed ({type(error).__name__}: {' '.join(str(error).split())})"
-    if not (np.isfinite(logits[batch.indices]).all() and np.isfinite(probabilities[batch.indices]).all()):
-        return "its outputs hold NaN or infinity"
-    return None
+    problem = outputs_problem(*found)
+    if not problem:
+        logits[batch.indices], probabilities[batch.indices] = found
+    return problem or None

@@ -36,7 +36,12 @@ class Outputs:
 
 
 def judge_parity(
-    artifacts: Sequence[tuple[Artifact, Outputs]], reference: Outputs, targets: np.ndarray, classes: Sequence[str]
+    artifacts: Sequence[tuple[Artifact, Outputs]],
+    reference: Outputs,
+    targets: np.ndarray,
+    classes: Sequence[str],
+    *,
+    itself: str = "",
 ) -> tuple[Interval, list[ArtifactParity]]:
     """Compare artifacts with the reference on the same images.
 
@@ -47,39 +52,40 @@ def judge_parity(
         reference: what it is compared with.
         targets: int8 (N, C).
         classes: C names.
+        itself: name of the artifact that is the reference, whose drop says nothing; empty when none is.
 
     Returns:
         the reference's mAP at 95 % confidence, and one record per artifact in the given order.
     """
     expected = _Measured(reference, leave_one_out(reference.logits, targets))
     records = [
-        _compare(artifact, expected, _Measured(outputs, leave_one_out(outputs.logits, targets)), classes)
+        _compare(artifact, expected, _Measured(outputs, leave_one_out(outputs.logits, targets)), classes, itself)
         for artifact, outputs in artifacts
     ]
     return map_interval(expected.left_out), records
 
 
-def judge_gates(artifact: Artifact, drop: Interval, images: int) -> tuple[Judgement, ...]:
+def judge_gates(artifact: Artifact, drop: Interval, images: int, *, is_reference: bool) -> tuple[Judgement, ...]:
     """The deploy config's gates that do not need a stopwatch (`bench` judges latency)."""
     limits = artifact.target.limits
     judged = []
-    if limits.max_map_drop is not None:
+    if limits.max_map_drop is not None and is_reference:
+        judged.append(_not_judged("max_map_drop", "it is the reference here, and no artifact differs from itself"))
+    elif limits.max_map_drop is not None:
         what = f"mAP drop ({limits.confidence:.4g} confidence)"
         more = _more_images(drop, limits.max_map_drop, images)
         judged.append(judge_at_most("max_map_drop", drop, limits.max_map_drop, what=what, unit="points", more=more))
     if limits.max_bytes is not None:
         judged.append(judge_at_most("max_bytes", float(artifact.size), limits.max_bytes, what="size", unit="bytes"))
     judged += [
-        Judgement(
-            name=name,
-            observed=None,
-            limit=None,
-            verdict="not judged",
-            sentence=f"the gate {name} is unknown to this edgedistill: upgrade to have it judged.",
-        )
+        _not_judged(name, f"the gate {name} is unknown to this edgedistill: upgrade to have it judged")
         for name in artifact.target.unknown_gates
     ]
     return tuple(judged)
+
+
+def _not_judged(name: str, why: str) -> Judgement:
+    return Judgement(name=name, observed=None, limit=None, verdict="not judged", sentence=f"{why}.")
 
 
 def _more_images(drop: Interval, limit: float, images: int) -> str:
@@ -97,13 +103,15 @@ class _Measured(NamedTuple):
     left_out: LeftOut
 
 
-def _compare(artifact: Artifact, reference: _Measured, one: _Measured, classes: Sequence[str]) -> ArtifactParity:
+def _compare(
+    artifact: Artifact, reference: _Measured, one: _Measured, classes: Sequence[str], itself: str
+) -> ArtifactParity:
     confidence = artifact.target.limits.confidence
     before, after = reference.left_out, one.left_out
     drop = map_drop_interval(before, after, confidence)
     class_drops = class_drop_intervals(before, after, confidence)
     difference = np.abs(one.outputs.logits - reference.outputs.logits)
-    gates = judge_gates(artifact, drop, after.images)
+    gates = judge_gates(artifact, drop, after.images, is_reference=artifact.name == itself)
     return ArtifactParity(
         name=artifact.name,
         backend=artifact.backend,

@@ -18,6 +18,7 @@ from ..precisions import MARGIN, MEAN_MARGIN, precision_of
 from ..predictor import Predictor
 from ..preprocess import load
 from .report import ArtifactSelfTest, GoldenCheck, SelfTestReport
+from .soundness import outputs_problem
 
 
 def selftest(
@@ -102,7 +103,7 @@ def _test(
 ) -> ArtifactSelfTest:
     artifact = predictor.artifact
     try:
-        logits, _ = predictor.infer(images)
+        logits, probabilities = predictor.infer(images)
     except Exception as error:  # a backend raises its own types; the reason is reported
         text = " ".join(str(error).split())
         return _not_run(artifact, NotRunnable(f"inference failed ({type(error).__name__}: {text})", refused=True))
@@ -117,13 +118,14 @@ def _test(
         for entry, largest in zip(golden, difference.max(axis=1), strict=True)
     )
     mean = float(difference.mean())
+    problem = outputs_problem(logits, probabilities)
     near = allowed.mean is None or mean <= allowed.mean
     return ArtifactSelfTest(
         name=artifact.name,
         backend=artifact.backend,
         precision=artifact.precision,
-        verdict="passed" if near and all(check.passed for check in checks) else "failed",
-        sentence=_sentence(checks, allowed, mean),
+        verdict="passed" if near and not problem and all(check.passed for check in checks) else "failed",
+        sentence=f"{problem}." if problem else _sentence(checks, allowed, mean),
         tolerance=allowed.largest,
         mean_abs_logit=mean if np.isfinite(mean) else None,
         mean_tolerance=allowed.mean,

@@ -99,6 +99,7 @@ def verify(
         Outputs(logits[kept], sigmoid(logits[kept]) >= thresholds),
         data.labels[kept],
         data.classes,
+        itself="" if stored else own[0].name,
     )
     compared = {record.name: record for record in records}
     unreferenced = np.flatnonzero(collected.decoded & ~comparable)

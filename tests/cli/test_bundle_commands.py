@@ -117,7 +117,7 @@ def test_inspect_checks_every_file(edgedistill, make_tiny_bundle, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["predict", "{nowhere}", "x.jpg"], 2, "neither a bundle's folder"),
+        (["predict", "{nowhere}", "x.jpg"], 2, "no such file or folder"),
         (["predict", "{bundle}", "nowhere.jpg"], 2, "no such image"),
         (["predict", "{bundle}", "x.jpg", "--backend", "tensorflow"], 2, "holds no artifact for tensorflow"),
         (["verify", "{bundle}", "--data", "nowhere.csv"], 2, "nowhere.csv: no such file"),

@@ -122,7 +122,7 @@ def test_it_measures_and_refuses(started):
     assert answer.seconds > sum(answer.samples_ms) / 1000
     refused = started.ask(START, seconds=300.0, doing="loading")
     assert isinstance(refused, Refused)
-    assert "neither a bundle's folder" in refused.reason
+    assert "no such file or folder" in refused.reason
     with pytest.raises(WorkerLostError, match="asked to measure before anything was started"):
         started.ask(Measure(queries=1, seconds=0.0), seconds=300.0, doing="measuring")
 

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from edgedistill.runtime.backends.onnx_facts import read_onnx
 from edgedistill.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from edgedistill.runtime.bundle.loose import open_source
 from edgedistill.runtime.bundle.selection import open_artifact
-from edgedistill.runtime.errors import BundleError
+from edgedistill.runtime.errors import BundleError, ConfigError
 
 onnx = pytest.importorskip("onnx", reason="the lowest-versions step has only the runtime's dependencies")
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
@@ -80,9 +81,10 @@ def test_any_bytes_are_facts_or_a_value_error(noise, seed):
 def test_a_file_labelled_otherwise_is_named_as_what_it_is(tmp_path):
     path = tmp_path / "model.onnx"
     onnx.save(linear(), path)
-    bundle = open_source(path, precision="fp16")
-    with open_artifact(bundle, bundle.manifest.artifacts[0]) as backend:
-        assert bundle.manifest.artifacts[0].precision == "fp16"
+    bundle = open_source(path)
+    (artifact,) = bundle.manifest.artifacts
+    labelled = msgspec.structs.replace(artifact, target=msgspec.structs.replace(artifact.target, precision="fp16"))
+    with open_artifact(bundle, labelled) as backend:
         assert backend.effective["precision"] == "fp32"
 
 
@@ -130,3 +132,24 @@ def test_weights_outside_the_folder_are_refused(tmp_path):
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(BundleError, match=r"needs secret beside it"):
         open_source(folder / "model.onnx")
+
+
+def test_casts_to_a_coarser_type_are_named():
+    helper = onnx.helper
+    nodes = [
+        helper.make_node("Cast", ["x"], ["h"], to=HALF),
+        helper.make_node("Cast", ["w"], ["v"], to=HALF),
+        helper.make_node("MatMul", ["h", "v"], ["p"]),
+        helper.make_node("Cast", ["p"], ["y"], to=FLOAT),
+    ]
+    model = linear()
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    assert read_onnx(model.SerializeToString()).precision == "mixed fp32 and fp16"
+
+
+def test_a_precision_that_the_backend_cannot_choose_is_a_mistake(tmp_path):
+    path = tmp_path / "model.onnx"
+    onnx.save(linear(), path)
+    with pytest.raises(ConfigError, match="onnxruntime cannot be asked for the precision 'bf16': the file's own"):
+        open_source(path, precision="bf16")

@@ -1,6 +1,7 @@
 """A run that was reported as saved is there: beside others at the same moment, after kill -9, on a full disk."""
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgedistill.runtime.bundle import read_runs, read_samples, save_run
+from edgedistill.runtime.bundle import read_runs, read_samples, results_folder, save_run
 from edgedistill.runtime.errors import EdgedistillError
 from edgedistill.runtime.record import Record
 
@@ -109,3 +110,36 @@ def test_samples_are_compressed_apart_and_history_is_not_rewritten(tmp_path):
     np.testing.assert_array_equal(read_samples(first)["a"], samples)
     assert first.with_name(first.stem + ".samples.npz").stat().st_size < 0.25 * 22 * len(samples)
     assert read_samples(first.with_name("nothing.json")) == {}
+
+
+def test_arrays_of_any_name_come_back(tmp_path):
+    names = ("file", "allow_pickle", "args", "a/b", "ünicode [x]", "names", "array0")
+    path = save_run(tmp_path, "bench", Report(who="x", number=0), {name: np.array([i]) for i, name in enumerate(names)})
+    assert {name: values.tolist() for name, values in read_samples(path).items()} == {
+        name: [i] for i, name in enumerate(names)
+    }
+
+
+@pytest.mark.parametrize("cut", [0, 10, 200, -30])
+def test_damaged_samples_are_none(tmp_path, cut):
+    path = save_run(tmp_path, "bench", Report(who="x", number=0), {"a": np.arange(1000)})
+    samples = path.with_name(path.stem + ".samples.npz")
+    data = samples.read_bytes()
+    samples.write_bytes(data[:cut])
+    assert read_samples(path) == {}
+    for at in range(60, len(data), 97):
+        samples.write_bytes(data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :])
+        assert set(read_samples(path)) <= {"a"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes are POSIX")
+def test_a_pipe_among_the_results_does_not_hang(tmp_path, caplog):
+    save_run(tmp_path, "bench", Report(who="x", number=0))
+    os.mkfifo(tmp_path / "results" / "old.json")
+    assert stored(tmp_path) == {("x", 0)}
+    assert "old.json" in caplog.text
+
+
+def test_results_of_model_files_of_one_stem_are_apart(tmp_path):
+    places = {results_folder(tmp_path / name) for name in ("m.onnx", "m.xml", "m.zip")}
+    assert len(places) == 3

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgedistill.runtime import verify
-from edgedistill.runtime.backends.base import Backend
+from edgedistill.runtime import selftest, verify
+from edgedistill.runtime.backends.base import BACKENDS, Backend
 from edgedistill.runtime.bundle import (
     Bundle,
     Reference,
@@ -401,3 +401,32 @@ def test_verify_does_not_change_the_manifest(bundle, data, logits):
     verify(bundle, data, reference=logits, backend="onnxruntime", **QUICK)
     assert (bundle.root / "manifest.json").read_bytes() == before
     assert decode_manifest(before, "x") == bundle.manifest
+
+
+def test_an_artifact_is_not_judged_against_itself(bundle, data):
+    """Without a stored reference the fp32 ONNX file serves: its own drop is 0 whatever it computes."""
+    judged = changed(bundle, ort_fp32={"gates": {"max_map_drop": 5.0}}, ov_fp32={"gates": {"max_map_drop": 5.0}})
+    report = verify(judged, data, artifacts=["ort-fp32", "ov-fp32"])
+    (gate,) = by_name(report)["ort-fp32"].gates
+    assert gate.verdict == by_name(report)["ort-fp32"].verdict == "not judged"
+    assert "it is the reference here" in gate.sentence
+    assert not report.reference.stored
+    assert by_name(report)["ov-fp32"].verdict == "undecided"  # 40 images
+
+
+def test_probabilities_that_are_another_function_fail(bundle, data, logits, monkeypatch):
+    """Apps read the probabilities, the mAP rests on the logits: right logits alone are not enough."""
+    kind = BACKENDS.get("onnxruntime")
+    honest = kind._run
+
+    def inverted(self, feeds):
+        outputs = honest(self, feeds)
+        return {**outputs, "probabilities": 1 - outputs["probabilities"]}
+
+    monkeypatch.setattr(kind, "_run", inverted)
+    with pytest.raises(BundleError, match="probabilities are not the sigmoid") as refused:
+        verify(bundle, data, reference=logits, artifacts=["ort-fp32"])
+    assert refused.value.exit_code == 1
+    (tested,) = selftest(bundle, artifacts=["ort-fp32"]).artifacts
+    assert tested.verdict == "failed"
+    assert "probabilities are not the sigmoid" in tested.sentence
