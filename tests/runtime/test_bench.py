@@ -32,12 +32,10 @@ def with_gates(artifact: Artifact, **gates) -> Artifact:
 
 def poor_artifact(root) -> Artifact:
     """Its graph has not the output that the manifest promises."""
-    import onnx
-
-    model = onnx.load(root / "onnx" / "model.fp32.onnx")
+    good = (root / "onnx" / "model.fp32.onnx").read_bytes()
+    assert good.count(b"probabilities") == 2  # of the node that makes it, and of the graph's output
     path = root / "onnx" / "poor.onnx"
-    model.graph.node[-1].output[0] = model.graph.output[1].name = "likelihoods"
-    onnx.save(model, path)
+    path.write_bytes(good.replace(b"probabilities", b"possibilities"))  # as long: no length in the file changes
     target = Target(name="poor", backend="onnxruntime", precision="fp32")
     return Artifact(name="poor", target=target, files=(describe_file(path, root),), status="verified")
 
