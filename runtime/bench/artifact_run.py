@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from ..bundle import Artifact, Bundle
-from ..bundle.selection import NotRunnable
+from ..bundle.selection import NotRunnable, missing_files, not_runnable
 from ..device import load_average
 from ..verdicts import Judgement, judge_at_most
 from .disturbance import disturbance, judge_turns
@@ -49,8 +49,8 @@ class ArtifactRun:
         self._samples: list[list[float]] = []
         self._peak_rss_bytes: int | None = None
         self._inference_seconds = 0.0
-        if not artifact.files:
-            self.failure = NotRunnable(f"not in the bundle: {artifact.reason or 'its export failed'}", refused=False)
+        if absent := missing_files(artifact):
+            self.failure = not_runnable(artifact.name, absent)
 
     def start(self) -> None:
         """Start its process, load the artifact and warm it up; sets `failure` when it does not run."""

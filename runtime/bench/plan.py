@@ -9,8 +9,6 @@ from ..bundle import Artifact
 from ..errors import ConfigError
 from ..record import Record
 
-_MOST_THREADS = 1024
-
 
 class BenchPlan(Record):
     """How long to measure, per artifact: until both minimums are met (MLPerf mobile's rule and sizes).
@@ -77,9 +75,3 @@ def choose_plan(preset: str | None, artifacts: Sequence[Artifact], batch_size: i
     if batch_size == 1 and any(artifact.target.limits.max_p95_ms is not None for artifact in artifacts):
         plan = msgspec.structs.replace(plan, queries=max(plan.queries, queries_for(0.95)))
     return preset, plan
-
-
-def check_threads(threads: int | None) -> None:
-    """Raises ConfigError unless `threads` is None or a number of threads that a process can have."""
-    if threads is not None and not 1 <= threads <= _MOST_THREADS:
-        raise ConfigError(f"threads must lie between 1 and {_MOST_THREADS}, not {threads}.")

@@ -15,9 +15,10 @@ from ..bundle.selection import nothing_ran, select_artifacts
 from ..device import device_slug, load_average, temperature
 from ..errors import EdgedistillError, InterruptedRunError
 from ..preprocess import load
+from ..targets import check_threads
 from .artifact_run import ArtifactRun
 from .messages import printable
-from .plan import BenchPlan, check_threads, choose_plan
+from .plan import BenchPlan, choose_plan
 from .report import BenchInterruptedError, BenchReport
 
 Progress = Callable[[str], None]

@@ -18,8 +18,8 @@ import msgspec
 
 from ..backends.base import BACKENDS
 from ..bundle.loose import open_source
-from ..bundle.selection import open_artifact, select_artifacts
-from ..errors import EdgedistillError, MissingDependencyError
+from ..bundle.selection import not_runnable, open_artifact, select_artifacts
+from ..errors import EdgedistillError
 from .canary import Canary
 from .machine import read_interference
 from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, printable
@@ -119,7 +119,8 @@ def _start(request: Start) -> tuple[Infer | None, Answer]:
     try:
         infer, import_ms, load_ms, effective = _open(request)
     except EdgedistillError as error:
-        return None, Refused(printable(str(error)), refused=not isinstance(error, MissingDependencyError))
+        why = not_runnable(request.artifact, error, device=request.device)
+        return None, Refused(printable(why.reason), why.refused)
     first_ms, _ = timed(infer)
     return infer, Started(import_ms, load_ms, first_ms, effective)
 

@@ -13,9 +13,17 @@ from edgedistill.runtime.bench.messages import Measure
 from edgedistill.runtime.bench.plan import PLANS, BenchPlan, choose_plan, queries_for
 from edgedistill.runtime.bench.query import random_batch
 from edgedistill.runtime.bench.report import BenchInterruptedError, BenchReport
-from edgedistill.runtime.bundle import Artifact, describe_file, latest_run, open_bundle, read_runs, read_samples
+from edgedistill.runtime.bundle import (
+    Artifact,
+    ExportParity,
+    describe_file,
+    latest_run,
+    open_bundle,
+    read_runs,
+    read_samples,
+)
 from edgedistill.runtime.errors import BundleError, ConfigError, InterruptedRunError, MissingDependencyError
-from edgedistill.runtime.targets import Target
+from edgedistill.runtime.targets import MOST_THREADS, Target, check_threads, target_problem
 from edgedistill.runtime.tensors import TensorSpec
 
 
@@ -149,6 +157,36 @@ def test_a_folder_whose_name_is_not_utf_8(make_tiny_bundle, tmp_path, monkeypatc
     assert not told or ("ort-fp32: " in told and "\n" not in told)
 
 
+def test_an_artifact_without_files_is_judged_as_selftest_does(make_tiny_bundle, tmp_path, monkeypatch):
+    """One that the export found wrong failed, one whose toolchain was missing could not run."""
+    root = make_tiny_bundle(tmp_path / "b")
+    ort, ov, bf16 = open_bundle(root).manifest.artifacts
+    parity = ExportParity(images=3, max_abs_logit=9.0, mean_abs_logit=5.0)
+    rewrite(
+        root,
+        ort,
+        msgspec.structs.replace(ov, files=(), status="failed", reason="its logits are 9 off", parity=parity),
+        msgspec.structs.replace(bf16, files=(), status="failed", reason="the converter is not installed"),
+    )
+    benched = run(root, monkeypatch, artifacts=None)
+    tested = runtime.selftest(root)
+    assert [entry.verdict for entry in benched.artifacts][1:] == ["failed", "could not run"]
+    assert [entry.verdict for entry in tested.artifacts][1:] == ["failed", "could not run"]
+    assert [entry.reason for entry in benched.artifacts][1:] == [entry.sentence for entry in tested.artifacts][1:]
+    assert benched.exit_code == 1
+
+
+def test_a_device_word_that_a_backend_does_not_know_could_not_run(make_tiny_bundle, tmp_path, monkeypatch):
+    """As in verify and selftest: the word was the caller's, the artifact did not fail."""
+    root = make_tiny_bundle(tmp_path / "b")
+    with pytest.raises(MissingDependencyError) as benched:
+        run(root, monkeypatch, device="npu")
+    with pytest.raises(MissingDependencyError) as tested:
+        runtime.selftest(root, artifacts=["ort-fp32"], device="npu")
+    assert str(benched.value) == str(tested.value)
+    assert "ort-fp32: unknown onnxruntime device 'npu'" in str(benched.value)
+
+
 def test_nothing_that_runs_is_an_error(make_tiny_bundle, tmp_path):
     root = make_tiny_bundle(tmp_path / "b")
     ort = open_bundle(root).manifest.artifacts[0]
@@ -166,10 +204,40 @@ def test_wrong_options_are_refused_before_anything_is_started(tiny_bundle):
         runtime.benchmark(tiny_bundle, artifacts=["nope"])
 
 
-@pytest.mark.parametrize("threads", [0, -3, 100_000])
-def test_an_impossible_number_of_threads_is_refused(tiny_bundle, threads):
-    with pytest.raises(ConfigError, match=f"threads must lie between 1 and 1024, not {threads}"):
-        runtime.benchmark(tiny_bundle, threads=threads)
+ANYTHING_WITH_THREADS = {
+    "benchmark": runtime.benchmark,
+    "load": runtime.load,
+    "load_file": runtime.load_file,
+    "selftest": runtime.selftest,
+    "verify": lambda path, threads: runtime.verify(path, "no-labels.csv", threads=threads),
+}
+
+
+@pytest.mark.parametrize("what", ANYTHING_WITH_THREADS)
+@pytest.mark.parametrize(
+    ("threads", "told"),
+    [
+        (0, "threads 0: needs 1 to 1024; leave it out for the default."),
+        (-3, "threads -3: needs 1 to 1024; leave it out for the default."),
+        (1025, "threads 1025: needs 1 to 1024; leave it out for the default."),
+        ("2", "threads: needs a whole number, 1 to 1024, not a str; leave it out for the default."),
+        (2.0, "threads: needs a whole number, 1 to 1024, not a float; leave it out for the default."),
+        (True, "threads: needs a whole number, 1 to 1024, not a bool; leave it out for the default."),
+    ],
+)
+def test_impossible_threads_are_one_line_before_anything_is_opened(what, threads, told):
+    with pytest.raises(ConfigError) as refused:
+        ANYTHING_WITH_THREADS[what]("no-such-bundle", threads=threads)
+    assert str(refused.value) == told
+
+
+def test_the_most_threads_are_the_same_in_options_and_deploy_configs():
+    from edgedistill.cli import options
+
+    assert (check_threads(MOST_THREADS), check_threads(1), check_threads(None)) == (None, None, None)
+    assert target_problem(Target(name="t", backend="b", precision="fp32", threads=MOST_THREADS)) == ""
+    assert "threads 1025" in target_problem(Target(name="t", backend="b", precision="fp32", threads=MOST_THREADS + 1))
+    assert options.MOST_THREADS == MOST_THREADS
 
 
 def test_without_a_preset_the_longest_of_the_deploy_configs_counts(tiny_bundle):
