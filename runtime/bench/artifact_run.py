@@ -12,7 +12,7 @@ from ..device import load_average
 from ..verdicts import Judgement, judge_at_most
 from .disturbance import disturbance, judge_turns
 from .machine import read_cpu_time, shares
-from .messages import Answer, Measure, Measured, Refused, Request, Start, Started
+from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, identity
 from .plan import BenchPlan
 from .process import Worker, WorkerLostError
 from .report import ArtifactBench, split_samples
@@ -147,6 +147,7 @@ class ArtifactRun:
         loose = self.bundle.root.is_file() and self.bundle.root.suffix.lower() != ".zip"
         return Start(
             source=os.fsencode(self.bundle.root),
+            identity=identity(self.bundle),
             artifact=self.artifact.name,
             backend=self.artifact.backend if loose else None,
             precision=self.artifact.precision if loose else None,

@@ -4,6 +4,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from ..bundle import Bundle
+
 
 class _Message(msgspec.Struct, tag=True, forbid_unknown_fields=True):
     """Both ends are the same version of this file, so that an unknown field is an error."""
@@ -14,6 +16,7 @@ class Start(_Message):
 
     Attributes:
         source: the bundle's or the model file's path as the system spells it, which need not be UTF-8.
+        identity: what `identity` says of it in the benchmark's process; another content is refused.
         artifact: its name there.
         backend: of a model file, what opens it.
         precision: of a model file, what to ask of the backend.
@@ -23,6 +26,7 @@ class Start(_Message):
     """
 
     source: bytes
+    identity: str
     artifact: str
     backend: str | None
     precision: str | None
@@ -74,6 +78,13 @@ class Measured(_Message):
     switches: int | None
     waited_s: float | None
     peak_rss_bytes: int | None
+
+
+def identity(source: Bundle) -> str:
+    """Tells whether two openings found the same content: the manifest's SHA-256; of a model file, its files' own."""
+    if source.manifest_bytes:
+        return source.manifest_sha256
+    return " ".join(file.sha256 for file in source.manifest.files())
 
 
 def printable(text: str) -> str:

@@ -19,10 +19,10 @@ import msgspec
 from ..backends.base import BACKENDS
 from ..bundle.loose import open_source
 from ..bundle.selection import not_runnable, open_artifact, select_artifacts
-from ..errors import EdgedistillError
+from ..errors import BundleError, EdgedistillError
 from .canary import Canary
 from .machine import read_interference
-from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, printable
+from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, identity, printable
 from .query import random_batch
 
 _SETTLE = 3
@@ -128,6 +128,8 @@ def _start(request: Start) -> tuple[Infer | None, Answer]:
 def _open(request: Start) -> tuple[Infer, float, float, dict[str, str]]:
     """One inference as a call without arguments; milliseconds of the library's import and of loading; what is used."""
     bundle = open_source(os.fsdecode(request.source), backend=request.backend, precision=request.precision)
+    if identity(bundle) != request.identity:
+        raise BundleError(f"{bundle.root}: was exchanged while it was measured: run it again.")
     (artifact,) = select_artifacts(bundle, [request.artifact])
     kind = BACKENDS.find(artifact.backend)
     import_ms, _ = timed(kind.library if kind is not None else lambda: None)

@@ -336,6 +336,65 @@ def test_one_at_a_time_holds_one_process(make_tiny_bundle, tmp_path, monkeypatch
     assert (max(most), len(starts), len(alive)) == (2, 6, 0)
 
 
+@pytest.fixture
+def exchange(make_tiny_bundle, tmp_path):
+    """A bundle and a function that puts another in its place, intact and with artifacts of the same names."""
+    root, other = make_tiny_bundle(tmp_path / "b"), make_tiny_bundle(tmp_path / "other")
+    file = other / "onnx" / "model.fp32.onnx"
+    file.write_bytes(file.read_bytes() + b"\x12\x01x")  # ModelProto's producer_name: the same graph in another file
+    ort, *others = open_bundle(other).manifest.artifacts
+    rewrite(other, msgspec.structs.replace(ort, files=(describe_file(file, other),)), *others)
+
+    def swap(text: str) -> None:
+        if text == "round 2 of 2: ov-fp32":
+            shutil.copytree(other, root, dirs_exist_ok=True)
+
+    return root, swap
+
+
+def test_a_bundle_that_is_exchanged_between_turns_is_refused(exchange, monkeypatch):
+    root, swap = exchange
+    names = ["ort-fp32", "ov-fp32"]
+    report = run(root, monkeypatch, artifacts=names, one_at_a_time=True, progress=swap)
+    other, refused = sorted(report.artifacts, key=lambda entry: entry.name, reverse=True)
+    assert (other.status, len(other.turns)) == ("ran", 2)  # its process had loaded it before
+    assert (refused.status, refused.turns) == ("failed", ())
+    assert refused.reason == f"{root}: was exchanged while it was measured: run it again."
+    again = run(root, monkeypatch, artifacts=names, one_at_a_time=True)
+    assert again.manifest_sha256 != report.manifest_sha256
+    assert {entry.status for entry in again.artifacts} == {"ran"}
+
+
+@pytest.mark.parametrize(("main", "changed"), [("model.onnx", "model.onnx"), ("model.xml", "model.bin")])
+def test_a_model_file_that_is_exchanged_between_turns_is_refused(tiny_bundle, tmp_path, monkeypatch, main, changed):
+    for path in (tiny_bundle / "onnx" / "model.fp32.onnx", *(tiny_bundle / "openvino").iterdir()):
+        shutil.copy(path, tmp_path / path.name.replace(".fp32", ""))
+
+    def swap(text: str) -> None:
+        if text == f"round 1 of 2: {main}":
+            file = tmp_path / changed
+            added = b"\x12\x01x" if changed.endswith(".onnx") else b"\0"
+            file.write_bytes(file.read_bytes() + added)
+
+    with pytest.raises(BundleError, match="was exchanged while it was measured: run it again") as refused:
+        run(tmp_path / main, monkeypatch, artifacts=None, one_at_a_time=True, progress=swap)
+    assert "\n" not in str(refused.value)
+    assert run(tmp_path / main, monkeypatch, artifacts=None).artifacts[0].status == "ran"
+
+
+def test_names_that_numpy_s_savez_takes_for_its_own_lose_nothing(make_tiny_bundle, tmp_path, monkeypatch):
+    root = make_tiny_bundle(tmp_path / "b")
+    ort = open_bundle(root).manifest.artifacts[0]
+    names = ["file", "allow_pickle", "args", "kwds", "arr_0"]
+    rewrite(root, *(msgspec.structs.replace(ort, name=name) for name in names))
+    report = run(root, monkeypatch, artifacts=None, one_at_a_time=True)
+    assert [artifact.name for artifact in report.artifacts] == names
+    (stored,) = (found.decode(BenchReport) for runs in read_runs(root).values() for found in runs)
+    whole = msgspec.structs.replace(report, saved=None)
+    assert stored.with_samples(read_samples(Path(report.saved))) == whole
+    assert all(len(artifact.samples_ms) >= 100 for artifact in report.artifacts)
+
+
 def test_a_process_killed_while_it_measures_stops_nothing(make_tiny_bundle, tmp_path, monkeypatch):
     made = []
 
