@@ -12,7 +12,7 @@ from ..device import load_average
 from ..verdicts import Judgement, judge_at_most
 from .disturbance import disturbance, judge_turns
 from .machine import read_cpu_time, shares
-from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, identity
+from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, identity, is_loose
 from .plan import BenchPlan
 from .process import Worker, WorkerLostError
 from .report import ArtifactBench, split_samples
@@ -34,13 +34,21 @@ class ArtifactRun:
         threads: intra-op threads; None leaves the deploy config's.
         device: the backend's device word; None leaves the deploy config's.
         batch_size: images per inference.
+        size: height and width for a graph that leaves them open.
     """
 
     def __init__(
-        self, bundle: Bundle, artifact: Artifact, *, threads: int | None, device: str | None, batch_size: int
+        self,
+        bundle: Bundle,
+        artifact: Artifact,
+        *,
+        threads: int | None,
+        device: str | None,
+        batch_size: int,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.bundle, self.artifact = bundle, artifact
-        self.threads, self.device, self.batch_size = threads, device, batch_size
+        self.threads, self.device, self.batch_size, self.size = threads, device, batch_size, size
         self.failure: NotRunnable | None = None
         self.worker: Worker | None = None
         self._stack = ExitStack()
@@ -144,7 +152,7 @@ class ArtifactRun:
         return msgspec.structs.replace(measured, gates=_judge(self.artifact, measured, self.batch_size))
 
     def _opening(self) -> Start:
-        loose = self.bundle.root.is_file() and self.bundle.root.suffix.lower() != ".zip"
+        loose = is_loose(self.bundle)
         return Start(
             source=os.fsencode(self.bundle.root),
             identity=identity(self.bundle),
@@ -154,6 +162,7 @@ class ArtifactRun:
             device=self.device,
             threads=self.threads,
             batch_size=self.batch_size,
+            size=self.size,
         )
 
     def _limit(self, turn: Measure) -> float:

@@ -23,6 +23,7 @@ class Start(_Message):
         device: the backend's device word; None for the deploy config's.
         threads: None for the deploy config's.
         batch_size: images per inference.
+        size: of a model file, height and width where its graph leaves them open; None where it does not.
     """
 
     source: bytes
@@ -33,6 +34,7 @@ class Start(_Message):
     device: str | None
     threads: int | None
     batch_size: int
+    size: tuple[int, int] | None = None
 
 
 class Measure(_Message):
@@ -82,9 +84,14 @@ class Measured(_Message):
 
 def identity(source: Bundle) -> str:
     """Tells whether two openings found the same content: the manifest's SHA-256; of a model file, its files' own."""
-    if source.manifest_bytes:
+    if not is_loose(source):
         return source.manifest_sha256
     return " ".join(file.sha256 for file in source.manifest.files())
+
+
+def is_loose(source: Bundle) -> bool:
+    """Whether it is a model file alone, for which nobody wrote a manifest."""
+    return not source.manifest_bytes
 
 
 def printable(text: str) -> str:

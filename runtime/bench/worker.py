@@ -134,7 +134,7 @@ def _open(request: Start) -> tuple[Infer, float, float, dict[str, str]]:
     kind = BACKENDS.find(artifact.backend)
     import_ms, _ = timed(kind.library if kind is not None else lambda: None)
     load_ms, backend = timed(lambda: open_artifact(bundle, artifact, threads=request.threads, device=request.device))
-    feeds = {spec.name: random_batch(spec, request.batch_size) for spec in backend.inputs}
+    feeds = {spec.name: random_batch(spec, request.batch_size, request.size) for spec in backend.inputs}
     return lambda: backend.run(feeds), import_ms, load_ms, backend.effective
 
 

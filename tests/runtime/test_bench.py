@@ -474,14 +474,100 @@ def test_the_query_is_made_from_the_graph_s_input(dtype, shape, least, most):
     [
         ("bfloat16", ("batch", 3), "is bfloat16, which cannot be made up here"),
         ("str", ("batch", 3), "is str, which cannot be made up here"),
-        ("float32", ("batch", 3, "height", 4), "only the batch may be symbolic"),
-        ("float32", ("batch", 0), "only the batch may be symbolic"),
+        ("float32", ("batch", 3, "height", 4), "takes images of any size: say which, e.g. --size 224 or"),
+        ("float32", ("batch", "tokens"), r"nothing says how large tokens \(dimension 1\) is"),
+        ("float32", ("batch", 0), "it takes nothing"),
         ("float32", (4, 3), "takes batches of 4, not 2"),
     ],
 )
 def test_an_input_that_cannot_be_made_up_is_named(dtype, shape, message):
     with pytest.raises(BundleError, match=message):
         random_batch(TensorSpec(name="x", dtype=dtype, shape=shape), 2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "made"),
+    [
+        (("n", 3, "h", "w"), (2, 3, 8, 6)),
+        (("n", 3, "h", 6), (2, 3, 8, 6)),
+        (("n", 12, "h", "w"), (2, 12, 8, 6)),
+        (("n", 3, 8, 6), (2, 3, 8, 6)),
+        (("n", "h", "w", 3), (2, 8, 6, 3)),
+        (("n", 8, "w", 3), (2, 8, 6, 3)),
+        (("n", "h", 6, 1), (2, 8, 6, 1)),
+        (("?", "?", "?", 12), (2, 8, 6, 12)),
+        (("n", 7), (2, 7)),
+    ],
+)
+def test_height_and_width_may_be_given(shape, made):
+    assert random_batch(TensorSpec(name="x", dtype="float32", shape=shape), 2, (8, 6)).shape == made
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (("n", "c", "h", "w"), r"nothing says how large c \(dimension 1\) is"),
+        (("n", "c", 8, 8), r"nothing says how large c \(dimension 1\) is"),
+        (("n", 3, "t", "h", "w"), r"nothing says how large t \(dimension 2\), h \(dimension 3\), w \(dimension 4\) is"),
+        (("n", "tokens"), r"nothing says how large tokens \(dimension 1\) is"),
+        (("n", 3, 8, 8), "--size says another"),
+        (("n", 3, 9, "w"), "--size says another"),
+    ],
+)
+def test_other_open_dimensions_are_named_and_another_size_is_refused(shape, message):
+    with pytest.raises(BundleError, match=message) as refused:
+        random_batch(TensorSpec(name="x", dtype="float32", shape=shape), 2, (8, 6))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.fixture
+def any_size(tiny_bundle, tmp_path):
+    """The tiny graph with its input's height and width open."""
+    good = (tiny_bundle / "onnx" / "model.fp32.onnx").read_bytes()
+    fixed, without_name = b"\n\x02\x08\x10", b"\n\x02\x12\x00"  # a dimension: dim_value 16, an empty dim_param
+    assert good.count(fixed) == 2
+    (tmp_path / "fixed.onnx").write_bytes(good)
+    path = tmp_path / "any.onnx"
+    path.write_bytes(good.replace(fixed, without_name))
+    return path
+
+
+@pytest.mark.parametrize(("size", "made"), [(8, (8, 8)), ((8, 6), (8, 6)), ([8, 6], (8, 6))])
+def test_a_model_file_that_takes_any_size_is_measured_at_the_given_one(any_size, monkeypatch, size, made):
+    report = run(any_size, monkeypatch, artifacts=None, size=size)
+    assert report.artifacts[0].status == "ran"
+    assert report.size == made
+    assert latest_run(any_size, "bench").decode(BenchReport).size == made
+
+
+def test_a_model_file_that_takes_any_size_needs_one(any_size, monkeypatch):
+    with pytest.raises(BundleError, match=r"takes images of any size: say which, e.g. --size 224") as refused:
+        run(any_size, monkeypatch, artifacts=None)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(BundleError, match="--size says another"):
+        run(any_size.with_name("fixed.onnx"), monkeypatch, artifacts=None, size=8)
+
+
+@pytest.mark.parametrize("size", [0, -8, "224", 2.0, True, (8,), (8, 0), (8, 8, 3)])
+def test_a_size_that_is_none_is_refused(any_size, size):
+    with pytest.raises(ConfigError, match="needs pixels above 0, as in 224, or height and width, as in 224x320"):
+        runtime.benchmark(any_size, size=size)
+
+
+def test_a_bundle_has_its_size(tiny_bundle):
+    with pytest.raises(ConfigError, match="is a bundle, whose graphs have their size: leave out --size"):
+        runtime.benchmark(tiny_bundle, size=16)
+
+
+def test_the_command_takes_a_size(any_size, tiny_bundle, command, monkeypatch):
+    monkeypatch.setitem(PLANS, "demo", BenchPlan(queries=20, seconds=0.0, rounds=1))
+    code, out, err = command("bench", any_size, "--preset", "demo", "--size", "8x6", "--json")
+    assert code == 0, err
+    assert msgspec.json.decode(out)["size"] == [8, 6]
+    code, out, err = command("bench", any_size, "--size", "8x")
+    assert (code, out) == (2, "")
+    assert "--size 8x: give pixels as in --size 224" in err
+    assert "leave out --size" in command("bench", tiny_bundle, "--size", "8")[2]
 
 
 def test_both_minimums_must_be_met(monkeypatch):
