@@ -365,6 +365,16 @@ def test_a_bundle_that_is_exchanged_between_turns_is_refused(exchange, monkeypat
     assert {entry.status for entry in again.artifacts} == {"ran"}
 
 
+def test_a_photograph_that_is_altered_meanwhile_costs_its_own_figure_alone(
+    make_tiny_bundle, tmp_path, monkeypatch, caplog
+):
+    root = make_tiny_bundle(tmp_path / "b")
+    report = run(root, monkeypatch, progress=lambda _: (root / "selftest" / "red.jpg").write_bytes(b"other"))
+    assert (report.artifacts[0].status, report.preprocess_ms) == ("ran", None)
+    assert report.saved
+    assert "the preprocessing was not measured: " in caplog.text
+
+
 @pytest.mark.parametrize(("main", "changed"), [("model.onnx", "model.onnx"), ("model.xml", "model.bin")])
 def test_a_model_file_that_is_exchanged_between_turns_is_refused(tiny_bundle, tmp_path, monkeypatch, main, changed):
     for path in (tiny_bundle / "onnx" / "model.fp32.onnx", *(tiny_bundle / "openvino").iterdir()):
