@@ -16,6 +16,7 @@ from .errors import BundleError, ConfigError
 from .metrics.logistic import sigmoid
 from .predictor import Predictor
 from .preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from .targets import check_threads
 from .tensors import BatchRange, TensorSpec
 
 Gives = Literal["logits", "probabilities"]
@@ -82,9 +83,10 @@ def load_file(
 
     Raises:
         BundleError: no such file, or the library cannot load it.
-        ConfigError: the graph is no image classifier, or what is given contradicts it.
+        ConfigError: the graph is no image classifier, what is given contradicts it, or an impossible number of threads.
         DataError: the class file is faulty.
     """
+    check_threads(threads)
     opened = open_source(path, backend=backend, precision=precision)
     loaded = open_artifact(opened, opened.manifest.artifacts[0], threads=threads, device=device)
     try:

@@ -20,6 +20,7 @@ from .errors import BundleError
 from .images import ImageSource, is_source, source_name
 from .preprocess import load as load_image
 from .preprocess import normalize
+from .targets import check_threads
 
 Images: TypeAlias = "ImageSource | Sequence[ImageSource]"
 
@@ -226,9 +227,11 @@ def load(
         name: the artifact's name.
 
     Raises:
+        ConfigError: an impossible number of threads.
         BundleError: nothing matches, or nothing that matches runs and one was refused; gives each one's reason.
         MissingDependencyError: no matching artifact's backend is available here; says why for each.
     """
+    check_threads(threads)
     opened = bundle if isinstance(bundle, Bundle) else open_source(bundle)
     if not opened.manifest.classes:
         raise BundleError(f"{opened.root}: a model file alone does not say its classes: use `runtime.load_file`.")

@@ -14,7 +14,7 @@ from .tensors import BatchRange
 
 BenchPreset = Literal["demo", "smoke", "quick", "full"]
 
-_MOST_THREADS = 1024
+MOST_THREADS = 1024
 
 
 class Gates(Config):
@@ -96,8 +96,8 @@ def target_problem(target: Target) -> str:
     """What is impossible about a deploy config, in words that name the key; empty when nothing is."""
     if target.batch.problem:
         return target.batch.problem
-    if target.threads is not None and not 1 <= target.threads <= _MOST_THREADS:
-        return f"threads {target.threads}: needs 1 to {_MOST_THREADS}"
+    if problem := _threads_problem(target.threads):
+        return problem
     try:
         limits = target.limits
     except msgspec.ValidationError as error:
@@ -109,6 +109,20 @@ def target_problem(target: Target) -> str:
         if limit is not None and not (math.isfinite(limit) and limit > 0):
             return f"gates.{name} {limit:g}: needs more than 0"
     return ""
+
+
+def check_threads(threads: object) -> None:
+    """Raises ConfigError unless `threads` is None or a number of threads that a process can have."""
+    if problem := _threads_problem(threads):
+        raise ConfigError(f"{problem}; leave it out for the default.")
+
+
+def _threads_problem(threads: object) -> str:
+    if threads is None:
+        return ""
+    if not isinstance(threads, int) or isinstance(threads, bool):
+        return f"threads: needs a whole number, 1 to {MOST_THREADS}, not a {type(threads).__name__}"
+    return "" if 1 <= threads <= MOST_THREADS else f"threads {threads}: needs 1 to {MOST_THREADS}"
 
 
 def packaged_targets() -> list[str]:

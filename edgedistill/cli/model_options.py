@@ -72,7 +72,7 @@ def described(
     """
     given: dict[str, Any] = {
         "classes": classes,
-        "size": None if size is None else _size(size),
+        "size": None if size is None else parse_size(size),
         "resize": resize,
         "interpolation": interpolation,
         "mean": None if mean is None else _channels("--mean", mean),
@@ -89,7 +89,7 @@ def described(
     return given
 
 
-def _size(text: str) -> int | tuple[int, int]:
+def parse_size(text: str) -> int | tuple[int, int]:
     """`224` or `224x320`."""
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isascii() and side.isdecimal() and int(side) > 0 for side in sides):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-_MOST_THREADS = 1024  # as in a deploy config
+from edgedistill.runtime.targets import MOST_THREADS
 
 BundlePath = Annotated[Path, typer.Argument(help="A bundle folder or .zip.")]
 BundleOrModel = Annotated[Path, typer.Argument(help="A bundle folder or .zip, or a model file (.onnx, .xml).")]
@@ -19,7 +19,7 @@ BackendName = Annotated[str | None, typer.Option("--backend", help="Only this ba
 PrecisionName = Annotated[str | None, typer.Option("--precision", help="Only this precision's, e.g. fp32.")]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, max=_MOST_THREADS, help="Intra-op threads; default: the deploy config's."),
+    typer.Option("--threads", min=1, max=MOST_THREADS, help="Intra-op threads; default: the deploy config's."),
 ]
 DeviceName = Annotated[
     str | None, typer.Option("--device", help="The backend's device word, e.g. gpu; default: the deploy config's.")

@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 
 from ..bundle import Artifact, Bundle
-from ..bundle.selection import NotRunnable
+from ..bundle.selection import NotRunnable, missing_files, not_runnable
 from ..device import load_average
 from ..verdicts import Judgement, judge_at_most
 from .disturbance import disturbance, judge_turns
 from .machine import read_cpu_time, shares
-from .messages import Answer, Measure, Measured, Refused, Request, Start, Started
+from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, identity, is_loose
 from .plan import BenchPlan
 from .process import Worker, WorkerLostError
 from .report import ArtifactBench, split_samples
@@ -34,13 +34,21 @@ class ArtifactRun:
         threads: intra-op threads; None leaves the deploy config's.
         device: the backend's device word; None leaves the deploy config's.
         batch_size: images per inference.
+        size: height and width for a graph that leaves them open.
     """
 
     def __init__(
-        self, bundle: Bundle, artifact: Artifact, *, threads: int | None, device: str | None, batch_size: int
+        self,
+        bundle: Bundle,
+        artifact: Artifact,
+        *,
+        threads: int | None,
+        device: str | None,
+        batch_size: int,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.bundle, self.artifact = bundle, artifact
-        self.threads, self.device, self.batch_size = threads, device, batch_size
+        self.threads, self.device, self.batch_size, self.size = threads, device, batch_size, size
         self.failure: NotRunnable | None = None
         self.worker: Worker | None = None
         self._stack = ExitStack()
@@ -49,8 +57,8 @@ class ArtifactRun:
         self._samples: list[list[float]] = []
         self._peak_rss_bytes: int | None = None
         self._inference_seconds = 0.0
-        if not artifact.files:
-            self.failure = NotRunnable(f"not in the bundle: {artifact.reason or 'its export failed'}", refused=False)
+        if absent := missing_files(artifact):
+            self.failure = not_runnable(artifact.name, absent)
 
     def start(self) -> None:
         """Start its process, load the artifact and warm it up; sets `failure` when it does not run."""
@@ -144,15 +152,17 @@ class ArtifactRun:
         return msgspec.structs.replace(measured, gates=_judge(self.artifact, measured, self.batch_size))
 
     def _opening(self) -> Start:
-        loose = self.bundle.root.is_file() and self.bundle.root.suffix.lower() != ".zip"
+        loose = is_loose(self.bundle)
         return Start(
             source=os.fsencode(self.bundle.root),
+            identity=identity(self.bundle),
             artifact=self.artifact.name,
             backend=self.artifact.backend if loose else None,
             precision=self.artifact.precision if loose else None,
             device=self.device,
             threads=self.threads,
             batch_size=self.batch_size,
+            size=self.size,
         )
 
     def _limit(self, turn: Measure) -> float:

@@ -4,6 +4,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from ..bundle import Bundle
+
 
 class _Message(msgspec.Struct, tag=True, forbid_unknown_fields=True):
     """Both ends are the same version of this file, so that an unknown field is an error."""
@@ -14,21 +16,25 @@ class Start(_Message):
 
     Attributes:
         source: the bundle's or the model file's path as the system spells it, which need not be UTF-8.
+        identity: what `identity` says of it in the benchmark's process; another content is refused.
         artifact: its name there.
         backend: of a model file, what opens it.
         precision: of a model file, what to ask of the backend.
         device: the backend's device word; None for the deploy config's.
         threads: None for the deploy config's.
         batch_size: images per inference.
+        size: of a model file, height and width where its graph leaves them open; None where it does not.
     """
 
     source: bytes
+    identity: str
     artifact: str
     backend: str | None
     precision: str | None
     device: str | None
     threads: int | None
     batch_size: int
+    size: tuple[int, int] | None = None
 
 
 class Measure(_Message):
@@ -74,6 +80,18 @@ class Measured(_Message):
     switches: int | None
     waited_s: float | None
     peak_rss_bytes: int | None
+
+
+def identity(source: Bundle) -> str:
+    """Tells whether two openings found the same content: the manifest's SHA-256; of a model file, its files' own."""
+    if not is_loose(source):
+        return source.manifest_sha256
+    return " ".join(file.sha256 for file in source.manifest.files())
+
+
+def is_loose(source: Bundle) -> bool:
+    """Whether it is a model file alone, for which nobody wrote a manifest."""
+    return not source.manifest_bytes
 
 
 def printable(text: str) -> str:

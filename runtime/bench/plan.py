@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..bundle import Artifact
+from ..bundle import Artifact, Bundle
 from ..errors import ConfigError
 from ..record import Record
-
-_MOST_THREADS = 1024
+from .messages import is_loose
 
 
 class BenchPlan(Record):
@@ -79,7 +78,21 @@ def choose_plan(preset: str | None, artifacts: Sequence[Artifact], batch_size: i
     return preset, plan
 
 
-def check_threads(threads: int | None) -> None:
-    """Raises ConfigError unless `threads` is None or a number of threads that a process can have."""
-    if threads is not None and not 1 <= threads <= _MOST_THREADS:
-        raise ConfigError(f"threads must lie between 1 and {_MOST_THREADS}, not {threads}.")
+def choose_size(size: object, source: Bundle) -> tuple[int, int] | None:
+    """Height and width for a graph that takes any.
+
+    Args:
+        size: both, the side of a square, or None.
+        source: what is measured.
+
+    Raises:
+        ConfigError: no size in pixels, or `source` is a bundle, whose graphs have their size.
+    """
+    if size is None:
+        return None
+    if not is_loose(source):
+        raise ConfigError(f"{source.root}: is a bundle, whose graphs have their size: leave out --size (`size`).")
+    sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        raise ConfigError("--size (`size`): needs pixels above 0, as in 224, or height and width, as in 224x320.")
+    return sides

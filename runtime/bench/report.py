@@ -126,6 +126,7 @@ class BenchReport(Record):
         interrupted: Ctrl-C ended it; only complete rounds are in it.
         one_at_a_time: every turn loaded its artifact anew, so that no two were in memory.
         batch_size: images per inference.
+        size: height and width that were asked for, of a model file whose graph leaves them open; None otherwise.
         preprocess_ms: median time to decode and resize one golden photograph, which an app pays on top; None without.
         load_start: load average (1, 5, 15 minutes) when the measuring began; empty where there is none.
         load_end: the same at its end.
@@ -153,6 +154,7 @@ class BenchReport(Record):
     rounds: int = 0
     interrupted: bool = False
     one_at_a_time: bool = False
+    size: tuple[int, int] | None = None
     saved: str | None = None
     not_saved: str = ""
 

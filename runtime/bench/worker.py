@@ -18,11 +18,11 @@ import msgspec
 
 from ..backends.base import BACKENDS
 from ..bundle.loose import open_source
-from ..bundle.selection import open_artifact, select_artifacts
-from ..errors import EdgedistillError, MissingDependencyError
+from ..bundle.selection import not_runnable, open_artifact, select_artifacts
+from ..errors import BundleError, EdgedistillError
 from .canary import Canary
 from .machine import read_interference
-from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, printable
+from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, identity, printable
 from .query import random_batch
 
 _SETTLE = 3
@@ -119,7 +119,8 @@ def _start(request: Start) -> tuple[Infer | None, Answer]:
     try:
         infer, import_ms, load_ms, effective = _open(request)
     except EdgedistillError as error:
-        return None, Refused(printable(str(error)), refused=not isinstance(error, MissingDependencyError))
+        why = not_runnable(request.artifact, error, device=request.device)
+        return None, Refused(printable(why.reason), why.refused)
     first_ms, _ = timed(infer)
     return infer, Started(import_ms, load_ms, first_ms, effective)
 
@@ -127,11 +128,13 @@ def _start(request: Start) -> tuple[Infer | None, Answer]:
 def _open(request: Start) -> tuple[Infer, float, float, dict[str, str]]:
     """One inference as a call without arguments; milliseconds of the library's import and of loading; what is used."""
     bundle = open_source(os.fsdecode(request.source), backend=request.backend, precision=request.precision)
+    if identity(bundle) != request.identity:
+        raise BundleError(f"{bundle.root}: was exchanged while it was measured: run it again.")
     (artifact,) = select_artifacts(bundle, [request.artifact])
     kind = BACKENDS.find(artifact.backend)
     import_ms, _ = timed(kind.library if kind is not None else lambda: None)
     load_ms, backend = timed(lambda: open_artifact(bundle, artifact, threads=request.threads, device=request.device))
-    feeds = {spec.name: random_batch(spec, request.batch_size) for spec in backend.inputs}
+    feeds = {spec.name: random_batch(spec, request.batch_size, request.size) for spec in backend.inputs}
     return lambda: backend.run(feeds), import_ms, load_ms, backend.effective
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..backends.base import BACKENDS, Backend
 from ..errors import BundleError, ConfigError, EdgedistillError, MissingDependencyError, RefusedError
 from ..precisions import find_precision
+from ..targets import check_threads
 from .opened import Bundle
 from .records import Artifact
 
@@ -63,12 +64,9 @@ def open_artifact(
         MissingDependencyError: this machine, or this version of edgedistill, lacks what it needs.
         ConfigError: impossible threads, or a `device` that the backend does not know.
     """
-    if threads is not None and threads < 1:
-        raise ConfigError(f"threads {threads}: needs at least 1.")
-    if not artifact.files:
-        # One that was built and found wrong is a failure here too; a toolchain that was missing is not.
-        kind = BundleError if artifact.parity is not None else MissingDependencyError
-        raise kind(f"{artifact.name}: not in the bundle: {artifact.reason or 'its export failed'}")
+    check_threads(threads)
+    if absent := missing_files(artifact):
+        raise absent
     backend = BACKENDS.find(artifact.backend)
     if backend is None or find_precision(artifact.precision) is None:
         what = f"backend {artifact.backend!r}" if backend is None else f"precision {artifact.precision!r}"
@@ -94,9 +92,33 @@ def try_artifact(
     try:
         return open_artifact(bundle, artifact, threads=threads, device=device)
     except EdgedistillError as error:
-        reason = str(error).removeprefix(f"{artifact.name}: ")  # the report names the artifact itself
-        asked = device is not None and isinstance(error, ConfigError)  # the caller's device is not this backend's
-        return NotRunnable(reason, refused=not asked and not isinstance(error, MissingDependencyError))
+        return not_runnable(artifact.name, error, device=device)
+
+
+def missing_files(artifact: Artifact) -> EdgedistillError | None:
+    """Why there are no files to open, where the export left none: the one rule for every command.
+
+    One that was built and found wrong is a failure here too (BundleError); a toolchain that was missing where it was
+    exported is not (MissingDependencyError).
+    """
+    if artifact.files:
+        return None
+    kind = BundleError if artifact.parity is not None else MissingDependencyError
+    return kind(f"{artifact.name}: not in the bundle: {artifact.reason or 'its export failed'}")
+
+
+def not_runnable(name: str, error: EdgedistillError, *, device: str | None = None) -> NotRunnable:
+    """What a report says of an artifact that could not be opened.
+
+    Args:
+        name: the artifact's, which the report names itself.
+        error: what opening it raised.
+        device: the word that the caller asked for; a backend that does not know it could not run, and did not fail.
+    """
+    asked = device is not None and isinstance(error, ConfigError)
+    return NotRunnable(
+        str(error).removeprefix(f"{name}: "), refused=not asked and not isinstance(error, MissingDependencyError)
+    )
 
 
 def nothing_ran(bundle: Bundle, failures: Mapping[str, NotRunnable]) -> EdgedistillError:

@@ -17,6 +17,7 @@ from ..errors import BundleError, DataError
 from ..precisions import MARGIN, MEAN_MARGIN, precision_of
 from ..predictor import Predictor
 from ..preprocess import load
+from ..targets import check_threads
 from .report import ArtifactSelfTest, GoldenCheck, SelfTestReport
 from .soundness import outputs_problem
 
@@ -53,10 +54,12 @@ def selftest(
         The report; an artifact that cannot run here is in it with the reason.
 
     Raises:
+        ConfigError: an impossible number of threads.
         BundleError: no such artifact, no photographs, an altered one, or none could be run and one was refused.
         DataError: a photograph cannot be decoded here.
         MissingDependencyError: no artifact could be run here.
     """
+    check_threads(threads)
     opened = bundle if isinstance(bundle, Bundle) else open_source(bundle)
     chosen = select_artifacts(opened, artifacts, backend, precision)
     golden = opened.manifest.selftest

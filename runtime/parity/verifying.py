@@ -18,6 +18,7 @@ from ..datasets import Dataset, open_dataset
 from ..device import device_slug
 from ..errors import BundleError, ConfigError, DataError, EdgedistillError
 from ..metrics import sigmoid
+from ..targets import check_threads
 from .collecting import Collected, Progress, collect_outputs
 from .judging import Outputs, judge_parity
 from .report import ArtifactParity, ParityReport, ReferenceParity, SkippedImageRecord
@@ -64,10 +65,12 @@ def verify(
         The report; an artifact that cannot run here is in it with the reason.
 
     Raises:
+        ConfigError: an impossible number of threads.
         BundleError: no such artifact, or none could be run and one was refused.
         MissingDependencyError: no artifact could be run here.
         DataError: the classes differ, too many images are undecodable, or there is no reference.
     """
+    check_threads(threads)
     opened = bundle if isinstance(bundle, Bundle) else open_source(bundle)
     chosen = select_artifacts(opened, artifacts, backend, precision)
     data = _open_data(dataset, labels, opened.manifest.classes)

@@ -13,9 +13,17 @@ from edgedistill.runtime.bench.messages import Measure
 from edgedistill.runtime.bench.plan import PLANS, BenchPlan, choose_plan, queries_for
 from edgedistill.runtime.bench.query import random_batch
 from edgedistill.runtime.bench.report import BenchInterruptedError, BenchReport
-from edgedistill.runtime.bundle import Artifact, describe_file, latest_run, open_bundle, read_runs, read_samples
+from edgedistill.runtime.bundle import (
+    Artifact,
+    ExportParity,
+    describe_file,
+    latest_run,
+    open_bundle,
+    read_runs,
+    read_samples,
+)
 from edgedistill.runtime.errors import BundleError, ConfigError, InterruptedRunError, MissingDependencyError
-from edgedistill.runtime.targets import Target
+from edgedistill.runtime.targets import MOST_THREADS, Target, check_threads, target_problem
 from edgedistill.runtime.tensors import TensorSpec
 
 
@@ -32,12 +40,10 @@ def with_gates(artifact: Artifact, **gates) -> Artifact:
 
 def poor_artifact(root) -> Artifact:
     """Its graph has not the output that the manifest promises."""
-    import onnx
-
-    model = onnx.load(root / "onnx" / "model.fp32.onnx")
+    good = (root / "onnx" / "model.fp32.onnx").read_bytes()
+    assert good.count(b"probabilities") == 2  # of the node that makes it, and of the graph's output
     path = root / "onnx" / "poor.onnx"
-    model.graph.node[-1].output[0] = model.graph.output[1].name = "likelihoods"
-    onnx.save(model, path)
+    path.write_bytes(good.replace(b"probabilities", b"possibilities"))  # as long: no length in the file changes
     target = Target(name="poor", backend="onnxruntime", precision="fp32")
     return Artifact(name="poor", target=target, files=(describe_file(path, root),), status="verified")
 
@@ -151,6 +157,36 @@ def test_a_folder_whose_name_is_not_utf_8(make_tiny_bundle, tmp_path, monkeypatc
     assert not told or ("ort-fp32: " in told and "\n" not in told)
 
 
+def test_an_artifact_without_files_is_judged_as_selftest_does(make_tiny_bundle, tmp_path, monkeypatch):
+    """One that the export found wrong failed, one whose toolchain was missing could not run."""
+    root = make_tiny_bundle(tmp_path / "b")
+    ort, ov, bf16 = open_bundle(root).manifest.artifacts
+    parity = ExportParity(images=3, max_abs_logit=9.0, mean_abs_logit=5.0)
+    rewrite(
+        root,
+        ort,
+        msgspec.structs.replace(ov, files=(), status="failed", reason="its logits are 9 off", parity=parity),
+        msgspec.structs.replace(bf16, files=(), status="failed", reason="the converter is not installed"),
+    )
+    benched = run(root, monkeypatch, artifacts=None)
+    tested = runtime.selftest(root)
+    assert [entry.verdict for entry in benched.artifacts][1:] == ["failed", "could not run"]
+    assert [entry.verdict for entry in tested.artifacts][1:] == ["failed", "could not run"]
+    assert [entry.reason for entry in benched.artifacts][1:] == [entry.sentence for entry in tested.artifacts][1:]
+    assert benched.exit_code == 1
+
+
+def test_a_device_word_that_a_backend_does_not_know_could_not_run(make_tiny_bundle, tmp_path, monkeypatch):
+    """As in verify and selftest: the word was the caller's, the artifact did not fail."""
+    root = make_tiny_bundle(tmp_path / "b")
+    with pytest.raises(MissingDependencyError) as benched:
+        run(root, monkeypatch, device="npu")
+    with pytest.raises(MissingDependencyError) as tested:
+        runtime.selftest(root, artifacts=["ort-fp32"], device="npu")
+    assert str(benched.value) == str(tested.value)
+    assert "ort-fp32: unknown onnxruntime device 'npu'" in str(benched.value)
+
+
 def test_nothing_that_runs_is_an_error(make_tiny_bundle, tmp_path):
     root = make_tiny_bundle(tmp_path / "b")
     ort = open_bundle(root).manifest.artifacts[0]
@@ -168,10 +204,40 @@ def test_wrong_options_are_refused_before_anything_is_started(tiny_bundle):
         runtime.benchmark(tiny_bundle, artifacts=["nope"])
 
 
-@pytest.mark.parametrize("threads", [0, -3, 100_000])
-def test_an_impossible_number_of_threads_is_refused(tiny_bundle, threads):
-    with pytest.raises(ConfigError, match=f"threads must lie between 1 and 1024, not {threads}"):
-        runtime.benchmark(tiny_bundle, threads=threads)
+ANYTHING_WITH_THREADS = {
+    "benchmark": runtime.benchmark,
+    "load": runtime.load,
+    "load_file": runtime.load_file,
+    "selftest": runtime.selftest,
+    "verify": lambda path, threads: runtime.verify(path, "no-labels.csv", threads=threads),
+}
+
+
+@pytest.mark.parametrize("what", ANYTHING_WITH_THREADS)
+@pytest.mark.parametrize(
+    ("threads", "told"),
+    [
+        (0, "threads 0: needs 1 to 1024; leave it out for the default."),
+        (-3, "threads -3: needs 1 to 1024; leave it out for the default."),
+        (1025, "threads 1025: needs 1 to 1024; leave it out for the default."),
+        ("2", "threads: needs a whole number, 1 to 1024, not a str; leave it out for the default."),
+        (2.0, "threads: needs a whole number, 1 to 1024, not a float; leave it out for the default."),
+        (True, "threads: needs a whole number, 1 to 1024, not a bool; leave it out for the default."),
+    ],
+)
+def test_impossible_threads_are_one_line_before_anything_is_opened(what, threads, told):
+    with pytest.raises(ConfigError) as refused:
+        ANYTHING_WITH_THREADS[what]("no-such-bundle", threads=threads)
+    assert str(refused.value) == told
+
+
+def test_the_most_threads_are_the_same_in_options_and_deploy_configs():
+    from edgedistill.cli import options
+
+    assert (check_threads(MOST_THREADS), check_threads(1), check_threads(None)) == (None, None, None)
+    assert target_problem(Target(name="t", backend="b", precision="fp32", threads=MOST_THREADS)) == ""
+    assert "threads 1025" in target_problem(Target(name="t", backend="b", precision="fp32", threads=MOST_THREADS + 1))
+    assert options.MOST_THREADS == MOST_THREADS
 
 
 def test_without_a_preset_the_longest_of_the_deploy_configs_counts(tiny_bundle):
@@ -270,6 +336,75 @@ def test_one_at_a_time_holds_one_process(make_tiny_bundle, tmp_path, monkeypatch
     assert (max(most), len(starts), len(alive)) == (2, 6, 0)
 
 
+@pytest.fixture
+def exchange(make_tiny_bundle, tmp_path):
+    """A bundle and a function that puts another in its place, intact and with artifacts of the same names."""
+    root, other = make_tiny_bundle(tmp_path / "b"), make_tiny_bundle(tmp_path / "other")
+    file = other / "onnx" / "model.fp32.onnx"
+    file.write_bytes(file.read_bytes() + b"\x12\x01x")  # ModelProto's producer_name: the same graph in another file
+    ort, *others = open_bundle(other).manifest.artifacts
+    rewrite(other, msgspec.structs.replace(ort, files=(describe_file(file, other),)), *others)
+
+    def swap(text: str) -> None:
+        if text == "round 2 of 2: ov-fp32":
+            shutil.copytree(other, root, dirs_exist_ok=True)
+
+    return root, swap
+
+
+def test_a_bundle_that_is_exchanged_between_turns_is_refused(exchange, monkeypatch):
+    root, swap = exchange
+    names = ["ort-fp32", "ov-fp32"]
+    report = run(root, monkeypatch, artifacts=names, one_at_a_time=True, progress=swap)
+    other, refused = sorted(report.artifacts, key=lambda entry: entry.name, reverse=True)
+    assert (other.status, len(other.turns)) == ("ran", 2)  # its process had loaded it before
+    assert (refused.status, refused.turns) == ("failed", ())
+    assert refused.reason == f"{root}: was exchanged while it was measured: run it again."
+    again = run(root, monkeypatch, artifacts=names, one_at_a_time=True)
+    assert again.manifest_sha256 != report.manifest_sha256
+    assert {entry.status for entry in again.artifacts} == {"ran"}
+
+
+def test_a_photograph_that_is_altered_meanwhile_costs_its_own_figure_alone(
+    make_tiny_bundle, tmp_path, monkeypatch, caplog
+):
+    root = make_tiny_bundle(tmp_path / "b")
+    report = run(root, monkeypatch, progress=lambda _: (root / "selftest" / "red.jpg").write_bytes(b"other"))
+    assert (report.artifacts[0].status, report.preprocess_ms) == ("ran", None)
+    assert report.saved
+    assert "the preprocessing was not measured: " in caplog.text
+
+
+@pytest.mark.parametrize(("main", "changed"), [("model.onnx", "model.onnx"), ("model.xml", "model.bin")])
+def test_a_model_file_that_is_exchanged_between_turns_is_refused(tiny_bundle, tmp_path, monkeypatch, main, changed):
+    for path in (tiny_bundle / "onnx" / "model.fp32.onnx", *(tiny_bundle / "openvino").iterdir()):
+        shutil.copy(path, tmp_path / path.name.replace(".fp32", ""))
+
+    def swap(text: str) -> None:
+        if text == f"round 1 of 2: {main}":
+            file = tmp_path / changed
+            added = b"\x12\x01x" if changed.endswith(".onnx") else b"\0"
+            file.write_bytes(file.read_bytes() + added)
+
+    with pytest.raises(BundleError, match="was exchanged while it was measured: run it again") as refused:
+        run(tmp_path / main, monkeypatch, artifacts=None, one_at_a_time=True, progress=swap)
+    assert "\n" not in str(refused.value)
+    assert run(tmp_path / main, monkeypatch, artifacts=None).artifacts[0].status == "ran"
+
+
+def test_names_that_numpy_s_savez_takes_for_its_own_lose_nothing(make_tiny_bundle, tmp_path, monkeypatch):
+    root = make_tiny_bundle(tmp_path / "b")
+    ort = open_bundle(root).manifest.artifacts[0]
+    names = ["file", "allow_pickle", "args", "kwds", "arr_0"]
+    rewrite(root, *(msgspec.structs.replace(ort, name=name) for name in names))
+    report = run(root, monkeypatch, artifacts=None, one_at_a_time=True)
+    assert [artifact.name for artifact in report.artifacts] == names
+    (stored,) = (found.decode(BenchReport) for runs in read_runs(root).values() for found in runs)
+    whole = msgspec.structs.replace(report, saved=None)
+    assert stored.with_samples(read_samples(Path(report.saved))) == whole
+    assert all(len(artifact.samples_ms) >= 100 for artifact in report.artifacts)
+
+
 def test_a_process_killed_while_it_measures_stops_nothing(make_tiny_bundle, tmp_path, monkeypatch):
     made = []
 
@@ -349,14 +484,100 @@ def test_the_query_is_made_from_the_graph_s_input(dtype, shape, least, most):
     [
         ("bfloat16", ("batch", 3), "is bfloat16, which cannot be made up here"),
         ("str", ("batch", 3), "is str, which cannot be made up here"),
-        ("float32", ("batch", 3, "height", 4), "only the batch may be symbolic"),
-        ("float32", ("batch", 0), "only the batch may be symbolic"),
+        ("float32", ("batch", 3, "height", 4), "takes images of any size: say which, e.g. --size 224 or"),
+        ("float32", ("batch", "tokens"), r"nothing says how large tokens \(dimension 1\) is"),
+        ("float32", ("batch", 0), "it takes nothing"),
         ("float32", (4, 3), "takes batches of 4, not 2"),
     ],
 )
 def test_an_input_that_cannot_be_made_up_is_named(dtype, shape, message):
     with pytest.raises(BundleError, match=message):
         random_batch(TensorSpec(name="x", dtype=dtype, shape=shape), 2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "made"),
+    [
+        (("n", 3, "h", "w"), (2, 3, 8, 6)),
+        (("n", 3, "h", 6), (2, 3, 8, 6)),
+        (("n", 12, "h", "w"), (2, 12, 8, 6)),
+        (("n", 3, 8, 6), (2, 3, 8, 6)),
+        (("n", "h", "w", 3), (2, 8, 6, 3)),
+        (("n", 8, "w", 3), (2, 8, 6, 3)),
+        (("n", "h", 6, 1), (2, 8, 6, 1)),
+        (("?", "?", "?", 12), (2, 8, 6, 12)),
+        (("n", 7), (2, 7)),
+    ],
+)
+def test_height_and_width_may_be_given(shape, made):
+    assert random_batch(TensorSpec(name="x", dtype="float32", shape=shape), 2, (8, 6)).shape == made
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (("n", "c", "h", "w"), r"nothing says how large c \(dimension 1\) is"),
+        (("n", "c", 8, 8), r"nothing says how large c \(dimension 1\) is"),
+        (("n", 3, "t", "h", "w"), r"nothing says how large t \(dimension 2\), h \(dimension 3\), w \(dimension 4\) is"),
+        (("n", "tokens"), r"nothing says how large tokens \(dimension 1\) is"),
+        (("n", 3, 8, 8), "--size says another"),
+        (("n", 3, 9, "w"), "--size says another"),
+    ],
+)
+def test_other_open_dimensions_are_named_and_another_size_is_refused(shape, message):
+    with pytest.raises(BundleError, match=message) as refused:
+        random_batch(TensorSpec(name="x", dtype="float32", shape=shape), 2, (8, 6))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.fixture
+def any_size(tiny_bundle, tmp_path):
+    """The tiny graph with its input's height and width open."""
+    good = (tiny_bundle / "onnx" / "model.fp32.onnx").read_bytes()
+    fixed, without_name = b"\n\x02\x08\x10", b"\n\x02\x12\x00"  # a dimension: dim_value 16, an empty dim_param
+    assert good.count(fixed) == 2
+    (tmp_path / "fixed.onnx").write_bytes(good)
+    path = tmp_path / "any.onnx"
+    path.write_bytes(good.replace(fixed, without_name))
+    return path
+
+
+@pytest.mark.parametrize(("size", "made"), [(8, (8, 8)), ((8, 6), (8, 6)), ([8, 6], (8, 6))])
+def test_a_model_file_that_takes_any_size_is_measured_at_the_given_one(any_size, monkeypatch, size, made):
+    report = run(any_size, monkeypatch, artifacts=None, size=size)
+    assert report.artifacts[0].status == "ran"
+    assert report.size == made
+    assert latest_run(any_size, "bench").decode(BenchReport).size == made
+
+
+def test_a_model_file_that_takes_any_size_needs_one(any_size, monkeypatch):
+    with pytest.raises(BundleError, match=r"takes images of any size: say which, e.g. --size 224") as refused:
+        run(any_size, monkeypatch, artifacts=None)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(BundleError, match="--size says another"):
+        run(any_size.with_name("fixed.onnx"), monkeypatch, artifacts=None, size=8)
+
+
+@pytest.mark.parametrize("size", [0, -8, "224", 2.0, True, (8,), (8, 0), (8, 8, 3)])
+def test_a_size_that_is_none_is_refused(any_size, size):
+    with pytest.raises(ConfigError, match="needs pixels above 0, as in 224, or height and width, as in 224x320"):
+        runtime.benchmark(any_size, size=size)
+
+
+def test_a_bundle_has_its_size(tiny_bundle):
+    with pytest.raises(ConfigError, match="is a bundle, whose graphs have their size: leave out --size"):
+        runtime.benchmark(tiny_bundle, size=16)
+
+
+def test_the_command_takes_a_size(any_size, tiny_bundle, command, monkeypatch):
+    monkeypatch.setitem(PLANS, "demo", BenchPlan(queries=20, seconds=0.0, rounds=1))
+    code, out, err = command("bench", any_size, "--preset", "demo", "--size", "8x6", "--json")
+    assert code == 0, err
+    assert msgspec.json.decode(out)["size"] == [8, 6]
+    code, out, err = command("bench", any_size, "--size", "8x")
+    assert (code, out) == (2, "")
+    assert "--size 8x: give pixels as in --size 224" in err
+    assert "leave out --size" in command("bench", tiny_bundle, "--size", "8")[2]
 
 
 def test_both_minimums_must_be_met(monkeypatch):

@@ -12,11 +12,13 @@ import pytest
 
 from edgedistill import runtime
 from edgedistill.runtime.bench import artifact_run, process
-from edgedistill.runtime.bench.messages import Measure, Measured, Refused, Start, Started
+from edgedistill.runtime.bench.messages import Measure, Measured, Refused, Start, Started, identity
 from edgedistill.runtime.bench.plan import PLANS, BenchPlan
 from edgedistill.runtime.bench.process import Worker, WorkerLostError
 
-START = Start(b"nowhere", "a", None, None, None, 1, 1)
+START = Start(
+    source=b"nowhere", identity="", artifact="a", backend=None, precision=None, device=None, threads=1, batch_size=1
+)
 FLOOD = "import sys\nfor _ in range(2000): sys.stderr.write('x' * 20_000 + '\\n')\n"
 STARTED = msgspec.json.encode(Started(1.0, 1.0, 1.0, {})).decode()
 
@@ -103,13 +105,18 @@ def test_the_limit_grows_with_what_an_inference_takes(tiny_bundle):
     assert run._limit(Measure(queries=26, seconds=2.0)) == pytest.approx(60 + 20 * (2 + 260))
 
 
+def start_of(root) -> Start:
+    whole = runtime.open_bundle(root)
+    return msgspec.structs.replace(
+        START, source=os.fsencode(root), identity=identity(whole), artifact="ort-fp32", batch_size=2
+    )
+
+
 @pytest.fixture
 def started(tiny_bundle):
     """A real process with an artifact loaded."""
     with Worker() as worker:
-        answer = worker.ask(
-            Start(os.fsencode(tiny_bundle), "ort-fp32", None, None, None, 1, 2), seconds=300.0, doing="loading"
-        )
+        answer = worker.ask(start_of(tiny_bundle), seconds=300.0, doing="loading")
         assert isinstance(answer, Started)
         yield worker
 

@@ -14,7 +14,7 @@ from edgedistill.runtime.verdicts import EXIT_CODES
 
 from .. import console
 from ..extras import register_training_formats
-from ..model_options import is_model_file
+from ..model_options import Size, is_model_file, parse_size
 from ..options import (
     ArtifactNames,
     BackendName,
@@ -90,6 +90,7 @@ def bench(
     device: DeviceName = None,
     threads: Threads = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per inference.")] = 1,
+    size: Size = None,
     one_at_a_time: Annotated[
         bool,
         typer.Option("--one-at-a-time", help="Load an artifact for each of its turns, so that no two are in memory."),
@@ -123,6 +124,7 @@ def bench(
                 threads=threads,
                 device=device,
                 batch_size=batch_size,
+                size=None if size is None else parse_size(size),
                 one_at_a_time=one_at_a_time,
                 progress=lambda text: status.update(escape(text)),
             )
