@@ -48,7 +48,7 @@ def export(
     """
     require_export("export")
     targets = target or ["onnxruntime-cpu-fp32"]
-    asked = check_export(student, targets, out, data=data, images=images, selftest=selftest or ())
+    asked = check_export(student, targets, out, data=data, images=images, selftest=selftest or (), zip=zip)
     with console.err.status("loading"):
         from edgedistill.distill.checkpoint import load_student
         from edgedistill.distill.engine import predict_logits
