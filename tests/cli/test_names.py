@@ -80,7 +80,7 @@ def test_verify_and_selftest(command, bundle, tmp_path):
     ("arguments", "message"),
     [
         (["predikt[/x]"], "No such command 'predikt[/x]'"),
-        (["predict", "[/x]", "photo.jpg"], "[/x]: neither a bundle's folder"),
+        (["predict", "[/x]", "photo.jpg"], "[/x]: no such file or folder"),
         (["predict", "{bundle}", "photo.jpg", "--backend", "[/x]"], "holds no artifact for [/x]"),
         (["predict", "{bundle}", "photo.jpg", "--[/x]"], "No such option: --[/x]"),
         (["list", "[/x]"], "[/x]"),
