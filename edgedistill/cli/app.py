@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from typer.core import TyperGroup
 
 from edgedistill import __version__
@@ -13,6 +12,7 @@ from edgedistill.runtime.errors import CheckpointError, ConfigError, Edgedistill
 
 from . import console
 from .commands import bundles, catalog, chain, export, predict, study, training
+from .console import escape
 from .processes import refuse_processes, speaking_rank
 
 

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 import msgspec
 import typer
-from rich.markup import escape
 
 from edgedistill.runtime.verdicts import EXIT_CODES
 
 from .. import console
+from ..console import escape
 from ..extras import register_training_formats
 from ..model_options import is_model_file
 from ..options import (

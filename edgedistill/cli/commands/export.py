@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from .. import console
+from ..console import escape
 from ..export_request import check_export
 from ..extras import require_export
 
