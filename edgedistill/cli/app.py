@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -19,7 +19,7 @@ from .processes import refuse_processes, speaking_rank
 class _Commands(TyperGroup):
     """The commands; an empty argument, as an unset variable gives, is a mistake: as a path it is the current folder."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         for before, argument in zip(("", *args), args, strict=False):
             option = before if before.startswith("-") else ""
             if not argument or (argument.startswith("--") and argument.endswith("=")):
