@@ -186,6 +186,20 @@ def test_a_bundle_is_replaced_and_its_old_results_go_with_it(quick, student, tmp
     assert leftovers(tmp_path) == ["b"]
 
 
+def test_the_current_folder_and_a_foreign_zip(quick, student, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (tmp_path / "here.zip").write_text("years of work")
+    with pytest.raises(ExportError, match=r"here\.zip: is no bundle's \.zip"):
+        export_bundle(student, [ORT], ".", zip=True)
+    assert (leftovers(here), (tmp_path / "here.zip").read_text()) == ([], "years of work")
+    (tmp_path / "here.zip").unlink()
+    export_bundle(student, [ORT], ".", zip=True)
+    assert open_bundle(here).manifest == open_bundle(tmp_path / "here.zip").manifest
+    assert leftovers(tmp_path) == ["here", "here.zip"]
+
+
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
 def test_an_interrupted_export_leaves_the_old_bundle_and_no_rubbish(quick, student, tmp_path, monkeypatch, fault):
     out = tmp_path / "b"
