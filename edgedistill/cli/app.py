@@ -20,7 +20,8 @@ class _Commands(TyperGroup):
     """The commands; an empty argument, as an unset variable gives, is a mistake: as a path it is the current folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        for before, argument in zip(("", *args), args, strict=False):
+        given = [] if ctx.resilient_parsing else args  # a shell that completes
+        for before, argument in zip(("", *given), given, strict=False):
             option = before if before.startswith("-") else ""
             if not argument or (argument.startswith("--") and argument.endswith("=")):
                 named = (argument or option).rstrip("=")
