@@ -8,8 +8,9 @@ import argparse
 from pathlib import Path
 
 from edgedistill import runtime
+from edgedistill.runtime.images import image_suffixes
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+SUFFIXES = image_suffixes()
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("bundle", help="a bundle's folder or .zip")

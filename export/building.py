@@ -41,7 +41,10 @@ def keep_listed_files(root: Path, artifacts: Sequence[Artifact]) -> None:
         ExportError: every artifact failed; gives each one's reason.
     """
     if not any(artifact.files for artifact in artifacts):
-        reasons = "; ".join(f"{artifact.name}: {artifact.reason}" for artifact in artifacts)
+        names: dict[str, list[str]] = {}  # by reason: one that all share is told once
+        for artifact in artifacts:
+            names.setdefault(artifact.reason, []).append(artifact.name)
+        reasons = "; ".join(f"{', '.join(named)}: {reason}" for reason, named in names.items())
         raise ExportError(f"no artifact could be built. {reasons}")
     listed = {root / entry.path for artifact in artifacts for entry in artifact.files}
     for folder in [path for path in root.iterdir() if path.is_dir() and path.name not in _PROOFS]:

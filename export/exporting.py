@@ -1,5 +1,6 @@
 """The whole export: a student and its targets in, one bundle out."""
 
+import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, InputKind, Manife
 from ..runtime.bundle.manifest import decode_manifest
 from ..runtime.bundle.storage import FolderStorage
 from ..runtime.datasets.base import Dataset
+from ..runtime.errors import EdgedistillError
 from ..runtime.files import write_atomic
 from ..runtime.preprocess import ImageSource
 from ..runtime.targets import Target
@@ -27,7 +29,7 @@ from .probes import make_probes
 from .provenance import make_provenance
 from .references import write_references
 from .requested import resolve_targets
-from .staging import refuse_foreign, staged_bundle
+from .staging import refuse_foreign, refuse_foreign_zip, staged_bundle, zip_beside
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 ReferenceLogits: TypeAlias = tuple[Dataset, np.ndarray]
@@ -53,31 +55,33 @@ def export_bundle(
     Args:
         student: a loaded checkpoint or its path.
         targets: deploy configs: values, names of packaged ones, or paths of .yaml files.
-        out: the bundle's folder. A bundle that stands there is replaced once the new one is complete.
+        out: the bundle's folder. A bundle that stands there is replaced once the new one is complete; what is not ours
+            never is.
         golden: a few images for the self-test, see `golden.write_golden`.
         reference: the student's logits float32 (N, C) on one or more splits, which `verify` compares with on devices
             that have no PyTorch.
         input: "uint8_nhwc" has normalisation inside the graph; "float32_nchw" leaves it to the app.
         name: of the bundle; the student's own when absent.
-        zip: also write `<out>.zip`.
+        zip: also write `<out>.zip`, in the place of a bundle's or of nothing.
         progress: called with (step, number of steps, what begins) at each step.
 
     Raises:
         ConfigError: an unknown, impossible or repeated target.
         CheckpointError, DataError: the student, an image or a split cannot be used.
         MissingDependencyError: the ONNX toolchain, which every target needs, is not installed.
-        ExportError: the student cannot be traced, or no target could be built.
+        ExportError: no target could be built, as when the student cannot be traced; or something that is not ours
+            stands in the way.
     """
     out = Path(out)
     targets = resolve_targets(targets)
-    refuse_foreign(out)
+    refuse_foreign(out, zip=zip)
     require_onnx()
     student = student if isinstance(student, Student) else load_student(student)
     card = student.card
     conversions = needed_conversions(targets)
     step = _steps(progress, total=3 + len(conversions) + len(targets) + zip)
 
-    with staged_bundle(out) as staging:
+    with staged_bundle(out, zip=zip) as staging:
         root, scratch = staging.root, staging.scratch
         step("self-test images and reference logits")
         golden_records, golden_images = write_golden(golden, student, root)
@@ -91,7 +95,8 @@ def export_bundle(
         ingredients = Ingredients(root, scratch, graph, image, probes)
         for conversion in conversions:
             step(f"convert to {conversion}")
-            ingredients.get(conversion)
+            with contextlib.suppress(EdgedistillError):  # it is remembered, and told of the targets that need it
+                ingredients.get(conversion)
 
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
@@ -121,7 +126,8 @@ def export_bundle(
     bundle = open_bundle(out)
     if zip:
         step("pack the .zip")
-        PACKAGES.get("zip")(bundle, out.with_name(f"{out.name}.zip"))
+        refuse_foreign_zip(out)
+        PACKAGES.get("zip")(bundle, zip_beside(out))
     return bundle
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..runtime.errors import ConfigError
-from ..runtime.targets import Target, load_target, target_problem
+from ..runtime.targets import Target, load_target, target_problem, written_problem
 from .builders import BUILDERS
 
 
@@ -20,7 +20,7 @@ def resolve_targets(targets: Sequence[Target | str | Path]) -> list[Target]:
     for i, target in enumerate(resolved):
         if target.name in [other.name for other in resolved[:i]]:
             raise ConfigError(f"the target {target.name} is given twice.")
-        problem = target_problem(target)
+        problem = target_problem(target) or written_problem(target)
         if problem:
             raise ConfigError(f"{target.name}: {problem}.")
         precisions = BUILDERS.get(target.backend).precisions

@@ -1,5 +1,6 @@
 """A predictor for a model file alone: what a bundle's manifest would say comes from its graph and from the caller."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,11 +15,13 @@ from .bundle.selection import open_artifact
 from .datasets.reading import class_list
 from .errors import BundleError, ConfigError
 from .metrics.logistic import sigmoid
+from .precisions import precision_of
 from .predictor import Predictor
 from .preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from .targets import check_threads
 from .tensors import BatchRange, TensorSpec
 
+MOST_PIXELS = 16384  # of a side
 Gives = Literal["logits", "probabilities"]
 
 
@@ -83,10 +86,13 @@ def load_file(
 
     Raises:
         BundleError: no such file, or the library cannot load it.
-        ConfigError: the graph is no image classifier, what is given contradicts it, or an impossible number of threads.
+        ConfigError: the graph is no image classifier, or what is given contradicts it or has no sense.
         DataError: the class file is faulty.
     """
     check_threads(threads)
+    if precision is not None:
+        precision_of(precision)
+    _check_numbers(size, mean, std, threshold)
     opened = open_source(path, backend=backend, precision=precision)
     loaded = open_artifact(opened, opened.manifest.artifacts[0], threads=threads, device=device)
     try:
@@ -109,6 +115,20 @@ def load_file(
         thresholds=(threshold,) * count,
     )
     return predictor(manifest, _with_batch(opened.manifest.artifacts[0], loaded.inputs[0].shape[0]), loaded)
+
+
+def _check_numbers(
+    size: int | tuple[int, int] | None, mean: Sequence[float], std: Sequence[float], threshold: float
+) -> None:
+    sides = () if size is None else size if isinstance(size, tuple | list) else (size,)
+    if not all(1 <= side <= MOST_PIXELS for side in sides):
+        raise ConfigError(f"size {size}: each side needs 1 to {MOST_PIXELS} pixels.")
+    if not all(map(math.isfinite, mean)):
+        raise ConfigError(f"mean {mean}: needs finite numbers.")
+    if not all(math.isfinite(value) and value > 0 for value in std):
+        raise ConfigError(f"std {std}: needs finite numbers above 0.")
+    if not 0 <= threshold <= 1:
+        raise ConfigError(f"threshold {threshold}: needs a probability from 0 to 1.")
 
 
 def _size(path: str | Path, own: tuple[int, int] | None, given: int | tuple[int, int] | None) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Deploy configs: one YAML per target says how an artifact is built, run, gated and benchmarked."""
 
 import math
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,9 @@ from .tensors import BatchRange
 BenchPreset = Literal["demo", "smoke", "quick", "full"]
 
 MOST_THREADS = 1024
+_NOT_IN_NAMES = ': * ? " < > |'  # Windows refuses them in a file's name
+_PORTABLE_NAME = re.compile(r'[^/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+')
+_COMPUTE_CAPABILITY = re.compile(r"[0-9]{1,3}\.[0-9]{1,2}")
 
 
 class Gates(Config):
@@ -125,6 +129,32 @@ def _threads_problem(threads: object) -> str:
     return "" if 1 <= threads <= MOST_THREADS else f"threads {threads}: needs 1 to {MOST_THREADS}"
 
 
+def written_problem(target: Target) -> str:
+    """What is wrong with a deploy config that is about to be built, beyond `target_problem`; empty when nothing is.
+
+    Not for manifests: those of newer versions may have device words that this one does not know.
+    """
+    from .backends.base import BACKENDS, Backend
+
+    if not _PORTABLE_NAME.fullmatch(target.name) or target.name.strip(" .") != target.name:
+        return (
+            f"name {target.name or '(empty)'}: needs a portable file name, without slashes and any of {_NOT_IN_NAMES}"
+        )
+    backend = BACKENDS.get(target.backend)
+    listed = any("devices" in vars(kind) for kind in backend.__mro__ if kind is not Backend)
+    word = re.split("[:.]", target.device, maxsplit=1)[0]
+    if target.backend == "openvino":  # its words are the same in any case
+        word = word.lower()
+    if listed and word not in backend.devices:
+        return f"device {target.device}: {target.backend} has {', '.join(backend.devices)}"
+    if target.compute_capabilities and target.backend != "tensorrt":
+        return f"compute_capabilities: only for tensorrt, not {target.backend}: remove the key"
+    for version in target.compute_capabilities:
+        if not _COMPUTE_CAPABILITY.fullmatch(version):
+            return f'compute_capabilities {version}: give SM versions such as "8.9"'
+    return ""
+
+
 def packaged_targets() -> list[str]:
     """Names of the deploy configs that come with edgedistill."""
     folder = resources.files("edgedistill.deploy_configs")
@@ -157,7 +187,7 @@ def load_target(name_or_path: str | Path) -> Target:
     fields = msgspec.structs.asdict(written)
     fields |= {"gates": gates, "batch": BatchRange(**msgspec.structs.asdict(written.batch))}
     target = Target(**fields)
-    problem = target_problem(target)
+    problem = target_problem(target) or written_problem(target)
     if problem:
         raise ConfigError(f"{path}: {problem}.")
     return target

@@ -2,19 +2,35 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
+from typer.core import TyperGroup
 
 from edgedistill import __version__
 from edgedistill.runtime.errors import CheckpointError, ConfigError, EdgedistillError, InterruptedRunError
 
 from . import console
 from .commands import bundles, catalog, chain, export, predict, study, training
+from .console import escape
 from .processes import refuse_processes, speaking_rank
 
+
+class _Commands(TyperGroup):
+    """The commands; an empty argument, as an unset variable gives, is a mistake: as a path it is the current folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = [] if ctx.resilient_parsing else args  # a shell that completes
+        for before, argument in zip(("", *given), given, strict=False):
+            option = before if before.startswith("-") else ""
+            if not argument or (argument.startswith("--") and argument.endswith("=")):
+                named = (argument or option).rstrip("=")
+                raise ConfigError(f"{named or 'an argument'}: is empty. Give a value (an unset variable is empty).")
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="edgedistill",
     help="Distil a large multi-label image classifier into a small one, and prove it on the device.",
     no_args_is_help=True,
@@ -25,7 +41,8 @@ app = typer.Typer(
 
 _INTERRUPTED = 130
 _SAME_EVERYWHERE = (ConfigError, CheckpointError, InterruptedRunError)  # of several processes one tells them
-_KEPT = "interrupted; what was finished is kept."
+_KEEPING = ("run", "demo", "train", "distill", "study")  # commands that continue where they stopped
+_invoked: list[str] = []
 _TRAINING = "On the training machine"
 _DEVICE = "On the device (needs neither torch nor the training environment)"
 
@@ -61,6 +78,7 @@ def options(
     ] = False,
 ) -> None:
     """Options before the command."""
+    _invoked[:] = [context.invoked_subcommand or ""]
     refuse_processes(context.invoked_subcommand)
 
 
@@ -71,13 +89,19 @@ def run() -> int:
     """Run the command line; returns its exit code. A user's mistake prints one line and never a traceback."""
     try:
         code = int(app(prog_name="edgedistill", standalone_mode=False) or 0)  # the code of typer.Exit, if any
-        return _fail(_KEPT, code) if code == _INTERRUPTED else code  # Typer turns Ctrl-C into an exit without a word
+        return (
+            _fail(_interrupted(), code) if code == _INTERRUPTED else code
+        )  # Typer turns Ctrl-C into an exit without a word
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(_KEPT, _INTERRUPTED)
+        return _fail(_interrupted(), _INTERRUPTED)
     except BrokenPipeError:  # what reads our output left: see `streams`
         raise
     except Exception as error:
         return _explained(error)
+
+
+def _interrupted() -> str:
+    return "interrupted; what was finished is kept." if _invoked and _invoked[0] in _KEEPING else "interrupted."
 
 
 def _explained(error: Exception) -> int:

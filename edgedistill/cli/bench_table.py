@@ -4,13 +4,13 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from edgedistill.runtime.bench.report import ArtifactBench, BenchReport
 from edgedistill.runtime.interval import Interval
 from edgedistill.runtime.verdicts import Verdict
 
+from .console import escape
 from .render import judgements, milliseconds, named_table, size, status
 
 _NUMBERS = ("mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "throttled", "disturbed_turns", "evidence", "verdict")

@@ -6,7 +6,10 @@ import sys
 from typing import Any
 
 import msgspec
+from rich import markup
 from rich.console import Console
+
+from edgedistill.runtime.errors import printable as in_one_line
 
 from .processes import speaking_rank
 from .streams import printable
@@ -17,12 +20,20 @@ _PLAIN_WIDTH = 160
 # Of several processes the first speaks for all; a fault is told by whoever has it.
 _silent = speaking_rank() > 0
 
-# Names are the user's: `:dog:` is no emoji. What is printed is escaped where it may hold brackets, see `rich.markup`.
+# Names are the user's: `:dog:` is no emoji. What is printed goes through `escape` where it may hold brackets.
 out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH, quiet=_silent)
 err = Console(
     highlight=False, emoji=False, stderr=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH, quiet=_silent
 )
 faults = Console(highlight=False, emoji=False, stderr=True, width=err.width)
+
+
+def escape(text: str) -> str:
+    r"""Text that a console prints as it stands: brackets are no markup, and what steers a terminal is told as `\x1b`.
+
+    Names of classes, files and artifacts and a library's words come from whoever wrote the bundle.
+    """
+    return markup.escape(in_one_line(text))
 
 
 def print_json(value: object) -> None:

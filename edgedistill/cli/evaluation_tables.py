@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 
 from edgedistill.distill.metrics import RetrievalPrecision
 from edgedistill.evaluation import Evaluation, LabelPair
 
+from .console import escape
 from .render import table
 
 _METRICS = ("mAP", "CP", "CR", "CF1", "CF1_mean", "OP", "OR", "OF1")

@@ -37,6 +37,7 @@ def check_export(
     data: str | None,
     images: Path | None,
     selftest: Sequence[Path],
+    zip: bool = False,
 ) -> ExportRequest:
     """Check everything that can be checked without the network.
 
@@ -54,7 +55,7 @@ def check_export(
     if images is not None and data is None:
         raise ConfigError(f"--images {images}: is the image folder of --data; give that too.")
     resolved = resolve_targets(targets)
-    refuse_foreign(out)
+    refuse_foreign(out, zip=zip)
     classes = checkpoint_classes(student)
     for path in selftest:
         problem = check_photo(path).problem

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from edgedistill.runtime.backends.base import Backend
 from edgedistill.runtime.bundle import Artifact, FileEntry
 from edgedistill.runtime.record import Record
 from edgedistill.runtime.tensors import TensorSpec
 
+from .console import escape
 from .render import size, table
 
 

@@ -8,6 +8,8 @@ import typer
 
 from edgedistill.runtime.errors import ConfigError
 
+_MOST_PIXELS = 16384  # as in `runtime.load_file`
+_DIGITS = 9  # int() refuses thousands
 _PANEL = "Of a model file without a bundle"
 
 Classes = Annotated[
@@ -92,8 +94,10 @@ def described(
 def parse_size(text: str) -> int | tuple[int, int]:
     """`224` or `224x320`."""
     sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isascii() and side.isdecimal() and int(side) > 0 for side in sides):
+    if len(sides) > 2 or not all(side.isascii() and side.isdecimal() for side in sides):
         raise ConfigError(f"--size {text}: give pixels as in --size 224, or height and width as in --size 224x320.")
+    if not all(len(side) <= _DIGITS and 1 <= int(side) <= _MOST_PIXELS for side in sides):
+        raise ConfigError(f"--size {text}: each side needs 1 to {_MOST_PIXELS} pixels, as in --size 224.")
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 

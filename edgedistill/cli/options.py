@@ -1,14 +1,26 @@
 """Options that several commands share: the same words, the same help, the same limits."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from edgedistill.runtime.errors import BundleError
 from edgedistill.runtime.targets import MOST_THREADS
 
-BundlePath = Annotated[Path, typer.Argument(help="A bundle folder or .zip.")]
-BundleOrModel = Annotated[Path, typer.Argument(help="A bundle folder or .zip, or a model file (.onnx, .xml).")]
+
+def _existing(path: Path) -> Path:
+    """Told before anything else: a typing mistake is not a file of another kind."""
+    if not os.path.lexists(path):
+        raise BundleError(f"{path}: no such file or folder.")
+    return path
+
+
+BundlePath = Annotated[Path, typer.Argument(help="A bundle folder or .zip.", callback=_existing)]
+BundleOrModel = Annotated[
+    Path, typer.Argument(help="A bundle folder or .zip, or a model file (.onnx, .xml).", callback=_existing)
+]
 ArtifactNames = Annotated[
     list[str] | None, typer.Option("--artifact", "-a", help="Only this artifact (`edgedistill inspect`); repeat.")
 ]

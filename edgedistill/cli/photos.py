@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+from edgedistill.runtime.errors import ConfigError
 
 
 class Photo(NamedTuple):
@@ -30,6 +30,8 @@ def find_photos(given: Sequence[str]) -> Iterator[Photo]:
     read: a pipe or a socket among the images would be waited for without end.
     """
     for text in given:
+        if not text:  # Path("") is the current folder
+            raise ConfigError("an empty image path: give an image, a folder, or - (an unset variable is empty).")
         yield from _listed() if text == "-" else _found(Path(text))
 
 
@@ -44,18 +46,21 @@ def _found(path: Path) -> Iterator[Photo]:
     if not os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises on a name too long)
         yield check_photo(path)
         return
+    from edgedistill.runtime.images import image_suffixes
+
+    suffixes = image_suffixes()
     unreadable: list[OSError] = []
     empty = True
     for folder, folders, names in os.walk(path, onerror=unreadable.append):
         folders.sort()
         for name in sorted(names):
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122 (a Path per file is slow)
+            if os.path.splitext(name)[1].lower() in suffixes:  # noqa: PTH122 (a Path per file is slow)
                 empty = False
                 yield check_photo(Path(folder, name))
     for error in unreadable:
         yield Photo(Path(error.filename), f"{error.filename}: cannot be opened ({error.strerror}).")
     if empty and not unreadable:
-        yield Photo(path, f"{path}: the folder holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        yield Photo(path, f"{path}: the folder holds no image ({', '.join(suffixes)}).")
 
 
 def check_photo(path: Path) -> Photo:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.markup import escape
 
 from edgedistill.distill.planned import Plan, PlannedTraining
 from edgedistill.distill.storage import Kept, missing_bytes
 
+from .console import escape
 from .render import table
 
 _ROLES = {

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.markup import escape
 
 from edgedistill.distill.paper_recipes import Published
+
+from .console import escape
 
 
 def published_figures(

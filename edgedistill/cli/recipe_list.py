@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.markup import escape
 from rich.text import Text
 
 from edgedistill.distill.packaged import packaged_recipes, read_content
 from edgedistill.distill.paper_recipes import PaperRecipe, paper_recipes
 from edgedistill.runtime.errors import ConfigError
 
+from .console import escape
 from .render import table
 
 _GLUE = "\u00a0"

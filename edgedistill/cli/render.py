@@ -5,13 +5,14 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from edgedistill.runtime.bundle import Bundle
 from edgedistill.runtime.interval import Interval
 from edgedistill.runtime.parity import ArtifactParity, ArtifactSelfTest, ParityReport, SelfTestReport
 from edgedistill.runtime.verdicts import Judgement
+
+from .console import escape
 
 _COLOURS = {
     "verified": "green",
@@ -84,9 +85,10 @@ def bundle_table(bundle: Bundle, console: Console) -> None:
     made = manifest.provenance
     console.print(f"[bold]{escape(manifest.name)}[/]  {escape(str(bundle.root))}", soft_wrap=True)
     console.print(
-        f"{made.model}, {len(manifest.classes)} classes, input {manifest.input} {height}x{width}, "
-        f"made {made.created} by edgedistill {made.edgedistill}",
-        markup=False,
+        escape(
+            f"{made.model}, {len(manifest.classes)} classes, input {manifest.input} {height}x{width}, "
+            f"made {made.created} by edgedistill {made.edgedistill}"
+        ),
         soft_wrap=True,
     )
     rows = named_table(

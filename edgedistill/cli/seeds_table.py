@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from edgedistill.seeds import Gain, SeedsReport, Spread
 
+from .console import escape
 from .render import interval, status, table
 
 _ROLES = {"teacher": "teacher", "baseline": "student, no teacher", "student": "student, distilled"}

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.markup import escape
 
 from edgedistill.distill.methods import METHODS
 from edgedistill.study.record import Row, StudyRecord
 from edgedistill.study.spec import TEACHER
 
+from .console import escape
 from .render import table
 
 _MOST_REASONS = 8

@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 
 from edgedistill.pipeline import ModelResult, RunSummary
 from edgedistill.runtime.bench.report import ArtifactBench
 from edgedistill.runtime.parity import ArtifactParity
 
 from .bench_table import bench_json
+from .console import escape
 from .render import interval, judgements, milliseconds, named_table, size, status, table, verdict
 
 _ROLES = {"teacher": "teacher", "baseline": "student, no teacher", "student": "student, distilled"}

@@ -51,7 +51,7 @@ def train_task(experiment: "Experiment", number: int, json: bool) -> None:
         return
     described = teachers.tasks[number].describe(trained.card.classes)
     reached = f"{described}: validation mAP {trained.card.metrics['mAP']:.2f}"
-    console.out.print(reached, soft_wrap=True, markup=False)
+    console.out.print(console.escape(reached), soft_wrap=True)
     next_step = experiment.loaded.command("distill")
     if left:
         sentence = f"left of {len(teachers.tasks)} sub-tasks: {', '.join(map(str, left))}. {next_step} --task {left[0]}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...runtime.errors import EdgedistillError
 from ...runtime.registry import Registry
 from ...runtime.tensors import TensorSpec
 
@@ -28,7 +29,7 @@ class Converted:
 
 @dataclass
 class Ingredients:
-    """What conversions and builders work with. Each conversion is done once, when it is first asked for by its name.
+    """What conversions and builders work with. Each conversion is tried once, when it is first asked for by its name.
 
     Attributes:
         root: the bundle's folder, where a builder puts its files.
@@ -44,6 +45,7 @@ class Ingredients:
     image: TensorSpec
     probes: "Probes"
     _done: dict[str, Converted] = field(default_factory=dict, init=False)
+    _failed: dict[str, EdgedistillError] = field(default_factory=dict, init=False)
 
     def get(self, name: str) -> Converted:
         """The result of the conversion `name`, e.g. "onnx.fp32".
@@ -53,8 +55,14 @@ class Ingredients:
             MissingDependencyError: its toolchain is not installed; names the extra.
             ExportError: the toolchain refuses the graph; says why in its own words.
         """
+        if name in self._failed:
+            raise self._failed[name].with_traceback(None)
         if name not in self._done:
-            self._done[name] = CONVERSIONS.get(name)(self)
+            try:
+                self._done[name] = CONVERSIONS.get(name)(self)
+            except EdgedistillError as error:
+                self._failed[name] = error
+                raise
         return self._done[name]
 
 

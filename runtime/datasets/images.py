@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..errors import DataError
+from ..images import image_suffixes
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")  # of two that fit, the first is taken
 _NAMED = 3  # missing images that a message names
 _log = logging.getLogger("edgedistill")
 
@@ -114,8 +114,9 @@ def _names(folder: str | Path) -> set[str] | None:
 def _suffixes(folder: Path) -> dict[str, str]:
     """The suffix of each image in `folder`, by its stem."""
     pairs = [os.path.splitext(name) for name in _names(folder) or ()]  # noqa: PTH122 (a Path per image is slow)
-    images = [(stem, suffix) for stem, suffix in pairs if suffix.lower() in _SUFFIXES]
-    images.sort(key=lambda image: (-_SUFFIXES.index(image[1].lower()), image[1]))
+    suffixes = image_suffixes()  # of two that fit, the first is taken
+    images = [(stem, suffix) for stem, suffix in pairs if suffix.lower() in suffixes]
+    images.sort(key=lambda image: (-suffixes.index(image[1].lower()), image[1]))
     return dict(images)  # of several with one stem, the last
 
 

@@ -3,7 +3,7 @@
 docs/images.md is its specification, for those who decode in another language.
 """
 
-from .decoding import FORMATS, MAX_PIXELS, RULES, decoded, open_image, opened
+from .decoding import FORMATS, MAX_PIXELS, RULES, decoded, image_suffixes, open_image, opened
 from .orientation import orientation, upright
 from .pixels import to_rgb
 from .sources import MAX_BYTES, ImageSource, encoded_bytes, is_source, source_name
@@ -16,6 +16,7 @@ __all__ = [
     "ImageSource",
     "decoded",
     "encoded_bytes",
+    "image_suffixes",
     "is_source",
     "open_image",
     "opened",

@@ -18,6 +18,7 @@ RULES = 2  # of decoding; part of the key of all that is kept of decoded pixels
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "ICO", "PPM", "AVIF", "HEIF")
 MAX_PIXELS = 178_956_970  # of an encoded image: where Pillow, left as it is, takes a file for a decompression bomb
 
+_USUAL = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 _MOST_WORDS = 200
 _WAY_OUT = "Replace or remove the file."
 
@@ -89,6 +90,13 @@ def _identified(data: bytes) -> Image.Image:
     if image.format == "TIFF":
         image.info.pop("xmp", None)  # or Pillow takes an orientation from there
     return image
+
+
+def image_suffixes() -> tuple[str, ...]:
+    """What the names of files end with that can be decoded here, in lower case with the dot; the usual ones first."""
+    registered = Image.registered_extensions()
+    known = {suffix.lower() for suffix, name in registered.items() if name in FORMATS}
+    return (*(suffix for suffix in _USUAL if suffix in known), *sorted(known - set(_USUAL)))
 
 
 def _known_formats() -> list[str]:

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from edgedistill.cli import main
+from edgedistill.cli.photos import find_photos
+from edgedistill.runtime.errors import ConfigError
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ def test_inspect_checks_every_file(edgedistill, make_tiny_bundle, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["predict", "{nowhere}", "x.jpg"], 2, "no such file or folder"),
+        (["predict", "{nowhere}", "x.jpg"], 2, "nothing: no such file or folder"),
         (["predict", "{bundle}", "nowhere.jpg"], 2, "no such image"),
         (["predict", "{bundle}", "x.jpg", "--backend", "tensorflow"], 2, "holds no artifact for tensorflow"),
         (["verify", "{bundle}", "--data", "nowhere.csv"], 2, "nowhere.csv: no such file"),
@@ -170,3 +172,46 @@ def test_version(edgedistill):
     from edgedistill import __version__
 
     assert edgedistill("--version")[:2] == (0, f"{__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "{bundle}", ""], "an argument: is empty"),
+        (["predict", "", "x.jpg"], "an argument: is empty"),
+        (["inspect", ""], "an argument: is empty"),
+        (["verify", "{bundle}", "--data", ""], "--data: is empty"),
+        (["verify", "{bundle}", "--data=x.csv", "--images="], "--images: is empty"),
+    ],
+)
+def test_an_empty_argument_is_not_the_current_folder(command, tiny_bundle, arguments, message):
+    code, out, err = command(*(argument.format(bundle=tiny_bundle) for argument in arguments))
+    assert (code, out) == (2, "")
+    assert err == f"error: {message}. Give a value (an unset variable is empty).\n"
+
+
+def test_an_empty_image_path_is_refused_without_the_command_line():
+    with pytest.raises(ConfigError, match="an empty image path"):
+        list(find_photos([""]))
+
+
+@pytest.mark.parametrize("name", ["inspect", "selftest", "bench", "verify", "predict"])
+@pytest.mark.parametrize("path", ["bundel", "model.onx", "bundel.zip"])
+def test_a_path_that_is_not_there_is_told_so(command, tmp_path, name, path):
+    more = {"verify": ["--data", "x.csv"], "predict": ["x.jpg"]}.get(name, [])
+    code, _, err = command(name, tmp_path / path, *more)
+    assert (code, err) == (2, f"error: {tmp_path / path}: no such file or folder.\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [("predict", 130, "interrupted."), ("distill", 130, "interrupted; what was finished is kept.")],
+)
+def test_ctrl_c_says_what_is_kept_only_where_something_is(command, tiny_bundle, monkeypatch, name, code, said):
+    def interrupted(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgedistill.cli.commands.predict._load", interrupted)
+    monkeypatch.setattr("edgedistill.cli.commands.training._open", interrupted)
+    given = [tiny_bundle, "x.jpg"] if name == "predict" else ["demo"]
+    assert command(name, *given) == (code, "", f"error: {said}\n")

@@ -6,6 +6,9 @@ import shutil
 
 import pytest
 
+from edgedistill.runtime.errors import ConfigError
+from edgedistill.runtime.model_file import load_file
+
 
 @pytest.fixture
 def onnx(tiny_bundle, tmp_path):
@@ -97,7 +100,7 @@ def test_a_bundle_says_it_itself(command, tiny_bundle, classes, arguments, messa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--size 0", "--size 0: give pixels"),
+        ("--size 0", "--size 0: each side needs 1 to 16384 pixels"),
         ("--size 16x", "--size 16x: give pixels"),
         ("--size 1x2x3", "--size 1x2x3: give pixels"),
         ("--size 32", "its graph takes 16x16 pixels, not the size 32"),
@@ -144,3 +147,36 @@ def test_inspect_of_what_is_no_model(command, tmp_path):
     code, _, err = command("inspect", tmp_path / "nowhere.onnx")
     assert code == 2
     assert "nowhere.onnx: no such file" in err
+
+
+@pytest.mark.parametrize("size", ["9999999999", "0", "20000", "224x16385", "9" * 5000])
+def test_sizes_without_sense_are_one_line(command, onnx, tiny_bundle, size):
+    code, _, err = command("predict", onnx, tiny_bundle / "selftest" / "red.jpg", "--size", size)
+    assert code == 2
+    assert err == f"error: --size {size}: each side needs 1 to 16384 pixels, as in --size 224.\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"size": 16385}, "size 16385: each side needs 1 to 16384"),
+        ({"size": (224, 0)}, r"size \(224, 0\): each side"),
+        ({"threshold": 1.5}, r"threshold 1.5: needs a probability"),
+        ({"threshold": float("nan")}, r"threshold nan: needs a probability"),
+        ({"std": (1.0, 0.0, 1.0)}, r"std .*: needs finite numbers above 0"),
+        ({"std": (1.0, float("inf"), 1.0)}, r"std .*: needs finite numbers above 0"),
+        ({"mean": (0.5, float("nan"), 0.5)}, r"mean .*: needs finite numbers"),
+        ({"precision": "nonsense"}, r"unknown precision 'nonsense': one of fp32"),
+    ],
+)
+def test_load_file_refuses_what_has_no_sense(onnx, given, message):
+    with pytest.raises(ConfigError, match=message):
+        load_file(onnx, **given)
+
+
+@pytest.mark.parametrize("name", ["predict", "bench"])
+def test_an_unknown_precision_of_a_model_file_is_a_mistake(command, onnx, name):
+    more = ["x.jpg"] if name == "predict" else []
+    code, _, err = command(name, onnx, *more, "--precision", "nonsense")
+    assert code == 2
+    assert "unknown precision 'nonsense': one of fp32, " in err

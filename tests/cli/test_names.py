@@ -80,7 +80,7 @@ def test_verify_and_selftest(command, bundle, tmp_path):
     ("arguments", "message"),
     [
         (["predikt[/x]"], "No such command 'predikt[/x]'"),
-        (["predict", "[/x]", "photo.jpg"], "[/x]: neither a bundle's folder"),
+        (["predict", "[/x]", "photo.jpg"], "[/x]: no such file or folder"),
         (["predict", "{bundle}", "photo.jpg", "--backend", "[/x]"], "holds no artifact for [/x]"),
         (["predict", "{bundle}", "photo.jpg", "--[/x]"], "No such option: --[/x]"),
         (["list", "[/x]"], "[/x]"),
@@ -113,3 +113,30 @@ def test_help_flows_to_the_width(usage, name):
     paragraph = [line.strip() for line in lines[3:example] if line.strip()]
     assert all(len(line) <= 80 for line in lines)
     assert all(line.endswith((".", "?")) or len(line) > 55 for line in paragraph), paragraph
+
+
+def test_no_name_steers_the_terminal(command, make_tiny_bundle, tmp_path):
+    evil = "\x1b[2J\x1b]0;owned\x07\r\nerror"
+    root = make_tiny_bundle(tmp_path / "bundle")
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest |= {"name": f"tiny{evil}", "classes": [f"{color}{evil}" for color in ("red", "green", "blue", "bright")]}
+    manifest["provenance"] |= {"model": evil, "created": evil, "edgedistill": evil}
+    for artifact in manifest["artifacts"]:
+        artifact["name"] = artifact["target"]["name"] = artifact["name"] + evil
+        artifact["reason"] = evil
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    labels = tmp_path / "labels.csv"
+    labels.write_text("path,labels\nred.jpg,red\nteal.jpg,green\n")
+    for arguments in (
+        ["predict", root, root / "selftest" / "red.jpg"],
+        ["inspect", root],
+        ["selftest", root],
+        ["verify", root, "--data", labels, "--images", root / "selftest"],
+    ):
+        if arguments[0] == "verify":  # a data set refuses such class names
+            (root / "manifest.json").write_text(json.dumps(manifest | {"classes": ["red", "green", "blue", "bright"]}))
+        _, out, err = command(*arguments)
+        assert "\\x1b[2J" in out, err
+        assert not {"\x1b", "\x07", "\r"} & set(out + err)
+        assert not any(line.startswith("error") for line in out.splitlines())
+    assert "\x1b" in json.loads(command("inspect", root, "--json")[1])["name"]

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgedistill.cli.photos import find_photos
+from edgedistill.runtime.datasets.images import images_by_stem
+from edgedistill.runtime.images import image_suffixes, open_image
+
 
 @pytest.fixture
 def within_a_minute():
@@ -72,7 +76,7 @@ def test_a_folder_without_images_costs_no_others(command, tiny_bundle, photos, t
     code, out, err = command("predict", tiny_bundle, tmp_path / "empty", photos)
     assert code == 2
     assert out.count("\n") == 2
-    assert "the folder holds no image (.bmp, .gif" in err
+    assert "the folder holds no image (.jpg, .jpeg" in err
 
 
 def test_paths_on_standard_input(command, tiny_bundle, photos, monkeypatch):
@@ -120,3 +124,22 @@ def test_where_nothing_reaches_its_threshold_the_best_are_shown_and_said_to_be_b
     assert row["top"]["blue"] == pytest.approx(1 / (1 + np.exp(0.25)), abs=1e-5)
     assert "top" not in json.loads(command("predict", bundle, tmp_path / "black.png", "--json", "--top", 1)[1])
     assert "top" not in json.loads(command("predict", tiny_bundle, tmp_path / "black.png", "--json")[1])
+
+
+@pytest.mark.parametrize("suffix", [".ppm", ".jfif", ".mpo", ".ico", ".JPE", ".png"])
+def test_a_folder_s_images_are_all_that_the_decoder_reads(tmp_path, suffix):
+    name = f"photo{suffix}"
+    Image.new("RGB", (32, 32), "red").save(tmp_path / name, format={".mpo": "MPO"}.get(suffix))
+    (tmp_path / "notes.txt").write_text("no image")
+    (photo,) = find_photos([str(tmp_path)])
+    assert photo == (tmp_path / name, "")
+    assert open_image(photo.path).size == (32, 32)
+    assert images_by_stem(tmp_path, ["photo"]) == [tmp_path / name]
+
+
+def test_suffixes_are_those_of_the_decoder_s_formats_the_usual_ones_first():
+    suffixes = image_suffixes()
+    assert suffixes[:8] == (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+    assert len(set(suffixes)) == len(suffixes)
+    assert ".pdf" not in suffixes  # Pillow writes them
+    assert (".avif" in suffixes) == bool(Image.registered_extensions().get(".avif"))

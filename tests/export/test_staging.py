@@ -1,9 +1,14 @@
 """`export -o DIR` replaces a bundle of ours, and nothing else that anyone might miss."""
 
+import shutil
+import zipfile
+from pathlib import Path
+
 import pytest
 
 from edgedistill.export import ExportError
-from edgedistill.export.staging import refuse_foreign, staged_bundle
+from edgedistill.export.staging import refuse_foreign, refuse_foreign_zip, staged_bundle
+from edgedistill.runtime.bundle import open_bundle, zip_bundle
 
 
 def contents(folder):
@@ -32,7 +37,21 @@ def test_a_folder_that_merely_holds_a_manifest_json_is_not_touched(tmp_path, man
     assert [path.name for path in tmp_path.iterdir()] == ["webapp"]
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "onnx/mine.onnx", "results/thesis.docx", "deep/er/file", ".git/config"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notes.txt",
+        "onnx/mine.onnx",
+        "results/thesis.docx",
+        "results/my_notes.json",
+        "results/paper/table.npz",
+        "results/pi/20260101T000000Z-bench-mine.json",
+        "results/20260101T000000Z-bench-000000.json",
+        "results/a/pi/20260101T000000Z-bench-000000.json",
+        "deep/er/file",
+        ".git/config",
+    ],
+)
 def test_what_a_bundle_s_manifest_does_not_list_is_named_and_kept(make_tiny_bundle, tmp_path, name):
     bundle = make_tiny_bundle(tmp_path / "b")
     (bundle / name).parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +80,66 @@ def test_a_bundle_with_its_results_may_be_replaced(make_tiny_bundle, tmp_path):
     (bundle / "results" / "pi").mkdir(parents=True)
     (bundle / "results" / "pi" / "20260101T000000Z-bench-000000.json").write_text("{}")
     (bundle / "results" / "pi" / "20260101T000000Z-bench-000000.samples.npz").write_text("")
+    (bundle / "results" / "old.json").write_text('{"schema_version": 1, "runs": []}')
     refuse_foreign(bundle)
     refuse_foreign(tmp_path / "new")
     (tmp_path / "empty").mkdir()
     refuse_foreign(tmp_path / "empty")
+
+
+def test_a_foreign_zip_beside_it_is_refused_before_any_work(make_tiny_bundle, tmp_path):
+    place = tmp_path / "thesis.zip"
+    with zipfile.ZipFile(place, "w") as archive:
+        archive.writestr("chapter.tex", "years of work")
+    before = place.read_bytes()
+    with pytest.raises(ExportError, match=r"thesis\.zip: is no bundle's \.zip: not replaced"):
+        refuse_foreign(tmp_path / "thesis", zip=True)
+    with pytest.raises(ExportError, match="not replaced"), staged_bundle(tmp_path / "thesis", zip=True):
+        pytest.fail("it began to build")
+    assert place.read_bytes() == before
+    refuse_foreign(tmp_path / "thesis")
+    (tmp_path / "folder.zip").mkdir()
+    with pytest.raises(ExportError, match="is a folder or a link"):
+        refuse_foreign_zip(tmp_path / "folder")
+    zip_bundle(open_bundle(make_tiny_bundle(tmp_path / "b")), tmp_path / "b.zip")
+    refuse_foreign(tmp_path / "b", zip=True)
+
+
+def build_while_a_file_comes(out, late):
+    with staged_bundle(out, zip=True) as staging:
+        (staging.root / "manifest.json").write_text("new")
+        late.write_text("mine")
+
+
+@pytest.mark.parametrize("late", ["b/notes.txt", "b.zip"])
+def test_what_comes_while_it_builds_stays(make_tiny_bundle, tmp_path, late):
+    bundle = make_tiny_bundle(tmp_path / "b")
+    before = {**contents(bundle), **({"notes.txt": b"mine"} if late == "b/notes.txt" else {})}
+    with pytest.raises(ExportError, match="not replaced"):
+        build_while_a_file_comes(bundle, tmp_path / late)
+    assert (tmp_path / late).read_text() == "mine"
+    assert contents(bundle) == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []
+
+
+def test_the_current_folder_takes_a_bundle_when_it_is_empty(tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for attempt in ("first", "again"):
+        with staged_bundle(Path()) as staging:
+            (staging.root / "onnx").mkdir()
+            (staging.root / "onnx" / "model.onnx").write_text(attempt)
+        assert contents(here) == {"onnx/model.onnx": attempt.encode()}
+        assert [path.name for path in tmp_path.iterdir()] == ["here"]
+        shutil.rmtree(here / "onnx")
+    with pytest.raises(ExportError, match="is not empty"):
+        build_while_a_file_comes(Path(), here / "mine")
+    assert contents(here) == {"mine": b"mine"}
+
+
+def test_a_bundle_in_the_current_folder_is_refused_at_once(make_tiny_bundle, tmp_path, monkeypatch):
+    bundle = make_tiny_bundle(tmp_path / "b")
+    monkeypatch.chdir(bundle)
+    with pytest.raises(ExportError, match="cannot be exchanged"), staged_bundle(Path()):
+        pytest.fail("it began to build")

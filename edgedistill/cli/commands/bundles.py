@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 import msgspec
 import typer
-from rich.markup import escape
 
 from edgedistill.runtime.verdicts import EXIT_CODES
 
 from .. import console
+from ..console import escape
 from ..extras import register_training_formats
 from ..model_options import Size, is_model_file, parse_size
 from ..options import (
@@ -106,8 +106,12 @@ def bench(
     """
     from edgedistill import runtime
     from edgedistill.runtime.bench.report import BenchInterruptedError, BenchReport
+    from edgedistill.runtime.precisions import precision_of
 
     from ..bench_table import bench_json, bench_report
+
+    if precision is not None and is_model_file(bundle):  # of a bundle it is a choice among what is there
+        precision_of(precision)
 
     def show(report: BenchReport) -> None:
         console.print_json(bench_json(report)) if json else bench_report(report, console.out)

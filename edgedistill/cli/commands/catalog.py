@@ -7,9 +7,9 @@ from importlib import metadata
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from .. import console
+from ..console import escape
 from ..extras import register_training_formats, require_training
 from ..render import named_table
 

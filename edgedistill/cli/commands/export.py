@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from .. import console
+from ..console import escape
 from ..export_request import check_export
 from ..extras import require_export
 
@@ -48,7 +48,7 @@ def export(
     """
     require_export("export")
     targets = target or ["onnxruntime-cpu-fp32"]
-    asked = check_export(student, targets, out, data=data, images=images, selftest=selftest or ())
+    asked = check_export(student, targets, out, data=data, images=images, selftest=selftest or (), zip=zip)
     with console.err.status("loading"):
         from edgedistill.distill.checkpoint import load_student
         from edgedistill.distill.engine import predict_logits

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from edgedistill.runtime.errors import ConfigError, DataError
 
 from .. import console
 from .. import model_options as model
+from ..console import escape
 from ..options import ArtifactName, BackendName, BundleOrModel, DeviceName, PrecisionName, Threads
 from ..photos import find_photos
 

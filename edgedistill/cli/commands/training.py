@@ -185,4 +185,5 @@ def _report(student: "Student | MergedCheckpoint", json: bool) -> None:
         console.print_json({"checkpoint": str(student.path), "validation": found})
         return
     weights = f" (epoch {found['epoch']:.0f} of the best weights)" if "epoch" in found else ""
-    console.out.print(f"{student.path}: validation mAP {found['mAP']:.2f}{weights}", markup=False, soft_wrap=True)
+    path = console.escape(str(student.path))
+    console.out.print(f"{path}: validation mAP {found['mAP']:.2f}{weights}", soft_wrap=True)
