@@ -6,13 +6,14 @@ from contextlib import ExitStack
 import msgspec
 import numpy as np
 
+from ..backends.base import BACKENDS
 from ..bundle import Artifact, Bundle
 from ..bundle.selection import NotRunnable, missing_files, not_runnable
 from ..device import load_average
 from ..verdicts import Judgement, judge_at_most
 from .disturbance import disturbance, judge_turns
 from .machine import read_cpu_time, shares
-from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, identity, is_loose
+from .messages import Answer, Measure, Measured, Refused, Request, Start, Started
 from .plan import BenchPlan
 from .process import Worker, WorkerLostError
 from .report import ArtifactBench, split_samples
@@ -152,13 +153,13 @@ class ArtifactRun:
         return msgspec.structs.replace(measured, gates=_judge(self.artifact, measured, self.batch_size))
 
     def _opening(self) -> Start:
-        loose = is_loose(self.bundle)
+        loose = self.bundle.is_model_file
         return Start(
             source=os.fsencode(self.bundle.root),
-            identity=identity(self.bundle),
+            identity=self.bundle.manifest_sha256,
             artifact=self.artifact.name,
             backend=self.artifact.backend if loose else None,
-            precision=self.artifact.precision if loose else None,
+            precision=self.artifact.precision if loose and _chooses(self.artifact.backend) else None,
             device=self.device,
             threads=self.threads,
             batch_size=self.batch_size,
@@ -180,6 +181,12 @@ class ArtifactRun:
     def _give_up(self, failure: NotRunnable) -> None:
         self.failure = failure
         self.end()  # its memory is wanted by the others
+
+
+def _chooses(backend: str) -> bool:
+    """Whether the backend can be asked for a precision, so that a model file is not taken as it is."""
+    kind = BACKENDS.find(backend)
+    return kind is not None and bool(kind.hints)
 
 
 def _counted(turns: tuple[Turn, ...], samples: tuple[float, ...], *, everything: bool) -> list[tuple[float, ...]]:

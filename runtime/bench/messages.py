@@ -4,8 +4,6 @@ from typing import TypeAlias
 
 import msgspec
 
-from ..bundle import Bundle
-
 
 class _Message(msgspec.Struct, tag=True, forbid_unknown_fields=True):
     """Both ends are the same version of this file, so that an unknown field is an error."""
@@ -80,18 +78,6 @@ class Measured(_Message):
     switches: int | None
     waited_s: float | None
     peak_rss_bytes: int | None
-
-
-def identity(source: Bundle) -> str:
-    """Tells whether two openings found the same content: the manifest's SHA-256; of a model file, its files' own."""
-    if not is_loose(source):
-        return source.manifest_sha256
-    return " ".join(file.sha256 for file in source.manifest.files())
-
-
-def is_loose(source: Bundle) -> bool:
-    """Whether it is a model file alone, for which nobody wrote a manifest."""
-    return not source.manifest_bytes
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,6 @@ import msgspec
 from ..bundle import Artifact, Bundle
 from ..errors import ConfigError
 from ..record import Record
-from .messages import is_loose
 
 
 class BenchPlan(Record):
@@ -90,7 +89,7 @@ def choose_size(size: object, source: Bundle) -> tuple[int, int] | None:
     """
     if size is None:
         return None
-    if not is_loose(source):
+    if not source.is_model_file:
         raise ConfigError(f"{source.root}: is a bundle, whose graphs have their size: leave out --size (`size`).")
     sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
     if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):

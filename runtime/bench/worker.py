@@ -22,7 +22,7 @@ from ..bundle.selection import not_runnable, open_artifact, select_artifacts
 from ..errors import BundleError, EdgedistillError
 from .canary import Canary
 from .machine import read_interference
-from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, identity, printable
+from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, printable
 from .query import random_batch
 
 _SETTLE = 3
@@ -128,7 +128,7 @@ def _start(request: Start) -> tuple[Infer | None, Answer]:
 def _open(request: Start) -> tuple[Infer, float, float, dict[str, str]]:
     """One inference as a call without arguments; milliseconds of the library's import and of loading; what is used."""
     bundle = open_source(os.fsdecode(request.source), backend=request.backend, precision=request.precision)
-    if identity(bundle) != request.identity:
+    if bundle.manifest_sha256 != request.identity:
         raise BundleError(f"{bundle.root}: was exchanged while it was measured: run it again.")
     (artifact,) = select_artifacts(bundle, [request.artifact])
     kind = BACKENDS.find(artifact.backend)

@@ -98,4 +98,6 @@ def _bundle_of_file(path: Path, backend: str, precision: str) -> Bundle:
         artifacts=(artifact,),
     )
     # There is no manifest: its files' hashes stand for it in reports.
-    return Bundle(_LooseStorage(path, FolderStorage(main.parent)), manifest, msgspec.json.encode(entries))
+    return Bundle(
+        _LooseStorage(path, FolderStorage(main.parent)), manifest, msgspec.json.encode(entries), is_model_file=True
+    )

@@ -41,9 +41,13 @@ class Bundle:
         storage: where the files are.
         manifest: decoded and checked.
         manifest_bytes: what it was decoded from, with the fields that this version does not know.
+        is_model_file: it is a model file alone, which says nothing of classes and preprocessing (see `loose`).
     """
 
-    def __init__(self, storage: Storage, manifest: Manifest, manifest_bytes: bytes) -> None:
+    def __init__(
+        self, storage: Storage, manifest: Manifest, manifest_bytes: bytes, *, is_model_file: bool = False
+    ) -> None:
+        self.is_model_file = is_model_file
         self.storage = storage
         self.manifest = manifest
         self.manifest_bytes = manifest_bytes

@@ -119,24 +119,35 @@ def test_no_name_steers_the_terminal(command, make_tiny_bundle, tmp_path):
     evil = "\x1b[2J\x1b]0;owned\x07\r\nerror"
     root = make_tiny_bundle(tmp_path / "bundle")
     manifest = json.loads((root / "manifest.json").read_text())
-    manifest |= {"name": f"tiny{evil}", "classes": [f"{color}{evil}" for color in ("red", "green", "blue", "bright")]}
     manifest["provenance"] |= {"model": evil, "created": evil, "edgedistill": evil}
+    unknown = {"backend": evil, "precision": evil, "name": "unknown"}
+    manifest["artifacts"].append(manifest["artifacts"][0] | {"name": "unknown", "target": unknown})
     for artifact in manifest["artifacts"]:
-        artifact["name"] = artifact["target"]["name"] = artifact["name"] + evil
         artifact["reason"] = evil
     (root / "manifest.json").write_text(json.dumps(manifest))
     labels = tmp_path / "labels.csv"
     labels.write_text("path,labels\nred.jpg,red\nteal.jpg,green\n")
     for arguments in (
-        ["predict", root, root / "selftest" / "red.jpg"],
         ["inspect", root],
         ["selftest", root],
         ["verify", root, "--data", labels, "--images", root / "selftest"],
     ):
-        if arguments[0] == "verify":  # a data set refuses such class names
-            (root / "manifest.json").write_text(json.dumps(manifest | {"classes": ["red", "green", "blue", "bright"]}))
         _, out, err = command(*arguments)
         assert "\\x1b[2J" in out, err
         assert not {"\x1b", "\x07", "\r"} & set(out + err)
         assert not any(line.startswith("error") for line in out.splitlines())
-    assert "\x1b" in json.loads(command("inspect", root, "--json")[1])["name"]
+    assert "\x1b" in json.loads(command("inspect", root, "--json")[1])["provenance"]["model"]
+
+
+def test_a_name_that_would_steer_the_terminal_is_refused_in_one_line(command, make_tiny_bundle, tmp_path):
+    root = make_tiny_bundle(tmp_path / "bundle")
+    manifest = json.loads((root / "manifest.json").read_text())
+    for changed in (
+        manifest | {"name": "tiny\x1b[2J"},
+        manifest | {"classes": ["red\n", "green", "blue", "bright"]},
+        manifest | {"artifacts": [manifest["artifacts"][0] | {"name": "a\rb"}]},
+    ):
+        (root / "manifest.json").write_text(json.dumps(changed))
+        code, out, err = command("inspect", root)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "holds line ends or control characters" in err
