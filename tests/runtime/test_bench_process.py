@@ -12,7 +12,7 @@ import pytest
 
 from edgedistill import runtime
 from edgedistill.runtime.bench import artifact_run, process
-from edgedistill.runtime.bench.messages import Measure, Measured, Refused, Start, Started, identity
+from edgedistill.runtime.bench.messages import Measure, Measured, Refused, Start, Started
 from edgedistill.runtime.bench.plan import PLANS, BenchPlan
 from edgedistill.runtime.bench.process import Worker, WorkerLostError
 
@@ -108,7 +108,7 @@ def test_the_limit_grows_with_what_an_inference_takes(tiny_bundle):
 def start_of(root) -> Start:
     whole = runtime.open_bundle(root)
     return msgspec.structs.replace(
-        START, source=os.fsencode(root), identity=identity(whole), artifact="ort-fp32", batch_size=2
+        START, source=os.fsencode(root), identity=whole.manifest_sha256, artifact="ort-fp32", batch_size=2
     )
 
 
