@@ -5,6 +5,9 @@ The command line prints the message without a traceback and exits with the class
 
 import unicodedata
 
+# What a hostile file makes a message repeat may be as long as the file; what is wrong stands at either end.
+_LONGEST, _HEAD = 1500, 1000
+
 
 class EdgedistillError(Exception):
     """Base of every error that is the user's to mend; anything else that escapes is a bug of ours."""
@@ -13,7 +16,8 @@ class EdgedistillError(Exception):
 
     def __str__(self) -> str:
         """The message as one line that any terminal can print, whatever file names and labels it repeats."""
-        return printable(super().__str__())
+        text = printable(super().__str__())
+        return text if len(text) <= _LONGEST else f"{text[:_HEAD]} ... {text[_HEAD - _LONGEST :]}"
 
 
 class ConfigError(EdgedistillError):

@@ -99,3 +99,10 @@ def test_text_in_every_encoding_that_says_which_it_is(tmp_path, encoding, ending
 def test_other_bytes_are_refused_by_name(tmp_path, content, expected):
     (tmp_path / "a.txt").write_bytes(content)
     assert message_of(read_text, tmp_path / "a.txt") == f"{tmp_path / 'a.txt'}: {expected}"
+
+
+def test_a_message_is_never_longer_than_a_person_reads():
+    error = DataError(f"{'x' * 100_000}: no such image. Give another.")
+    assert len(str(error)) < 1600
+    assert str(error).endswith(": no such image. Give another.")
+    assert "\n" not in str(DataError("a\nb"))
