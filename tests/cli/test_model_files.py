@@ -153,7 +153,9 @@ def test_inspect_of_what_is_no_model(command, tmp_path):
 def test_sizes_without_sense_are_one_line(command, onnx, tiny_bundle, size):
     code, _, err = command("predict", onnx, tiny_bundle / "selftest" / "red.jpg", "--size", size)
     assert code == 2
-    assert err == f"error: --size {size}: each side needs 1 to 16384 pixels, as in --size 224.\n"
+    assert err.startswith(f"error: --size {size[:900]}")
+    assert err.endswith(": each side needs 1 to 16384 pixels, as in --size 224.\n")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
