@@ -127,7 +127,7 @@ class ZipStorage:
             try:
                 with opened.open(info) as stream:
                     return stream.read(most + 1)
-            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
                 raise BundleError(f"{where}: is damaged in the archive ({error}). {_COPY_AGAIN}") from error
 
     def _opened(self) -> zipfile.ZipFile:
@@ -136,7 +136,7 @@ class ZipStorage:
                 missing = "no such file" if not self.place.exists() else "not a regular file"
                 raise BundleError(f"{self.place}: {missing}.")
             return zipfile.ZipFile(self.place)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
             raise BundleError(f"{self.place}: not a readable .zip ({error}). {_COPY_AGAIN}") from error
 
 

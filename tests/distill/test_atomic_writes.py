@@ -14,7 +14,7 @@ from edgedistill.runtime.preprocess import Preprocessing
 
 @pytest.fixture
 def windows(monkeypatch):
-    fcntl = pytest.importorskip("fcntl")
+    fcntl = pytest.importorskip("fcntl", reason="asks a descriptor for its mode as POSIX tells it")
     real, done = os.fsync, []
 
     def fsync(descriptor: int) -> None:
