@@ -10,7 +10,7 @@ from ...runtime.errors import ConfigError
 from ...runtime.registry import Registry
 from .weights import PretrainedClassifier
 
-Stem = Literal["standard", "small"]
+Stem = Literal["standard", "small", "unpooled"]
 _PROBE_PIXELS = 64
 
 
@@ -59,7 +59,19 @@ class BackboneFactory:
 BACKBONES: Registry[type[BackboneFactory]] = Registry("model", __package__, "edgedistill.models")
 
 
-def shrink_stem(backbone: nn.Module) -> None:
+def adapt_stem(backbone: nn.Module, stem: Stem) -> None:
+    """Change what a network does first, for small inputs (see ModelSpec.stem); "standard" changes nothing.
+
+    Raises:
+        ConfigError: the network has no such stem.
+    """
+    if stem == "small":
+        _shrink_stem(backbone)
+    elif stem == "unpooled":
+        _unpool_stem(backbone)
+
+
+def _shrink_stem(backbone: nn.Module) -> None:
     """Remove the first stride, for inputs of about 32 to 128 px: every map gets twice the side, at 4x the cost.
 
     Raises:
@@ -71,6 +83,23 @@ def shrink_stem(backbone: nn.Module) -> None:
         raise ConfigError("`stem: small` needs a network whose first convolution has stride 2; this one has none.")
     for conv in first:
         conv.stride = (1, 1)
+
+
+def _unpool_stem(backbone: nn.Module) -> None:
+    """Remove the first max pooling, for inputs of about 32 to 128 px: every later map gets twice the side.
+
+    The maps have the sizes that `small` gives, but the stem itself computes a quarter of the positions.
+
+    Raises:
+        ConfigError: the network has no max pooling.
+    """
+    for module in backbone.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.MaxPool2d):
+                setattr(module, name, nn.Identity())
+                return
+    raise ConfigError("`stem: unpooled` needs a network with a max pooling in its stem; this one has none.")
+
 
 
 def probe_channels(stages: Sequence[nn.Module]) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor
 from ...runtime.config import Config, decode
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD
-from .backbone import BACKBONES, Stem, shrink_stem
+from .backbone import BACKBONES, Stem, adapt_stem
 from .branches import BranchName
 from .class_embeddings import read_class_embeddings
 from .classifier import Classifier
@@ -32,7 +32,8 @@ class ModelSpec(Config):
             classes, GloVe's in the paper; None for learned class tokens.
         branches: networks that are trained beside it and never exported: "ml_decoder" gives a teacher with a linear
             head the label-wise embeddings that `l2d` needs, "calibration" the second logits that `ud` needs.
-        stem: "small" removes the first stride, for inputs of about 32 to 128 px.
+        stem: for inputs of about 32 to 128 px, "small" removes the first stride and "unpooled" the first max pooling,
+            which gives maps of the same size for less.
         pretrained: a local .safetensors or .pth path, "imagenet" (the library downloads it), or None.
     """
 
@@ -70,16 +71,14 @@ def build_from_spec(
     if spec.head == "library":
         build_whole = timm_network if library == "timm" else torchvision_network
         network = build_whole(name, spec.pretrained, num_classes)
-        if spec.stem == "small":
-            shrink_stem(network)
+        adapt_stem(network, spec.stem)
         return LibraryClassifier(network, num_classes, branches=spec.branches, mean=mean, std=std)
     if name:
         build = timm_backbone if library == "timm" else torchvision_backbone
         backbone = build(name, spec.pretrained)
     else:
         backbone = BACKBONES.get(spec.name)().build(width=spec.width, pretrained=spec.pretrained)
-    if spec.stem == "small":
-        shrink_stem(backbone)
+    adapt_stem(backbone, spec.stem)
     if class_embeddings is None and spec.class_embeddings is not None:
         class_embeddings = read_class_embeddings(spec.class_embeddings, num_classes)
     return Classifier(
