@@ -112,16 +112,30 @@ class StudentSpec(Config):
     start: Literal["model", "teacher"] = "model"
 
 
+class CalibrationSpec(Config):
+    """What int8 targets are calibrated on.
+
+    Attributes:
+        images: training images that measure the ranges of activations, balanced over the classes.
+        held_out: validation images at most, which select the calibrator and the layers that stay in float.
+    """
+
+    images: Annotated[int, Meta(ge=1)] = 512
+    held_out: Annotated[int, Meta(ge=1)] = 1000
+
+
 class ExportSpec(Config):
     """What is built from the student.
 
     Attributes:
         targets: packaged deploy configs by name, or paths of one's own.
+        calibration: of int8 targets.
         selftest_images: how many test images travel with the bundle as proof.
         bench: preset of the benchmark; None takes each target's own.
     """
 
     targets: list[str] = msgspec.field(default_factory=lambda: ["onnxruntime-cpu-fp32"])
+    calibration: CalibrationSpec = CalibrationSpec()
     selftest_images: Annotated[int, Meta(ge=0)] = 4
     bench: BenchPreset | None = None
 

@@ -20,10 +20,12 @@ from .distill.recipe import LoadedRecipe
 from .distill.sub_teachers import MergedCheckpoint
 from .export import export_bundle
 from .export.golden import choose_golden, count_given
+from .export.quantization.calibration import Calibration, choose_calibration
+from .export.requested import int8_gates
 from .runtime import metrics
 from .runtime.bench.report import BenchReport
 from .runtime.bench.running import benchmark
-from .runtime.bundle import Bundle, open_bundle
+from .runtime.bundle import Bundle, CalibrationData, open_bundle
 from .runtime.errors import BundleError
 from .runtime.files import write_atomic
 from .runtime.parity import ParityReport, verify
@@ -160,7 +162,12 @@ class Chain:
         targets = self.loaded.targets()
         count = self.loaded.recipe.export.selftest_images
         existing = _open_if_bundle(out)
-        if existing is not None and _is_current(existing, student, outputs, targets, count):
+        calibration = self._calibration(targets)
+        if (
+            existing is not None
+            and _is_current(existing, student, outputs, targets, count)
+            and _same_calibration(existing.manifest.calibration, calibration)
+        ):
             return existing
         with self.console.status("exporting") as status:
             return export_bundle(
@@ -170,8 +177,22 @@ class Chain:
                 name=self.loaded.recipe.name,
                 golden=choose_golden(outputs.dataset.images, outputs.scores >= student.card.thresholds, count),
                 reference=outputs.reference,
+                calibration=calibration,
                 progress=lambda step, total, text: status.update(f"{step}/{total} {text}"),
             )
+
+    def _calibration(self, targets: list[Target]) -> Calibration | None:
+        """Training images that measure, validation images that select; the test split does neither."""
+        if int8_gates(targets) is None:
+            return None
+        splits, spec = self.experiment.splits, self.loaded.recipe.export.calibration
+        return choose_calibration(
+            splits.train,
+            spec.images,
+            held_out=splits.validation if len(splits.validation) else None,
+            judged=spec.held_out,
+            seed=self.loaded.recipe.seed,
+        )
 
     def _verify(self, bundle: Bundle, outputs: Outputs) -> ParityReport:
         """On the split as it is listed; images that cannot be decoded are named and left out."""
@@ -232,3 +253,9 @@ def _is_current(bundle: Bundle, student: Student, outputs: Outputs, targets: lis
         and all(artifact.status != "failed" for artifact in manifest.artifacts)
         and count_given(manifest) == min(selftest, len(outputs.dataset))
     )
+
+
+def _same_calibration(made: CalibrationData | None, asked: Calibration | None) -> bool:
+    if made is None or asked is None:
+        return made is None and asked is None
+    return (made.fingerprint, made.held_out_fingerprint) == (asked.ranges.fingerprint(), asked.held_out.fingerprint())

@@ -1,7 +1,6 @@
 """The whole export: a student and its targets in, one bundle out."""
 
 import contextlib
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -27,8 +26,9 @@ from .graph import DeployGraph, input_spec, output_specs
 from .packages import PACKAGES
 from .probes import make_probes
 from .provenance import make_provenance
+from .quantization.calibration import Calibration, choose_calibration, decode_calibration, refuse_overlap
 from .references import write_references
-from .requested import resolve_targets
+from .requested import int8_gates, require_calibration, resolve_targets
 from .staging import refuse_foreign, refuse_foreign_zip, staged_bundle, zip_beside
 
 Progress: TypeAlias = Callable[[int, int, str], None]
@@ -42,6 +42,7 @@ def export_bundle(
     *,
     golden: Sequence[ImageSource] = (),
     reference: ReferenceLogits | Sequence[ReferenceLogits] = (),
+    calibration: Calibration | Dataset | None = None,
     input: InputKind = "uint8_nhwc",
     name: str | None = None,
     zip: bool = False,
@@ -60,13 +61,16 @@ def export_bundle(
         golden: a few images for the self-test, see `golden.write_golden`.
         reference: the student's logits float32 (N, C) on one or more splits, which `verify` compares with on devices
             that have no PyTorch.
+        calibration: training images for int8 targets, never those of `reference`: a data set, of which
+            `choose_calibration` takes a balanced sample, or what it returned.
         input: "uint8_nhwc" has normalisation inside the graph; "float32_nchw" leaves it to the app.
         name: of the bundle; the student's own when absent.
         zip: also write `<out>.zip`, in the place of a bundle's or of nothing.
         progress: called with (step, number of steps, what begins) at each step.
 
     Raises:
-        ConfigError: an unknown, impossible or repeated target.
+        ConfigError: an unknown, impossible or repeated target, an int8 target without calibration, or one calibrated on
+            the images of `reference`.
         CheckpointError, DataError: the student, an image or a split cannot be used.
         MissingDependencyError: the ONNX toolchain, which every target needs, is not installed.
         ExportError: no target could be built, as when the student cannot be traced; or something that is not ours
@@ -74,25 +78,41 @@ def export_bundle(
     """
     out = Path(out)
     targets = resolve_targets(targets)
+    require_calibration(targets, given=calibration is not None)
+    references = _as_pairs(reference)
+    limits = int8_gates(targets)
+    if limits is None:
+        calibration = None
+    if isinstance(calibration, Dataset):
+        calibration = choose_calibration(calibration)
+    if calibration is not None:
+        for split, _ in references:
+            refuse_overlap(calibration, split)
     refuse_foreign(out, zip=zip)
     require_onnx()
     student = student if isinstance(student, Student) else load_student(student)
     card = student.card
     conversions = needed_conversions(targets)
-    step = _steps(progress, total=3 + len(conversions) + len(targets) + zip)
+    step = _Steps(progress, total=3 + (calibration is not None) + len(conversions) + len(targets) + zip)
 
     with staged_bundle(out, zip=zip) as staging:
         root, scratch = staging.root, staging.scratch
         step("self-test images and reference logits")
         golden_records, golden_images = write_golden(golden, student, root)
-        reference_records, samples = write_references(_as_pairs(reference), student, root)
+        reference_records, samples = write_references(references, student, root)
         images = np.concatenate([golden_images, samples])
         probes = make_probes(student.model, images, card.preprocessing, input, golden=len(golden_images))
 
         step("re-parameterize")
         image = input_spec(input, card.preprocessing.size)
         graph = DeployGraph(reparameterize(student.model), input)
-        ingredients = Ingredients(root, scratch, graph, image, probes)
+        ingredients = Ingredients(root, scratch, graph, image, probes, say=step.detail)
+        if calibration is not None and limits is not None:
+            step("read the calibration images")
+            ingredients.int8_limits = limits
+            ingredients.calibration = decode_calibration(
+                calibration, card.classes, card.preprocessing, uint8=input == "uint8_nhwc"
+            )
         for conversion in conversions:
             step(f"convert to {conversion}")
             with contextlib.suppress(EdgedistillError):  # it is remembered, and told of the targets that need it
@@ -111,6 +131,7 @@ def export_bundle(
             artifacts=(),
             selftest=golden_records,
             references=reference_records,
+            calibration=ingredients.calibration.record if ingredients.calibration is not None else None,
         )
         artifacts = []
         for target in targets:
@@ -137,11 +158,20 @@ def _as_pairs(reference: ReferenceLogits | Sequence[ReferenceLogits]) -> Sequenc
     return reference
 
 
-def _steps(progress: Progress | None, total: int) -> Callable[[str], None]:
-    numbers = itertools.count(1)
+class _Steps:
+    """Numbers the steps for a progress display; `detail` says what a long one is at."""
 
-    def step(text: str) -> None:
-        if progress is not None:
-            progress(next(numbers), total, text)
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._number, self._text = progress, total, 0, ""
 
-    return step
+    def __call__(self, text: str) -> None:
+        self._number, self._text = self._number + 1, text
+        self._tell(text)
+
+    def detail(self, text: str) -> None:
+        if text != self._text:
+            self._tell(f"{self._text}: {text}")
+
+    def _tell(self, text: str) -> None:
+        if self._progress is not None:
+            self._progress(self._number, self._total, text)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from ..runtime.bundle import Artifact, Bundle, ExportParity
+from ..runtime.backends.base import Backend
+from ..runtime.bundle import Artifact, Bundle, Coverage, ExportParity
 from ..runtime.bundle.selection import open_artifact
 from ..runtime.errors import EdgedistillError, MissingDependencyError
 from ..runtime.parity.soundness import outputs_problem
@@ -66,6 +67,8 @@ def check_artifact(bundle: Bundle, artifact: Artifact, probes: Probes, *, built_
             ]
         except Exception as error:  # a toolchain's own exception types are many
             return _judged(artifact, "failed", f"it loads but does not run: {one_line(error)}")
+        if precision_of(artifact.precision).quantised:
+            artifact = msgspec.structs.replace(artifact, coverage=count_int8(backend))
     logits, probabilities, expected = map(np.concatenate, zip(*outputs, strict=True))
     difference = compare(logits, probabilities, expected, artifact.precision)
     if difference.problem:
@@ -76,6 +79,20 @@ def check_artifact(bundle: Bundle, artifact: Artifact, probes: Probes, *, built_
         difference.parity, golden_mean_abs_logit=golden, runner=backend.effective.get("library", artifact.backend)
     )
     return msgspec.structs.replace(artifact, status="verified", parity=parity)
+
+
+def count_int8(backend: Backend) -> Coverage | None:
+    """Which convolutions a loaded int8 artifact computes in int8; None where the library does not show it."""
+    found = backend.convolutions()
+    if found is None:
+        return None
+    in_float = tuple(name for name, kind in found if kind != "int8")
+    return Coverage(
+        runner=backend.effective.get("library", type(backend).__name__),
+        convolutions=len(found),
+        int8=len(found) - len(in_float),
+        in_float=in_float,
+    )
 
 
 def _scores(outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..runtime.errors import ConfigError
-from ..runtime.targets import Target, load_target, target_problem, written_problem
+from ..runtime.precisions import precision_of
+from ..runtime.targets import Gates, Target, load_target, target_problem, written_problem
 from .builders import BUILDERS
 
 
@@ -29,3 +30,22 @@ def resolve_targets(targets: Sequence[Target | str | Path]) -> list[Target]:
                 f"{target.name}: {target.backend} is not built in {target.precision}; one of: {', '.join(precisions)}."
             )
     return resolved
+
+
+def require_calibration(targets: Sequence[Target], *, given: bool) -> None:
+    """Raise ConfigError when a target is quantised and there are no images to calibrate it on."""
+    needy = [target.name for target in targets if precision_of(target.precision).quantised]
+    if needy and not given:
+        raise ConfigError(
+            f"{', '.join(needy)}: int8 is calibrated on training images: give them with --calibration DATA "
+            "(`calibration=` in Python). A few hundred are enough; never the test split."
+        )
+
+
+def int8_gates(targets: Sequence[Target]) -> Gates | None:
+    """The strictest limits of the quantised targets, which share their files; None where no target is quantised."""
+    limits = [target.limits for target in targets if precision_of(target.precision).quantised]
+    if not limits:
+        return None
+    drops = [limit.max_map_drop for limit in limits if limit.max_map_drop is not None]
+    return Gates(max_map_drop=min(drops, default=None), confidence=max(limit.confidence for limit in limits))

@@ -101,7 +101,6 @@ def _unpool_stem(backbone: nn.Module) -> None:
     raise ConfigError("`stem: unpooled` needs a network with a max pooling in its stem; this one has none.")
 
 
-
 def probe_channels(stages: Sequence[nn.Module]) -> int:
     """F of the last map, found by one tiny forward pass."""
     return _probe_shapes(stages, _PROBE_PIXELS)[-1][1]

@@ -8,7 +8,7 @@ from edgedistill.runtime.errors import ConfigError, DataError
 
 from .checkpoints import checkpoint_classes
 from .extras import register_training_formats
-from .photos import check_photo
+from .photos import check_photo, find_photos
 
 if TYPE_CHECKING:
     from edgedistill.runtime import Dataset
@@ -22,11 +22,13 @@ class ExportRequest(NamedTuple):
         targets: checked deploy configs.
         golden: images that travel as proof.
         data: the labelled images, if any.
+        calibration: training images for int8 targets, if any.
     """
 
     targets: list["Target"]
     golden: list[Path]
     data: "Dataset | None"
+    calibration: "Dataset | None"
 
 
 def check_export(
@@ -36,6 +38,7 @@ def check_export(
     *,
     data: str | None,
     images: Path | None,
+    calibration: str | None = None,
     selftest: Sequence[Path],
     zip: bool = False,
 ) -> ExportRequest:
@@ -47,14 +50,15 @@ def check_export(
         DataError: an image cannot be read, or the data set is faulty or has other classes.
         ExportError: at `out` stands something that is not ours to replace.
     """
-    from edgedistill.export.requested import resolve_targets
+    from edgedistill.export.requested import require_calibration, resolve_targets
     from edgedistill.export.staging import refuse_foreign
     from edgedistill.runtime.datasets import open_dataset
     from edgedistill.runtime.preprocess import open_image
 
-    if images is not None and data is None:
-        raise ConfigError(f"--images {images}: is the image folder of --data; give that too.")
+    if images is not None and data is None and calibration is None:
+        raise ConfigError(f"--images {images}: is the image folder of --data or --calibration; give one of them too.")
     resolved = resolve_targets(targets)
+    require_calibration(resolved, given=calibration is not None)
     refuse_foreign(out, zip=zip)
     classes = checkpoint_classes(student)
     for path in selftest:
@@ -62,7 +66,28 @@ def check_export(
         if problem:
             raise DataError(problem)
         open_image(path)
-    if data is None:
-        return ExportRequest(resolved, list(selftest), None)
     register_training_formats()
-    return ExportRequest(resolved, list(selftest), open_dataset(data, images=images, classes=classes))
+    labelled = None if data is None else open_dataset(data, images=images, classes=classes)
+    training = None if calibration is None else open_calibration(calibration, images, classes)
+    return ExportRequest(resolved, list(selftest), labelled, training)
+
+
+def open_calibration(given: str, images: Path | None, classes: Sequence[str]) -> "Dataset":
+    """Training images with labels, or a folder of images without any, which calibrates all the same.
+
+    Raises:
+        DataError: there is no such data set, or no image in the folder.
+    """
+    import numpy as np
+
+    from edgedistill.runtime.datasets import FORMATS, UNKNOWN, Dataset, open_dataset
+
+    folder = Path(given)
+    if not folder.is_dir() or any(FORMATS.get(name).recognise(folder) is not None for name in FORMATS.names()):
+        return open_dataset(given, images=images, classes=classes)
+    photos = [photo.path for photo in find_photos([given]) if not photo.problem]
+    if not photos:
+        raise DataError(f"{folder}: holds no image to calibrate on.")
+    names = tuple(str(photo) for photo in photos)
+    labels = np.full((len(photos), len(classes)), UNKNOWN, np.int8)
+    return Dataset(f"images of {folder.name}", tuple(classes), names, photos, labels)

@@ -9,9 +9,9 @@ from .base import BUILDERS, Builder, Built
 
 @BUILDERS.register("onnxruntime")
 class OnnxRuntimeBuilder(Builder):
-    """Ships the float32 or float16 ONNX file."""
+    """Ships the float32, float16 or int8 ONNX file."""
 
-    precisions = {"fp32": "onnx.fp32", "fp16": "onnx.fp16"}
+    precisions = {"fp32": "onnx.fp32", "fp16": "onnx.fp16", "int8": "onnx.int8.u8s8"}
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         source = ingredients.get(self.precisions[target.precision])

@@ -9,12 +9,12 @@ from .base import BUILDERS, Builder, Built
 
 @BUILDERS.register("openvino")
 class OpenVinoBuilder(Builder):
-    """Converts the float32 ONNX file.
+    """Converts the float32 or int8 ONNX file.
 
     bf16 is a mode of execution: such a target shares the fp32 file. For fp16 the weights are stored in float16.
     """
 
-    precisions = dict.fromkeys(("fp32", "fp16", "bf16"), "onnx.fp32")
+    precisions = {**dict.fromkeys(("fp32", "fp16", "bf16"), "onnx.fp32"), "int8": "onnx.int8.u8s8"}
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         try:
@@ -22,7 +22,7 @@ class OpenVinoBuilder(Builder):
         except ImportError as error:
             raise MissingDependencyError('openvino is not installed: `pip install "edgedistill[openvino]"`.') from error
         source = ingredients.get(self.precisions[target.precision])
-        stored = "fp16" if target.precision == "fp16" else "fp32"
+        stored = "fp32" if target.precision == "bf16" else target.precision
         path = ingredients.root / "openvino" / f"model.{stored}.xml"
         if not path.exists():
             path.parent.mkdir(exist_ok=True)

@@ -20,7 +20,7 @@ from .base import BUILDERS, Builder, Built
 class TensorRtBuilder(Builder):
     """Builds a strongly typed network: precision is the ONNX file's own, as TensorRT 10, 11 and RTX all accept."""
 
-    precisions = {"fp32": "onnx.fp32", "fp16": "onnx.fp16"}
+    precisions = {"fp32": "onnx.fp32", "fp16": "onnx.fp16", "int8": "onnx.int8.s8s8"}
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         trt, capabilities = _flavour(target)

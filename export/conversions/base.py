@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from ...runtime.errors import EdgedistillError
 from ...runtime.registry import Registry
+from ...runtime.targets import Gates
 from ...runtime.tensors import TensorSpec
 
 if TYPE_CHECKING:  # they need torch, and a builder's facts do not
     from ..graph import DeployGraph
     from ..probes import Probes
+    from ..quantization.calibration import CalibrationImages
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class Ingredients:
         graph: the module to trace.
         image: its input.
         probes: what every file is compared with.
+        calibration: images for quantisers; None where no target needs them.
+        int8_limits: the strictest gates of the int8 targets, which accuracy recovery works towards.
+        say: told what a long conversion is at.
     """
 
     root: Path
@@ -44,6 +49,9 @@ class Ingredients:
     graph: "DeployGraph"
     image: TensorSpec
     probes: "Probes"
+    calibration: "CalibrationImages | None" = None
+    int8_limits: Gates = field(default_factory=Gates)
+    say: Callable[[str], None] = lambda text: None
     _done: dict[str, Converted] = field(default_factory=dict, init=False)
     _failed: dict[str, EdgedistillError] = field(default_factory=dict, init=False)
 
@@ -58,6 +66,7 @@ class Ingredients:
         if name in self._failed:
             raise self._failed[name].with_traceback(None)
         if name not in self._done:
+            self.say(f"convert to {name}")
             try:
                 self._done[name] = CONVERSIONS.get(name)(self)
             except EdgedistillError as error:

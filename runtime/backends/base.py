@@ -150,6 +150,12 @@ class Backend:
         """`run` for a graph of one input."""
         return self.run({self.inputs[0].name: images})
 
+    def convolutions(self) -> list[tuple[str, str]] | None:
+        """(name, "int8" or "float") of each convolution in the graph that the library executes, after its own
+        optimisations; None where a library does not show it. For reports: it may load the model once more.
+        """
+        return None
+
     def close(self) -> None:
         """Free the library's handles; the object cannot be used after. Closing twice is fine."""
         self._open = False

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 # Field numbers of onnx.proto.
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
-_NODE_OP_TYPE, _NODE_ATTRIBUTE = 4, 5
+_NODE_NAME, _NODE_OP_TYPE, _NODE_ATTRIBUTE = 3, 4, 5
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
 _ATTRIBUTE_INT = 3
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_EXTERNAL = 1, 2, 13
@@ -21,6 +21,10 @@ _FUNCTION_NODE = 7
 _TYPES = {1: "fp32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "fp16", 11: "fp64", 16: "bf16"}
 _FLOATS = ("fp32", "fp16", "bf16", "fp64")
 _QUANTISED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QuantizeLinear", "DequantizeLinear")
+_CONVOLUTIONS = {
+    **dict.fromkeys(("Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose"), "float"),
+    **dict.fromkeys(("QLinearConv", "ConvInteger", "QLinearConvTranspose"), "int8"),
+}
 _DEEPEST = 32
 
 
@@ -32,12 +36,15 @@ class OnnxFacts:
         operators: how often each operator type occurs, subgraphs and functions included.
         weights: number of values in the initialisers and constants, by type.
         casts: the types that values are cast to on the way, by number of nodes.
+        convolutions: (name, "int8" or "float") of each convolution node; what a graph with QuantizeLinear around its
+            convolutions will run in shows only after a runtime has optimised it.
         external: file names that tensors point to outside the file, relative to it.
     """
 
     operators: Counter[str] = field(default_factory=Counter)
     weights: Counter[str] = field(default_factory=Counter)
     casts: Counter[str] = field(default_factory=Counter)
+    convolutions: list[tuple[str, str]] = field(default_factory=list)
     external: set[str] = field(default_factory=set)
 
     @property
@@ -88,10 +95,12 @@ def _graph(message: memoryview, facts: OnnxFacts, depth: int) -> None:
 
 
 def _node(message: memoryview, facts: OnnxFacts, depth: int) -> None:
-    operator = b""
+    operator = name = b""
     integers: list[int] = []
     for number, value in _fields(message):
-        if number == _NODE_OP_TYPE and isinstance(value, memoryview):
+        if number == _NODE_NAME and isinstance(value, memoryview):
+            name = bytes(value)
+        elif number == _NODE_OP_TYPE and isinstance(value, memoryview):
             operator = bytes(value)
             facts.operators[operator.decode(errors="replace")] += 1
         elif number == _NODE_ATTRIBUTE and isinstance(value, memoryview):
@@ -102,6 +111,8 @@ def _node(message: memoryview, facts: OnnxFacts, depth: int) -> None:
                     _graph(part, facts, depth + 1)
                 elif inner == _ATTRIBUTE_INT and isinstance(part, int):
                     integers.append(part)
+    if kind := _CONVOLUTIONS.get(operator.decode(errors="replace")):
+        facts.convolutions.append((name.decode(errors="replace"), kind))
     if operator == b"Cast":  # its `to`; newer ones have `saturate` too, a truth value
         facts.casts.update(_TYPES[value] for value in integers if value in _TYPES)
 

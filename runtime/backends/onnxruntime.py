@@ -54,23 +54,19 @@ class OnnxRuntimeBackend(Backend):
             raise not_importable("onnxruntime", cls.extra, error) from error
         return onnxruntime
 
+    def convolutions(self) -> list[tuple[str, str]]:
+        """From the graph as this build optimises it for the provider."""
+        with tempfile.TemporaryDirectory(prefix="edgedistill-") as private:
+            optimised = Path(private) / "optimised.onnx"
+            settings = self._settings()
+            settings.optimized_model_filepath = str(optimised)
+            self._start(settings)
+            return read_onnx(optimised.read_bytes()).convolutions
+
     def _load(self) -> None:
         ort = self.library()
-        provider, options = self._provider(ort)
-        settings = ort.SessionOptions()
-        settings.log_severity_level = _FATAL_ONLY
-        if self.threads is not None:
-            settings.intra_op_num_threads = self.threads
-        providers = [(provider, options)]
-        if provider != "CPUExecutionProvider":
-            providers.append(("CPUExecutionProvider", {}))
-        data = self.model.files[0].read()
-        try:
-            facts = read_onnx(data)
-        except ValueError as error:
-            raise cannot_load(self.model, ort, error) from error
-        with self._source(data, facts) as source:
-            self._session = ort.InferenceSession(source, settings, providers=providers)
+        provider, _ = self._provider(ort)
+        self._session, facts = self._start(self._settings())
         active = self._session.get_providers()
         if provider not in active:
             raise MissingDependencyError(
@@ -85,6 +81,28 @@ class OnnxRuntimeBackend(Backend):
             "precision": facts.precision,
             "threads": str(self.threads) if self.threads is not None else "library default",
         }
+
+    def _settings(self) -> Any:
+        settings = self.library().SessionOptions()
+        settings.log_severity_level = _FATAL_ONLY
+        if self.threads is not None:
+            settings.intra_op_num_threads = self.threads
+        return settings
+
+    def _start(self, settings: Any) -> tuple[Any, OnnxFacts]:
+        """A session of the model, and what its file says."""
+        ort = self.library()
+        provider, options = self._provider(ort)
+        providers = [(provider, options)]
+        if provider != "CPUExecutionProvider":
+            providers.append(("CPUExecutionProvider", {}))
+        data = self.model.files[0].read()
+        try:
+            facts = read_onnx(data)
+        except ValueError as error:
+            raise cannot_load(self.model, ort, error) from error
+        with self._source(data, facts) as source:
+            return ort.InferenceSession(source, settings, providers=providers), facts
 
     @contextlib.contextmanager
     def _source(self, data: bytes, facts: OnnxFacts) -> Iterator["bytes | str"]:

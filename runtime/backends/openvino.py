@@ -15,7 +15,8 @@ from .base import BACKENDS, Backend, not_importable
 _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 _WORDS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
 # Where nearly all of a network's arithmetic is.
-_HEAVY = ("Convolution", "GroupConvolution", "Deconvolution", "FullyConnected", "MatMul", "Gemm")
+_CONVOLUTIONS = ("Convolution", "GroupConvolution", "Deconvolution")
+_HEAVY = (*_CONVOLUTIONS, "FullyConnected", "MatMul", "Gemm")
 
 
 @BACKENDS.register("openvino")
@@ -89,17 +90,34 @@ class OpenVinoBackend(Backend):
 
     def _executed(self) -> str:
         """The precision of most of the heavy layers in the graph that is executed; the property where it shows none."""
-        try:
-            operators = [operator.get_rt_info() for operator in self._compiled.get_runtime_model().get_ordered_ops()]
-            layers = [(info["layerType"].astype(str), info["runtimePrecision"].astype(str)) for info in operators]
-        except (RuntimeError, KeyError):  # not every device shows its graph
-            return self._hint()
-        found = Counter(_WORDS.get(precision, precision) for kind, precision in layers if kind in _HEAVY)
+        found = Counter(precision for _, kind, precision in self._layers() if kind in _HEAVY)
         return found.most_common(1)[0][0] if found else self._hint()
 
+    def convolutions(self) -> list[tuple[str, str]] | None:
+        """From the graph that is executed; None where the device does not show it."""
+        layers = self._layers()
+        if not layers:
+            return None
+        return [
+            (name, "int8" if precision == "int8" else "float")
+            for name, kind, precision in layers
+            if kind in _CONVOLUTIONS
+        ]
+
+    def _layers(self) -> list[tuple[str, str, str]]:
+        """(name, kind, precision) of what is executed, in order; empty where the device does not show its graph."""
+        try:
+            operators = self._compiled.get_runtime_model().get_ordered_ops()
+            facts = [(operator.get_friendly_name(), operator.get_rt_info()) for operator in operators]
+            return [
+                (name, info["layerType"].astype(str), _word(info["runtimePrecision"].astype(str)))
+                for name, info in facts
+            ]
+        except (RuntimeError, KeyError):
+            return []
+
     def _hint(self) -> str:
-        hint = self._property("INFERENCE_PRECISION_HINT")
-        return _WORDS.get(hint, hint)
+        return _word(self._property("INFERENCE_PRECISION_HINT"))
 
     def _property(self, name: str) -> str:
         """What the compiled model says; not every device has every property."""
@@ -117,6 +135,10 @@ class OpenVinoBackend(Backend):
 
     def _close(self) -> None:
         self._request = self._compiled = None
+
+
+def _word(precision: str) -> str:
+    return _WORDS.get(precision, precision)
 
 
 def _spec(port: Any) -> TensorSpec:

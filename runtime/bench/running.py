@@ -8,9 +8,7 @@ from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
 
-import msgspec
-
-from ..bundle import Bundle, save_run
+from ..bundle import Bundle, save_or_say
 from ..bundle.loose import open_source
 from ..bundle.selection import nothing_ran, select_artifacts
 from ..device import device_slug, load_average, temperature
@@ -18,7 +16,6 @@ from ..errors import EdgedistillError, InterruptedRunError
 from ..preprocess import load
 from ..targets import check_threads
 from .artifact_run import ArtifactRun
-from .messages import printable
 from .plan import BenchPlan, choose_plan, choose_size
 from .report import BenchInterruptedError, BenchReport
 
@@ -113,7 +110,7 @@ def benchmark(
         device=device_slug(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    report = _save(bundle, report)
+    report = save_or_say(bundle, "bench", report, stored=report.without_samples(), samples=report.samples())
     if interrupted:
         where = f"kept in {report.saved}" if report.saved else f"not saved: {report.not_saved}"
         told = f"interrupted; the first {_count(rounds.done, 'round')} of {plan.rounds} planned: {where}"
@@ -165,15 +162,6 @@ class _Rounds:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _save(bundle: Bundle | str | Path, report: BenchReport) -> BenchReport:
-    """Save the report, its samples apart; a folder that cannot be written must not cost what was measured."""
-    try:
-        path = save_run(bundle, "bench", report.without_samples(), report.samples())
-        return msgspec.structs.replace(report, saved=printable(str(path)))
-    except EdgedistillError as error:
-        return msgspec.structs.replace(report, not_saved=printable(str(error)))
 
 
 def _preprocess_ms(bundle: Bundle) -> float | None:

@@ -7,6 +7,8 @@ from .records import (
     MANIFEST,
     SCHEMA_VERSION,
     Artifact,
+    CalibrationData,
+    Coverage,
     ExportParity,
     FileEntry,
     GoldenImage,
@@ -16,13 +18,15 @@ from .records import (
     Reference,
     Status,
 )
-from .results import Run, latest_run, read_runs, read_samples, save_run
+from .results import Run, latest_run, read_runs, read_samples, save_or_say, save_run
 
 __all__ = [
     "MANIFEST",
     "SCHEMA_VERSION",
     "Artifact",
     "Bundle",
+    "CalibrationData",
+    "Coverage",
     "ExportParity",
     "FileEntry",
     "GoldenImage",
@@ -41,6 +45,7 @@ __all__ = [
     "read_runs",
     "read_samples",
     "results_folder",
+    "save_or_say",
     "save_run",
     "zip_bundle",
 ]

@@ -42,6 +42,47 @@ class ExportParity(Record):
     runner: str = ""
 
 
+class Coverage(Record):
+    """Which convolutions a backend computes in int8, counted in the graph that it executes and not in the file.
+
+    Attributes:
+        runner: whose graph was counted, e.g. "onnxruntime 1.32.0".
+        convolutions: how many there are.
+        int8: how many of them are computed in int8.
+        in_float: names of the others.
+    """
+
+    runner: str
+    convolutions: int
+    int8: int
+    in_float: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Of the convolutions that are computed in int8; 1 where there is none."""
+        return self.int8 / self.convolutions if self.convolutions else 1.0
+
+
+class CalibrationData(Record):
+    """Which images the int8 artifacts owe their ranges to, and which selected the calibrator and the layers in float.
+
+    Attributes:
+        dataset: name of the split whose images measured ranges.
+        fingerprint: Dataset.fingerprint() of those images as they are listed.
+        images: how many of them could be decoded.
+        held_out_dataset: name of the split whose images selected.
+        held_out_fingerprint: the same of those.
+        held_out_images: the same of those.
+    """
+
+    dataset: str
+    fingerprint: str
+    images: int
+    held_out_dataset: str
+    held_out_fingerprint: str
+    held_out_images: int
+
+
 class Artifact(Record):
     """One deploy config's result.
 
@@ -53,6 +94,7 @@ class Artifact(Record):
         reason: why the status is not "verified".
         format: of the main file, e.g. "onnx", "openvino-ir", "tensorrt-engine"; empty in older bundles.
         parity: against the training framework, for what ran.
+        coverage: of an int8 artifact that ran: what is computed in int8.
         details: what a backend must know or a person may ask, e.g. TensorRT's flavour, version and target SMs.
     """
 
@@ -63,6 +105,7 @@ class Artifact(Record):
     reason: str = ""
     format: str = ""
     parity: ExportParity | None = None
+    coverage: Coverage | None = None
     details: dict[str, str] = {}
 
     @property
@@ -118,6 +161,7 @@ class Manifest(Record):
         input: what the graph takes; "uint8_nhwc" has normalisation and layout inside the graph.
         outputs: "logits" and "probabilities" (batch, C); a graph may have more, which are carried and not judged.
         thresholds: per class, in the order of `classes`: the probability at which a label is reported.
+        calibration: what the int8 artifacts were calibrated on; None where there is none.
     """
 
     schema_version: int
@@ -132,6 +176,7 @@ class Manifest(Record):
     artifacts: tuple[Artifact, ...]
     selftest: tuple[GoldenImage, ...] = ()
     references: tuple[Reference, ...] = ()
+    calibration: CalibrationData | None = None
 
     def files(self) -> list[FileEntry]:
         """Every file that the manifest vouches for."""

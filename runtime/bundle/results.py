@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from ..device import Device, describe_device, device_slug
-from ..errors import BundleError, EdgedistillError
+from ..errors import BundleError, EdgedistillError, printable
 from ..files import atomic_path, write_atomic
 from ..record import Record
 from ..text_files import read_bytes
@@ -67,6 +67,30 @@ class _OldFile(Record):
 
     schema_version: int = 1
     runs: tuple[Run, ...] = ()
+
+
+def save_or_say(
+    source: Bundle | str | Path,
+    kind: Kind,
+    report: R,
+    *,
+    stored: Record | None = None,
+    samples: Mapping[str, np.ndarray] | None = None,
+) -> R:
+    """`save_run`, and the report with where it is, or why it is not: a full disk must not cost what was measured.
+
+    Args:
+        source: the bundle as it was given to the command: a Bundle, a folder or a .zip.
+        kind: which command ran.
+        report: with the fields `saved` and `not_saved`.
+        stored: what is written of it, where that is less.
+        samples: see `save_run`.
+    """
+    try:
+        path = save_run(source, kind, report if stored is None else stored, samples)
+        return msgspec.structs.replace(report, saved=printable(str(path)))
+    except EdgedistillError as error:
+        return msgspec.structs.replace(report, not_saved=printable(str(error)))
 
 
 def save_run(

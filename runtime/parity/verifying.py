@@ -5,18 +5,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import msgspec
 import numpy as np
 
 from ..batches import MAX_BAD_SHARE
 from ..bundle.loose import open_source
 from ..bundle.opened import Bundle
 from ..bundle.records import Artifact
-from ..bundle.results import save_run
+from ..bundle.results import save_or_say
 from ..bundle.selection import nothing_ran, select_artifacts
 from ..datasets import Dataset, open_dataset
 from ..device import device_slug
-from ..errors import BundleError, ConfigError, DataError, EdgedistillError
+from ..errors import BundleError, ConfigError, DataError
 from ..metrics import sigmoid
 from ..targets import check_threads
 from .collecting import Collected, Progress, collect_outputs
@@ -122,7 +121,7 @@ def verify(
         device=device_slug(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    return _save(bundle, report)
+    return save_or_say(bundle, "verify", report)
 
 
 def _open_data(dataset: DatasetSource, labels: str | Path | None, classes: tuple[str, ...]) -> Dataset:
@@ -180,11 +179,3 @@ def _not_run(artifact: Artifact, collected: Collected) -> ArtifactParity:
         reason=failure.reason,
         bytes=artifact.size,
     )
-
-
-def _save(bundle: Bundle | str | Path, report: ParityReport) -> ParityReport:
-    """Save the report; a folder that cannot be written must not cost what was measured."""
-    try:
-        return msgspec.structs.replace(report, saved=str(save_run(bundle, "verify", report)))
-    except EdgedistillError as error:
-        return msgspec.structs.replace(report, not_saved=str(error))

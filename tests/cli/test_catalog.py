@@ -41,7 +41,7 @@ def test_what_is_not_here_says_how_to_get_it_once(command, monkeypatch):
     backend = BACKENDS.get("tensorrt")
     monkeypatch.setattr(backend, "unavailable", classmethod(lambda cls: "get it [/there]."))
     out = command("list", "targets")[1]
-    assert "not here  tensorrt-gpu-fp16, tensorrt-gpu-fp32: get it [/there].\n" in out
+    assert "not here  tensorrt-gpu-fp16, tensorrt-gpu-fp32, tensorrt-gpu-int8: get it [/there].\n" in out
     assert "not here  tensorrt: get it [/there].\n" in command("list", "backends")[1]
     rows = {row["target"]: row for row in json.loads(command("list", "targets", "--json")[1])}
     assert rows["tensorrt-gpu-fp16"]["here"] == "get it [/there]."

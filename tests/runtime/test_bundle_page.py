@@ -10,6 +10,8 @@ import pytest
 
 from edgedistill.runtime.bundle import (
     Artifact,
+    CalibrationData,
+    Coverage,
     ExportParity,
     FileEntry,
     GoldenImage,
@@ -38,6 +40,8 @@ SECTIONS = {
     FileEntry: ("file", "file"),
     GoldenImage: ("selftest", "golden image"),
     Reference: ("references", "reference"),
+    Coverage: ("coverage", "coverage"),
+    CalibrationData: ("calibration", "calibration"),
     Run: ("The run", "run"),
     Device: ("device", "device"),
 }

@@ -80,7 +80,9 @@ def test_what_export_measured_bounds_the_device():
     assert row.shipped(logits, measured=0.1) == pytest.approx(0.3)
     assert row.shipped(logits, measured=None) == row.built(logits) == pytest.approx(4.0)
     assert row.shipped(logits, measured=0.0) == pytest.approx(2e-3)  # another machine sums in another order
-    assert row.shipped(logits, measured=50.0) == row.built(logits)
+    assert row.shipped(logits, measured=3.0) == row.built(logits)
+    assert row.shipped(logits, measured=5.0) == pytest.approx(5.25)  # as on the exporting machine
+    assert row.shipped(logits, measured=50.0) == pytest.approx(2 * row.built(logits))  # a manifest may say anything
 
 
 def test_a_tampered_photograph_is_refused(bundle):

@@ -31,8 +31,15 @@ def export(
         typer.Option("--data", help="Labelled images: the bundle gets the student's logits on them, for `verify`."),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", help="Image folder, where --data does not imply it.")
+        Path | None, typer.Option("--images", help="Image folder, where --data or --calibration does not imply it.")
     ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option("--calibration", help="Training images, labelled or not, that int8 targets are calibrated on."),
+    ] = None,
+    calibration_images: Annotated[
+        int, typer.Option("--calibration-images", min=1, help="How many of them measure ranges; others select.")
+    ] = 512,
     selftest: Annotated[
         list[Path] | None,
         typer.Option("--selftest", help="An image that travels as proof; repeat. Default: the first four of --data."),
@@ -44,16 +51,20 @@ def export(
 
     Exit codes: 0 every target was built and nothing disagrees, 1 one failed (the table says why).
 
-    Example: [bold]edgedistill export student.safetensors -t onnxruntime-cpu-fp32 --data test.csv -o bundle[/]
+    Example: [bold]edgedistill export student.safetensors -t onnxruntime-cpu-int8 --calibration train.csv
+    --data test.csv -o bundle[/]
     """
     require_export("export")
     targets = target or ["onnxruntime-cpu-fp32"]
-    asked = check_export(student, targets, out, data=data, images=images, selftest=selftest or (), zip=zip)
+    asked = check_export(
+        student, targets, out, data=data, images=images, calibration=calibration, selftest=selftest or (), zip=zip
+    )
     with console.err.status("loading"):
         from edgedistill.distill.checkpoint import load_student
         from edgedistill.distill.engine import predict_logits
         from edgedistill.export import export_bundle
         from edgedistill.export.golden import choose_golden
+        from edgedistill.export.quantization.calibration import choose_calibration
 
         trained = load_student(student)
     from edgedistill.runtime.progress import counting
@@ -68,6 +79,7 @@ def export(
         reference = [outputs.reference]
         reported = outputs.scores >= trained.card.thresholds
         golden = golden or choose_golden(outputs.dataset.images, reported, _SELFTEST_IMAGES)
+    chosen = None if asked.calibration is None else choose_calibration(asked.calibration, calibration_images)
     with console.err.status("exporting") as status:
         bundle = export_bundle(
             trained,
@@ -75,6 +87,7 @@ def export(
             out,
             golden=golden,
             reference=reference,
+            calibration=chosen,
             input=input,
             zip=zip,
             progress=lambda step, total, text: status.update(f"{step}/{total} {escape(text)}"),

@@ -1,0 +1,216 @@
+"""What int8 costs in accuracy and saves in time: naive per tensor, naive per channel, and as we export it.
+
+    python benchmarks/int8.py STUDENT.safetensors ... --train TRAIN.csv --test TEST.csv
+    python benchmarks/int8.py --table
+
+Each student is exported with float and int8 targets, calibrated on 512 training images, and judged on the whole test
+split by the files as they are saved. The naive graphs take every value that was seen for a range (minmax), with one
+scale per weight tensor or one per output channel. Latency is that of `edgedistill bench`: a process per artifact,
+interleaved, on the input that the student was trained with. Writes benchmarks/results/int8.json after each student; a
+student that is there by its checkpoint is not run again. Trained students: benchmarks/studies/coco18_students.yaml.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from edgedistill.runtime.bench.running import benchmark
+from edgedistill.runtime.bundle import Coverage
+from edgedistill.runtime.datasets import Dataset, open_dataset
+from edgedistill.runtime.device import Device, describe_device
+from edgedistill.runtime.files import write_atomic
+from edgedistill.runtime.interval import Interval
+from edgedistill.runtime.parity import verify
+from edgedistill.runtime.record import Record
+
+RESULTS = Path(__file__).parent / "results" / "int8.json"
+TARGETS = ("onnxruntime-cpu-fp32", "onnxruntime-cpu-int8", "openvino-cpu-fp32", "openvino-cpu-int8")
+
+
+class Row(Record):
+    """One way to int8, or float.
+
+    Attributes:
+        name: the artifact's, or "naive, per tensor" and "naive, per channel".
+        drop: mAP points lost against PyTorch on the test split; for the naive graphs against the float ONNX file.
+        bytes: of its files.
+        p50_ms: median latency; None for the naive graphs.
+        disturbed: whether the machine was while it was measured.
+        coverage: which convolutions run in int8.
+        details: what export recorded.
+    """
+
+    name: str
+    drop: Interval
+    bytes: int
+    p50_ms: float | None = None
+    disturbed: bool = False
+    coverage: Coverage | None = None
+    details: dict[str, str] = {}
+
+
+class StudentResult(Record):
+    """A student.
+
+    Attributes:
+        name: of its network, with its input.
+        checkpoint_sha256: of its file.
+        test: name of the test split.
+        images: how many.
+        mean_ap: of the float student on it, points.
+        export_seconds: for all targets, calibration included.
+        rows: float, naive and ours.
+    """
+
+    name: str
+    checkpoint_sha256: str
+    test: str
+    images: int
+    mean_ap: float
+    export_seconds: float
+    rows: tuple[Row, ...]
+
+
+class Results(Record):
+    """The record."""
+
+    device: Device
+    students: tuple[StudentResult, ...] = ()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("students", nargs="*", type=Path)
+    parser.add_argument("--train", help="a labelled training split")
+    parser.add_argument("--test", help="a labelled test split")
+    parser.add_argument("--preset", default="smoke", help="of bench")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="print the record's table and run nothing")
+    arguments = parser.parse_args()
+    if not arguments.table:
+        for path in arguments.students:
+            run(path, open_dataset(arguments.train), open_dataset(arguments.test), arguments.preset, arguments.out)
+    print_table(msgspec.json.decode(arguments.out.read_bytes(), type=Results))
+
+
+def run(path: Path, train: Dataset, test: Dataset, preset: str, out: Path) -> None:
+    from edgedistill.distill.checkpoint import load_student
+
+    student = load_student(path)
+    record = Results(device=describe_device())
+    if out.exists():
+        record = msgspec.json.decode(out.read_bytes(), type=Results)
+    if any(known.checkpoint_sha256 == student.sha256 for known in record.students):
+        print(f"{path}: is in {out}")
+        return
+    found = measure(student, train.with_classes(student.card.classes), test.with_classes(student.card.classes), preset)
+    others = tuple(known for known in record.students if known.name != found.name)
+    record = msgspec.structs.replace(record, students=(*others, found))
+    write_atomic(out, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+
+
+def measure(student: "Student", train: Dataset, test: Dataset, preset: str) -> StudentResult:  # noqa: F821
+    from edgedistill.distill.engine import predict_logits
+    from edgedistill.export import export_bundle
+    from edgedistill.export.quantization.calibration import choose_calibration
+
+    spec, size = student.card.model, student.card.preprocessing.size
+    name = f"{spec.name}{'' if spec.width == 1 else f' x{spec.width:g}'}, {size[0]} px"
+    outputs = predict_logits(student.model, test, student.card.preprocessing)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        bundle = export_bundle(
+            student,
+            list(TARGETS),
+            Path(folder) / "bundle",
+            reference=[outputs.reference],
+            calibration=choose_calibration(train),
+            progress=lambda step, total, text: print(f"{name}: {step}/{total} {text}", flush=True),
+        )
+        export_seconds = time.perf_counter() - started
+        parity = verify(bundle, test)
+        rows = naive_rows(student, train, test, Path(folder))
+        latencies = {artifact.name: artifact for artifact in benchmark(bundle, preset=preset).artifacts}
+    judged = {artifact.name: artifact for artifact in parity.artifacts}
+    for artifact in bundle.manifest.artifacts:
+        timed = latencies[artifact.name]
+        rows.append(
+            Row(
+                name=artifact.name,
+                drop=judged[artifact.name].drop,
+                bytes=artifact.size,
+                p50_ms=timed.latency.p50.estimate if timed.latency is not None else None,
+                disturbed=bool(timed.disturbed),
+                coverage=artifact.coverage,
+                details=artifact.details,
+            )
+        )
+    return StudentResult(
+        name=name,
+        checkpoint_sha256=student.sha256,
+        test=test.name,
+        images=parity.images,
+        mean_ap=parity.reference.mean_ap.estimate,
+        export_seconds=round(export_seconds, 1),
+        rows=tuple(rows),
+    )
+
+
+def naive_rows(student: "Student", train: Dataset, test: Dataset, scratch: Path) -> list[Row]:  # noqa: F821
+    """What a script from the quantiser's documentation gives."""
+    from edgedistill.distill.models.reparameterize import reparameterize
+    from edgedistill.export.conversions.onnx_fp32 import export_onnx
+    from edgedistill.export.graph import DeployGraph, input_spec
+    from edgedistill.export.quantization import calibration, calibrators, held_out, qdq, ranges
+
+    size = student.card.preprocessing.size
+    graph = DeployGraph(reparameterize(student.model))
+    traced = export_onnx(graph, input_spec("uint8_nhwc", size), scratch / "float.onnx")
+    prepared = qdq.prepare(traced, scratch / "prepared.onnx")
+    chosen = calibration.Calibration(calibration.choose_calibration(train).ranges, test)
+    images = calibration.decode_calibration(chosen, student.card.classes, student.card.preprocessing, uint8=True)
+    histograms = ranges.measure(prepared, images.ranges, scratch, qdq.OPERATORS)
+    everything = {name: calibrators.minmax(histogram) for name, histogram in histograms.items()}
+    judge = held_out.Judge.of(held_out.run_logits(prepared, images.held_out), images.targets, 0.95)
+    rows = []
+    for what, per_channel in (("per tensor", False), ("per channel", True)):
+        flavour = qdq.Flavour(what, signed=False, per_channel=per_channel)
+        path = qdq.quantise(prepared, everything, flavour, scratch / f"{what.replace(' ', '-')}.onnx")
+        drop = judge.drop(held_out.run_logits(path, images.held_out))
+        assert drop is not None
+        rows.append(Row(name=f"naive, {what}", drop=drop, bytes=path.stat().st_size))
+    return rows
+
+
+def print_table(record: Results) -> None:
+    """Markdown."""
+    print("| student | test mAP | int8 | mAP drop [95 % CI] | convolutions in int8 | size, MB | p50 ms | int8 / fp32 |")
+    print("|---|---:|---|---:|---:|---:|---:|---:|")
+    for student in record.students:
+        times = {row.name: row.p50_ms for row in student.rows}
+        for row in student.rows:
+            if row.name.endswith("fp32"):
+                continue
+            drop = f"{row.drop.estimate:.2f}"
+            if row.drop.low is not None and row.drop.high is not None:
+                drop += f" [{row.drop.low:.2f}, {row.drop.high:.2f}]"
+            counted = f"{row.coverage.int8} of {row.coverage.convolutions}" if row.coverage else ""
+            full = times.get(row.name.replace("int8", "fp32"))
+            latency = "" if row.p50_ms is None else f"{row.p50_ms:.2f}{' (disturbed)' if row.disturbed else ''}"
+            ratio = f"{row.p50_ms / full:.2f}" if row.p50_ms and full else ""
+            print(
+                f"| {student.name} | {student.mean_ap:.2f} | {row.name} | {drop} | {counted} | {row.bytes / 1e6:.2f} "
+                f"| {latency} | {ratio} |"
+            )
+    seconds = ", ".join(f"{student.name} {student.export_seconds:.0f} s" for student in record.students)
+    print(
+        f"\nExport of the four targets with calibration on 512 images: {seconds}. {record.device.cpu}, "
+        f"{record.device.cores} cores."
+    )
+
+
+if __name__ == "__main__":
+    main()

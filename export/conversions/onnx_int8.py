@@ -1,0 +1,79 @@
+"""`onnx.int8.<flavour>`: the float32 graph quantised by calibration, as each runtime computes it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ExportError
+from ..quantization.calibration import CalibrationImages
+from ..quantization.calibrators import Histogram
+from ..quantization.choosing import choose
+from ..quantization.qdq import OPERATORS, S8S8, U8S8, Flavour, prepare
+from ..quantization.ranges import measure
+from .base import CONVERSIONS, Converted, Ingredients
+
+
+@CONVERSIONS.register("onnx.prepared")
+def onnx_prepared(ingredients: Ingredients) -> Converted:
+    """From `onnx.fp32`: BatchNorms folded, shapes known."""
+    source = ingredients.get("onnx.fp32")
+    return Converted(prepare(source.path, ingredients.scratch / "prepared.onnx"), source.details)
+
+
+@CONVERSIONS.register("calibration.histograms")
+def calibration_histograms(ingredients: Ingredients) -> Converted:
+    """What values the prepared graph's activations take: measured once for all flavours."""
+    images = _calibration(ingredients)
+    prepared = ingredients.get("onnx.prepared")
+    ingredients.say(f"measure activations on {len(images.ranges)} images")
+    found = measure(prepared.path, images.ranges, ingredients.scratch, OPERATORS)
+    path = ingredients.scratch / "histograms.npz"
+    names = list(found)
+    np.savez(
+        path,
+        names=np.array(names),
+        limits=np.array([(found[name].low, found[name].high) for name in names]),
+        counts=np.stack([found[name].counts for name in names]),
+    )
+    return Converted(path)
+
+
+@CONVERSIONS.register("onnx.int8.u8s8")
+def onnx_int8_u8s8(ingredients: Ingredients) -> Converted:
+    """For onnxruntime and OpenVINO: unsigned activations, signed weights per channel."""
+    return _quantised(ingredients, U8S8)
+
+
+@CONVERSIONS.register("onnx.int8.s8s8")
+def onnx_int8_s8s8(ingredients: Ingredients) -> Converted:
+    """For TensorRT: symmetric activations and weights, float biases."""
+    return _quantised(ingredients, S8S8)
+
+
+def _quantised(ingredients: Ingredients, flavour: Flavour) -> Converted:
+    images = _calibration(ingredients)
+    prepared = ingredients.get("onnx.prepared")
+    histograms = _load_histograms(ingredients.get("calibration.histograms").path)
+    chosen = choose(
+        prepared.path,
+        histograms,
+        images,
+        flavour,
+        ingredients.scratch / f"model.int8.{flavour.name}.onnx",
+        limits=ingredients.int8_limits,
+        scratch=ingredients.scratch,
+        say=ingredients.say,
+    )
+    return Converted(chosen.best.path, prepared.details | {"quantization": flavour.name} | chosen.details)
+
+
+def _calibration(ingredients: Ingredients) -> CalibrationImages:
+    if ingredients.calibration is None:
+        raise ExportError("int8 is calibrated on training images, and none are given: add --calibration DATA.")
+    return ingredients.calibration
+
+
+def _load_histograms(path: Path) -> dict[str, Histogram]:
+    with np.load(path, allow_pickle=False) as stored:
+        rows = zip(stored["names"].tolist(), stored["limits"].tolist(), stored["counts"], strict=True)
+        return {name: Histogram(low, high, counts) for name, (low, high), counts in rows}

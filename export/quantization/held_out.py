@@ -1,0 +1,70 @@
+"""What a graph says of the held-out images, and what int8 costs there."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...runtime.interval import Interval
+from ...runtime.metrics import LeftOut, leave_one_out, map_drop_interval
+from ..errors import ExportError, one_line
+
+_BATCH = 16
+
+
+def run_logits(model: Path, images: np.ndarray) -> np.ndarray:
+    """The logits float32 (N, C) that onnxruntime's CPU provider computes.
+
+    Raises:
+        ExportError: it refuses the graph.
+    """
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 4  # what goes wrong comes as an exception
+    try:
+        session = onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        parts = [session.run(["logits"], {name: images[at : at + _BATCH]})[0] for at in range(0, len(images), _BATCH)]
+    except Exception as error:  # its exception types are not exported for catching
+        raise ExportError(f"the quantised graph is refused: {one_line(error)}") from error
+    return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Compares quantised logits with the float graph's on the held-out images.
+
+    Attributes:
+        logits: the float graph's, float32 (M, C).
+        targets: int8 (M, C).
+        confidence: level of the drop's interval.
+        reference: of `logits`; None where no label is known.
+    """
+
+    logits: np.ndarray
+    targets: np.ndarray
+    confidence: float
+    reference: LeftOut | None
+
+    @classmethod
+    def of(cls, logits: np.ndarray, targets: np.ndarray, confidence: float) -> "Judge":
+        labelled = bool((targets == 1).any())
+        return cls(logits, targets, confidence, leave_one_out(logits, targets) if labelled else None)
+
+    def drop(self, logits: np.ndarray) -> Interval | None:
+        """The mAP that is lost, in points; None where no label is known."""
+        if self.reference is None:
+            return None
+        return map_drop_interval(self.reference, leave_one_out(logits, self.targets), self.confidence)
+
+    def error(self, logits: np.ndarray) -> float:
+        """Mean |difference| of a logit."""
+        return float(np.abs(logits - self.logits).mean())
+
+    def can_settle(self, limit: float) -> bool:
+        """Whether so many images could show a drop to be within `limit` at all."""
+        if self.reference is None:
+            return False
+        least = map_drop_interval(self.reference, self.reference, self.confidence).high
+        return least is not None and least <= limit

@@ -1,0 +1,140 @@
+"""Writes quantised graphs (QDQ: QuantizeLinear and DequantizeLinear around each operator), one flavour per runtime."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ExportError, one_line
+
+# The operators that runtimes compute in int8; what only moves values is quantised with its neighbours.
+OPERATORS = (
+    "Conv", "Gemm", "MatMul", "Add", "Mul", "Clip", "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish",
+    "AveragePool", "GlobalAveragePool", "ReduceMean", "MaxPool", "Concat", "Split", "Reshape", "Transpose", "Flatten",
+    "Squeeze", "Unsqueeze", "Slice", "Pad", "Resize",
+)  # fmt: skip
+HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """How a runtime wants its graph quantised.
+
+    Attributes:
+        name: as in the conversion's name.
+        signed: activations int8 around zero instead of uint8 from a zero point.
+        per_channel: a scale of its own for each output channel's weights.
+        quantised_bias: biases in int32; TensorRT's parser refuses those.
+    """
+
+    name: str
+    signed: bool
+    per_channel: bool = True
+    quantised_bias: bool = True
+
+
+U8S8 = Flavour("u8s8", signed=False)
+S8S8 = Flavour("s8s8", signed=True, quantised_bias=False)
+
+
+def prepare(source: Path, out: Path) -> Path:
+    """A float32 graph with shapes known and BatchNorms folded, from `source` into `out`.
+
+    Raises:
+        ExportError: onnxruntime cannot prepare it.
+    """
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    try:
+        quant_pre_process(str(source), str(out), skip_symbolic_shape=True)
+    except Exception as error:  # it raises whatever it meets
+        raise ExportError(f"the graph cannot be prepared for int8: {one_line(error)}") from error
+    return out
+
+
+def heavy_layers(prepared: Path) -> list[str]:
+    """Names of the nodes with nearly all of the arithmetic, in the graph's order."""
+    import onnx
+
+    graph = onnx.load(prepared, load_external_data=False).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    return [node.name for node in graph.node if node.op_type in HEAVY and constants.intersection(node.input)]
+
+
+def quantise(
+    prepared: Path,
+    ranges: Mapping[str, tuple[float, float]],
+    flavour: Flavour,
+    out: Path,
+    *,
+    in_float: Iterable[str] = (),
+    only: Iterable[str] = (),
+) -> Path:
+    """Write the quantised graph.
+
+    Args:
+        prepared: from `prepare`.
+        ranges: (low, high) of each tensor.
+        flavour: the runtime's.
+        out: of the .onnx file.
+        in_float: nodes that are not quantised.
+        only: if given, no other node is quantised.
+
+    Raises:
+        ExportError: the quantiser refuses the graph.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
+
+    try:
+        model = load_model_with_shape_infer(prepared)
+        spared = {*in_float, *_around(model.graph)}
+        data = {name: _tensor_data(TensorData, low, high) for name, (low, high) in ranges.items()}
+        quantiser = QDQQuantizer(
+            model,
+            per_channel=flavour.per_channel,
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QInt8 if flavour.signed else QuantType.QUInt8,
+            tensors_range=TensorsData(CalibrationMethod.MinMax, data),
+            nodes_to_quantize=list(only),
+            nodes_to_exclude=sorted(spared),
+            op_types_to_quantize=list(OPERATORS),
+            extra_options={
+                "ActivationSymmetric": flavour.signed,
+                "WeightSymmetric": True,
+                "QuantizeBias": flavour.quantised_bias,
+            },
+        )
+        level = logging.root.level
+        try:
+            quantiser.quantize_model()
+        finally:
+            logging.root.setLevel(level)
+        result = quantiser.model.model
+        for entry in (result, result.graph, *result.graph.node):
+            entry.ClearField("metadata_props")
+            entry.ClearField("doc_string")
+        onnx.save(result, out)
+    except Exception as error:  # the quantiser raises whatever it meets
+        raise ExportError(f"the graph cannot be quantised ({flavour.name}): {one_line(error)}") from error
+    return out
+
+
+def _tensor_data(kind: type, low: float, high: float) -> object:
+    import numpy as np
+
+    return kind(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
+
+
+def _around(graph: Any) -> set[str]:
+    """Nodes before the first and after the last heavy one: pixels are normalised and probabilities made in float."""
+    nodes = list(graph.node)
+    heavy = [index for index, node in enumerate(nodes) if node.op_type in HEAVY]
+    if not heavy:
+        return set()
+    return {node.name for node in (*nodes[: heavy[0]], *nodes[heavy[-1] + 1 :])}

@@ -1,0 +1,84 @@
+"""What values a network's activations take on calibration images: measured once, for every quantiser."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ExportError, one_line
+from .calibrators import BINS, Histogram
+
+_BATCH = 8
+# Of each image and tensor, at most twice as many: two million values fill 2,048 bins.
+_VALUES = 4_000
+
+
+def measure(model: Path, images: np.ndarray, scratch: Path, operators: Sequence[str]) -> dict[str, Histogram]:
+    """Histograms of every float tensor that an operator of `operators` takes or gives.
+
+    Two passes over the images: exact smallest and largest values first, computed inside the graph, then the counts
+    between them, of a regular share of each map's values.
+
+    Args:
+        model: a float32 ONNX file.
+        images: what its only input takes.
+        scratch: a folder for intermediates.
+        operators: ONNX operator types that will be quantised.
+
+    Raises:
+        ExportError: the graph cannot be run with its inner tensors as outputs.
+    """
+    try:
+        limits = _limits(model, images, scratch, operators)
+        counts = {name: np.zeros(BINS, np.int64) for name in limits}
+        for name, values in _inner_values(model, images, scratch, operators):
+            counts[name] += np.histogram(values, BINS, limits[name])[0]
+    except Exception as error:  # onnx and onnxruntime raise types of their own
+        raise ExportError(f"the activations cannot be measured: {one_line(error)}") from error
+    return {name: Histogram(low, high, counts[name]) for name, (low, high) in limits.items()}
+
+
+class _Reader:
+    """Batches of images, as onnxruntime's calibrators ask for them."""
+
+    def __init__(self, name: str, images: np.ndarray) -> None:
+        self._feeds = ({name: images[at : at + _BATCH]} for at in range(0, len(images), _BATCH))
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._feeds, None)
+
+
+def _limits(model: Path, images: np.ndarray, scratch: Path, operators: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of each tensor."""
+    from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
+
+    calibrator = create_calibrator(
+        str(model),
+        list(operators),
+        augmented_model_path=str(scratch / "minmax.onnx"),
+        calibrate_method=CalibrationMethod.MinMax,
+    )
+    calibrator.collect_data(_Reader(calibrator.infer_session.get_inputs()[0].name, images))
+    found = calibrator.compute_data().items()
+    return {name: (float(np.min(data.lowest)), float(np.max(data.highest))) for name, data in found}
+
+
+def _inner_values(
+    model: Path, images: np.ndarray, scratch: Path, operators: Sequence[str]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(tensor, values float32 (n,)) of each batch."""
+    from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
+
+    calibrator = create_calibrator(
+        str(model),
+        list(operators),
+        augmented_model_path=str(scratch / "inner.onnx"),
+        calibrate_method=CalibrationMethod.Percentile,
+    )
+    session = calibrator.infer_session
+    names = sorted(calibrator.tensors_to_calibrate)
+    reader = _Reader(session.get_inputs()[0].name, images)
+    while (feeds := reader.get_next()) is not None:
+        for name, values in zip(names, session.run(names, feeds), strict=True):
+            count = len(next(iter(feeds.values())))
+            yield name, values.ravel()[:: max(1, values.size // (_VALUES * count))]

@@ -1,0 +1,76 @@
+"""Which images calibrate, and which judge."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgedistill.export.quantization.calibration import balanced_sample, choose_calibration, refuse_overlap
+from edgedistill.runtime.datasets import Dataset
+from edgedistill.runtime.errors import ConfigError
+
+
+def make_split(images: int, classes: int = 4, seed: int = 0, prefix: str = "") -> Dataset:
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((images, classes)) < 0.2).astype(np.int8)
+    pixels = np.zeros((images, 4, 4, 3), np.uint8)
+    return Dataset("split", tuple("abcdefgh"[:classes]), tuple(f"{prefix}{i}" for i in range(images)), pixels, labels)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 60), st.integers(1, 5), st.integers(1, 70), st.integers(0, 9))
+def test_a_sample_has_as_many_images_as_asked_for_and_none_twice(images, classes, count, seed):
+    labels = np.random.default_rng(seed).integers(-1, 2, (images, classes)).astype(np.int8)
+    chosen = balanced_sample(labels, count, np.random.default_rng(seed))
+    assert len(set(chosen.tolist())) == len(chosen) == min(count, images)
+    assert chosen.tolist() == sorted(chosen.tolist())
+
+
+def test_a_rare_class_is_not_left_to_chance():
+    labels = np.zeros((2000, 3), np.int8)
+    labels[:1500, 0] = 1
+    labels[1500:1960, 1] = 1
+    labels[1990:, 2] = 1  # half a percent: a plain sample of 40 has none in 82 of 100 cases
+    shown = labels[balanced_sample(labels, 40, np.random.default_rng(0))]
+    assert shown.sum(axis=0).tolist() == [10, 10, 10]
+    assert (shown.sum(axis=1) == 0).sum() == 10  # images without a label count as one class more
+
+
+def test_without_labels_a_sample_is_a_plain_one():
+    labels = np.full((500, 3), -1, np.int8)
+    chosen = balanced_sample(labels, 100, np.random.default_rng(0))
+    assert len(chosen) == 100
+    assert 150 < chosen.mean() < 350
+
+
+def test_what_measures_and_what_judges_share_no_image():
+    split = make_split(300)
+    chosen = choose_calibration(split, 100, judged=150)
+    assert len(chosen.ranges) == 100
+    assert len(chosen.held_out) == 150
+    assert not set(chosen.ranges.ids) & set(chosen.held_out.ids)
+
+
+def test_where_images_are_few_a_quarter_is_kept_to_judge():
+    chosen = choose_calibration(make_split(40), 512)
+    assert (len(chosen.ranges), len(chosen.held_out)) == (30, 10)
+
+
+def test_one_image_is_not_enough():
+    with pytest.raises(ConfigError, match="1 image is not enough to calibrate on"):
+        choose_calibration(make_split(1))
+
+
+def test_the_same_seed_chooses_the_same_images():
+    first, second = (choose_calibration(make_split(300), 50, seed=3) for _ in range(2))
+    assert first.ranges.ids == second.ranges.ids
+    assert first.ranges.ids != choose_calibration(make_split(300), 50, seed=4).ranges.ids
+
+
+def test_images_that_judge_the_bundle_calibrate_nothing():
+    training = make_split(60, prefix="train-")
+    test = make_split(20, prefix="test-")
+    chosen = choose_calibration(training, 20)
+    refuse_overlap(chosen, test)
+    with pytest.raises(ConfigError, match="20 of the images that measure ranges are also in split"):
+        refuse_overlap(chosen, training)

@@ -1,0 +1,292 @@
+"""int8 files: quantised as each runtime computes them, counted, chosen by the metric, recovered where a gate asks."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgedistill.export import export_bundle
+from edgedistill.export.probes import framework_logits
+from edgedistill.export.proving import count_int8
+from edgedistill.export.quantization import calibration, choosing, held_out, qdq, ranges
+from edgedistill.runtime import selftest
+from edgedistill.runtime.bundle import CalibrationData
+from edgedistill.runtime.bundle.selection import open_artifact
+from edgedistill.runtime.datasets import Dataset
+from edgedistill.runtime.errors import ConfigError
+from edgedistill.runtime.predictor import load
+from edgedistill.runtime.targets import Gates, Target
+
+TARGETS = ("onnxruntime-cpu-fp32", "onnxruntime-cpu-int8", "openvino-cpu-int8", "tensorrt-gpu-int8")
+
+
+def make_training(student, images=120, seed=5, prefix="train-"):
+    """Smooth pictures whose labels are what the student says of them, so that its mAP is 100."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (images, 8, 8, 3), np.uint8)
+    pixels = coarse.repeat(8, axis=1).repeat(8, axis=2)
+    logits = framework_logits(student.model, pixels)
+    labels = (logits > np.quantile(logits, 0.8, axis=0)).astype(np.int8)
+    ids = tuple(f"{prefix}{i}" for i in range(images))
+    return Dataset("training", student.card.classes, ids, pixels, labels)
+
+
+@pytest.fixture(scope="module")
+def training(student):
+    return make_training(student)
+
+
+@pytest.fixture(scope="module")
+def quantised(student, photographs, split, training, tmp_path_factory):
+    steps = []
+    bundle = export_bundle(
+        student,
+        TARGETS,
+        tmp_path_factory.mktemp("int8") / "bundle",
+        golden=photographs,
+        reference=split,
+        calibration=training,
+        progress=lambda *step: steps.append(step),
+    )
+    return bundle, steps
+
+
+LAYERS = 9
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A small network of nine layers: (prepared graph, histograms, images, scratch folder)."""
+    scratch = tmp_path_factory.mktemp("quantise")
+    prepared = qdq.prepare(small_network(scratch / "float.onnx"), scratch / "prepared.onnx")
+    pixels = np.random.default_rng(3).integers(0, 256, (120, 6, 6, 3), np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    logits = held_out.run_logits(prepared, pixels)
+    labels = (logits > np.quantile(logits, 0.8, axis=0)).astype(np.int8)
+    record = CalibrationData("training", "a", 60, "training", "b", 60)
+    images = calibration.CalibrationImages(pixels[:60], pixels[60:], labels[60:], record)
+    return prepared, ranges.measure(prepared, images.ranges, scratch, qdq.OPERATORS), images, scratch
+
+
+def small_network(path):
+    """uint8 (N, 24, 24, 3) -> logits and probabilities (N, 4)."""
+    rng = np.random.default_rng(0)
+    make = helper.make_node
+    nodes = [make("Cast", ["image"], ["real"], to=1), make("Transpose", ["real"], ["x0"], perm=[0, 3, 1, 2])]
+    tensors = []
+    for i in range(LAYERS - 1):
+        channels = 3 if i == 0 else 8
+        # Each channel of another size: what one scale for all of them cannot hold.
+        weight = rng.normal(0, 1, (8, channels, 3, 3)) * np.geomspace(0.05, 1, 8).reshape(-1, 1, 1, 1)
+        weight /= np.sqrt(channels) * (300 if i == 0 else 1)
+        tensors.append(numpy_helper.from_array(weight.astype(np.float32), f"w{i}"))
+        tensors.append(numpy_helper.from_array(rng.normal(0, 0.3, 8).astype(np.float32), f"b{i}"))
+        nodes.append(make("Conv", [f"x{i}", f"w{i}", f"b{i}"], [f"c{i}"], f"conv{i}", pads=[1, 1, 1, 1]))
+        nodes.append(make("Relu", [f"c{i}"], [f"x{i + 1}"], f"relu{i}"))
+    tensors.append(numpy_helper.from_array(rng.normal(0, 3, (8, 4)).astype(np.float32), "head"))
+    nodes += [
+        make("GlobalAveragePool", [f"x{LAYERS - 1}"], ["pooled"], "pool"),
+        make("Flatten", ["pooled"], ["flat"], "flatten"),
+        make("Gemm", ["flat", "head"], ["logits"], "linear"),
+        make("Sigmoid", ["logits"], ["probabilities"], "sigmoid"),
+    ]
+    takes = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 24, 24, 3])
+    gives = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", 4]) for n in ("logits", "probabilities")]
+    graph = helper.make_graph(nodes, "small", [takes], gives, tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
+
+
+def artifact_of(bundle, name):
+    return next(artifact for artifact in bundle.manifest.artifacts if artifact.name == name)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime-cpu-int8", "openvino-cpu-int8"])
+def test_every_convolution_runs_in_int8_and_the_file_is_small(quantised, name):
+    bundle, _ = quantised
+    artifact = artifact_of(bundle, name)
+    assert artifact.status == "verified", artifact.reason
+    assert artifact.coverage.convolutions == 52  # MobileNetV2's
+    assert artifact.coverage.in_float == ()
+    assert artifact.coverage.share == 1.0
+    with open_artifact(bundle, artifact) as backend:
+        assert backend.effective["precision"] == "int8"
+    assert artifact.files[-1].bytes < 0.5 * artifact_of(bundle, "onnxruntime-cpu-fp32").size
+
+
+def test_tensorrt_parses_its_own_flavour(quantised):
+    artifact = artifact_of(quantised[0], "tensorrt-gpu-int8")
+    assert artifact.status == "built_not_run", artifact.reason
+    assert artifact.details["onnx_precision"] == "int8"
+    assert artifact.details["quantization"] == "s8s8"
+
+
+def test_the_bundle_says_what_calibrated_and_what_selected(quantised):
+    bundle, steps = quantised
+    record = bundle.manifest.calibration
+    assert (record.dataset, record.images, record.held_out_images) == ("training", 90, 30)
+    assert record.fingerprint != record.held_out_fingerprint
+    details = artifact_of(bundle, "onnxruntime-cpu-int8").details
+    assert all(name in details["calibrators_tried"] for name in ("minmax", "percentile 99.99", "entropy"))
+    assert details["calibrator"] in details["calibrators_tried"]
+    assert "mAP points" in details["held_out_drop"]
+    assert any("measure activations on 90 images" in text for _, _, text in steps)
+    assert all(number <= total for number, total, _ in steps)
+
+
+def test_the_device_proves_and_predicts_it(quantised, photographs):
+    bundle, _ = quantised
+    report = selftest(bundle.root)
+    verdicts = {artifact.name: artifact.verdict for artifact in report.artifacts}
+    assert verdicts["onnxruntime-cpu-int8"] == verdicts["openvino-cpu-int8"] == "passed"
+    with load(bundle.root, backend="onnxruntime", precision="int8") as small, load(bundle.root) as full:
+        assert small.artifact.precision == "int8"
+        assert np.abs(small.scores(photographs) - full.scores(photographs)).max() < 0.5
+
+
+def test_int8_wants_images_and_not_those_that_judge(student, split, tmp_path):
+    with pytest.raises(ConfigError, match="onnxruntime-cpu-int8: int8 is calibrated on training images: give them"):
+        export_bundle(student, ["onnxruntime-cpu-int8"], tmp_path / "b")
+    with pytest.raises(ConfigError, match="are also in my test/split, on which the bundle is judged"):
+        export_bundle(student, ["onnxruntime-cpu-int8"], tmp_path / "b", reference=split, calibration=split[0])
+    assert not list(tmp_path.iterdir())
+
+
+def test_ranges_are_those_of_the_graphs_own_values(measured):
+    prepared, histograms, images, _ = measured
+    logits = held_out.run_logits(prepared, images.ranges)
+    found = histograms["logits"]
+    assert (found.low, found.high) == pytest.approx((logits.min(), logits.max()), rel=1e-5)
+    assert found.counts.sum() == logits.size
+    assert all(histogram.counts.sum() > 0 for histogram in histograms.values())
+
+
+def test_weights_have_a_scale_for_each_channel(measured, tmp_path):
+    prepared, histograms, _, _ = measured
+    full = {name: (h.low, h.high) for name, h in histograms.items()}
+    model = onnx.load(qdq.quantise(prepared, full, qdq.U8S8, tmp_path / "int8.onnx"))
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    original = {t.name: numpy_helper.to_array(t) for t in onnx.load(prepared).graph.initializer}
+    checked = 0
+    for node in model.graph.node:
+        name = node.input[0].removesuffix("_quantized")
+        if node.op_type == "DequantizeLinear" and original.get(name, np.empty(0)).ndim == 4:
+            scale = stored[node.input[1]].reshape(-1, 1, 1, 1)
+            assert len(scale) == len(original[name])
+            assert np.abs(stored[node.input[0]] * scale - original[name]).max() <= 0.51 * scale.max()
+            checked += 1
+    assert checked == LAYERS - 1
+
+
+def test_per_channel_loses_less_than_per_tensor(measured, tmp_path):
+    prepared, histograms, images, _ = measured
+    full = {name: (h.low, h.high) for name, h in histograms.items()}
+    naive = qdq.Flavour("naive", signed=False, per_channel=False)
+    expected = held_out.run_logits(prepared, images.held_out)
+    errors = [
+        np.abs(held_out.run_logits(qdq.quantise(prepared, full, f, tmp_path / f.name), images.held_out) - expected)
+        for f in (qdq.U8S8, naive)
+    ]
+    assert errors[0].mean() < errors[1].mean()
+
+
+def test_layers_are_ranked_by_what_each_alone_costs(measured, tmp_path):
+    prepared, histograms, images, scratch = measured
+    full = {name: (h.low, h.high) for name, h in histograms.items()}
+    ranked = choosing.rank_layers(prepared, full, qdq.U8S8, images.ranges[:8], scratch)
+    assert sorted(ranked) == sorted(qdq.heavy_layers(prepared))
+    assert len(ranked) == LAYERS
+    expected = held_out.run_logits(prepared, images.ranges[:8])
+
+    def cost(name):
+        alone = qdq.quantise(prepared, full, qdq.U8S8, tmp_path / "alone.onnx", only=[name])
+        return np.square(held_out.run_logits(alone, images.ranges[:8]) - expected).mean()
+
+    assert cost(ranked[0]) > cost(ranked[4]) > cost(ranked[-1])
+
+
+def test_layers_go_back_into_float_until_the_gate_is_met(measured, monkeypatch, tmp_path):
+    prepared, histograms, images, scratch = measured
+    free = choosing.choose(
+        prepared, histograms, images, qdq.U8S8, tmp_path / "free.onnx", limits=Gates(), scratch=scratch
+    )
+    assert free.note == "no gate asks for any"
+    assert free.best.cost == min(trial.cost for trial in free.tried)
+
+    # So few images settle nothing: the interval of the tests' size is pretended to be that of many.
+    high = {0: 2.0, 1: 1.5, 2: 0.4}
+    monkeypatch.setattr(held_out.Judge, "can_settle", lambda self, limit: True)
+    monkeypatch.setattr(choosing.Trial, "within", lambda self, limit: high[min(len(self.in_float), 2)] <= limit)
+    chosen = choosing.choose(
+        prepared,
+        histograms,
+        images,
+        qdq.U8S8,
+        tmp_path / "recovered.onnx",
+        limits=Gates(max_map_drop=0.5),
+        scratch=scratch,
+    )
+    assert chosen.note == f"2 of {LAYERS} layers in float"
+    ranked = choosing.rank_layers(
+        prepared,
+        {name: choosing.CALIBRATORS[chosen.best.calibrator](h) for name, h in histograms.items()},
+        qdq.U8S8,
+        images.ranges[: choosing._RANKING_IMAGES],
+        scratch,
+    )
+    assert chosen.best.in_float == tuple(ranked[:2])
+    assert chosen.details["layers_in_float"] == ", ".join(ranked[:2])
+    nodes = {node.name: node for node in onnx.load(chosen.best.path).graph.node}
+    made_by = {name: node.op_type for node in nodes.values() for name in node.output}
+    assert [made_by.get(nodes[name].input[1]) for name in ranked[:3]] == [None, None, "DequantizeLinear"]
+
+
+def test_too_few_images_to_judge_by_recover_nothing_and_say_so(measured, tmp_path):
+    prepared, histograms, images, scratch = measured
+    chosen = choosing.choose(
+        prepared, histograms, images, qdq.U8S8, tmp_path / "o.onnx", limits=Gates(max_map_drop=0.01), scratch=scratch
+    )
+    assert chosen.note == "none: 60 held-out images cannot show a drop within 0.01 points"
+
+
+def test_without_labels_the_logits_choose(measured, tmp_path):
+    prepared, histograms, images, scratch = measured
+    unlabelled = calibration.CalibrationImages(
+        images.ranges, images.held_out, np.full_like(images.targets, -1), images.record
+    )
+    chosen = choosing.choose(
+        prepared, histograms, unlabelled, qdq.U8S8, tmp_path / "o.onnx", limits=Gates(max_map_drop=1.0), scratch=scratch
+    )
+    assert chosen.best.error == min(trial.error for trial in chosen.tried)
+    assert "logits off by" in chosen.details["calibrators_tried"]
+
+
+@pytest.mark.parametrize(("name", "options"), [("shufflenetv2", {"width": 0.5}), ("repvgg_a0", {})])
+def test_the_other_students_run_in_int8_too(make_student, name, options, tmp_path):
+    student = make_student(name, **options)
+    bundle = export_bundle(
+        student, ["onnxruntime-cpu-int8", "openvino-cpu-int8"], tmp_path / "b", calibration=make_training(student, 24)
+    )
+    for artifact in bundle.manifest.artifacts:
+        assert artifact.status == "verified", artifact.reason
+        assert artifact.coverage.share == 1.0, artifact.coverage
+
+
+def test_an_fp32_file_that_is_called_int8_is_counted_as_what_it_is(quantised):
+    bundle, _ = quantised
+    with open_artifact(bundle, artifact_of(bundle, "onnxruntime-cpu-fp32")) as backend:
+        coverage = count_int8(backend)
+    assert (coverage.int8, coverage.convolutions) == (0, 52)
+    assert len(coverage.in_float) == 52
+
+
+def test_targets_that_share_the_file_have_the_strictest_gates():
+    from edgedistill.export.requested import int8_gates
+
+    targets = [
+        Target(name=str(i), backend="onnxruntime", precision=precision, gates=gates)
+        for i, (precision, gates) in enumerate(
+            [("fp32", {"max_map_drop": 0.01}), ("int8", {"max_map_drop": 1.0, "confidence": 0.9}), ("int8", {})]
+        )
+    ]
+    assert int8_gates(targets) == Gates(max_map_drop=1.0, confidence=0.95)
+    assert int8_gates(targets[:1]) is None
