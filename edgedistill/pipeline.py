@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -19,14 +18,14 @@ from .distill.models.size import count_parameters
 from .distill.recipe import LoadedRecipe
 from .distill.sub_teachers import MergedCheckpoint
 from .export import export_bundle
-from .export.golden import choose_golden, count_given
+from .export.golden import choose_golden
 from .export.quantization.calibration import Calibration, choose_calibration
+from .export.repeating import made_already, request_digest
 from .export.requested import int8_gates
 from .runtime import metrics
 from .runtime.bench.report import BenchReport
 from .runtime.bench.running import benchmark
-from .runtime.bundle import Bundle, CalibrationData, open_bundle
-from .runtime.errors import BundleError
+from .runtime.bundle import Bundle
 from .runtime.files import write_atomic
 from .runtime.parity import ParityReport, verify
 from .runtime.progress import counting
@@ -161,13 +160,16 @@ class Chain:
         out = self.experiment.folder / "bundle"
         targets = self.loaded.targets()
         count = self.loaded.recipe.export.selftest_images
-        existing = _open_if_bundle(out)
         calibration = self._calibration(targets)
-        if (
-            existing is not None
-            and _is_current(existing, student, outputs, targets, count)
-            and _same_calibration(existing.manifest.calibration, calibration)
-        ):
+        request = request_digest(
+            student.sha256,
+            targets,
+            name=self.loaded.recipe.name,
+            golden=count,
+            references=[outputs.listed],
+            calibration=calibration,
+        )
+        if (existing := made_already(out, request)) is not None:
             return existing
         with self.console.status("exporting") as status:
             return export_bundle(
@@ -178,6 +180,7 @@ class Chain:
                 golden=choose_golden(outputs.dataset.images, outputs.scores >= student.card.thresholds, count),
                 reference=outputs.reference,
                 calibration=calibration,
+                request=request,
                 progress=lambda step, total, text: status.update(f"{step}/{total} {text}"),
             )
 
@@ -234,28 +237,3 @@ def _result(role: str, method: str, student: Student | MergedCheckpoint, outputs
         images=found["images"],
         skipped=tuple(outputs.skipped),
     )
-
-
-def _open_if_bundle(path: Path) -> Bundle | None:
-    try:
-        return open_bundle(path)
-    except BundleError:
-        return None
-
-
-def _is_current(bundle: Bundle, student: Student, outputs: Outputs, targets: list[Target], selftest: int) -> bool:
-    """Whether a bundle is complete and was made from this checkpoint, test split and export section."""
-    manifest = bundle.manifest
-    return (
-        manifest.provenance.checkpoint_sha256 == student.sha256
-        and any(reference.fingerprint == outputs.listed.fingerprint() for reference in manifest.references)
-        and [artifact.target for artifact in manifest.artifacts] == targets
-        and all(artifact.status != "failed" for artifact in manifest.artifacts)
-        and count_given(manifest) == min(selftest, len(outputs.dataset))
-    )
-
-
-def _same_calibration(made: CalibrationData | None, asked: Calibration | None) -> bool:
-    if made is None or asked is None:
-        return made is None and asked is None
-    return (made.fingerprint, made.held_out_fingerprint) == (asked.ranges.fingerprint(), asked.held_out.fingerprint())

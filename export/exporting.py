@@ -46,6 +46,7 @@ def export_bundle(
     input: InputKind = "uint8_nhwc",
     name: str | None = None,
     zip: bool = False,
+    request: str = "",
     progress: Progress | None = None,
 ) -> Bundle:
     """Build every target's artifact of a student, check what runs here against PyTorch, and write the bundle.
@@ -66,6 +67,7 @@ def export_bundle(
         input: "uint8_nhwc" has normalisation inside the graph; "float32_nchw" leaves it to the app.
         name: of the bundle; the student's own when absent.
         zip: also write `<out>.zip`, in the place of a bundle's or of nothing.
+        request: recorded, see `repeating.request_digest`.
         progress: called with (step, number of steps, what begins) at each step.
 
     Raises:
@@ -127,7 +129,7 @@ def export_bundle(
             inputs=(image,),
             outputs=output_specs(len(card.classes)),
             thresholds=card.thresholds,
-            provenance=make_provenance(student),
+            provenance=make_provenance(student, request),
             artifacts=(),
             selftest=golden_records,
             references=reference_records,

@@ -11,8 +11,12 @@ from .extras import register_training_formats
 from .photos import check_photo, find_photos
 
 if TYPE_CHECKING:
+    from edgedistill.export.quantization.calibration import Calibration
     from edgedistill.runtime import Dataset
+    from edgedistill.runtime.bundle import Bundle, InputKind
     from edgedistill.runtime.targets import Target
+
+SELFTEST_IMAGES = 4
 
 
 class ExportRequest(NamedTuple):
@@ -23,12 +27,16 @@ class ExportRequest(NamedTuple):
         golden: images that travel as proof.
         data: the labelled images, if any.
         calibration: training images for int8 targets, if any.
+        request: digest of it all, see `export.repeating`.
+        made: the bundle that this request has made already, if it stands there.
     """
 
     targets: list["Target"]
     golden: list[Path]
     data: "Dataset | None"
-    calibration: "Dataset | None"
+    calibration: "Calibration | None"
+    request: str
+    made: "Bundle | None"
 
 
 def check_export(
@@ -39,7 +47,9 @@ def check_export(
     data: str | None,
     images: Path | None,
     calibration: str | None = None,
+    calibration_images: int = 512,
     selftest: Sequence[Path],
+    input: "InputKind" = "uint8_nhwc",
     zip: bool = False,
 ) -> ExportRequest:
     """Check everything that can be checked without the network.
@@ -50,9 +60,12 @@ def check_export(
         DataError: an image cannot be read, or the data set is faulty or has other classes.
         ExportError: at `out` stands something that is not ours to replace.
     """
+    from edgedistill.export.quantization.calibration import choose_calibration, refuse_overlap
+    from edgedistill.export.repeating import made_already, request_digest
     from edgedistill.export.requested import require_calibration, resolve_targets
-    from edgedistill.export.staging import refuse_foreign
+    from edgedistill.export.staging import refuse_foreign, zip_beside
     from edgedistill.runtime.datasets import open_dataset
+    from edgedistill.runtime.files import sha256_of
     from edgedistill.runtime.preprocess import open_image
 
     if images is not None and data is None and calibration is None:
@@ -68,8 +81,23 @@ def check_export(
         open_image(path)
     register_training_formats()
     labelled = None if data is None else open_dataset(data, images=images, classes=classes)
-    training = None if calibration is None else open_calibration(calibration, images, classes)
-    return ExportRequest(resolved, list(selftest), labelled, training)
+    chosen = None
+    if calibration is not None:
+        chosen = choose_calibration(open_calibration(calibration, images, classes), calibration_images)
+        if labelled is not None:
+            refuse_overlap(chosen, labelled)
+    request = request_digest(
+        sha256_of(student),
+        resolved,
+        input=input,
+        golden=list(selftest) or SELFTEST_IMAGES,
+        references=[] if labelled is None else [labelled],
+        calibration=chosen,
+    )
+    made = made_already(out, request)
+    if made is not None and zip and not zip_beside(out).exists():
+        made = None
+    return ExportRequest(resolved, list(selftest), labelled, chosen, request, made)
 
 
 def open_calibration(given: str, images: Path | None, classes: Sequence[str]) -> "Dataset":

@@ -144,13 +144,19 @@ class Reference(Record):
 
 
 class Provenance(Record):
-    """Where the student came from and what built the artifacts."""
+    """Where the student came from and what built the artifacts.
+
+    Attributes:
+        request_sha256: over all that was asked of export, so that the same request again does nothing; empty where the
+            caller did not say.
+    """
 
     edgedistill: str
     created: str
     model: str
     checkpoint_sha256: str
     recipe_sha256: str = ""
+    request_sha256: str = ""
     toolchain: dict[str, str] = {}
 
 

@@ -12,7 +12,9 @@ import msgspec
 import pytest
 import yaml
 from msgspec.structs import replace
+from PIL import Image
 
+from edgedistill.distill.data.digit_scenes import generate
 from edgedistill.pipeline import RunSummary
 from edgedistill.runtime.verdicts import judge_at_most
 
@@ -113,6 +115,32 @@ def test_the_steps_one_at_a_time(finished, recipe, command, tmp_path):
     assert verified["reference"]["stored"]
     assert verified["passed"]
     assert command("selftest", tmp_path / "bundle.zip")[0] == 0
+
+
+def test_int8_is_exported_once_calibrated_on_a_folder(finished, command, tmp_path):
+    _, folder = finished
+    student, labels, out = folder / "student" / "student.safetensors", folder / "test" / "labels.csv", tmp_path / "b"
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    scenes = generate("train", 13, size=48).images
+    for i, scene in enumerate(scenes[:12]):
+        Image.fromarray(scene).save(photos / f"{i}.png")
+    export = ["export", student, "-t", "onnxruntime-cpu-int8", "--data", labels, "--calibration", photos, "-o", out]
+    code, told, err = command(*export)
+    assert code == 0, err
+    assert "verified" in told
+    assert "20 of 20 convolutions in int8" in told or "21 of 21 convolutions in int8" in told
+    made = (out / "manifest.json").stat().st_mtime_ns
+    record = json.loads((out / "manifest.json").read_text())["calibration"]
+    assert (record["images"], record["held_out_images"]) == (9, 3)
+
+    code, told, err = command(*export)
+    assert code == 0, err
+    assert "is what this command makes: nothing to do" in err.replace("\n", " ")
+    assert (out / "manifest.json").stat().st_mtime_ns == made
+    Image.fromarray(scenes[12]).save(photos / "0.png")  # another picture of that name
+    assert "nothing to do" not in command(*export)[2]
+    assert (out / "manifest.json").stat().st_mtime_ns > made
 
 
 def test_a_changed_recipe_does_not_continue_the_old_run(finished, recipe, command):

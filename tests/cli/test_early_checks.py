@@ -1,6 +1,7 @@
 """What is wrong with a command's arguments is told before torch is imported, which takes seconds."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -39,6 +40,10 @@ def told(tmp_path_factory, tiny_bundle):
     (folder / "wrong.yaml").write_text("backend: onnxruntime\nprecison: fp32\n")
     (folder / "text.jpg").write_text("no image")
     (folder / "labels.csv").write_text(f"path,labels\n{tiny_bundle / 'selftest' / 'red.jpg'},yellow\n")
+    photos = [f"{name}.jpg" for name in ("red", "teal", "grey")]
+    (folder / "fine.csv").write_text("path,labels\n" + "".join(f"{photo},red\n" for photo in photos))
+    for photo in photos:
+        shutil.copy(tiny_bundle / "selftest" / photo, folder)
     (folder / "web" / "app").mkdir(parents=True)
     (folder / "web" / "manifest.json").write_text("{}")
     student = f"{folder}/student.safetensors"
@@ -47,6 +52,12 @@ def told(tmp_path_factory, tiny_bundle):
         "unknown target": [*export, "-t", "onnxruntime-cpu-fp23"],
         "target twice": [*export, "-t", "onnxruntime-cpu-fp32", "-t", "onnxruntime-cpu-fp32"],
         "impossible precision": [*export, "-t", f"{folder}/bf16.yaml"],
+        "int8 alone": [*export, "-t", "onnxruntime-cpu-int8"],
+        "int8 on the test split": [
+            *(*export, "-t", "onnxruntime-cpu-int8", "--data", f"{folder}/fine.csv"),
+            *("--calibration", f"{folder}/fine.csv"),
+        ],
+        "int8 on nothing": [*export, "-t", "onnxruntime-cpu-int8", "--calibration", f"{folder}/web"],
         "misspelt key": [*export, "-t", f"{folder}/wrong.yaml"],
         "no student": ["export", f"{folder}/none.safetensors", "-o", f"{folder}/out"],
         "no safetensors": ["export", f"{folder}/text.safetensors", "-o", f"{folder}/out"],
@@ -90,7 +101,10 @@ def told(tmp_path_factory, tiny_bundle):
     [
         ("unknown target", "unknown target 'onnxruntime-cpu-fp23'"),
         ("target twice", "the target onnxruntime-cpu-fp32 is given twice"),
-        ("impossible precision", "onnxruntime is not built in bf16; one of: fp32, fp16"),
+        ("impossible precision", "onnxruntime is not built in bf16; one of: fp32, fp16, int8"),
+        ("int8 alone", "onnxruntime-cpu-int8: int8 is calibrated on training images: give them with --calibration"),
+        ("int8 on the test split", "of the images that measure ranges are also in fine"),
+        ("int8 on nothing", "web: holds no image to calibrate on"),
         ("misspelt key", "precison"),
         ("no student", "none.safetensors: no such checkpoint"),
         ("no safetensors", "text.safetensors: damaged or not a safetensors file"),

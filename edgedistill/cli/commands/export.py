@@ -8,13 +8,11 @@ import typer
 
 from .. import console
 from ..console import escape
-from ..export_request import check_export
+from ..export_request import SELFTEST_IMAGES, check_export
 from ..extras import require_export
 
 if TYPE_CHECKING:
     from edgedistill.runtime.images import ImageSource
-
-_SELFTEST_IMAGES = 4
 
 
 def export(
@@ -54,22 +52,34 @@ def export(
     Example: [bold]edgedistill export student.safetensors -t onnxruntime-cpu-int8 --calibration train.csv
     --data test.csv -o bundle[/]
     """
+    from ..render import bundle_table
+
     require_export("export")
     targets = target or ["onnxruntime-cpu-fp32"]
     asked = check_export(
-        student, targets, out, data=data, images=images, calibration=calibration, selftest=selftest or (), zip=zip
+        student,
+        targets,
+        out,
+        data=data,
+        images=images,
+        calibration=calibration,
+        calibration_images=calibration_images,
+        selftest=selftest or (),
+        input=input,
+        zip=zip,
     )
+    if asked.made is not None:
+        console.err.print(f"{escape(str(out))} is what this command makes: nothing to do.", soft_wrap=True)
+        bundle_table(asked.made, console.out)
+        return
     with console.err.status("loading"):
         from edgedistill.distill.checkpoint import load_student
         from edgedistill.distill.engine import predict_logits
         from edgedistill.export import export_bundle
         from edgedistill.export.golden import choose_golden
-        from edgedistill.export.quantization.calibration import choose_calibration
 
         trained = load_student(student)
     from edgedistill.runtime.progress import counting
-
-    from ..render import bundle_table
 
     golden: Sequence[ImageSource] = asked.golden
     reference = []
@@ -78,8 +88,7 @@ def export(
             outputs = predict_logits(trained.model, asked.data, trained.card.preprocessing, progress=progress)
         reference = [outputs.reference]
         reported = outputs.scores >= trained.card.thresholds
-        golden = golden or choose_golden(outputs.dataset.images, reported, _SELFTEST_IMAGES)
-    chosen = None if asked.calibration is None else choose_calibration(asked.calibration, calibration_images)
+        golden = golden or choose_golden(outputs.dataset.images, reported, SELFTEST_IMAGES)
     with console.err.status("exporting") as status:
         bundle = export_bundle(
             trained,
@@ -87,7 +96,8 @@ def export(
             out,
             golden=golden,
             reference=reference,
-            calibration=chosen,
+            calibration=asked.calibration,
+            request=asked.request,
             input=input,
             zip=zip,
             progress=lambda step, total, text: status.update(f"{step}/{total} {escape(text)}"),

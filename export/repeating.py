@@ -1,0 +1,81 @@
+"""Was this very export made already? Needs no torch, so that a repeated command ends at once."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from .. import __version__
+from ..runtime.bundle import Bundle, InputKind, open_bundle
+from ..runtime.datasets.base import Dataset
+from ..runtime.errors import BundleError
+from ..runtime.files import sha256_of
+from ..runtime.targets import Target
+from .quantization.calibration import Calibration
+from .toolchain import installed_toolchain
+
+
+def request_digest(
+    checkpoint_sha256: str,
+    targets: Sequence[Target],
+    *,
+    name: str = "",
+    input: InputKind = "uint8_nhwc",
+    golden: Sequence[Path] | int = 0,
+    references: Sequence[Dataset] = (),
+    calibration: Calibration | None = None,
+) -> str:
+    """SHA-256 over all that decides a bundle, our version and the toolchain's included.
+
+    Args:
+        checkpoint_sha256: of the student's file.
+        targets: checked deploy configs.
+        name: of the bundle, where it is not the student's.
+        input: what the graph takes.
+        golden: the images that travel as proof, or how many are chosen from the first reference split.
+        references: splits whose logits are stored, as they are listed.
+        calibration: of int8 targets.
+    """
+    parts = {
+        "edgedistill": __version__,
+        "toolchain": installed_toolchain(),
+        "checkpoint": checkpoint_sha256,
+        "targets": list(targets),
+        "name": name,
+        "input": input,
+        "golden": golden if isinstance(golden, int) else [sha256_of(path) for path in golden],
+        "references": [_stamp(split) for split in references],
+        "calibration": None if calibration is None else [_stamp(calibration.ranges), _stamp(calibration.held_out)],
+    }
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
+
+
+def made_already(out: Path, request: str) -> Bundle | None:
+    """The bundle at `out`, if it is what this request makes, intact, and nothing in it failed; else None."""
+    try:
+        bundle = open_bundle(out)
+        manifest = bundle.manifest
+        if manifest.provenance.request_sha256 != request or any(one.status == "failed" for one in manifest.artifacts):
+            return None
+        for entry in manifest.files():
+            bundle.read(entry)
+    except BundleError:
+        return None
+    return bundle
+
+
+def _stamp(split: Dataset) -> list[str | list[int]]:
+    """A split's fingerprint, and the size and time of each image file: a fingerprint knows files by their names."""
+    found: list[int] = []
+    for image in split.images:
+        if isinstance(image, str | os.PathLike) and not isinstance(image, np.ndarray):
+            try:
+                facts = os.stat(image)  # noqa: PTH116 (a Path per image is slow)
+            except (OSError, ValueError):
+                found.append(-1)
+            else:
+                found += (facts.st_size, facts.st_mtime_ns)
+    return [split.fingerprint(), found]

@@ -1,0 +1,20 @@
+"""The versions of everything that has a hand in the artifacts."""
+
+from importlib import metadata
+
+from ..runtime.backends.base import recorded_distributions
+
+# Distribution names: with the backends' own they decide what the artifacts look like.
+_TOOLCHAIN = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxsim", "Pillow", "numpy")
+
+
+def installed_toolchain() -> dict[str, str]:
+    """Versions by distribution, of those that are installed."""
+    return {name: version for name in (*_TOOLCHAIN, *recorded_distributions()) if (version := _version(name))}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
