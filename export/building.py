@@ -14,7 +14,7 @@ from .proving import check_artifact
 
 def needed_conversions(targets: Sequence[Target]) -> list[str]:
     """Names of the conversions that the targets are built from, each once."""
-    return list(dict.fromkeys(BUILDERS.get(target.backend).precisions[target.precision] for target in targets))
+    return list(dict.fromkeys(BUILDERS.get(target.backend).conversion(target) for target in targets))
 
 
 def build_artifact(target: Target, ingredients: Ingredients, bundle: Bundle) -> Artifact:

@@ -13,7 +13,7 @@ def resolve_targets(targets: Sequence[Target | str | Path]) -> list[Target]:
     """Deploy configs by name, path or value.
 
     Raises:
-        ConfigError: none given, one given twice or impossible, or a precision that the backend does not compute in.
+        ConfigError: none given, one given twice or impossible, or one that its backend is not built in.
     """
     resolved = [target if isinstance(target, Target) else load_target(target) for target in targets]
     if not resolved:
@@ -24,11 +24,7 @@ def resolve_targets(targets: Sequence[Target | str | Path]) -> list[Target]:
         problem = target_problem(target) or written_problem(target)
         if problem:
             raise ConfigError(f"{target.name}: {problem}.")
-        precisions = BUILDERS.get(target.backend).precisions
-        if target.precision not in precisions:
-            raise ConfigError(
-                f"{target.name}: {target.backend} is not built in {target.precision}; one of: {', '.join(precisions)}."
-            )
+        BUILDERS.get(target.backend).conversion(target)
     return resolved
 
 

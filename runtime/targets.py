@@ -45,6 +45,7 @@ class Target(Record):
         name: the file's name without .yaml; also the artifact's name in the bundle.
         backend: the library that runs the artifact.
         precision: what the arithmetic is done in.
+        format: of the file, where the backend reads several, e.g. "ort"; empty for its usual one.
         device: the backend's own device or provider word, e.g. "cpu", "gpu", "cuda:0".
         threads: intra-op threads; None leaves the choice to the backend.
         batch: batch sizes that the artifact accepts.
@@ -57,6 +58,7 @@ class Target(Record):
     name: str
     backend: str
     precision: str
+    format: str = ""
     description: str = ""
     device: str = "cpu"
     threads: int | None = None
@@ -87,6 +89,7 @@ class _TargetFile(Config):
     name: str
     backend: str
     precision: str
+    format: str = ""
     description: str = ""
     device: str = "cpu"
     threads: int | None = None

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from ...runtime.errors import ConfigError
 from ...runtime.registry import Registry
 from ...runtime.targets import Target
 from ..conversions import Ingredients
@@ -31,9 +32,27 @@ class Builder:
 
     Attributes:
         precisions: what the backend can compute in, and the conversion that each is built from.
+        formats: other formats than its usual one, by name: what each is built from, by precision.
     """
 
     precisions: ClassVar[dict[str, str]]
+    formats: ClassVar[dict[str, dict[str, str]]] = {}
+
+    @classmethod
+    def conversion(cls, target: Target) -> str:
+        """The conversion that a target is built from.
+
+        Raises:
+            ConfigError: the backend is not built in that precision or format.
+        """
+        known = cls.precisions if not target.format else cls.formats.get(target.format)
+        if known is None:
+            allowed = ", ".join(cls.formats) or "none but its usual one"
+            raise ConfigError(f"{target.name}: {target.backend} has no format {target.format!r}; one of: {allowed}.")
+        if target.precision not in known:
+            built = f"{target.backend} ({target.format})" if target.format else target.backend
+            raise ConfigError(f"{target.name}: {built} is not built in {target.precision}; one of: {', '.join(known)}.")
+        return known[target.precision]
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         """Write the artifact's files.

@@ -21,7 +21,7 @@ class OpenVinoBuilder(Builder):
             import openvino
         except ImportError as error:
             raise MissingDependencyError('openvino is not installed: `pip install "edgedistill[openvino]"`.') from error
-        source = ingredients.get(self.precisions[target.precision])
+        source = ingredients.get(self.conversion(target))
         stored = "fp32" if target.precision == "bf16" else target.precision
         path = ingredients.root / "openvino" / f"model.{stored}.xml"
         if not path.exists():

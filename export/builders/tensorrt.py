@@ -24,7 +24,7 @@ class TensorRtBuilder(Builder):
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         trt, capabilities = _flavour(target)
-        source = ingredients.get(self.precisions[target.precision])
+        source = ingredients.get(self.conversion(target))
         onnx = source.path.read_bytes()
         path = _unused_path(ingredients.root / "tensorrt", target)
         path.write_bytes(_build_engine(trt, onnx, target, ingredients))

@@ -78,6 +78,13 @@ def read_onnx(data: bytes) -> OnnxFacts:
     return facts
 
 
+def note_operator(facts: OnnxFacts, operator: str, name: str) -> None:
+    """Count an operator, and list it where it is a convolution."""
+    facts.operators[operator] += 1
+    if kind := _CONVOLUTIONS.get(operator):
+        facts.convolutions.append((name, kind))
+
+
 def _graph(message: memoryview, facts: OnnxFacts, depth: int) -> None:
     if depth > _DEEPEST:
         raise ValueError("subgraphs nested too deeply")
@@ -95,14 +102,13 @@ def _graph(message: memoryview, facts: OnnxFacts, depth: int) -> None:
 
 
 def _node(message: memoryview, facts: OnnxFacts, depth: int) -> None:
-    operator = name = b""
+    operator = name = ""
     integers: list[int] = []
     for number, value in _fields(message):
         if number == _NODE_NAME and isinstance(value, memoryview):
-            name = bytes(value)
+            name = bytes(value).decode(errors="replace")
         elif number == _NODE_OP_TYPE and isinstance(value, memoryview):
-            operator = bytes(value)
-            facts.operators[operator.decode(errors="replace")] += 1
+            operator = bytes(value).decode(errors="replace")
         elif number == _NODE_ATTRIBUTE and isinstance(value, memoryview):
             for inner, part in _fields(value):
                 if inner in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS) and isinstance(part, memoryview):
@@ -111,9 +117,8 @@ def _node(message: memoryview, facts: OnnxFacts, depth: int) -> None:
                     _graph(part, facts, depth + 1)
                 elif inner == _ATTRIBUTE_INT and isinstance(part, int):
                     integers.append(part)
-    if kind := _CONVOLUTIONS.get(operator.decode(errors="replace")):
-        facts.convolutions.append((name.decode(errors="replace"), kind))
-    if operator == b"Cast":  # its `to`; newer ones have `saturate` too, a truth value
+    note_operator(facts, operator, name)
+    if operator == "Cast":  # its `to`; newer ones have `saturate` too, a truth value
         facts.casts.update(_TYPES[value] for value in integers if value in _TYPES)
 
 

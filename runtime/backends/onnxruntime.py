@@ -13,6 +13,7 @@ from ..errors import BundleError, ConfigError, MissingDependencyError
 from ..tensors import TensorSpec
 from .base import BACKENDS, Backend, cannot_load, not_importable
 from .onnx_facts import OnnxFacts, read_onnx
+from .ort_facts import is_ort, read_ort
 
 # Device word -> provider, and the package whose build brings it.
 _PROVIDERS = {
@@ -34,7 +35,9 @@ _FATAL_ONLY = 4  # what goes wrong comes as an exception; its echo on stderr wou
 
 @BACKENDS.register("onnxruntime")
 class OnnxRuntimeBackend(Backend):
-    """Runs .onnx files. Precision is the file's own; a provider that does not take effect is an error.
+    """Runs .onnx files, and .ort files as its mobile builds do.
+
+    Precision is the file's own; a provider that does not take effect is an error.
 
     Device words: cpu, cuda, gpu, tensorrt, migraphx, coreml, directml, openvino, qnn, xnnpack, with `:index` where
     there are several devices. Operators that an accelerator's provider lacks run on the CPU provider, which
@@ -44,7 +47,7 @@ class OnnxRuntimeBackend(Backend):
     extra = "onnxruntime"
     distributions = ("onnxruntime", "onnxruntime-gpu")
     devices = tuple(_PROVIDERS)
-    suffixes = (".onnx",)
+    suffixes = (".onnx", ".ort")
 
     @classmethod
     def library(cls) -> ModuleType:
@@ -56,6 +59,8 @@ class OnnxRuntimeBackend(Backend):
 
     def convolutions(self) -> list[tuple[str, str]]:
         """From the graph as this build optimises it for the provider."""
+        if is_ort(data := self.model.files[0].read()):
+            return read_ort(data).convolutions  # optimised already, when it was made
         with tempfile.TemporaryDirectory(prefix="edgedistill-") as private:
             optimised = Path(private) / "optimised.onnx"
             settings = self._settings()
@@ -98,7 +103,7 @@ class OnnxRuntimeBackend(Backend):
             providers.append(("CPUExecutionProvider", {}))
         data = self.model.files[0].read()
         try:
-            facts = read_onnx(data)
+            facts = read_ort(data) if is_ort(data) else read_onnx(data)
         except ValueError as error:
             raise cannot_load(self.model, ort, error) from error
         with self._source(data, facts) as source:
@@ -129,7 +134,7 @@ class OnnxRuntimeBackend(Backend):
 
     @classmethod
     def companions(cls, path: Path) -> tuple[Path, ...]:
-        """The .onnx file, and the files beside it that hold its weights."""
+        """The .onnx or .ort file, and the files beside it that hold its weights."""
         try:
             external = sorted(read_onnx(path.read_bytes()).external)
         except ValueError:

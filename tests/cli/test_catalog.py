@@ -29,7 +29,7 @@ def test_a_data_set_is_told_in_one_sentence(command):
 
 def test_a_backend_is_told_with_what_it_opens_and_its_version(command):
     rows = {row["backend"]: row for row in json.loads(command("list", "backends", "--json")[1])}
-    assert rows["onnxruntime"]["opens"] == ".onnx"
+    assert rows["onnxruntime"]["opens"] == ".onnx .ort"
     assert rows["onnxruntime"]["devices"].split()[:2] == ["cpu", "cuda"]
     assert rows["onnxruntime"]["installed"] == f"onnxruntime {metadata.version('onnxruntime')}"
     assert rows["onnxruntime"]["here"] == "yes"

