@@ -9,6 +9,7 @@ import pytest
 
 from edgedistill.cli import main
 from edgedistill.cli.photos import find_photos
+from edgedistill.runtime.bundle import read_runs
 from edgedistill.runtime.errors import ConfigError
 
 
@@ -215,3 +216,13 @@ def test_ctrl_c_says_what_is_kept_only_where_something_is(command, tiny_bundle, 
     monkeypatch.setattr("edgedistill.cli.commands.training._open", interrupted)
     given = [tiny_bundle, "x.jpg"] if name == "predict" else ["demo"]
     assert command(name, *given) == (code, "", f"error: {said}\n")
+
+
+def test_twelve_whole_commands_at_once_lose_no_run(make_tiny_bundle, labels, tmp_path):
+    bundle = make_tiny_bundle(tmp_path / "shared")
+    verify = [sys.executable, "-m", "edgedistill", "verify", str(bundle), "--data", str(labels), "--json"]
+    running = [subprocess.Popen(verify, stdout=subprocess.PIPE, text=True) for _ in range(12)]
+    saved = [json.loads(process.communicate()[0])["saved"] for process in running]
+    assert len(set(saved)) == 12
+    assert {str(path) for path in bundle.glob("results/*/*-verify-*.json")} == set(saved)
+    assert sum(map(len, read_runs(bundle).values())) == 12
