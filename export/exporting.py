@@ -1,6 +1,7 @@
 """The whole export: a student and its targets in, one bundle out."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -83,13 +84,13 @@ def export_bundle(
     require_calibration(targets, given=calibration is not None)
     references = _as_pairs(reference)
     limits = int8_gates(targets)
-    if limits is None:
-        calibration = None
+    parts = [calibration] if isinstance(calibration, Dataset) else []
+    if isinstance(calibration, Calibration):
+        parts = [calibration.ranges, calibration.held_out]
+    for part, (split, _) in itertools.product(parts, references):
+        refuse_overlap(part, split)
     if isinstance(calibration, Dataset):
         calibration = choose_calibration(calibration)
-    if calibration is not None:
-        for split, _ in references:
-            refuse_overlap(calibration, split)
     refuse_foreign(out, zip=zip)
     require_onnx()
     student = student if isinstance(student, Student) else load_student(student)

@@ -68,7 +68,7 @@ def check_artifact(bundle: Bundle, artifact: Artifact, probes: Probes, *, built_
         except Exception as error:  # a toolchain's own exception types are many
             return _judged(artifact, "failed", f"it loads but does not run: {one_line(error)}")
         if precision_of(artifact.precision).quantised:
-            artifact = msgspec.structs.replace(artifact, coverage=count_int8(backend))
+            artifact = _counted(artifact, backend)
     logits, probabilities, expected = map(np.concatenate, zip(*outputs, strict=True))
     difference = compare(logits, probabilities, expected, artifact.precision)
     if difference.problem:
@@ -79,6 +79,15 @@ def check_artifact(bundle: Bundle, artifact: Artifact, probes: Probes, *, built_
         difference.parity, golden_mean_abs_logit=golden, runner=backend.effective.get("library", artifact.backend)
     )
     return msgspec.structs.replace(artifact, status="verified", parity=parity)
+
+
+def _counted(artifact: Artifact, backend: Backend) -> Artifact:
+    """With its coverage; why a library does not tell is among the details."""
+    try:
+        return msgspec.structs.replace(artifact, coverage=count_int8(backend))
+    except Exception as error:  # a library may refuse to show what it made of the graph
+        details = artifact.details | {"int8_not_counted": one_line(error)}
+        return msgspec.structs.replace(artifact, details=details)
 
 
 def count_int8(backend: Backend) -> Coverage | None:

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from .. import __version__
-from ..runtime.bundle import Bundle, InputKind, open_bundle
+from ..runtime.backends.base import BACKENDS
+from ..runtime.bundle import Artifact, Bundle, InputKind, open_bundle
 from ..runtime.datasets.base import Dataset
 from ..runtime.errors import BundleError
 from ..runtime.files import sha256_of
@@ -58,13 +59,20 @@ def made_already(out: Path, request: str) -> Bundle | None:
     try:
         bundle = open_bundle(out)
         manifest = bundle.manifest
-        if manifest.provenance.request_sha256 != request or any(one.status == "failed" for one in manifest.artifacts):
+        if manifest.provenance.request_sha256 != request or any(map(_could_be_better, manifest.artifacts)):
             return None
         for entry in manifest.files():
             bundle.read(entry)
     except BundleError:
         return None
     return bundle
+
+
+def _could_be_better(artifact: Artifact) -> bool:
+    """It failed, or could not run where it was made and may run here."""
+    if artifact.status == "verified":
+        return False
+    return artifact.status == "failed" or BACKENDS.get(artifact.backend).unavailable() is None
 
 
 def _stamp(split: Dataset) -> list[str | list[int]]:

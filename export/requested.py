@@ -29,17 +29,21 @@ def resolve_targets(targets: Sequence[Target | str | Path]) -> list[Target]:
 
 
 def require_calibration(targets: Sequence[Target], *, given: bool) -> None:
-    """Raise ConfigError when a target is quantised and there are no images to calibrate it on."""
+    """Raise ConfigError when a target is quantised and there are no images to calibrate it on, or the reverse."""
     needy = [target.name for target in targets if precision_of(target.precision).quantised]
     if needy and not given:
         raise ConfigError(
             f"{', '.join(needy)}: int8 is calibrated on training images: give them with --calibration DATA "
             "(`calibration=` in Python). A few hundred are enough; never the test split."
         )
+    if given and not needy:
+        raise ConfigError(
+            "calibration images are given, and no target is quantised: add one in int8 or leave them out."
+        )
 
 
 def int8_gates(targets: Sequence[Target]) -> Gates | None:
-    """The strictest limits of the quantised targets, which share their files; None where no target is quantised."""
+    """The strictest limits of the quantised targets, which share one calibration; None where no target is quantised."""
     limits = [target.limits for target in targets if precision_of(target.precision).quantised]
     if not limits:
         return None

@@ -19,8 +19,9 @@ MARGIN = 3.0
 # another interpolation, behind the noise of a reduced precision.
 MEAN_MARGIN = 1.5
 # What export measured passes on the exporting machine, where the golden images alone spread less than all that export
-# compared; but not past twice the share of their spread: a manifest may say anything.
-_AS_MEASURED, _AT_MOST = 1.05, 2.0
+# compared; but hardly past the share of their spread: a manifest may say anything, and int8's swapped channels cost 1.3
+# times its share.
+_AS_MEASURED, _AT_MOST = 1.05, 1.25
 
 
 @dataclass(frozen=True)

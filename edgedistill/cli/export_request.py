@@ -83,9 +83,10 @@ def check_export(
     labelled = None if data is None else open_dataset(data, images=images, classes=classes)
     chosen = None
     if calibration is not None:
-        chosen = choose_calibration(open_calibration(calibration, images, classes), calibration_images)
+        training = open_calibration(calibration, images, classes)
         if labelled is not None:
-            refuse_overlap(chosen, labelled)
+            refuse_overlap(training, labelled)
+        chosen = choose_calibration(training, calibration_images)
     request = request_digest(
         sha256_of(student),
         resolved,
@@ -95,7 +96,7 @@ def check_export(
         calibration=chosen,
     )
     made = made_already(out, request)
-    if made is not None and zip and not zip_beside(out).exists():
+    if made is not None and zip and made_already(zip_beside(out), request) is None:
         made = None
     return ExportRequest(resolved, list(selftest), labelled, chosen, request, made)
 

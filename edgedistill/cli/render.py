@@ -118,7 +118,9 @@ def bundle_table(bundle: Bundle, console: Console) -> None:
 def int8_note(artifact: Artifact) -> str:
     """How much of an int8 artifact is computed in int8, where that was counted."""
     found = artifact.coverage
-    return "" if found is None else f"{found.int8} of {found.convolutions} convolutions in int8"
+    if found is None or not found.convolutions:
+        return ""
+    return f"{found.int8} of {found.convolutions} convolutions in int8"
 
 
 def in_float_warning(coverage: Coverage) -> str:

@@ -1,5 +1,7 @@
 """Which images calibrate, and which judge the result of calibrating."""
 
+import hashlib
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +10,8 @@ from ...runtime.batches import decode_batches
 from ...runtime.bundle import CalibrationData
 from ...runtime.datasets.base import POSITIVE, Dataset
 from ...runtime.errors import ConfigError
-from ...runtime.images import ImageSource
-from ...runtime.preprocess import Preprocessing, normalize
+from ...runtime.preprocess import Preprocessing
+from .graph_images import GraphImages
 
 IMAGES = 512
 HELD_OUT = 1000
@@ -31,17 +33,17 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CalibrationImages:
-    """A calibration, decoded: what the graph takes.
+    """A calibration, decoded.
 
     Attributes:
-        ranges: uint8 (N, H, W, 3), or normalised float32 (N, 3, H, W) where the graph takes that.
-        held_out: the same, M images.
+        ranges: N images.
+        held_out: M images.
         targets: int8 (M, C) of the held-out images, in the order of the student's classes.
         record: for the manifest.
     """
 
-    ranges: np.ndarray
-    held_out: np.ndarray
+    ranges: GraphImages
+    held_out: GraphImages
     targets: np.ndarray
     record: CalibrationData
 
@@ -59,22 +61,26 @@ def choose_calibration(
         seed: of the sample.
 
     Raises:
-        ConfigError: `images` is below 1, or nothing is left to judge by.
+        ConfigError: `images` or `judged` is below 1, or nothing is left to judge by.
     """
     if images < 1:
         raise ConfigError(f"{images} calibration images: needs at least 1; 300 to 500 are usual.")
     rng = np.random.default_rng(seed)
-    if held_out is None and images >= len(data):
-        images = max(1, len(data) - max(1, len(data) // 4))
+    if held_out is None:
+        images = max(1, min(images, len(data) - max(1, min(len(data) // 4, judged))))
     chosen = balanced_sample(data.labels, images, rng)
     if held_out is None:
-        rest = np.setdiff1d(np.arange(len(data)), chosen)
-        if not len(rest):
+        same = identities(data)  # one that is listed twice is one
+        used = {same[row] for row in chosen}
+        rest = [row for row in range(len(data)) if same[row] not in used]
+        if not rest:
             raise ConfigError(
                 f"{data.name}: {len(data)} image is not enough to calibrate on: some measure ranges, others judge the "
                 "result. Give a few hundred training images."
             )
         held_out = data.subset(rest)
+    if not len(held_out) or judged < 1:
+        raise ConfigError(f"{held_out.name}: no image is held out to judge int8 by.")
     return Calibration(
         ranges=data.subset(chosen),
         held_out=held_out.subset(balanced_sample(held_out.labels, judged, rng)),
@@ -116,16 +122,27 @@ def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) ->
     return np.flatnonzero(taken)
 
 
-def refuse_overlap(calibration: Calibration, judged_on: Dataset) -> None:
-    """Raise ConfigError when images that calibrate are also those that the bundle is judged on."""
-    tested = set(map(_identity, judged_on.images, judged_on.ids))
-    for part, what in ((calibration.ranges, "measure ranges"), (calibration.held_out, "select the calibrator")):
-        shared = [name for image, name in zip(part.images, part.ids, strict=True) if _identity(image, name) in tested]
-        if shared:
-            raise ConfigError(
-                f"{part.name}: {len(shared)} of the images that {what} are also in {judged_on.name}, on which the "
-                f"bundle is judged ({shared[0]}): calibrate on training images, never on the test split."
-            )
+def refuse_overlap(calibrating: Dataset, judged_on: Dataset) -> None:
+    """Raise ConfigError when images that may calibrate are also those that the bundle is judged on."""
+    tested = set(identities(judged_on))
+    shared = [name for same, name in zip(identities(calibrating), calibrating.ids, strict=True) if same in tested]
+    if shared:
+        raise ConfigError(
+            f"{calibrating.name}: {len(shared)} of its images are also in {judged_on.name}, on which the bundle is "
+            f"judged ({shared[0]}): calibrate on training images, never on the test split."
+        )
+
+
+def identities(data: Dataset) -> list[str]:
+    """What tells each image from others: where its file lies, or the hash of pixels that exist only in memory."""
+    return [
+        hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
+        if isinstance(image, np.ndarray)
+        else os.path.realpath(image)
+        if isinstance(image, str | os.PathLike)
+        else name
+        for image, name in zip(data.images, data.ids, strict=True)
+    ]
 
 
 def decode_calibration(
@@ -141,6 +158,7 @@ def decode_calibration(
 
     Raises:
         DataError: classes differ, or too many images are undecodable.
+        ConfigError: no image can be decoded.
     """
     held_out = calibration.held_out.with_classes(classes)
     ranges, _ = _decode(calibration.ranges, preprocessing)
@@ -153,17 +171,13 @@ def decode_calibration(
         held_out_fingerprint=calibration.held_out.fingerprint(),
         held_out_images=len(judged),
     )
-    if not uint8:
-        ranges, judged = normalize(ranges, preprocessing), normalize(judged, preprocessing)
-    return CalibrationImages(ranges, judged, held_out.labels[kept], record)
+    by = None if uint8 else preprocessing
+    return CalibrationImages(GraphImages(ranges, by), GraphImages(judged, by), held_out.labels[kept], record)
 
 
 def _decode(data: Dataset, preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
     batches = list(decode_batches(data.images, preprocessing, _BATCH, ids=data.ids))
+    if not batches:
+        raise ConfigError(f"{data.name}: holds no image that can be decoded: int8 needs some.")
     indices = np.concatenate([batch.indices for batch in batches])
     return np.concatenate([batch.images for batch in batches]), indices
-
-
-def _identity(image: ImageSource, name: str) -> str:
-    """What tells an image from others: where it lies, or its id where it exists only in memory."""
-    return str(image) if isinstance(image, str) or hasattr(image, "__fspath__") else name

@@ -11,6 +11,7 @@ from ...runtime.targets import Gates
 from ..errors import ExportError
 from .calibration import CalibrationImages
 from .calibrators import CALIBRATORS, Histogram
+from .graph_images import GraphImages
 from .held_out import Judge, run_logits
 from .qdq import Flavour, heavy_layers, quantise
 
@@ -112,9 +113,10 @@ class Search:
         return Trial(path, calibrator, self.judge.drop(logits), self.judge.error(logits), in_float)
 
     def recover(self, start: Trial, ranges: Ranges, limit: float) -> tuple[Trial, str]:
-        """The graph with the fewest of the worst layers in float that is within the limit, or the best there is."""
+        """The first graph within the limit as more and more of the worst layers are in float, or the best there is."""
         self.say("which layers cost most")
-        ranked = rank_layers(self.prepared, ranges, self.flavour, self.images.ranges[:_RANKING_IMAGES], self.scratch)
+        images = self.images.ranges.spread(_RANKING_IMAGES)
+        ranked = rank_layers(self.prepared, ranges, self.flavour, images, self.scratch)
         most = max(1, int(_MOST_IN_FLOAT * len(ranked)))
         trials, count = [start], 1
         while count <= most:
@@ -151,21 +153,30 @@ def choose(
         say: told what begins.
 
     Raises:
-        ExportError: a quantised graph is refused, or gives no numbers.
+        ExportError: with no calibrator a graph runs and gives numbers.
     """
     judge = Judge.of(run_logits(prepared, images.held_out), images.targets, limits.confidence)
     search = Search(prepared, flavour, images, judge, scratch, say)
     tried: list[Trial] = []
+    failed: ExportError | None = None
     ranges: dict[str, Ranges] = {}
     for name, calibrate in CALIBRATORS.items():
         say(name)
         ranges[name] = {tensor: calibrate(histogram) for tensor, histogram in histograms.items()}
-        tried.append(search.attempt(name, ranges[name]))
+        try:
+            tried.append(search.attempt(name, ranges[name]))
+        except ExportError as error:  # another calibrator may do
+            failed = error
+    if not tried:
+        assert failed is not None
+        raise failed
     best, limit = min(tried, key=lambda trial: trial.cost), limits.max_map_drop
     if limit is None:
         note = "no gate asks for any"
     elif best.within(limit):
         note = "not needed"
+    elif judge.reference is None:
+        note = "none: no held-out image has a label"
     elif not judge.can_settle(limit):
         note = f"none: {len(images.held_out)} held-out images cannot show a drop within {limit:g} points"
     else:
@@ -174,7 +185,7 @@ def choose(
     return Chosen(replace(best, path=out), tuple(tried), note)
 
 
-def rank_layers(prepared: Path, ranges: Ranges, flavour: Flavour, images: np.ndarray, scratch: Path) -> list[str]:
+def rank_layers(prepared: Path, ranges: Ranges, flavour: Flavour, images: GraphImages, scratch: Path) -> list[str]:
     """The layers by how far the logits move when each alone is quantised, the worst first."""
     expected = run_logits(prepared, images)
     noise = {}

@@ -8,11 +8,12 @@ import numpy as np
 from ...runtime.interval import Interval
 from ...runtime.metrics import LeftOut, leave_one_out, map_drop_interval
 from ..errors import ExportError, one_line
+from .graph_images import GraphImages
 
 _BATCH = 16
 
 
-def run_logits(model: Path, images: np.ndarray) -> np.ndarray:
+def run_logits(model: Path, images: GraphImages) -> np.ndarray:
     """The logits float32 (N, C) that onnxruntime's CPU provider computes.
 
     Raises:
@@ -27,7 +28,7 @@ def run_logits(model: Path, images: np.ndarray) -> np.ndarray:
         name = session.get_inputs()[0].name
         parts = [session.run(["logits"], {name: images[at : at + _BATCH]})[0] for at in range(0, len(images), _BATCH)]
     except Exception as error:  # its exception types are not exported for catching
-        raise ExportError(f"the quantised graph is refused: {one_line(error)}") from error
+        raise ExportError(f"onnxruntime refuses the graph: {one_line(error)}") from error
     return np.concatenate(parts)
 
 

@@ -14,7 +14,7 @@ OPERATORS = (
     "AveragePool", "GlobalAveragePool", "ReduceMean", "MaxPool", "Concat", "Split", "Reshape", "Transpose", "Flatten",
     "Squeeze", "Unsqueeze", "Slice", "Pad", "Resize",
 )  # fmt: skip
-HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+HEAVY = ("Conv", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,19 @@ S8S8 = Flavour("s8s8", signed=True, quantised_bias=False)
 
 
 def prepare(source: Path, out: Path) -> Path:
-    """A float32 graph with shapes known and BatchNorms folded, from `source` into `out`.
+    """A float32 graph with shapes known, BatchNorms folded and a name for each node, from `source` into `out`.
 
     Raises:
         ExportError: onnxruntime cannot prepare it.
     """
+    import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     try:
         quant_pre_process(str(source), str(out), skip_symbolic_shape=True)
+        model = onnx.load(out)
+        if _name_nodes(model.graph):
+            onnx.save(model, out)
     except Exception as error:  # it raises whatever it meets
         raise ExportError(f"the graph cannot be prepared for int8: {one_line(error)}") from error
     return out
@@ -116,6 +120,7 @@ def quantise(
         finally:
             logging.root.setLevel(level)
         result = quantiser.model.model
+        _outputs_in_float(result.graph)
         for entry in (result, result.graph, *result.graph.node):
             entry.ClearField("metadata_props")
             entry.ClearField("doc_string")
@@ -138,3 +143,32 @@ def _around(graph: Any) -> set[str]:
     if not heavy:
         return set()
     return {node.name for node in (*nodes[: heavy[0]], *nodes[heavy[-1] + 1 :])}
+
+
+def _name_nodes(graph: Any) -> bool:
+    """Give nodes without a name, or with another's, one of their own: layers are told apart by it."""
+    taken: set[str] = set()
+    changed = False
+    for number, node in enumerate(graph.node):
+        if not node.name or node.name in taken:
+            node.name, changed = f"{node.op_type}_{number}_of_graph", True
+        taken.add(node.name)
+    return changed
+
+
+def _outputs_in_float(graph: Any) -> None:
+    """Undo the last rounding of what the graph gives: 256 levels for all classes would tie images that it ranks."""
+    outputs = {output.name for output in graph.output}
+    producers = {name: node for node in graph.node for name in node.output}
+    for last in [node for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] in outputs]:
+        first = producers.get(last.input[0])
+        if first is None or first.op_type != "QuantizeLinear" or first.input[0] not in producers:
+            continue
+        inner, name = first.input[0], last.output[0]
+        for node in graph.node:
+            for names in (node.input, node.output):
+                for at, found in enumerate(names):
+                    if found == inner:
+                        names[at] = name
+        graph.node.remove(first)
+        graph.node.remove(last)

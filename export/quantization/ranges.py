@@ -7,17 +7,18 @@ import numpy as np
 
 from ..errors import ExportError, one_line
 from .calibrators import BINS, Histogram
+from .graph_images import GraphImages
 
 _BATCH = 8
-# Of each image and tensor, at most twice as many: two million values fill 2,048 bins.
+# Of each image and tensor, drawn at random: two million fill 2,048 bins; a regular share of a map may be one column.
 _VALUES = 4_000
 
 
-def measure(model: Path, images: np.ndarray, scratch: Path, operators: Sequence[str]) -> dict[str, Histogram]:
+def measure(model: Path, images: GraphImages, scratch: Path, operators: Sequence[str]) -> dict[str, Histogram]:
     """Histograms of every float tensor that an operator of `operators` takes or gives.
 
     Two passes over the images: exact smallest and largest values first, computed inside the graph, then the counts
-    between them, of a regular share of each map's values.
+    between them, of 4,000 values of each image and tensor, drawn at random.
 
     Args:
         model: a float32 ONNX file.
@@ -41,14 +42,16 @@ def measure(model: Path, images: np.ndarray, scratch: Path, operators: Sequence[
 class _Reader:
     """Batches of images, as onnxruntime's calibrators ask for them."""
 
-    def __init__(self, name: str, images: np.ndarray) -> None:
+    def __init__(self, name: str, images: GraphImages) -> None:
         self._feeds = ({name: images[at : at + _BATCH]} for at in range(0, len(images), _BATCH))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._feeds, None)
 
 
-def _limits(model: Path, images: np.ndarray, scratch: Path, operators: Sequence[str]) -> dict[str, tuple[float, float]]:
+def _limits(
+    model: Path, images: GraphImages, scratch: Path, operators: Sequence[str]
+) -> dict[str, tuple[float, float]]:
     """Smallest and largest value of each tensor."""
     from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
@@ -64,7 +67,7 @@ def _limits(model: Path, images: np.ndarray, scratch: Path, operators: Sequence[
 
 
 def _inner_values(
-    model: Path, images: np.ndarray, scratch: Path, operators: Sequence[str]
+    model: Path, images: GraphImages, scratch: Path, operators: Sequence[str]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(tensor, values float32 (n,)) of each batch."""
     from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
@@ -75,10 +78,11 @@ def _inner_values(
         augmented_model_path=str(scratch / "inner.onnx"),
         calibrate_method=CalibrationMethod.Percentile,
     )
+    rng = np.random.default_rng(0)
     session = calibrator.infer_session
     names = sorted(calibrator.tensors_to_calibrate)
     reader = _Reader(session.get_inputs()[0].name, images)
     while (feeds := reader.get_next()) is not None:
         for name, values in zip(names, session.run(names, feeds), strict=True):
-            count = len(next(iter(feeds.values())))
-            yield name, values.ravel()[:: max(1, values.size // (_VALUES * count))]
+            most = _VALUES * len(next(iter(feeds.values())))
+            yield name, values.ravel() if values.size <= most else values.ravel()[rng.integers(values.size, size=most)]

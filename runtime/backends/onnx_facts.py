@@ -18,7 +18,7 @@ _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_EXTERNAL = 1, 2, 13
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _FUNCTION_NODE = 7
 
-_TYPES = {1: "fp32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "fp16", 11: "fp64", 16: "bf16"}
+TYPES = {1: "fp32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "fp16", 11: "fp64", 16: "bf16"}
 _FLOATS = ("fp32", "fp16", "bf16", "fp64")
 _QUANTISED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QuantizeLinear", "DequantizeLinear")
 _CONVOLUTIONS = {
@@ -119,7 +119,7 @@ def _node(message: memoryview, facts: OnnxFacts, depth: int) -> None:
                     integers.append(part)
     note_operator(facts, operator, name)
     if operator == "Cast":  # its `to`; newer ones have `saturate` too, a truth value
-        facts.casts.update(_TYPES[value] for value in integers if value in _TYPES)
+        facts.casts.update(TYPES[value] for value in integers if value in TYPES)
 
 
 def _tensor(message: memoryview, facts: OnnxFacts) -> None:
@@ -134,7 +134,7 @@ def _tensor(message: memoryview, facts: OnnxFacts) -> None:
             entry = {inner: part for inner, part in _fields(value) if isinstance(part, memoryview)}
             if bytes(entry.get(_ENTRY_KEY, b"")) == b"location":
                 facts.external.add(bytes(entry.get(_ENTRY_VALUE, b"")).decode(errors="replace"))
-    facts.weights[_TYPES.get(kind, "other")] += count
+    facts.weights[TYPES.get(kind, "other")] += count
 
 
 def _packed(value: int | memoryview) -> list[int]:

@@ -1,11 +1,12 @@
 """What a file in ONNX Runtime's own format (.ort) says of itself, read by the reader that onnxruntime brings."""
 
+import math
 from typing import Any
 
-from .onnx_facts import OnnxFacts, note_operator
+from .onnx_facts import TYPES, OnnxFacts, note_operator
 
 _IDENTIFIER = b"ORTM"
-_TYPES = {1: "fp32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "fp16", 11: "fp64", 16: "bf16"}
+_MOST_AXES = 16  # a damaged file's are not read to their end
 
 
 def is_ort(data: bytes) -> bool:
@@ -29,10 +30,8 @@ def read_ort(data: bytes) -> OnnxFacts:
             note_operator(facts, (node.OpType() or b"").decode(errors="replace"), (node.Name() or b"").decode())
         for index in range(_plausible(graph.InitializersLength(), data)):
             tensor = graph.Initializers(index)
-            count = 1
-            for axis in range(_plausible(tensor.DimsLength(), data)):
-                count *= tensor.Dims(axis)
-            facts.weights[_TYPES.get(tensor.DataType(), "other")] += count
+            count = math.prod(tensor.Dims(axis) for axis in range(min(tensor.DimsLength(), _MOST_AXES)))
+            facts.weights[TYPES.get(tensor.DataType(), "other")] += count
     except Exception as error:  # flatbuffers reads where the bytes say, and fails as it may
         raise ValueError(f"the file is damaged ({type(error).__name__})") from error
     return facts

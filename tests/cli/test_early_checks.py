@@ -103,7 +103,7 @@ def told(tmp_path_factory, tiny_bundle):
         ("target twice", "the target onnxruntime-cpu-fp32 is given twice"),
         ("impossible precision", "onnxruntime is not built in bf16; one of: fp32, fp16, int8"),
         ("int8 alone", "onnxruntime-cpu-int8: int8 is calibrated on training images: give them with --calibration"),
-        ("int8 on the test split", "of the images that measure ranges are also in fine"),
+        ("int8 on the test split", "of its images are also in fine"),
         ("int8 on nothing", "web: holds no image to calibrate on"),
         ("misspelt key", "precison"),
         ("no student", "none.safetensors: no such checkpoint"),

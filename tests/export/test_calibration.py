@@ -13,7 +13,7 @@ from edgedistill.runtime.errors import ConfigError
 def make_split(images: int, classes: int = 4, seed: int = 0, prefix: str = "") -> Dataset:
     rng = np.random.default_rng(seed)
     labels = (rng.random((images, classes)) < 0.2).astype(np.int8)
-    pixels = np.zeros((images, 4, 4, 3), np.uint8)
+    pixels = rng.integers(0, 256, (images, 4, 4, 3), np.uint8)
     return Dataset("split", tuple("abcdefgh"[:classes]), tuple(f"{prefix}{i}" for i in range(images)), pixels, labels)
 
 
@@ -56,6 +56,18 @@ def test_where_images_are_few_a_quarter_is_kept_to_judge():
     assert (len(chosen.ranges), len(chosen.held_out)) == (30, 10)
 
 
+@pytest.mark.parametrize(
+    ("images", "asked", "parts"), [(513, 512, (385, 128)), (700, 512, (512, 188)), (9, 512, (7, 2))]
+)
+def test_enough_are_left_to_judge_by(images, asked, parts):
+    chosen = choose_calibration(make_split(images), asked)
+    assert (len(chosen.ranges), len(chosen.held_out)) == parts
+
+
+def id_of(image: np.ndarray) -> bytes:
+    return image.tobytes()
+
+
 def test_one_image_is_not_enough():
     with pytest.raises(ConfigError, match="1 image is not enough to calibrate on"):
         choose_calibration(make_split(1))
@@ -71,6 +83,28 @@ def test_images_that_judge_the_bundle_calibrate_nothing():
     training = make_split(60, prefix="train-")
     test = make_split(20, prefix="test-")
     chosen = choose_calibration(training, 20)
-    refuse_overlap(chosen, test)
-    with pytest.raises(ConfigError, match="20 of the images that measure ranges are also in split"):
-        refuse_overlap(chosen, training)
+    refuse_overlap(chosen.ranges, test)
+    with pytest.raises(ConfigError, match="60 of its images are also in split"):
+        refuse_overlap(training, training)
+
+
+def test_a_file_is_the_same_by_whatever_path(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.jpg").symlink_to("a.jpg")
+    labels = np.zeros((1, 1), np.int8)
+    named = [Dataset("s", ("a",), ("0",), [path], labels) for path in ("a.jpg", tmp_path / "link.jpg")]
+    with pytest.raises(ConfigError, match="1 of its images are also in s"):
+        refuse_overlap(*named)
+
+
+def test_an_image_that_is_listed_twice_does_not_judge_what_it_measured():
+    split = make_split(80)
+    twice = split.subset([*range(80), *range(80)])
+    chosen = choose_calibration(twice, 60)
+    assert not set(map(id_of, chosen.ranges.images)) & set(map(id_of, chosen.held_out.images))
+
+
+def test_nothing_to_judge_by_is_one_line():
+    with pytest.raises(ConfigError, match="no image is held out to judge int8 by"):
+        choose_calibration(make_split(20), 10, held_out=make_split(20).subset([]))

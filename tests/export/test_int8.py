@@ -9,6 +9,7 @@ from edgedistill.export import export_bundle
 from edgedistill.export.probes import framework_logits
 from edgedistill.export.proving import count_int8
 from edgedistill.export.quantization import calibration, choosing, held_out, qdq, ranges
+from edgedistill.export.quantization.graph_images import GraphImages
 from edgedistill.runtime import selftest
 from edgedistill.runtime.bundle import CalibrationData
 from edgedistill.runtime.bundle.selection import open_artifact
@@ -64,10 +65,11 @@ def measured(tmp_path_factory):
     scratch = tmp_path_factory.mktemp("quantise")
     prepared = qdq.prepare(small_network(scratch / "float.onnx"), scratch / "prepared.onnx")
     pixels = np.random.default_rng(3).integers(0, 256, (120, 6, 6, 3), np.uint8).repeat(4, axis=1).repeat(4, axis=2)
-    logits = held_out.run_logits(prepared, pixels)
+    logits = held_out.run_logits(prepared, GraphImages(pixels))
     labels = (logits > np.quantile(logits, 0.8, axis=0)).astype(np.int8)
     record = CalibrationData("training", "a", 60, "training", "b", 60)
-    images = calibration.CalibrationImages(pixels[:60], pixels[60:], labels[60:], record)
+    pictures = GraphImages(pixels[:60]), GraphImages(pixels[60:])
+    images = calibration.CalibrationImages(*pictures, labels[60:], record)
     return prepared, ranges.measure(prepared, images.ranges, scratch, qdq.OPERATORS), images, scratch
 
 
@@ -216,14 +218,14 @@ def test_per_channel_loses_less_than_per_tensor(measured, tmp_path):
 def test_layers_are_ranked_by_what_each_alone_costs(measured, tmp_path):
     prepared, histograms, images, scratch = measured
     full = {name: (h.low, h.high) for name, h in histograms.items()}
-    ranked = choosing.rank_layers(prepared, full, qdq.U8S8, images.ranges[:8], scratch)
+    ranked = choosing.rank_layers(prepared, full, qdq.U8S8, images.ranges.spread(8), scratch)
     assert sorted(ranked) == sorted(qdq.heavy_layers(prepared))
     assert len(ranked) == LAYERS
-    expected = held_out.run_logits(prepared, images.ranges[:8])
+    expected = held_out.run_logits(prepared, images.ranges.spread(8))
 
     def cost(name):
         alone = qdq.quantise(prepared, full, qdq.U8S8, tmp_path / "alone.onnx", only=[name])
-        return np.square(held_out.run_logits(alone, images.ranges[:8]) - expected).mean()
+        return np.square(held_out.run_logits(alone, images.ranges.spread(8)) - expected).mean()
 
     assert cost(ranked[0]) > cost(ranked[4]) > cost(ranked[-1])
 
@@ -254,7 +256,7 @@ def test_layers_go_back_into_float_until_the_gate_is_met(measured, monkeypatch, 
         prepared,
         {name: choosing.CALIBRATORS[chosen.best.calibrator](h) for name, h in histograms.items()},
         qdq.U8S8,
-        images.ranges[: choosing._RANKING_IMAGES],
+        images.ranges.spread(choosing._RANKING_IMAGES),
         scratch,
     )
     assert chosen.best.in_float == tuple(ranked[:2])
@@ -262,6 +264,48 @@ def test_layers_go_back_into_float_until_the_gate_is_met(measured, monkeypatch, 
     nodes = {node.name: node for node in onnx.load(chosen.best.path).graph.node}
     made_by = {name: node.op_type for node in nodes.values() for name in node.output}
     assert [made_by.get(nodes[name].input[1]) for name in ranked[:3]] == [None, None, "DequantizeLinear"]
+
+
+def test_logits_leave_the_last_layer_unrounded(measured, tmp_path):
+    """256 levels for all classes would tie images that the float graph ranks."""
+    prepared, histograms, images, _ = measured
+    full = {name: (h.low, h.high) for name, h in histograms.items()}
+    path = qdq.quantise(prepared, full, qdq.U8S8, tmp_path / "int8.onnx")
+    onnx.checker.check_model(path, full_check=True)
+    last = {name: node.op_type for node in onnx.load(path).graph.node for name in node.output}
+    assert (last["logits"], last["probabilities"]) == ("Gemm", "Sigmoid")
+    assert len(np.unique(held_out.run_logits(path, images.held_out))) > 60
+
+
+def test_nodes_without_a_name_are_quantised_too(tmp_path):
+    model = onnx.load(small_network(tmp_path / "named.onnx"))
+    for node in model.graph.node:
+        node.name = ""
+    onnx.save(model, tmp_path / "bare.onnx")
+    prepared = qdq.prepare(tmp_path / "bare.onnx", tmp_path / "prepared.onnx")
+    assert len(set(qdq.heavy_layers(prepared))) == LAYERS
+
+
+def test_a_column_of_a_map_is_not_taken_for_the_map(tmp_path):
+    """A regular share of its values, 4,000 of each image, would be the left border alone."""
+    channels, side = 72, 56
+    take = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", channels, side, side])
+    give = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", channels, side, side])
+    graph = helper.make_graph([helper.make_node("Relu", ["image"], ["logits"], "relu")], "border", [take], [give])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "border.onnx")
+    pixels = np.zeros((8, channels, side, side), np.float32)
+    pixels[..., 0] = 1.0
+    found = ranges.measure(tmp_path / "border.onnx", pixels, tmp_path, ["Relu"])["logits"]
+    assert found.counts[-1] / found.counts.sum() == pytest.approx(1 / side, rel=0.2)
+
+
+def test_a_calibrator_that_fails_leaves_the_others(measured, monkeypatch, tmp_path):
+    prepared, histograms, images, scratch = measured
+    monkeypatch.setitem(choosing.CALIBRATORS, "entropy", lambda histogram: (float("nan"), float("nan")))
+    arguments = (prepared, histograms, images, qdq.U8S8, tmp_path / "o.onnx")
+    chosen = choosing.choose(*arguments, limits=Gates(), scratch=scratch)
+    assert [trial.calibrator for trial in chosen.tried] == [n for n in choosing.CALIBRATORS if n != "entropy"]
 
 
 def test_too_few_images_to_judge_by_recover_nothing_and_say_so(measured, tmp_path):
@@ -282,6 +326,7 @@ def test_without_labels_the_logits_choose(measured, tmp_path):
     )
     assert chosen.best.error == min(trial.error for trial in chosen.tried)
     assert "logits off by" in chosen.details["calibrators_tried"]
+    assert chosen.note == "none: no held-out image has a label"
 
 
 @pytest.mark.parametrize(("name", "options"), [("shufflenetv2", {"width": 0.5}), ("repvgg_a0", {})])

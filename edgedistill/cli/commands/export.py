@@ -29,7 +29,8 @@ def export(
         typer.Option("--data", help="Labelled images: the bundle gets the student's logits on them, for `verify`."),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", help="Image folder, where --data or --calibration does not imply it.")
+        Path | None,
+        typer.Option("--images", help="Image folder of --data and --calibration."),
     ] = None,
     calibration: Annotated[
         str | None,
