@@ -119,8 +119,9 @@ def quantise(
             quantiser.quantize_model()
         finally:
             logging.root.setLevel(level)
+        _outputs_in_float(quantiser.model.model.graph)
+        quantiser.model.topological_sort()  # the quantiser appends its nodes, and not every reader sorts
         result = quantiser.model.model
-        _outputs_in_float(result.graph)
         for entry in (result, result.graph, *result.graph.node):
             entry.ClearField("metadata_props")
             entry.ClearField("doc_string")
