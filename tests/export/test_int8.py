@@ -277,6 +277,17 @@ def test_logits_leave_the_last_layer_unrounded(measured, tmp_path):
     assert len(np.unique(held_out.run_logits(path, images.held_out))) > 60
 
 
+def test_pixels_are_normalised_in_one_operator_that_computes_the_same(quantised, student, training, tmp_path):
+    bundle, _ = quantised
+    full = bundle.root / "onnx" / "model.fp32.onnx"
+    prepared = qdq.prepare(full, tmp_path / "prepared.onnx")
+    pictures = GraphImages(np.stack(training.images[:8]))
+    assert np.abs(held_out.run_logits(prepared, pictures) - held_out.run_logits(full, pictures)).max() < 1e-3
+    kinds = [node.op_type for node in onnx.load(bundle.root / "onnx" / "model.int8.onnx").graph.node]
+    assert kinds.count("BatchNormalization") == 1
+    assert not {"Sub", "Mul"} & set(kinds)
+
+
 def test_nodes_without_a_name_are_quantised_too(tmp_path):
     model = onnx.load(small_network(tmp_path / "named.onnx"))
     for node in model.graph.node:
