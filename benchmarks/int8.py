@@ -7,7 +7,7 @@ Each student is exported with float and int8 targets, calibrated on 512 training
 split by the files as they are saved. The naive graphs take every value that was seen for a range (minmax), with one
 scale per weight tensor or one per output channel. Latency is that of `edgedistill bench`: a process per artifact,
 interleaved, on the input that the student was trained with. Writes benchmarks/results/int8.json after each student; a
-student that is there by its checkpoint is not run again. Trained students: benchmarks/studies/coco18_students.yaml.
+student that is there by its checkpoint is not run again. Trained students: benchmarks/recipes/coco18_students.yaml.
 """
 
 import argparse
