@@ -1,6 +1,5 @@
 """Writes quantised graphs (QDQ: QuantizeLinear and DequantizeLinear around each operator), one flavour per runtime."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,11 +114,7 @@ def quantise(
                 "QuantizeBias": flavour.quantised_bias,
             },
         )
-        level = logging.root.level
-        try:
-            quantiser.quantize_model()
-        finally:
-            logging.root.setLevel(level)
+        quantiser.quantize_model()
         _outputs_in_float(quantiser.model.model.graph)
         quantiser.model.topological_sort()  # the quantiser appends its nodes, and not every reader sorts
         result = quantiser.model.model

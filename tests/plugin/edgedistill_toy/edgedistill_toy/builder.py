@@ -12,7 +12,7 @@ class ToyBuilder(Builder):
     precisions = {"half_weights": "toy.linear"}
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
-        source = ingredients.get(self.precisions[target.precision])
+        source = ingredients.get(self.conversion(target))
         path = ingredients.root / "toy" / f"{target.name}.npz"
         path.parent.mkdir(exist_ok=True)
         shutil.copyfile(source.path, path)
