@@ -2,13 +2,13 @@
 
 import io
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image
 
 from ..distill.checkpoint import Student
-from ..runtime.bundle import GoldenImage, Manifest, describe_file
+from ..runtime.bundle import GoldenImage, describe_file
 from ..runtime.images import ImageSource, encoded_bytes, open_image
 from ..runtime.preprocess import load
 from .probes import framework_logits
@@ -126,11 +126,6 @@ def _supplements(uprights: Sequence[Image.Image], written: Sequence[bytes], size
     if not any(map(_is_turned, written)):
         made["turned.jpg"] = _jpeg((other_ratio or [_mosaic(uprights, (2, 3), size, start=1)])[0], turned=True)
     return made
-
-
-def count_given(manifest: Manifest) -> int:
-    """How many of a bundle's golden images were given to `write_golden`, and not made by it."""
-    return sum(PurePosixPath(golden.file.path).stem.isdigit() for golden in manifest.selftest)
 
 
 def _is_turned(data: bytes) -> bool:

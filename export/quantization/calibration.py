@@ -75,7 +75,7 @@ def choose_calibration(
         rest = [row for row in range(len(data)) if same[row] not in used]
         if not rest:
             raise ConfigError(
-                f"{data.name}: {len(data)} image is not enough to calibrate on: some measure ranges, others judge the "
+                f"{data.name}: one image is not enough to calibrate on: some measure ranges, others judge the "
                 "result. Give a few hundred training images."
             )
         held_out = data.subset(rest)

@@ -1,5 +1,6 @@
 """The best int8 graph for a runtime: the calibrator by the metric, then the costliest layers back in float."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,9 +122,10 @@ class Search:
         trials, count = [start], 1
         while count <= most:
             self.say(f"{count} of {len(ranked)} layers in float")
-            trials.append(self.attempt(start.calibrator, ranges, tuple(ranked[:count])))
+            with contextlib.suppress(ExportError):  # what is in int8 altogether runs, and so does not fall with it
+                trials.append(self.attempt(start.calibrator, ranges, tuple(ranked[:count])))
             if trials[-1].within(limit):
-                return trials[-1], f"{count} of {len(ranked)} layers in float"
+                return trials[-1], f"{len(trials[-1].in_float)} of {len(ranked)} layers in float"
             count = count + 1 if count < _ONE_BY_ONE else count + count // 2
         best = min(trials, key=lambda trial: trial.cost)
         return best, f"{len(best.in_float)} of {len(ranked)} layers in float, and still not within {limit:g} points"

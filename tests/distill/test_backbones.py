@@ -155,6 +155,22 @@ def test_a_small_stem_doubles_the_maps(name):
     assert [2 * m.shape[2] for m in maps[0]] == [m.shape[2] for m in maps[1]]
 
 
+@pytest.mark.parametrize("name", ["resnet18", "shufflenetv2", "torchvision/resnet18"])
+def test_an_unpooled_stem_has_a_small_ones_last_map(name):
+    with torch.device("meta"):
+        maps = {
+            stem: build_model(name, 2, stem=stem).backbone(torch.zeros(2, 3, 64, 64))
+            for stem in ("standard", "small", "unpooled")
+        }
+    assert maps["unpooled"][-1].shape == maps["small"][-1].shape
+    assert 2 * maps["standard"][-1].shape[2] == maps["unpooled"][-1].shape[2]
+
+
+def test_an_unpooled_stem_is_refused_where_nothing_is_pooled():
+    with torch.device("meta"), pytest.raises(ConfigError, match="needs a network with a max pooling in its stem"):
+        build_model("mobilenetv2", 2, stem="unpooled")
+
+
 @pytest.mark.parametrize("name", ["swin_t", "tresnet_l", "vgg19_bn", *CIFAR[-2:]])
 def test_a_small_stem_is_refused_where_no_stride_2_begins(name):
     with torch.device("meta"), pytest.raises(ConfigError, match="first convolution has stride 2; this one has none"):

@@ -69,7 +69,7 @@ def id_of(image: np.ndarray) -> bytes:
 
 
 def test_one_image_is_not_enough():
-    with pytest.raises(ConfigError, match="1 image is not enough to calibrate on"):
+    with pytest.raises(ConfigError, match="one image is not enough to calibrate on"):
         choose_calibration(make_split(1))
 
 
