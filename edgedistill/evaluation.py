@@ -77,7 +77,7 @@ class Evaluation:
     data: Dataset
     found: dict[str, Any]
     calibration_error: float
-    bins: training_metrics.CalibrationBins
+    bins: metrics.CalibrationBins
     difficult: dict[str, Any] | None
     retrieval: training_metrics.RetrievalPrecision | None
     teacher: Comparison | None
@@ -177,8 +177,8 @@ def evaluate_checkpoint(
         checkpoint=checkpoint.path,
         data=data,
         found=metrics.evaluate(scores, data.labels, chosen, top_k),
-        calibration_error=100 * training_metrics.expected_calibration_error(scores, data.labels),
-        bins=training_metrics.calibration_bins(scores, data.labels),
+        calibration_error=100 * metrics.expected_calibration_error(scores, data.labels),
+        bins=metrics.calibration_bins(scores, data.labels),
         difficult=metrics.evaluate(scores[rows], data.labels[rows], chosen, top_k)
         if rows is not None and rows.any()
         else None,

@@ -5,11 +5,14 @@ precision) is a fraction. Targets are int8: 1 present, 0 absent, -1 unknown; unk
 """
 
 from .bootstrap import bootstrap_average_precision, least_resamples, percentile_interval, resampled_average_precision
+from .calibration import CalibrationBins, calibration_bins, expected_calibration_error
 from .decisions import Threshold, evaluate, protocol_name
 from .jackknife import LeftOut, leave_one_out
 from .logistic import sigmoid
 from .ranking import average_precision, tie_group_ends
-from .thresholds import best_thresholds
+from .temperature import at_temperature, fit_temperature
+from .threshold_rules import ThresholdRule, threshold_rule
+from .thresholds import best_thresholds, precision_thresholds, recall_thresholds
 from .uncertainty import (
     class_drop_intervals,
     images_to_settle,
@@ -20,13 +23,19 @@ from .uncertainty import (
 )
 
 __all__ = [
+    "CalibrationBins",
     "LeftOut",
     "Threshold",
+    "ThresholdRule",
+    "at_temperature",
     "average_precision",
     "best_thresholds",
     "bootstrap_average_precision",
+    "calibration_bins",
     "class_drop_intervals",
     "evaluate",
+    "expected_calibration_error",
+    "fit_temperature",
     "images_to_settle",
     "least_images",
     "least_resamples",
@@ -35,8 +44,11 @@ __all__ = [
     "map_interval",
     "mean_over_classes",
     "percentile_interval",
+    "precision_thresholds",
     "protocol_name",
+    "recall_thresholds",
     "resampled_average_precision",
     "sigmoid",
+    "threshold_rule",
     "tie_group_ends",
 ]

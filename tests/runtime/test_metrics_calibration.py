@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedistill.distill import metrics
-from edgedistill.distill.metrics import calibration
+from edgedistill.runtime import metrics
+from edgedistill.runtime.metrics import calibration
 
 
 def by_loops(scores, targets, bins):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...runtime.metrics.inputs import checked
+from .inputs import checked
 
 BINS = 15  # UD names no number; its source (Guo et al., ICML 2017) takes 15 bins of equal width
 _BLOCK_ELEMENTS = 2_000_000
