@@ -67,7 +67,7 @@ def describe_job(
     decides = {
         "seed": seed,
         "preprocessing": msgspec.to_builtins(preprocessing),
-        "model": [msgspec.to_builtins(spec), _file_digests(loaded, spec)],
+        "model": [spec.deciding(), _file_digests(loaded, spec)],
         "train": settings.deciding(),
         "method": [type(method).__name__, msgspec.to_builtins(method, str_keys=True)],
         "data": {**msgspec.to_builtins(loaded.recipe.data), "max_bad_share": None},

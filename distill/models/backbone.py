@@ -46,10 +46,12 @@ class BackboneFactory:
             multiply-accumulates for one image of 224 x 224 px (also where the network is meant for smaller ones) and
             the parameters.
         widths: the multipliers that exist; empty when the family has none, None when any positive one does.
+        blocks: what `ModelSpec.block` may be.
     """
 
     description: str = ""
     widths: tuple[float, ...] | None = ()
+    blocks: tuple[str, ...] = ("standard",)
 
     def build(self, *, width: float, pretrained: str | None) -> Backbone:
         """The backbone, with weights from `pretrained` ("imagenet" or a local path) or freshly initialised."""

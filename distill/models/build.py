@@ -1,9 +1,10 @@
 """From a recipe's `model:` section to a Classifier."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-from torch import Tensor
+import msgspec
+from torch import Tensor, nn
 
 from ...runtime.config import Config, decode
 from ...runtime.errors import ConfigError
@@ -14,6 +15,7 @@ from .class_embeddings import read_class_embeddings
 from .classifier import Classifier
 from .heads import HEADS, HeadName
 from .libraries import timm_backbone, timm_network, torchvision_backbone, torchvision_network
+from .qarepvgg import adapt_blocks
 from .whole import LibraryClassifier
 
 _WIDEST = 16.0  # 256 times the multiply-accumulates: more is a mistake, and would take all memory
@@ -34,6 +36,7 @@ class ModelSpec(Config):
             head the label-wise embeddings that `l2d` needs, "calibration" the second logits that `ud` needs.
         stem: for inputs of about 32 to 128 px, "small" removes the first stride and "unpooled" the first max pooling,
             which gives maps of the same size for less.
+        block: "qa" gives a network of RepVGG blocks those of QARepVGG, whose fused kernels lose less in int8.
         pretrained: a local .safetensors or .pth path, "imagenet" (the library downloads it), or None.
     """
 
@@ -43,7 +46,15 @@ class ModelSpec(Config):
     class_embeddings: str | None = None
     branches: list[BranchName] = []
     stem: Stem = "standard"
+    block: Literal["standard", "qa"] = "standard"
     pretrained: str | None = None
+
+    def deciding(self) -> dict[str, Any]:
+        """As plain data, for a training's identity: without what came later and is left at its default."""
+        plain = msgspec.to_builtins(self)
+        if self.block == "standard":
+            del plain["block"]
+        return plain
 
 
 def build_from_spec(
@@ -71,14 +82,14 @@ def build_from_spec(
     if spec.head == "library":
         build_whole = timm_network if library == "timm" else torchvision_network
         network = build_whole(name, spec.pretrained, num_classes)
-        adapt_stem(network, spec.stem)
+        _adapt(network, spec)
         return LibraryClassifier(network, num_classes, branches=spec.branches, mean=mean, std=std)
     if name:
         build = timm_backbone if library == "timm" else torchvision_backbone
         backbone = build(name, spec.pretrained)
     else:
         backbone = BACKBONES.get(spec.name)().build(width=spec.width, pretrained=spec.pretrained)
-    adapt_stem(backbone, spec.stem)
+    _adapt(backbone, spec)
     if class_embeddings is None and spec.class_embeddings is not None:
         class_embeddings = read_class_embeddings(spec.class_embeddings, num_classes)
     return Classifier(
@@ -92,13 +103,20 @@ def build_from_spec(
     )
 
 
+def _adapt(network: nn.Module, spec: ModelSpec) -> None:
+    adapt_stem(network, spec.stem)
+    if spec.block == "qa":
+        adapt_blocks(network)
+
+
 def build_model(name: str, num_classes: int, **options: Any) -> Classifier:
     """Build a model by name.
 
     Args:
         name: a registered backbone (`edgedistill list models`), `torchvision/<name>` or `timm/<name>`.
         num_classes: C.
-        options: the other fields of ModelSpec: width, head, class_embeddings, branches, stem, pretrained.
+        options: the other fields of ModelSpec: width, head, class_embeddings, branches, stem, block,
+            pretrained.
 
     Raises:
         ConfigError: an unknown name, option or width.
@@ -125,6 +143,14 @@ def check_spec(spec: ModelSpec, *, where: str) -> None:
         raise ConfigError(
             f"{where}: `head: library` is the own classifier of a timm/ or torchvision/ network, and {spec.name} is "
             "neither; its own is `head: linear`."
+        )
+    if spec.block == "qa" and not name and spec.block not in BACKBONES.get(spec.name).blocks:
+        takes = ", ".join(other for other in BACKBONES.names() if "qa" in BACKBONES.get(other).blocks)
+        raise ConfigError(f"{where}: `block: qa` is for networks of RepVGG blocks ({takes}); {spec.name} has none.")
+    if spec.block == "qa" and spec.pretrained is not None:
+        raise ConfigError(
+            f"{where}: `block: qa` begins with fresh weights: `pretrained` holds those of standard blocks, which are "
+            "normalised elsewhere. Leave one of the two out."
         )
     if spec.class_embeddings is not None and not HEADS[spec.head].reads_class_embeddings:
         takes = ", ".join(name for name, head in HEADS.items() if head.reads_class_embeddings)

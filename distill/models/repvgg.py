@@ -11,6 +11,7 @@ class RepVGG(BackboneFactory):
     """VGG-like plain stack with re-parameterizable blocks."""
 
     variant: str
+    blocks = ("standard", "qa")
 
     def build(self, *, width: float, pretrained: str | None) -> Backbone:
         model = with_pretrained(

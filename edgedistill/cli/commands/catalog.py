@@ -81,7 +81,8 @@ def _models() -> tuple[list[str], list[list[str]]]:
     for name in BACKBONES.names():
         factory = BACKBONES.get(name)
         widths = "any" if factory.widths is None else " ".join(map(str, factory.widths or (1.0,)))
-        rows.append([name, widths, factory.description])
+        blocks = f"; block: {' | '.join(factory.blocks)}" if len(factory.blocks) > 1 else ""
+        rows.append([name, widths, factory.description + blocks])
     rows += [
         ["torchvision/<name>", "1.0", "any torchvision classifier with convolutional feature maps"],
         ["timm/<name>", "1.0", "any timm classifier that exposes its feature maps"],
