@@ -19,7 +19,8 @@ class QARepVGGBlock(nn.Module):
     alone keeps its BatchNorm, the weight decay is the ordinary one.
 
     Args:
-        block: timm's RepVggBlock, not yet fused, whose convolutions and activation it takes over; its BatchNorms begin anew.
+        block: timm's RepVggBlock, not yet fused, whose convolutions and activation it takes over; its BatchNorms
+            begin anew.
     """
 
     conv_1x1: nn.Conv2d
