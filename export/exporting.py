@@ -1,7 +1,6 @@
 """The whole export: a student and its targets in, one bundle out."""
 
 import contextlib
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -27,7 +26,7 @@ from .graph import DeployGraph, input_spec, output_specs
 from .packages import PACKAGES
 from .probes import make_probes
 from .provenance import make_provenance
-from .quantization.calibration import Calibration, choose_calibration, decode_calibration, refuse_overlap
+from .quantization.calibration import Calibration, apart_from, choose_calibration, decode_calibration
 from .references import write_references
 from .requested import int8_gates, require_calibration, resolve_targets
 from .staging import refuse_foreign, refuse_foreign_zip, staged_bundle, zip_beside
@@ -84,11 +83,11 @@ def export_bundle(
     require_calibration(targets, given=calibration is not None)
     references = _as_pairs(reference)
     limits = int8_gates(targets)
-    parts = [calibration] if isinstance(calibration, Dataset) else []
-    if isinstance(calibration, Calibration):
-        parts = [calibration.ranges, calibration.held_out]
-    for part, (split, _) in itertools.product(parts, references):
-        refuse_overlap(part, split)
+    for split, _ in references:
+        if isinstance(calibration, Dataset):
+            calibration = apart_from(calibration, split)
+        elif calibration is not None:
+            calibration = Calibration(apart_from(calibration.ranges, split), apart_from(calibration.held_out, split))
     if isinstance(calibration, Dataset):
         calibration = choose_calibration(calibration)
     refuse_foreign(out, zip=zip)

@@ -60,7 +60,7 @@ def check_export(
         DataError: an image cannot be read, or the data set is faulty or has other classes.
         ExportError: at `out` stands something that is not ours to replace.
     """
-    from edgedistill.export.quantization.calibration import choose_calibration, refuse_overlap
+    from edgedistill.export.quantization.calibration import apart_from, choose_calibration
     from edgedistill.export.repeating import made_already, request_digest
     from edgedistill.export.requested import require_calibration, resolve_targets
     from edgedistill.export.staging import refuse_foreign, zip_beside
@@ -85,7 +85,7 @@ def check_export(
     if calibration is not None:
         training = open_calibration(calibration, images, classes)
         if labelled is not None:
-            refuse_overlap(training, labelled)
+            training = apart_from(training, labelled)
         chosen = choose_calibration(training, calibration_images)
     request = request_digest(
         sha256_of(student),

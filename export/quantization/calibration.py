@@ -1,7 +1,6 @@
 """Which images calibrate, and which judge the result of calibrating."""
 
-import hashlib
-import os
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from ...runtime.batches import decode_batches
 from ...runtime.bundle import CalibrationData
 from ...runtime.datasets.base import POSITIVE, Dataset
+from ...runtime.datasets.overlap import TOLERATED, identities, shared_images
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from .graph_images import GraphImages
@@ -16,6 +16,7 @@ from .graph_images import GraphImages
 IMAGES = 512
 HELD_OUT = 1000
 _BATCH = 64
+_log = logging.getLogger("edgedistill")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def choose_calibration(
         images = max(1, min(images, len(data) - max(1, min(len(data) // 4, judged))))
     chosen = balanced_sample(data.labels, images, rng)
     if held_out is None:
-        same = identities(data)  # one that is listed twice is one
+        (same,) = identities(data)  # one that is listed twice is one
         used = {same[row] for row in chosen}
         rest = [row for row in range(len(data)) if same[row] not in used]
         if not rest:
@@ -122,27 +123,26 @@ def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) ->
     return np.flatnonzero(taken)
 
 
-def refuse_overlap(calibrating: Dataset, judged_on: Dataset) -> None:
-    """Raise ConfigError when images that may calibrate are also those that the bundle is judged on."""
-    tested = set(identities(judged_on))
-    shared = [name for same, name in zip(identities(calibrating), calibrating.ids, strict=True) if same in tested]
-    if shared:
+def apart_from(calibrating: Dataset, judged_on: Dataset) -> Dataset:
+    """`calibrating` without the few images on which the bundle is judged; published data sets hold some twice.
+
+    Raises:
+        ConfigError: they are more than a few.
+    """
+    shared = shared_images(calibrating, judged_on)
+    if not len(shared):
+        return calibrating
+    example = calibrating.ids[shared[0]]
+    if len(shared) > TOLERATED * len(calibrating):
         raise ConfigError(
             f"{calibrating.name}: {len(shared)} of its images are also in {judged_on.name}, on which the bundle is "
-            f"judged ({shared[0]}): calibrate on training images, never on the test split."
+            f"judged ({example}): calibrate on training images, never on the test split."
         )
-
-
-def identities(data: Dataset) -> list[str]:
-    """What tells each image from others: where its file lies, or the hash of pixels that exist only in memory."""
-    return [
-        hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
-        if isinstance(image, np.ndarray)
-        else os.path.realpath(image)
-        if isinstance(image, str | os.PathLike)
-        else name
-        for image, name in zip(data.images, data.ids, strict=True)
-    ]
+    _log.warning(
+        "%s: %d of its %d images are also in %s, on which the bundle is judged (%s): they calibrate nothing.",
+        *(calibrating.name, len(shared), len(calibrating), judged_on.name, example),
+    )
+    return calibrating.subset(np.setdiff1d(np.arange(len(calibrating)), shared))
 
 
 def decode_calibration(

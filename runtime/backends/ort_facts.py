@@ -1,10 +1,14 @@
 """What a file in ONNX Runtime's own format (.ort) says of itself, read by the reader that onnxruntime brings."""
 
 import math
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 from .onnx_facts import TYPES, OnnxFacts, note_operator
 
+_READER = "ort_flatbuffers_py"
 _IDENTIFIER = b"ORTM"
 _MOST_AXES = 16  # a damaged file's are not read to their end
 
@@ -20,7 +24,8 @@ def read_ort(data: bytes) -> OnnxFacts:
     Raises:
         ValueError: the file is damaged.
     """
-    from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
+    _import_reader()
+    from ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
 
     facts = OnnxFacts()
     try:
@@ -35,6 +40,24 @@ def read_ort(data: bytes) -> OnnxFacts:
     except Exception as error:  # flatbuffers reads where the bytes say, and fails as it may
         raise ValueError(f"the file is damaged ({type(error).__name__})") from error
     return facts
+
+
+def _import_reader() -> None:
+    """Make `ort_flatbuffers_py`, as the reader's generated files call it, importable.
+
+    Importing `onnxruntime.tools.ort_format_model` does it by adding a folder to sys.path for good.
+    """
+    if _READER in sys.modules:
+        return
+    import onnxruntime
+
+    folder = Path(onnxruntime.__file__).parent / "tools" / "ort_format_model" / _READER
+    spec = spec_from_file_location(_READER, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    assert spec is not None
+    assert spec.loader is not None
+    package = module_from_spec(spec)
+    spec.loader.exec_module(package)
+    sys.modules[_READER] = package
 
 
 def _plausible(count: int, data: bytes) -> int:

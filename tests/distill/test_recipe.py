@@ -122,8 +122,8 @@ def test_l2d_with_a_taught_decoder_ships_only_the_recipes_head(write, head):
 def test_classes_of_a_csv_come_from_its_training_split(write, tmp_path):
     from PIL import Image
 
-    for name in "abcdef":
-        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.jpg")
+    for shade, name in enumerate("abcdef"):
+        Image.new("RGB", (8, 8), (40 * shade,) * 3).save(tmp_path / f"{name}.jpg")
     (tmp_path / "train.csv").write_text("path,labels\na.jpg,cat;dog\nb.jpg,dog\nc.jpg,cat\nd.jpg,\n")
     (tmp_path / "test.csv").write_text("path,labels\ne.jpg,dog\nf.jpg,\n")
     data = {
@@ -136,6 +136,10 @@ def test_classes_of_a_csv_come_from_its_training_split(write, tmp_path):
     assert splits.test.labels.tolist() == [[0, 1], [0, 0]]
     (tmp_path / "test.csv").write_text("path,labels\na.jpg,dog\n")
     with pytest.raises(DataError, match="data.test: 1 of its images are in data.train too"):
+        Experiment(load_recipe(write(data={**data, "validation": 0.25})), Console(quiet=True)).splits  # noqa: B018
+    (tmp_path / "copy.jpg").write_bytes((tmp_path / "b.jpg").read_bytes())
+    (tmp_path / "test.csv").write_text("path,labels\ncopy.jpg,dog\n")
+    with pytest.raises(DataError, match=r"data.test: 1 of its images are in data.train too \(.*copy.jpg"):
         Experiment(load_recipe(write(data={**data, "validation": 0.25})), Console(quiet=True)).splits  # noqa: B018
     (tmp_path / "test.csv").write_text("path,labels\ne.jpg,dog\n")
     with pytest.raises(DataError, match="data.test: 1 of its images are in data.validation too"):

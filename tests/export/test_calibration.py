@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedistill.export.quantization.calibration import balanced_sample, choose_calibration, refuse_overlap
+from edgedistill.export.quantization.calibration import apart_from, balanced_sample, choose_calibration
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import ConfigError
 
@@ -79,23 +79,16 @@ def test_the_same_seed_chooses_the_same_images():
     assert first.ranges.ids != choose_calibration(make_split(300), 50, seed=4).ranges.ids
 
 
-def test_images_that_judge_the_bundle_calibrate_nothing():
-    training = make_split(60, prefix="train-")
-    test = make_split(20, prefix="test-")
-    chosen = choose_calibration(training, 20)
-    refuse_overlap(chosen.ranges, test)
+def test_images_that_judge_the_bundle_calibrate_nothing(caplog):
+    training, test = make_split(60, prefix="train-"), make_split(20, seed=1, prefix="test-")
+    assert apart_from(training, test) is training
     with pytest.raises(ConfigError, match="60 of its images are also in split"):
-        refuse_overlap(training, training)
-
-
-def test_a_file_is_the_same_by_whatever_path(tmp_path, monkeypatch):
-    (tmp_path / "a.jpg").touch()
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "link.jpg").symlink_to("a.jpg")
-    labels = np.zeros((1, 1), np.int8)
-    named = [Dataset("s", ("a",), ("0",), [path], labels) for path in ("a.jpg", tmp_path / "link.jpg")]
-    with pytest.raises(ConfigError, match="1 of its images are also in s"):
-        refuse_overlap(*named)
+        apart_from(training, training)
+    many = make_split(200, seed=2)
+    assert apart_from(many, many.subset([7, 9])).ids == tuple(name for name in many.ids if name not in ("7", "9"))
+    assert "2 of its 200 images are also in split, on which the bundle is judged (7)" in caplog.text
+    with pytest.raises(ConfigError, match="3 of its images are also in split"):
+        apart_from(many, many.subset([7, 8, 9]))
 
 
 def test_an_image_that_is_listed_twice_does_not_judge_what_it_measured():

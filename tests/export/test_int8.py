@@ -1,5 +1,7 @@
 """int8 files: quantised as each runtime computes them, counted, chosen by the metric, recovered where a gate asks."""
 
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -129,6 +131,7 @@ def test_the_mobile_format_is_the_same_network(quantised, photographs, tmp_path)
         assert "ai.onnx;" in mobile.details["required_operators"]
         with open_artifact(bundle, mobile) as backend:
             assert backend.effective["precision"] == precision
+    assert not [entry for entry in sys.path if "ort_format_model" in entry]
     # A file alone, and one that is damaged.
     path = bundle.root / "ort" / "model.fp32.ort"
     with load_file(path) as predictor:
