@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from jobs import shared_job, tint_dataset, tint_job, tint_model, tint_teacher
 
