@@ -8,9 +8,10 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from ..distill.checkpoint import Student, load_student
+from ..distill.checkpoint import ModelCard, Student, load_student
 from ..distill.models.reparameterize import reparameterize
 from ..runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, InputKind, Manifest, encode_manifest, open_bundle
+from ..runtime.bundle.file_facts import FileFacts, encode_facts
 from ..runtime.bundle.manifest import decode_manifest
 from ..runtime.bundle.storage import FolderStorage
 from ..runtime.datasets.base import Dataset
@@ -108,7 +109,7 @@ def export_bundle(
         step("re-parameterize")
         image = input_spec(input, card.preprocessing.size)
         graph = DeployGraph(reparameterize(student.model), input)
-        ingredients = Ingredients(root, scratch, graph, image, probes, say=step.detail)
+        ingredients = Ingredients(root, scratch, graph, image, probes, _facts(card, name, input), say=step.detail)
         if calibration is not None and limits is not None:
             step("read the calibration images")
             ingredients.int8_limits = limits
@@ -152,6 +153,19 @@ def export_bundle(
         refuse_foreign_zip(out)
         PACKAGES.get("zip")(bundle, zip_beside(out))
     return bundle
+
+
+def _facts(card: ModelCard, name: str | None, input: InputKind) -> dict[str, str]:
+    """What each file says of itself."""
+    return encode_facts(
+        FileFacts(
+            name=name or card.name,
+            classes=card.classes,
+            preprocessing=card.preprocessing,
+            input=input,
+            thresholds=card.thresholds,
+        )
+    )
 
 
 def _as_pairs(reference: ReferenceLogits | Sequence[ReferenceLogits]) -> Sequence[ReferenceLogits]:

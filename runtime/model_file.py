@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from .backends.base import Backend
+from .bundle.file_facts import check_facts, decode_facts
 from .bundle.loose import open_source
 from .bundle.records import Artifact, InputKind
 from .bundle.selection import open_artifact
@@ -17,7 +18,7 @@ from .errors import BundleError, ConfigError
 from .metrics.logistic import sigmoid
 from .precisions import precision_of
 from .predictor import Predictor
-from .preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from .preprocess import Preprocessing
 from .targets import check_threads
 from .tensors import BatchRange, TensorSpec
 
@@ -53,12 +54,12 @@ def load_file(
     *,
     classes: Sequence[str] | str | Path | None = None,
     size: int | tuple[int, int] | None = None,
-    resize: Literal["squash", "center_crop"] = "squash",
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear",
-    mean: tuple[float, float, float] = IMAGENET_MEAN,
-    std: tuple[float, float, float] = IMAGENET_STD,
+    resize: Literal["squash", "center_crop"] | None = None,
+    interpolation: Literal["bilinear", "bicubic"] | None = None,
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
     gives: Gives = "logits",
-    threshold: float = 0.5,
+    threshold: float | None = None,
     backend: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
@@ -67,41 +68,47 @@ def load_file(
     """Load a model file that no bundle describes: one image in, one score per class out.
 
     The graph takes uint8 (N, H, W, 3) or float32 (N, 3, H, W); a float32 input is normalised by `mean` and `std`. It
-    gives "logits" and "probabilities", or one output that is called so, or of which `gives` says what it is.
+    gives "logits" and "probabilities", or one output that is called so, or of which `gives` says what it is. What is
+    not given here is taken from the file's own metadata, which export writes, and where it does not say, the default.
 
     Args:
         path: .onnx, .xml, or what another installed backend opens.
-        classes: names in the order of the outputs, or a text file with one per line; their numbers when absent.
+        classes: names in the order of the outputs, or a text file with one per line; default: their numbers.
         size: (height, width), or the side of a square, in pixels; the graph's own when it is fixed there.
-        resize: see `Preprocessing`.
-        interpolation: see `Preprocessing`.
-        mean: per RGB channel, in [0, 1] units; ImageNet's by default.
-        std: per RGB channel, in [0, 1] units; ImageNet's by default.
+        resize: see `Preprocessing`; default: "squash".
+        interpolation: see `Preprocessing`; default: "bilinear".
+        mean: per RGB channel, in [0, 1] units; default: ImageNet's.
+        std: per RGB channel, in [0, 1] units; default: ImageNet's.
         gives: what a single output is whose name does not say it.
-        threshold: the probability from which a label is reported.
+        threshold: the probability from which a label is reported, of every class; default: 0.5.
         backend: what opens the file; by its suffix when absent.
         precision: what to ask of a backend that chooses its arithmetic, e.g. "bf16" of openvino.
         threads: intra-op threads.
         device: the backend's device word.
 
     Raises:
-        BundleError: no such file, or the library cannot load it.
+        BundleError: no such file, the library cannot load it, or its metadata is damaged or contradicts its graph.
         ConfigError: the graph is no image classifier, or what is given contradicts it or has no sense.
         DataError: the class file is faulty.
     """
     check_threads(threads)
     if precision is not None:
         precision_of(precision)
+    given = {"resize": resize, "interpolation": interpolation, "mean": mean, "std": std}
+    given = {name: value for name, value in given.items() if value is not None}
     _check_numbers(size, mean, std, threshold)
     opened = open_source(path, backend=backend, precision=precision)
     loaded = open_artifact(opened, opened.manifest.artifacts[0], threads=threads, device=device)
     try:
+        facts = decode_facts(loaded.metadata, str(path))
         kind, own_size = _input_kind(path, loaded)
         predictor, count = _output_kind(path, loaded, gives)
-        preprocessing = Preprocessing(
-            size=_size(path, own_size, size), resize=resize, interpolation=interpolation, mean=mean, std=std
-        )
-        names = _names(path, classes, count)
+        check_facts(facts, str(path), input=kind, size=own_size, scores=count)
+        own = facts.preprocessing
+        chosen_size = _size(path, own_size, size or (own.size if own else None))
+        preprocessing = msgspec.structs.replace(own or Preprocessing(size=chosen_size), size=chosen_size, **given)
+        names = _names(path, classes, count) or facts.classes or tuple(map(str, range(count)))
+        thresholds = facts.thresholds if threshold is None else (threshold,) * count
     except BaseException:
         loaded.close()
         raise
@@ -112,22 +119,25 @@ def load_file(
         input=kind,
         inputs=loaded.inputs,
         outputs=loaded.outputs,
-        thresholds=(threshold,) * count,
+        thresholds=thresholds or (0.5,) * count,
     )
     return predictor(manifest, _with_batch(opened.manifest.artifacts[0], loaded.inputs[0].shape[0]), loaded)
 
 
 def _check_numbers(
-    size: int | tuple[int, int] | None, mean: Sequence[float], std: Sequence[float], threshold: float
+    size: int | tuple[int, int] | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    threshold: float | None,
 ) -> None:
     sides = () if size is None else size if isinstance(size, tuple | list) else (size,)
     if not all(1 <= side <= MOST_PIXELS for side in sides):
         raise ConfigError(f"size {size}: each side needs 1 to {MOST_PIXELS} pixels.")
-    if not all(map(math.isfinite, mean)):
+    if not all(map(math.isfinite, mean or ())):
         raise ConfigError(f"mean {mean}: needs finite numbers.")
-    if not all(math.isfinite(value) and value > 0 for value in std):
+    if not all(math.isfinite(value) and value > 0 for value in std or ()):
         raise ConfigError(f"std {std}: needs finite numbers above 0.")
-    if not 0 <= threshold <= 1:
+    if threshold is not None and not 0 <= threshold <= 1:
         raise ConfigError(f"threshold {threshold}: needs a probability from 0 to 1.")
 
 
@@ -141,11 +151,11 @@ def _size(path: str | Path, own: tuple[int, int] | None, given: int | tuple[int,
     return size
 
 
-def _names(path: str | Path, classes: Sequence[str] | str | Path | None, count: int) -> tuple[str, ...]:
+def _names(path: str | Path, classes: Sequence[str] | str | Path | None, count: int) -> tuple[str, ...] | None:
     named = class_list(str(classes) if isinstance(classes, Path) else classes, Path())
     if named is not None and len(named) != count:
         raise ConfigError(f"{path}: its graph gives {count} scores, but there are {len(named)} class names.")
-    return named or tuple(map(str, range(count)))
+    return named
 
 
 def _with_batch(artifact: Artifact, batch: int | str) -> Artifact:

@@ -6,11 +6,14 @@ from rich.console import Console
 
 from edgedistill.runtime.backends.base import Backend
 from edgedistill.runtime.bundle import Artifact, FileEntry
+from edgedistill.runtime.bundle.file_facts import FileFacts, decode_facts
 from edgedistill.runtime.record import Record
 from edgedistill.runtime.tensors import TensorSpec
 
 from .console import escape
 from .render import size, table
+
+_SHOWN = 8
 
 
 class ModelFileFacts(Record):
@@ -23,6 +26,7 @@ class ModelFileFacts(Record):
         inputs: what its graph takes.
         outputs: what its graph gives.
         effective: what the backend says it really uses: library, device or providers, precision, threads.
+        says: what the file says of itself.
     """
 
     file: str
@@ -31,6 +35,7 @@ class ModelFileFacts(Record):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     effective: dict[str, str]
+    says: FileFacts
 
 
 def model_file_facts(path: Path, artifact: Artifact, loaded: Backend) -> ModelFileFacts:
@@ -42,6 +47,7 @@ def model_file_facts(path: Path, artifact: Artifact, loaded: Backend) -> ModelFi
         inputs=loaded.inputs,
         outputs=loaded.outputs,
         effective=dict(loaded.effective),
+        says=decode_facts(loaded.metadata, str(path)),
     )
 
 
@@ -55,6 +61,12 @@ def model_file_table(facts: ModelFileFacts, console: Console) -> None:
     console.print(rows)
     how = ", ".join(f"{key} {value}" for key, value in facts.effective.items())
     console.print(f"[bold]runs[/]  {escape(facts.backend)}: {escape(how)}", soft_wrap=True)
+    if facts.says.classes:
+        names = ", ".join(facts.says.classes[:_SHOWN]) + (", ..." if len(facts.says.classes) > _SHOWN else "")
+        console.print(f"[bold]says[/]  {len(facts.says.classes)} classes: {escape(names)}", soft_wrap=True)
+    if (way := facts.says.preprocessing) is not None:
+        how = f"{way.size[0]}x{way.size[1]} pixels, {way.resize}, {way.interpolation}"
+        console.print(f"[bold]says[/]  {how}, mean {way.mean}, std {way.std}", soft_wrap=True)
     for entry in facts.files:
         console.print(
             f"[bold]file[/]  {escape(entry.path)}  {size(entry.bytes)}  SHA-256 {entry.sha256}", soft_wrap=True

@@ -1,4 +1,4 @@
-"""Options of a model file that no bundle describes: what a manifest would say."""
+"""Options of a model file without its bundle: what a manifest would say, and the file's own metadata may say."""
 
 import math
 from pathlib import Path
@@ -10,7 +10,7 @@ from edgedistill.runtime.errors import ConfigError
 
 _MOST_PIXELS = 16384  # as in `runtime.load_file`
 _DIGITS = 9  # int() refuses thousands
-_PANEL = "Of a model file without a bundle"
+_PANEL = "Of a model file without a bundle, where its own metadata does not say it or is to be overruled"
 
 Classes = Annotated[
     Path | None,

@@ -1,5 +1,8 @@
 """OpenVINO's intermediate representation (IR)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ...runtime.errors import MissingDependencyError
 from ...runtime.targets import Target
 from ..conversions import Ingredients
@@ -28,8 +31,17 @@ class OpenVinoBuilder(Builder):
             path.parent.mkdir(exist_ok=True)
             try:
                 model = openvino.convert_model(source.path)
+                _write_facts(model, ingredients.facts)
                 openvino.save_model(model, path, compress_to_fp16=stored == "fp16")
             except Exception as error:  # its frontends raise types of their own
                 path.unlink(missing_ok=True)
                 raise ExportError(f"OpenVINO cannot convert the graph: {one_line(error)}") from error
         return Built((path, path.with_suffix(".bin")), "openvino-ir", source.details)
+
+
+def _write_facts(model: Any, facts: Mapping[str, str]) -> None:
+    """Into the .xml's `rt_info`, a section for each prefix; what its reader took over from the ONNX file goes."""
+    if "framework" in model.rt_info:
+        del model.rt_info["framework"]
+    for key, value in facts.items():
+        model.set_rt_info(value, key.split(".", 1))

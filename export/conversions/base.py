@@ -1,6 +1,6 @@
 """Named conversions: each turns the student, or what another conversion made of it, into a file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +39,7 @@ class Ingredients:
         graph: the module to trace.
         image: its input.
         probes: what every file is compared with.
+        facts: what every file says of itself, see `encode_facts`: the metadata of its format holds it.
         calibration: images for quantisers; None where no target needs them.
         int8_limits: the strictest gates of the int8 targets, which accuracy recovery works towards.
         say: told what a long conversion is at.
@@ -49,6 +50,7 @@ class Ingredients:
     graph: "DeployGraph"
     image: TensorSpec
     probes: "Probes"
+    facts: Mapping[str, str] = field(default_factory=dict)
     calibration: "CalibrationImages | None" = None
     int8_limits: Gates = field(default_factory=Gates)
     say: Callable[[str], None] = lambda text: None

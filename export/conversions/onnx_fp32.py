@@ -1,9 +1,9 @@
-"""`onnx.fp32`: the traced graph as ONNX, self-contained, with a dynamic batch."""
+"""`onnx.fp32`: the traced graph as ONNX, self-contained, with a dynamic batch and the student's facts."""
 
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from .simplifying import simplify
 
 @CONVERSIONS.register("onnx.fp32")
 def onnx_fp32(ingredients: Ingredients) -> Converted:
-    """Trace, check and simplify."""
+    """Trace, check, simplify, and write the student's facts into the file; what is made of it keeps them."""
     traced = export_onnx(ingredients.graph, ingredients.image, ingredients.scratch / "traced.onnx")
     check_onnx(traced, ingredients.probes)
     simplified = simplify(traced, ingredients.scratch / "model.fp32.onnx", ingredients.probes)
+    write_facts(simplified.path, ingredients.facts)
     return Converted(simplified.path, simplified.details)
 
 
@@ -63,6 +64,15 @@ def export_onnx(graph: DeployGraph, image: TensorSpec, path: Path) -> Path:
     _strip_metadata(model)
     onnx.save(model, path)
     return path
+
+
+def write_facts(path: Path, facts: Mapping[str, str]) -> None:
+    """Make `facts` the metadata of an ONNX file, and drop what tools left there about themselves."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, dict(facts))
+    onnx.save(model, path)
 
 
 def _strip_metadata(model: Any) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...runtime.bundle.file_facts import PREFIX
 from ..errors import ExportError, one_line
 
 # The operators that runtimes compute in int8; what only moves values is quantised with its neighbours.
@@ -118,9 +119,11 @@ def quantise(
         _outputs_in_float(quantiser.model.model.graph)
         quantiser.model.topological_sort()  # the quantiser appends its nodes, and not every reader sorts
         result = quantiser.model.model
+        facts = {entry.key: entry.value for entry in result.metadata_props if entry.key.startswith(PREFIX)}
         for entry in (result, result.graph, *result.graph.node):
             entry.ClearField("metadata_props")
             entry.ClearField("doc_string")
+        onnx.helper.set_model_props(result, facts)
         onnx.save(result, out)
     except Exception as error:  # the quantiser raises whatever it meets
         raise ExportError(f"the graph cannot be quantised ({flavour.name}): {one_line(error)}") from error

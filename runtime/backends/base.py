@@ -78,6 +78,7 @@ class Backend:
         inputs: the loaded graph's own.
         outputs: the loaded graph's own.
         effective: what really runs: library, device or providers, precision, threads.
+        metadata: what the file says of itself, by key, where its format has room for that.
     """
 
     extra: ClassVar[str]
@@ -93,6 +94,7 @@ class Backend:
         self.inputs: tuple[TensorSpec, ...] = ()
         self.outputs: tuple[TensorSpec, ...] = ()
         self.effective: dict[str, str] = {}
+        self.metadata: dict[str, str] = {}
         self._open = False
         try:
             self._load()

@@ -80,6 +80,7 @@ class OnnxRuntimeBackend(Backend):
             )
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
+        self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         self.effective = {
             "library": f"onnxruntime {ort.__version__}",
             "providers": ", ".join(active),

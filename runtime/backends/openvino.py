@@ -75,6 +75,7 @@ class OpenVinoBackend(Backend):
         self._request = self._compiled.create_infer_request()
         self.inputs = tuple(_spec(port) for port in self._compiled.inputs)
         self.outputs = tuple(_spec(port) for port in self._compiled.outputs)
+        self.metadata = _metadata(network)
         self.effective = {
             "library": f"openvino {ov.__version__.partition('-')[0]}",
             "device": self._property("EXECUTION_DEVICES"),
@@ -139,6 +140,16 @@ class OpenVinoBackend(Backend):
 
 def _word(precision: str) -> str:
     return _WORDS.get(precision, precision)
+
+
+def _metadata(network: Any) -> dict[str, str]:
+    """The texts of `rt_info` in the .xml, by their path, e.g. "edgedistill.classes"."""
+    found: dict[str, str] = {}
+    for section in network.get_rt_info():
+        entries = network.get_rt_info([section]).value
+        if isinstance(entries, dict):
+            found |= {f"{section}.{key}": value for key, value in entries.items() if isinstance(value, str)}
+    return found
 
 
 def _spec(port: Any) -> TensorSpec:

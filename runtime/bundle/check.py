@@ -4,10 +4,11 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 
 from ..errors import printable
+from ..preprocess import Preprocessing
 from ..targets import target_problem
 from ..tensors import TensorSpec, fits
 from .records import MANIFEST, FileEntry, Manifest
@@ -56,40 +57,50 @@ def _is_possible(part: str) -> bool:
 
 
 def _problems(manifest: Manifest) -> Iterator[str]:
-    yield from _classes(manifest)
-    yield from _preprocessing(manifest)
+    yield from class_problems(manifest.classes)
+    yield from _unprintable([manifest.name, *(artifact.name for artifact in manifest.artifacts)])
+    yield from threshold_problems(manifest.classes, manifest.thresholds)
+    yield from preprocessing_problems(manifest.preprocessing)
     yield from _graph(manifest)
     yield from _artifacts(manifest)
     yield from _proofs(manifest)
     yield from _files(manifest)
 
 
-def _classes(manifest: Manifest) -> Iterator[str]:
-    classes = manifest.classes
+def class_problems(classes: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a list of class names."""
     if not 1 <= len(classes) <= _MOST_CLASSES:
         yield f"`classes` holds {len(classes)} names"
     if len(set(classes)) < len(classes):
         yield f"`classes` holds {Counter(classes).most_common(1)[0][0]!r} twice"
     if not all(name.strip() for name in classes):
         yield "`classes` holds an empty name"
-    for name in (manifest.name, *classes, *(artifact.name for artifact in manifest.artifacts)):
-        if printable(name) != name:
-            yield f"the name {name!r} holds line ends or control characters"
-    if len(manifest.thresholds) != len(classes):
-        yield f"{len(manifest.thresholds)} thresholds for {len(classes)} classes"
-    for name, threshold in zip(classes, manifest.thresholds, strict=True):
+    yield from _unprintable(classes)
+
+
+def threshold_problems(classes: Sequence[str], thresholds: Sequence[float]) -> Iterator[str]:
+    """What is wrong with the thresholds of classes."""
+    if len(thresholds) != len(classes):
+        yield f"{len(thresholds)} thresholds for {len(classes)} classes"
+    for name, threshold in zip(classes, thresholds, strict=True):
         if not 0 <= threshold <= 1:  # NaN is not
             yield f"the threshold of {name!r} is {threshold:g}, not within 0 and 1"
 
 
-def _preprocessing(manifest: Manifest) -> Iterator[str]:
-    preprocessing = manifest.preprocessing
+def preprocessing_problems(preprocessing: Preprocessing) -> Iterator[str]:
+    """What is wrong with sizes and numbers."""
     if not all(1 <= side <= _LARGEST_SIDE for side in preprocessing.size):
         yield f"`preprocessing.size` is {list(preprocessing.size)}: each side needs 1 to {_LARGEST_SIDE} pixels"
     if not all(math.isfinite(value) for value in (*preprocessing.mean, *preprocessing.std)):
         yield "`preprocessing.mean` and `std` must be numbers"
     if not all(value > 0 for value in preprocessing.std):
         yield "`preprocessing.std` must be above 0"
+
+
+def _unprintable(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        if printable(name) != name:
+            yield f"the name {name!r} holds line ends or control characters"
 
 
 def _graph(manifest: Manifest) -> Iterator[str]:

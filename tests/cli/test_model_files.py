@@ -4,10 +4,12 @@ import hashlib
 import json
 import shutil
 
+import onnx as onnx_library
 import pytest
 
 from edgedistill.runtime.errors import ConfigError
 from edgedistill.runtime.model_file import load_file
+from edgedistill.runtime.preprocess import IMAGENET_STD, Preprocessing
 
 
 @pytest.fixture
@@ -118,6 +120,63 @@ def test_impossible_options_are_one_line(command, onnx, tiny_bundle, arguments, 
     code, _, err = command("predict", onnx, tiny_bundle / "selftest" / "red.jpg", *arguments.split())
     assert (code, err.count("\n")) == (2, 1)
     assert message.format(onnx=onnx) in err
+
+
+FACTS = {
+    "edgedistill.classes": ["red", "green", "blue", "bright"],
+    "edgedistill.preprocessing": {"size": [16, 16], "resize": "center_crop", "later": 1},
+    "edgedistill.thresholds": [0.0, 0.0, 0.0, 1.0],
+    "edgedistill.of_a_later_version": {},
+}
+
+
+def say(path, facts):
+    """Write metadata into an ONNX file, as anybody can."""
+    model = onnx_library.load(path)
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
+    onnx_library.helper.set_model_props(model, texts | {"author": "someone"})
+    onnx_library.save(model, path)
+
+
+def test_what_the_file_says_of_itself_counts_until_it_is_overruled(command, onnx, tiny_bundle, classes):
+    say(onnx, FACTS)
+    photo = tiny_bundle / "selftest" / "red.jpg"
+    assert set(json.loads(command("predict", onnx, photo, "--json")[1])["labels"]) == {"red", "green", "blue"}
+    assert load_file(onnx).manifest.preprocessing == Preprocessing(size=(16, 16), resize="center_crop")
+    classes.write_text("one\ntwo\nthree\nfour\n")
+    out = command("predict", onnx, photo, "--classes", classes, "--threshold", 0, "--json")[1]
+    assert set(json.loads(out)["labels"]) == {"one", "two", "three", "four"}
+    given = load_file(onnx, mean=(0.5, 0.5, 0.5), resize="squash").manifest.preprocessing
+    assert (given.resize, given.mean, given.std) == ("squash", (0.5, 0.5, 0.5), IMAGENET_STD)
+    assert "4 classes: red, green, blue, bright" in command("inspect", onnx)[1]
+    assert json.loads(command("inspect", onnx, "--json")[1])["says"]["classes"] == FACTS["edgedistill.classes"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("classes", ["a", "b", "c"], "holds 3 class names, and its graph gives 4 scores"),
+        ("classes", ["a", "a", "b", "c"], "`classes` holds 'a' twice"),
+        ("classes", ["a", "b", "c", "\n"], "`classes` holds an empty name"),
+        ("classes", ["a", "b", "c", "d\u001b[2J"], r"the name 'd\x1b[2J' holds line ends or control"),
+        ("classes", "no JSON", "edgedistill.* is damaged or not ours"),
+        ("classes", "[" * 100_000, "edgedistill.* is damaged or not ours"),
+        ("classes", {"a": 1}, "edgedistill.* is damaged or not ours (Expected `array`"),
+        ("thresholds", [0.5, 0.5, 0.5], "holds 3 thresholds, and its graph gives 4 scores"),
+        ("thresholds", [0.5, 0.5, 0.5, 2], "is 2, not within 0 and 1"),
+        ("preprocessing", {"size": [32, 32]}, "takes 32x32 pixels, and its graph takes 16x16"),
+        ("preprocessing", {"size": [16, 16], "std": [0, 1, 1]}, "`preprocessing.std` must be above 0"),
+        ("preprocessing", {"size": [16, 16], "resize": "stretch"}, "Invalid enum value 'stretch'"),
+        ("input", '"float32_nchw"', "takes float32_nchw, and its graph takes uint8_nhwc"),
+        ("schema_version", 2, "of schema 2, this edgedistill reads 1"),
+    ],
+)
+def test_metadata_that_cannot_be_true_is_one_line(command, onnx, tiny_bundle, key, value, message):
+    say(onnx, {f"edgedistill.{key}": value})
+    code, _, err = command("predict", onnx, tiny_bundle / "selftest" / "red.jpg")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"error: {onnx}: ")
+    assert message in err
 
 
 @pytest.mark.parametrize("file", ["onnx", "xml"])

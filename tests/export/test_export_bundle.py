@@ -1,9 +1,11 @@
 """One real bundle, built by every toolchain that is installed here."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from edgedistill.runtime import selftest
 from edgedistill.runtime.backends.base import BACKENDS
 from edgedistill.runtime.bundle import open_bundle
 from edgedistill.runtime.errors import BundleError
+from edgedistill.runtime.model_file import load_file
 from edgedistill.runtime.predictor import load
 from edgedistill.runtime.preprocess import load as load_image
 
@@ -50,6 +53,28 @@ def test_fp32_artifacts_are_verified_within_a_thousandth(exported, name):
     assert artifact.parity.images == 21  # five golden ones (one on its side is added) and sixteen of the split
     assert artifact.parity.runner.split()[0] == name.split("-")[0]
     assert artifact.parity.max_abs_logit <= 1e-3
+
+
+@pytest.mark.parametrize("file", ["onnx/model.fp32.onnx", "openvino/model.fp32.xml"])
+def test_a_file_alone_is_used_as_in_its_bundle(exported, photographs, file):
+    bundle, _ = exported
+    backend = file.split("/")[0].replace("onnx", "onnxruntime")
+    with load_file(bundle.root / file) as alone, load(bundle.root, backend=backend) as whole:
+        for key in ("classes", "preprocessing", "input", "thresholds"):
+            assert getattr(alone.manifest, key) == getattr(whole.manifest, key)
+        for own, other in zip(alone.predict(photographs), whole.predict(photographs), strict=True):
+            assert own.labels == pytest.approx(other.labels, abs=1e-6)
+
+
+def test_the_page_reads_a_file_s_own_facts(exported, capsys):
+    bundle, _ = exported
+    page = (Path(__file__).parents[2] / "docs" / "bundle.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(import json, onnxruntime\n.*?)```", page, re.DOTALL)
+    exec(code.replace('"bundle/', f'"{bundle.root.as_posix()}/'), {})
+    assert capsys.readouterr().out.splitlines() == [
+        "[64, 64] uint8_nhwc",
+        str(dict(zip(bundle.manifest.classes, bundle.manifest.thresholds, strict=True))),
+    ]
 
 
 def test_bf16_shares_the_fp32_file(exported):

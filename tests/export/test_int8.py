@@ -14,6 +14,7 @@ from edgedistill.export.quantization import calibration, choosing, held_out, qdq
 from edgedistill.export.quantization.graph_images import GraphImages
 from edgedistill.runtime import selftest
 from edgedistill.runtime.bundle import CalibrationData
+from edgedistill.runtime.bundle.file_facts import decode_facts
 from edgedistill.runtime.bundle.selection import open_artifact
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import BundleError, ConfigError
@@ -106,6 +107,16 @@ def small_network(path):
 
 def artifact_of(bundle, name):
     return next(artifact for artifact in bundle.manifest.artifacts if artifact.name == name)
+
+
+def test_every_file_says_what_the_student_is(quantised):
+    bundle, _ = quantised
+    runnable = [artifact for artifact in bundle.manifest.artifacts if artifact.status == "verified"]
+    assert {artifact.format for artifact in runnable} == {"onnx", "ort", "openvino-ir"}
+    for artifact in runnable:
+        with open_artifact(bundle, artifact) as backend:
+            facts = decode_facts(backend.metadata, artifact.name)
+        assert (facts.classes, facts.preprocessing) == (bundle.manifest.classes, bundle.manifest.preprocessing)
 
 
 @pytest.mark.parametrize("name", ["onnxruntime-cpu-int8", "openvino-cpu-int8", "onnxruntime-mobile-int8"])
