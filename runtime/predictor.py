@@ -108,12 +108,12 @@ class Predictor:
             BundleError: the model's outputs are not numbers, or the predictor is closed.
         """
         sources = _as_list(images)
-        probabilities = self.scores(sources)
+        probabilities, thresholds = self.scores(sources), self.manifest.thresholds_of(self.artifact)
         return [
             Prediction(
                 source=str(source) if isinstance(source, str | Path) else source_name(source, f"image {place}"),
                 classes=self.classes,
-                thresholds=self.manifest.thresholds,
+                thresholds=thresholds,
                 probabilities=row,
             )
             for place, (source, row) in enumerate(zip(sources, probabilities, strict=True))
@@ -121,6 +121,8 @@ class Predictor:
 
     def scores(self, images: Images) -> np.ndarray:
         """Probabilities float32 (N, C) of one image or a list of them, for what `predict` takes.
+
+        They are at the artifact's temperature, where it has an operating point of its own.
 
         Raises:
             DataError: an image cannot be decoded; names it.
@@ -130,15 +132,16 @@ class Predictor:
         sources = _as_list(images)
         if not sources:
             return np.empty((0, len(self.classes)), np.float32)
-        rows = [self.infer(pixels)[1] for pixels in self._decode(sources)]
-        scores = np.concatenate(rows)
-        if not np.isfinite(scores).all():
+        outputs = [self.infer(pixels) for pixels in self._decode(sources)]
+        logits, probabilities = (np.concatenate(column) for column in zip(*outputs, strict=True))
+        calibrated = self.artifact.operating_point is not None
+        if not np.isfinite(logits if calibrated else probabilities).all():
             raise BundleError(
                 f"{self.artifact.name}: its outputs hold NaN or infinity: the model is broken, or overflows in "
                 f"{self.effective.get('precision', self.artifact.precision)}. `edgedistill selftest` tells which "
                 "artifacts are sound here."
             )
-        return scores
+        return self.artifact.calibrated(logits, probabilities)
 
     def infer(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Run decoded images; a batch beyond the artifact's range is split.
@@ -147,7 +150,8 @@ class Predictor:
             images: uint8 (N, H, W, 3) RGB at the manifest's size, as `preprocess.load` gives them.
 
         Returns:
-            logits and probabilities, each float32 (N, C), as the model gives them, whether or not they are numbers.
+            logits and probabilities, each float32 (N, C), as the graph gives them: at temperature 1, and whether or not
+            they are numbers.
         """
         self._require_open()
         batch = self.artifact.target.batch

@@ -15,8 +15,10 @@ from PIL import Image
 from edgedistill.runtime.bundle import (
     SCHEMA_VERSION,
     Artifact,
+    Bundle,
     GoldenImage,
     Manifest,
+    OperatingPoint,
     Provenance,
     describe_file,
 )
@@ -124,6 +126,30 @@ def make_tiny_bundle() -> Callable[[Path], Path]:
 def tiny_bundle(make_tiny_bundle, tmp_path_factory) -> Path:
     """One tiny bundle shared by all tests: do not write into it."""
     return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def at_operating_point() -> Callable[..., Bundle]:
+    """A bundle, in memory, with an operating point of one artifact."""
+
+    def change(bundle: Bundle, name: str, temperature: float, thresholds: tuple[float, ...]) -> Bundle:
+        point = OperatingPoint(
+            thresholds=thresholds,
+            temperature=temperature,
+            rule="best_f1",
+            ece_before=3.0,
+            ece_after=2.0,
+            dataset="validation",
+            fingerprint="ab",
+            images=100,
+        )
+        artifacts = tuple(
+            msgspec.structs.replace(one, operating_point=point) if one.name == name else one
+            for one in bundle.manifest.artifacts
+        )
+        return Bundle(bundle.storage, msgspec.structs.replace(bundle.manifest, artifacts=artifacts), b"")
+
+    return change
 
 
 @pytest.fixture(scope="session")

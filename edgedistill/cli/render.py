@@ -7,7 +7,6 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from edgedistill.runtime.bundle import Artifact, Bundle, Coverage
 from edgedistill.runtime.interval import Interval
 from edgedistill.runtime.parity import ArtifactParity, ArtifactSelfTest, ParityReport, SelfTestReport
 from edgedistill.runtime.verdicts import Judgement
@@ -26,8 +25,6 @@ _COLOURS = {
     "could_not_run": "yellow",
 }
 _MOST_LOSSES = 5
-_NAMED_LAYERS = 5
-INT8_SHARE = 0.95  # of the convolutions; below, the layers in float are named
 
 
 def verdict(report: ParityReport | SelfTestReport) -> dict[str, Any]:
@@ -78,59 +75,6 @@ def judgements(gates: Sequence[Judgement], console: Console, *, of: str) -> None
     for gate in gates:
         if not gate.passed:
             console.print(f"{status(gate.verdict)}  {escape(of)}: {escape(gate.sentence)}", soft_wrap=True)
-
-
-def bundle_table(bundle: Bundle, console: Console) -> None:
-    """What a bundle holds."""
-    manifest = bundle.manifest
-    height, width = manifest.preprocessing.size
-    made = manifest.provenance
-    console.print(f"[bold]{escape(manifest.name)}[/]  {escape(str(bundle.root))}", soft_wrap=True)
-    console.print(
-        escape(
-            f"{made.model}, {len(manifest.classes)} classes, input {manifest.input} {height}x{width}, "
-            f"made {made.created} by edgedistill {made.edgedistill}"
-        ),
-        soft_wrap=True,
-    )
-    rows = named_table(
-        "artifact", "precision", "size", "status", "max |logit diff|", "note", right=("size", "max |logit diff|")
-    )
-    for artifact in manifest.artifacts:
-        difference = f"{artifact.parity.max_abs_logit:.1e}" if artifact.parity else "-"
-        rows.add_row(
-            escape(artifact.name),
-            escape(artifact.precision),
-            size(artifact.size) if artifact.files else "-",
-            status(artifact.status),
-            difference,
-            escape(artifact.reason or int8_note(artifact)),
-        )
-    console.print(rows)
-    for artifact in manifest.artifacts:
-        if artifact.coverage is not None and artifact.coverage.share < INT8_SHARE:
-            console.print(
-                f"[yellow]{escape(artifact.name)}[/]: {escape(in_float_warning(artifact.coverage))}", soft_wrap=True
-            )
-    console.print(f"[dim]{escape(', '.join(manifest.classes))}[/]", soft_wrap=True)
-
-
-def int8_note(artifact: Artifact) -> str:
-    """How much of an int8 artifact is computed in int8, where that was counted."""
-    found = artifact.coverage
-    if found is None or not found.convolutions:
-        return ""
-    return f"{found.int8} of {found.convolutions} convolutions in int8"
-
-
-def in_float_warning(coverage: Coverage) -> str:
-    """Names the convolutions that the runtime does not compute in int8."""
-    named = ", ".join(coverage.in_float[:_NAMED_LAYERS])
-    more = len(coverage.in_float) - _NAMED_LAYERS
-    return (
-        f"{coverage.runner} computes {coverage.share:.0%} of the convolutions in int8; in float: {named}"
-        f"{f' and {more} more' if more > 0 else ''}."
-    )
 
 
 def parity_report(report: ParityReport, console: Console) -> None:

@@ -2,6 +2,9 @@
 
 from typing import Literal
 
+import numpy as np
+
+from ..metrics import at_temperature
 from ..preprocess import Preprocessing
 from ..record import Record
 from ..targets import Target
@@ -83,6 +86,36 @@ class CalibrationData(Record):
     held_out_images: int
 
 
+class OperatingPoint(Record):
+    """From an artifact's logits to its labels, estimated on validation images through its own files.
+
+    A class's probability is sigmoid(logit / temperature); its label is reported from its threshold on.
+
+    Attributes:
+        thresholds: per class, of these probabilities.
+        temperature: one for all classes.
+        rule: how the thresholds were chosen, as it was asked for: "0.5", "best_f1", "precision=0.9", "recall=0.8".
+        ece_before: expected calibration error of sigmoid(logit) on the images, in points.
+        ece_after: the same of the probabilities at the temperature.
+        dataset: name of the split.
+        fingerprint: Dataset.fingerprint() of the images as they are listed.
+        images: how many of them could be decoded.
+        without_positives: classes of which no image is a positive: their threshold is 0.5, or the rule's number.
+        missed: classes that reach the wanted precision at no threshold: theirs is the one of the highest.
+    """
+
+    thresholds: tuple[float, ...]
+    temperature: float
+    rule: str
+    ece_before: float
+    ece_after: float
+    dataset: str
+    fingerprint: str
+    images: int
+    without_positives: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
+
+
 class Artifact(Record):
     """One deploy config's result.
 
@@ -95,6 +128,8 @@ class Artifact(Record):
         format: of the main file, e.g. "onnx", "openvino-ir", "tensorrt-engine"; empty in older bundles.
         parity: against the training framework, for what ran.
         coverage: of an int8 artifact that ran: what is computed in int8.
+        operating_point: its own temperature and thresholds; None where it did not run at export, or there were no
+            validation images: then the manifest's thresholds hold, at temperature 1.
         details: what a backend must know or a person may ask, e.g. TensorRT's flavour, version and target SMs.
     """
 
@@ -106,6 +141,7 @@ class Artifact(Record):
     format: str = ""
     parity: ExportParity | None = None
     coverage: Coverage | None = None
+    operating_point: OperatingPoint | None = None
     details: dict[str, str] = {}
 
     @property
@@ -120,6 +156,11 @@ class Artifact(Record):
     def size(self) -> int:
         """Bytes of all files."""
         return sum(entry.bytes for entry in self.files)
+
+    def calibrated(self, logits: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """The probabilities float32 (N, C) that it reports, of its graph's outputs (N, C): at its temperature."""
+        point = self.operating_point
+        return probabilities if point is None else at_temperature(logits, point.temperature)
 
 
 class GoldenImage(Record):
@@ -166,7 +207,8 @@ class Manifest(Record):
     Attributes:
         input: what the graph takes; "uint8_nhwc" has normalisation and layout inside the graph.
         outputs: "logits" and "probabilities" (batch, C); a graph may have more, which are carried and not judged.
-        thresholds: per class, in the order of `classes`: the probability at which a label is reported.
+        thresholds: per class, in the order of `classes`: the probability at which an artifact without an operating
+            point of its own reports a label.
         calibration: what the int8 artifacts were calibrated on; None where there is none.
     """
 
@@ -183,6 +225,10 @@ class Manifest(Record):
     selftest: tuple[GoldenImage, ...] = ()
     references: tuple[Reference, ...] = ()
     calibration: CalibrationData | None = None
+
+    def thresholds_of(self, artifact: Artifact) -> tuple[float, ...]:
+        """The thresholds (C,) that an artifact's labels are reported at: its own, or the bundle's."""
+        return self.thresholds if artifact.operating_point is None else artifact.operating_point.thresholds
 
     def files(self) -> list[FileEntry]:
         """Every file that the manifest vouches for."""

@@ -9,8 +9,8 @@ import numpy as np
 from ..backends.base import Backend
 from ..batches import Batch, SkippedImage, decode_batches
 from ..bundle.opened import Bundle
-from ..bundle.records import Artifact
-from ..bundle.selection import NotRunnable, nothing_ran, try_artifact
+from ..bundle.records import Artifact, Manifest
+from ..bundle.selection import NotRunnable, try_artifact
 from ..datasets import Dataset
 from ..predictor import Predictor
 from .judging import Outputs
@@ -39,10 +39,12 @@ class Collected:
     effective: dict[str, dict[str, str]]
     failures: dict[str, NotRunnable]
 
-    def outputs(self, name: str, rows: np.ndarray, thresholds: np.ndarray) -> Outputs:
-        """One artifact's outputs at `rows` (bool (N,)), with the labels it reports at `thresholds` (C,)."""
-        labels = self.probabilities[name][rows] >= thresholds
-        return Outputs(self.logits[name][rows], labels, self.effective[name])
+    def outputs(self, artifact: Artifact, manifest: Manifest, rows: np.ndarray) -> Outputs:
+        """One artifact's outputs at `rows` (bool (N,)), with the labels that it reports at its thresholds."""
+        logits = self.logits[artifact.name][rows]
+        calibrated = artifact.calibrated(logits, self.probabilities[artifact.name][rows])
+        labels = calibrated >= np.asarray(manifest.thresholds_of(artifact))
+        return Outputs(logits, labels, self.effective[artifact.name])
 
 
 def collect_outputs(
@@ -58,6 +60,8 @@ def collect_outputs(
 ) -> Collected:
     """Run every artifact that can be run; one that cannot, or gives up on the way, does not stop the others.
 
+    It may be that none is left.
+
     Args:
         bundle: where the artifacts are.
         artifacts: which.
@@ -69,7 +73,6 @@ def collect_outputs(
         progress: called with (images done, N).
 
     Raises:
-        MissingDependencyError, BundleError: no artifact at all could be run.
         DataError: too many images are undecodable.
     """
     images, classes = len(data), len(bundle.manifest.classes)
@@ -100,8 +103,6 @@ def collect_outputs(
             if progress is not None:
                 progress(int(batch.indices[-1]) + 1, images)
         effective = {name: dict(predictor.effective) for name, predictor in predictors.items()}
-    if not predictors:
-        raise nothing_ran(bundle, failures)
     return Collected(
         decoded=decoded,
         skipped=tuple(batches.skipped),

@@ -26,7 +26,7 @@ class Outputs:
 
     Attributes:
         logits: float32 (N, C), finite.
-        labels: bool (N, C), the labels it reports: probability >= the bundle's threshold.
+        labels: bool (N, C), the labels it reports.
         effective: the backend's effective properties.
     """
 

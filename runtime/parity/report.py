@@ -59,7 +59,8 @@ class ArtifactParity(Record):
         classes: in the bundle's order.
         max_abs_logit: the largest absolute difference of any logit to the reference's.
         mean_abs_logit: the mean absolute difference.
-        unchanged_images: share (0-1) of images whose reported labels, at the bundle's thresholds, are the reference's.
+        unchanged_images: share (0-1) of images whose reported labels, at the artifact's own thresholds, are those that
+            the reference's logits give at the bundle's.
         effective: what the backend says it really used.
         gates: the deploy config's limits, judged.
     """

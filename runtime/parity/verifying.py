@@ -95,10 +95,9 @@ def verify(
     if not kept.any():
         raise DataError(f"{data.name}: no image is left to compare with {source}.")
 
-    thresholds = np.asarray(opened.manifest.thresholds)
     mean_ap, records = judge_parity(
-        [(artifact, collected.outputs(artifact.name, kept, thresholds)) for artifact in ran],
-        Outputs(logits[kept], sigmoid(logits[kept]) >= thresholds),
+        [(artifact, collected.outputs(artifact, opened.manifest, kept)) for artifact in ran],
+        Outputs(logits[kept], sigmoid(logits[kept]) >= np.asarray(opened.manifest.thresholds)),
         data.labels[kept],
         data.classes,
         itself="" if stored else own[0].name,

@@ -32,6 +32,21 @@ def repeat(path: str):
     return change
 
 
+def point(**changes: object):
+    """Give the first artifact an operating point that is sound but for the changes."""
+    sound = {
+        "thresholds": [0.5] * 4,
+        "temperature": 1.5,
+        "rule": "best_f1",
+        "ece_before": 3.0,
+        "ece_after": 2.0,
+        "dataset": "validation",
+        "fingerprint": "ab",
+        "images": 100,
+    }
+    return put("artifacts.0.operating_point", sound | changes)
+
+
 def both(*changes):
     def change(manifest: dict) -> None:
         for one in changes:
@@ -87,6 +102,15 @@ NONSENSE = [
     ("threshold 7", put("thresholds.2", 7), "the threshold of 'blue' is 7"),
     ("threshold -1", put("thresholds.0", -1), "the threshold of 'red' is -1"),
     ("an endless threshold", put("thresholds.0", 1e999), "threshold"),
+    ("own thresholds fewer", point(thresholds=[0.5] * 3), "ort-fp32: 3 thresholds for 4 classes"),
+    ("an own threshold of 7", point(thresholds=[0.5, 0.5, 7, 0.5]), "ort-fp32: the threshold of 'blue' is 7"),
+    ("temperature 0", point(temperature=0), "ort-fp32: temperature 0: needs 0.01 to 100"),
+    ("temperature -1", point(temperature=-1), "ort-fp32: temperature -1: needs 0.01 to 100"),
+    ("an endless temperature", point(temperature=1e999), "temperature"),
+    ("a temperature that is no number", point(temperature=NAN), "malformed"),
+    ("an error below 0", point(ece_after=-1), "ort-fp32: a calibration error that is not within 0 and 100 points"),
+    ("estimated on nothing", point(images=0), "ort-fp32: an operating point of 0 images"),
+    ("a class of nowhere missed", point(missed=["x"]), "ort-fp32: its operating point names 'x', which is none of"),
     ("an artifact twice", repeat("artifacts"), "the artifact name 'ort-fp32' is empty or there twice"),
     ("an artifact without a name", put("artifacts.0.name", ""), "the artifact name '' is empty or there twice"),
     ("verified without a file", put("artifacts.0.files", []), "ort-fp32 is verified and has no file"),
@@ -127,6 +151,12 @@ def test_nonsense_is_one_clear_line(golden_copy, tmp_path, change, says):
     assert says in str(caught.value)
     assert str(root / "manifest.json") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_sound_operating_point_is_none_of_it(golden_copy, tmp_path):
+    change = point(missed=["red"], without_positives=["blue"])
+    first = open_bundle(golden_copy(tmp_path / "b", change)).manifest.artifacts[0]
+    assert (first.operating_point.temperature, first.operating_point.missed) == (1.5, ("red",))
 
 
 TEXTS = {

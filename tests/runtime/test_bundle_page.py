@@ -16,6 +16,7 @@ from edgedistill.runtime.bundle import (
     FileEntry,
     GoldenImage,
     Manifest,
+    OperatingPoint,
     Provenance,
     Reference,
     Run,
@@ -42,6 +43,7 @@ SECTIONS = {
     Reference: ("references", "reference"),
     Coverage: ("coverage", "coverage"),
     CalibrationData: ("calibration", "calibration"),
+    OperatingPoint: ("operating point", "operating point"),
     Run: ("The run", "run"),
     Device: ("device", "device"),
 }

@@ -239,3 +239,30 @@ def test_closing_twice_is_fine_and_using_it_after_is_one_line(tiny_bundle, backe
     for use in (predictor.predict, predictor.scores):
         with pytest.raises(BundleError, match="this predictor is closed"):
             use(tiny_bundle / "selftest" / "red.jpg")
+
+
+def test_an_artifact_reports_at_its_own_temperature_and_thresholds(tiny_bundle, tiny_reference, at_operating_point):
+    photo = tiny_bundle / "selftest" / "red.jpg"
+    pixels = load_image(photo, open_bundle(tiny_bundle).manifest.preprocessing)[None]
+    expected = 1 / (1 + np.exp(-tiny_reference(pixels)[0] / 2.5))
+    # Midway to the next: the two most probable classes are reported, whatever the bundle's thresholds say.
+    cut = float(np.sort(expected)[-3:-1].mean())
+    opened = at_operating_point(open_bundle(tiny_bundle), "ort-fp32", 2.5, (cut,) * 4)
+    with runtime.load(opened) as own, runtime.load(opened, name="ov-fp32") as other:
+        found = own.predict(photo)[0]
+        np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
+        np.testing.assert_allclose(own.scores(photo)[0], expected, atol=1e-6)
+        assert found.thresholds == (cut,) * 4
+        assert set(found.labels) == {own.classes[i] for i in np.argsort(expected)[-2:]}
+        logits, probabilities = own.infer(pixels)  # the graph's own
+        np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), atol=1e-6)
+        np.testing.assert_allclose(other.scores(photo), probabilities, atol=1e-5)
+        assert other.predict(photo)[0].thresholds == opened.manifest.thresholds
+
+
+def test_logits_that_are_no_numbers_are_an_error_at_any_temperature(tiny_bundle, at_operating_point):
+    with runtime.load(at_operating_point(open_bundle(tiny_bundle), "ort-fp32", 2.0, (0.5,) * 4)) as predictor:
+        endless = {name: np.full((1, 4), np.inf, np.float32) for name in ("logits", "probabilities")}
+        predictor._backend._run = lambda feeds: endless
+        with pytest.raises(BundleError, match="its outputs hold NaN or infinity"):
+            predictor.predict(tiny_bundle / "selftest" / "red.jpg")

@@ -176,7 +176,7 @@ def inspect(bundle: BundleOrModel, json: Json = False) -> None:
         return
     from edgedistill import runtime
 
-    from ..render import bundle_table
+    from ..bundle_table import bundle_table
 
     opened = runtime.open_bundle(bundle)
     for entry in opened.manifest.files():

@@ -53,7 +53,7 @@ def export(
     Example: [bold]edgedistill export student.safetensors -t onnxruntime-cpu-int8 --calibration train.csv
     --data test.csv -o bundle[/]
     """
-    from ..render import bundle_table
+    from ..bundle_table import bundle_table
 
     require_export("export")
     targets = target or ["onnxruntime-cpu-fp32"]

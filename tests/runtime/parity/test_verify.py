@@ -26,6 +26,19 @@ def test_real_backends_agree_with_the_given_reference(bundle, data, logits):
         assert [entry.name for entry in artifact.classes] == list(CLASSES)
 
 
+def test_labels_are_those_of_the_artifacts_own_operating_point(
+    bundle, data, logits, fake, tiny_reference, at_operating_point
+):
+    def halved(images):
+        return tiny_reference(images) / 2
+
+    fake(ov_fp32=halved)
+    only = {"reference": logits, "artifacts": ["ov-fp32"], **QUICK}
+    assert verify(bundle, data, **only).artifacts[0].unchanged_images < 1.0  # "bright" is reported from 0.4 on
+    own = at_operating_point(bundle, "ov-fp32", 0.5, bundle.manifest.thresholds)
+    assert verify(own, data, **only).artifacts[0].unchanged_images == 1.0
+
+
 def test_without_a_stored_reference_onnxruntime_fp32_serves_and_the_report_says_so(bundle, data):
     report = verify(bundle, data, artifacts=["ov-fp32"], **QUICK)
     assert report.reference.source == "ort-fp32 on this device"
