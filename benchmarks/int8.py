@@ -166,8 +166,9 @@ def naive_rows(student: "Student", train: Dataset, test: Dataset, scratch: Path)
     """Our graph and operators, without what is done for accuracy: every value seen is the range."""
     from edgedistill.distill.models.reparameterize import reparameterize
     from edgedistill.export.conversions.onnx_fp32 import export_onnx
-    from edgedistill.export.graph import DeployGraph, input_spec
+    from edgedistill.export.graph import DeployGraph
     from edgedistill.export.quantization import calibration, calibrators, held_out, qdq, ranges
+    from edgedistill.export.signature import input_spec
 
     size = student.card.preprocessing.size
     graph = DeployGraph(reparameterize(student.model))

@@ -1,15 +1,13 @@
-"""The whole export: a student and its targets in, one bundle out."""
+"""The whole export: a network and its targets in, one bundle out."""
 
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import numpy as np
 
-from ..distill.checkpoint import ModelCard, Student, load_student
-from ..distill.models.reparameterize import reparameterize
 from ..runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, InputKind, Manifest, encode_manifest, open_bundle
 from ..runtime.bundle.file_facts import FileFacts, encode_facts
 from ..runtime.bundle.manifest import decode_manifest
@@ -21,23 +19,27 @@ from ..runtime.preprocess import ImageSource
 from ..runtime.targets import Target
 from .building import build_artifact, keep_listed_files, needed_conversions
 from .conversions import Ingredients
-from .conversions.onnx_check import require_onnx
+from .conversions.onnx_check import require_modules
 from .golden import write_golden
-from .graph import DeployGraph, input_spec, output_specs
 from .packages import PACKAGES
 from .probes import make_probes
 from .provenance import make_provenance
 from .quantization.calibration import Calibration, apart_from, choose_calibration, decode_calibration
 from .references import write_references
 from .requested import int8_gates, require_calibration, resolve_targets
+from .signature import output_specs
+from .sources import NetworkCard, Source
 from .staging import refuse_foreign, refuse_foreign_zip, staged_bundle, zip_beside
+
+if TYPE_CHECKING:
+    from ..distill.checkpoint import Student
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 ReferenceLogits: TypeAlias = tuple[Dataset, np.ndarray]
 
 
 def export_bundle(
-    student: Student | str | Path,
+    student: "Source | Student | str | Path",
     targets: Sequence[Target | str | Path],
     out: str | Path,
     *,
@@ -50,23 +52,23 @@ def export_bundle(
     request: str = "",
     progress: Progress | None = None,
 ) -> Bundle:
-    """Build every target's artifact of a student, check what runs here against PyTorch, and write the bundle.
+    """Build every target's artifact of a network, check what runs here against it, and write the bundle.
 
     A target that cannot be built, or whose outputs are wrong, is recorded as "failed" with its reason and without
     files; one that this machine cannot run as "built_not_run".
 
     Args:
-        student: a loaded checkpoint or its path.
+        student: a loaded checkpoint or its path; or any network: `from_module`, `from_library`, `from_onnx`.
         targets: deploy configs: values, names of packaged ones, or paths of .yaml files.
         out: the bundle's folder. A bundle that stands there is replaced once the new one is complete; what is not ours
             never is.
         golden: a few images for the self-test, see `golden.write_golden`.
-        reference: the student's logits float32 (N, C) on one or more splits, which `verify` compares with on devices
-            that have no PyTorch.
+        reference: the network's logits float32 (N, C) on one or more splits, which `verify` compares with on devices
+            that have nothing of what trained it.
         calibration: training images for int8 targets, never those of `reference`: a data set, of which
             `choose_calibration` takes a balanced sample, or what it returned.
         input: "uint8_nhwc" has normalisation inside the graph; "float32_nchw" leaves it to the app.
-        name: of the bundle; the student's own when absent.
+        name: of the bundle; the network's own when absent.
         zip: also write `<out>.zip`, in the place of a bundle's or of nothing.
         request: recorded, see `repeating.request_digest`.
         progress: called with (step, number of steps, what begins) at each step.
@@ -74,9 +76,9 @@ def export_bundle(
     Raises:
         ConfigError: an unknown, impossible or repeated target, an int8 target without calibration, or one calibrated on
             the images of `reference`.
-        CheckpointError, DataError: the student, an image or a split cannot be used.
+        CheckpointError, DataError: the network, an image or a split cannot be used.
         MissingDependencyError: the ONNX toolchain, which every target needs, is not installed.
-        ExportError: no target could be built, as when the student cannot be traced; or something that is not ours
+        ExportError: no target could be built, as when the network cannot be traced; or something that is not ours
             stands in the way.
     """
     out = Path(out)
@@ -92,24 +94,21 @@ def export_bundle(
     if isinstance(calibration, Dataset):
         calibration = choose_calibration(calibration)
     refuse_foreign(out, zip=zip)
-    require_onnx()
-    student = student if isinstance(student, Student) else load_student(student)
-    card = student.card
+    source = _as_source(student)
+    require_modules(*source.toolchain)
+    card, image = source.card, source.image(input)
     conversions = needed_conversions(targets)
-    step = _Steps(progress, total=3 + (calibration is not None) + len(conversions) + len(targets) + zip)
+    step = _Steps(progress, total=2 + (calibration is not None) + len(conversions) + len(targets) + zip)
 
     with staged_bundle(out, zip=zip) as staging:
         root, scratch = staging.root, staging.scratch
         step("self-test images and reference logits")
-        golden_records, golden_images = write_golden(golden, student, root)
-        reference_records, samples = write_references(references, student, root)
+        golden_records, golden_images = write_golden(golden, source, root)
+        reference_records, samples = write_references(references, source, root)
         images = np.concatenate([golden_images, samples])
-        probes = make_probes(student.model, images, card.preprocessing, input, golden=len(golden_images))
+        probes = make_probes(source, images, input, golden=len(golden_images))
 
-        step("re-parameterize")
-        image = input_spec(input, card.preprocessing.size)
-        graph = DeployGraph(reparameterize(student.model), input)
-        ingredients = Ingredients(root, scratch, graph, image, probes, _facts(card, name, input), say=step.detail)
+        ingredients = Ingredients(root, scratch, source, input, probes, _facts(card, name, input), say=step.detail)
         if calibration is not None and limits is not None:
             step("read the calibration images")
             ingredients.int8_limits = limits
@@ -130,7 +129,7 @@ def export_bundle(
             inputs=(image,),
             outputs=output_specs(len(card.classes)),
             thresholds=card.thresholds,
-            provenance=make_provenance(student, request),
+            provenance=make_provenance(source, request),
             artifacts=(),
             selftest=golden_records,
             references=reference_records,
@@ -155,7 +154,7 @@ def export_bundle(
     return bundle
 
 
-def _facts(card: ModelCard, name: str | None, input: InputKind) -> dict[str, str]:
+def _facts(card: NetworkCard, name: str | None, input: InputKind) -> dict[str, str]:
     """What each file says of itself."""
     return encode_facts(
         FileFacts(
@@ -166,6 +165,15 @@ def _facts(card: ModelCard, name: str | None, input: InputKind) -> dict[str, str
             thresholds=card.thresholds,
         )
     )
+
+
+def _as_source(network: "Source | Student | str | Path") -> Source:
+    if isinstance(network, Source):
+        return network
+    from ..distill.checkpoint import load_student
+    from .sources.pytorch import from_student
+
+    return from_student(load_student(network) if isinstance(network, str | Path) else network)
 
 
 def _as_pairs(reference: ReferenceLogits | Sequence[ReferenceLogits]) -> Sequence[ReferenceLogits]:

@@ -1,4 +1,4 @@
-"""The self-test images: genuine files of several sizes, without personal metadata, with the framework's logits."""
+"""The self-test images: genuine files of several sizes, without personal metadata, with the network's own logits."""
 
 import io
 from collections.abc import Sequence
@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-from ..distill.checkpoint import Student
 from ..runtime.bundle import GoldenImage, describe_file
 from ..runtime.images import ImageSource, encoded_bytes, open_image
 from ..runtime.preprocess import load
-from .probes import framework_logits
+from .sources.base import Source
 
 _QUALITY = 95
 _TURNED = 6  # EXIF: the camera was held upright, the pixels lie on their side
@@ -32,7 +31,7 @@ def choose_golden(images: Sequence[ImageSource], reported: np.ndarray, count: in
 
 
 def write_golden(
-    sources: Sequence[ImageSource], student: Student, root: Path
+    sources: Sequence[ImageSource], network: Source, root: Path
 ) -> tuple[tuple[GoldenImage, ...], np.ndarray]:
     """Write self-test images to `root`/selftest.
 
@@ -44,7 +43,7 @@ def write_golden(
 
     Args:
         sources: a few images.
-        student: whose logits are stored, computed from the written files.
+        network: whose logits are stored, computed from the written files.
         root: the bundle's folder.
 
     Returns:
@@ -53,7 +52,7 @@ def write_golden(
     Raises:
         DataError: names the image that cannot be read or decoded.
     """
-    size = student.card.preprocessing.size
+    size = network.card.preprocessing.size
     if not sources:
         return (), np.empty((0, *size, 3), np.uint8)
     folder = root / "selftest"
@@ -68,8 +67,8 @@ def write_golden(
     paths = [folder / name for name in files]
     for path, data in zip(paths, files.values(), strict=True):
         path.write_bytes(data)
-    images = np.stack([load(path, student.card.preprocessing) for path in paths])
-    logits = framework_logits(student.model, images)
+    images = np.stack([load(path, network.card.preprocessing) for path in paths])
+    logits = network.logits(images)
     records = tuple(
         GoldenImage(file=describe_file(path, root), logits=tuple(map(float, row)))
         for path, row in zip(paths, logits, strict=True)

@@ -4,9 +4,6 @@ from torch import Tensor, nn
 
 from ..distill.models import Classifier
 from ..runtime.bundle import InputKind
-from ..runtime.tensors import TensorSpec
-
-BATCH = "batch"
 
 
 class DeployGraph(nn.Module):
@@ -32,17 +29,3 @@ class DeployGraph(nn.Module):
             image = self.model.normalize(image.float()).contiguous()
         logits = self.model(image).logits
         return logits, logits.sigmoid()
-
-
-def input_spec(input: InputKind, size: tuple[int, int]) -> TensorSpec:
-    """The graph's input for images of `size` (height, width)."""
-    if input == "uint8_nhwc":
-        return TensorSpec(name="image", dtype="uint8", shape=(BATCH, *size, 3))
-    return TensorSpec(name="image", dtype="float32", shape=(BATCH, 3, *size))
-
-
-def output_specs(num_classes: int) -> tuple[TensorSpec, ...]:
-    """The graph's outputs, in order."""
-    return tuple(
-        TensorSpec(name=name, dtype="float32", shape=(BATCH, num_classes)) for name in ("logits", "probabilities")
-    )

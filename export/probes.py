@@ -1,16 +1,19 @@
-"""Images with the training framework's own logits: what every graph and artifact is compared with."""
+"""Images with the original network's own logits: what every graph and artifact is compared with."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 
-from ..distill.models import Classifier
 from ..runtime.bundle import InputKind
-from ..runtime.preprocess import Preprocessing, normalize
+from ..runtime.preprocess import normalize
 from ..runtime.tensors import BatchRange
+from .sources.base import Source
+
+if TYPE_CHECKING:
+    from ..distill.models import Classifier
 
 _AT_LEAST = 8
 _FORWARD_BATCH = 16
@@ -23,7 +26,7 @@ class Probes:
 
     Attributes:
         images: what the graph takes: uint8 (N, H, W, 3) or normalised float32 (N, 3, H, W).
-        logits: the training framework's, float32 (N, C).
+        logits: the original network's, float32 (N, C).
         golden: how many of them, from the first on, are the golden images.
     """
 
@@ -43,36 +46,32 @@ class Probes:
             start, step = end, step + 1
 
 
-def make_probes(
-    model: Classifier,
-    images: np.ndarray,
-    preprocessing: Preprocessing,
-    input: InputKind = "uint8_nhwc",
-    golden: int = 0,
-) -> Probes:
+def make_probes(source: Source, images: np.ndarray, input: InputKind = "uint8_nhwc", golden: int = 0) -> Probes:
     """Probes from uint8 (N, H, W, 3) images, filled up with generated ones where they are few.
 
     Args:
-        model: as it was trained, not reparameterized: the comparison then covers that step too.
+        source: whose logits they get.
         images: resized, N may be 0.
-        preprocessing: of the student.
         input: what the graph takes.
         golden: how many of them, from the first on, are the golden images.
     """
-    images = np.concatenate([images, _generated(max(0, _AT_LEAST - len(images)), preprocessing.size)])
-    logits = framework_logits(model, images)
+    preprocessing = source.card.preprocessing
+    images = np.concatenate([images, generated_images(max(0, _AT_LEAST - len(images)), preprocessing.size)])
+    logits = source.logits(images)
     return Probes(images if input == "uint8_nhwc" else normalize(images, preprocessing), logits, golden)
 
 
-@torch.inference_mode()
-def framework_logits(model: Classifier, images: np.ndarray) -> np.ndarray:
-    """The training framework's logits float32 (N, C) for uint8 (N, H, W, 3) RGB images."""
+def framework_logits(model: "Classifier", images: np.ndarray) -> np.ndarray:
+    """PyTorch's logits float32 (N, C) for uint8 (N, H, W, 3) RGB images."""
+    import torch
+
     model.eval()
-    batches = torch.tensor(images).split(_FORWARD_BATCH)
-    return torch.cat([model(model.normalize(batch)).logits.float() for batch in batches]).numpy()
+    with torch.inference_mode():
+        batches = torch.tensor(images).split(_FORWARD_BATCH)
+        return torch.cat([model(model.normalize(batch)).logits.float() for batch in batches]).numpy()
 
 
-def _generated(count: int, size: tuple[int, int]) -> np.ndarray:
+def generated_images(count: int, size: tuple[int, int]) -> np.ndarray:
     """Smooth colour noise uint8 (count, H, W, 3): nearer to photographs than white noise is."""
     height, width = size
     images = np.empty((count, height, width, 3), np.uint8)

@@ -3,24 +3,25 @@
 from datetime import datetime, timezone
 
 from .. import __version__
-from ..distill.checkpoint import Student
 from ..runtime.bundle import Provenance
+from .sources.base import Source
 from .toolchain import installed_toolchain
 
 
-def make_provenance(student: Student, request: str = "") -> Provenance:
-    """The student's origin and the versions of everything that had a hand in the artifacts.
+def make_provenance(source: Source, request: str = "") -> Provenance:
+    """The network's origin and the versions of everything that had a hand in the artifacts.
 
     Args:
-        student: what is exported.
+        source: what is exported.
         request: see `repeating.request_digest`.
     """
     return Provenance(
         edgedistill=__version__,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        model=student.card.model.name,
-        checkpoint_sha256=student.sha256,
-        recipe_sha256=student.card.recipe_sha256,
+        model=source.card.model,
+        checkpoint_sha256=source.card.sha256,
+        recipe_sha256=source.card.recipe_sha256,
+        framework=source.framework,
         request_sha256=request,
         toolchain=installed_toolchain(),
     )

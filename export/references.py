@@ -1,4 +1,4 @@
-"""The training framework's logits on whole splits, so that `verify` needs no PyTorch."""
+"""The original network's logits on whole splits, so that `verify` needs nothing of what trained it."""
 
 import re
 from collections.abc import Sequence
@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..distill.checkpoint import Student
 from ..runtime.bundle import Reference, describe_file
 from ..runtime.datasets.base import Dataset
 from ..runtime.errors import DataError
 from ..runtime.preprocess import load
 from .errors import ExportError
-from .probes import framework_logits
+from .sources.base import Source
 
 _SAMPLES = 16
 # Of the logits' spread: far above TF32's or bf16's rounding, far below another student's logits.
@@ -20,32 +19,32 @@ _MIXED_UP = 0.1
 
 
 def write_references(
-    references: Sequence[tuple[Dataset, np.ndarray]], student: Student, root: Path
+    references: Sequence[tuple[Dataset, np.ndarray]], source: Source, root: Path
 ) -> tuple[tuple[Reference, ...], np.ndarray]:
     """Store logits as `root`/reference/<name>.npy.
 
     Args:
-        references: splits with the student's logits (N, C) in the student's order of classes; rows of undecodable
-            images may be NaN.
-        student: against whose own logits a sample of each split is compared.
+        references: splits with the network's logits (N, C) in its order of classes; rows of undecodable images may be
+            NaN.
+        source: against whose own logits a sample of each split is compared.
         root: the bundle's folder.
 
     Returns:
         one record per split, and up to 16 images uint8 (M, H, W, 3) of each, to check the artifacts on.
 
     Raises:
-        DataError: a split's classes or the shape of its logits do not fit the student.
-        ExportError: the logits are not this student's.
+        DataError: a split's classes or the shape of its logits do not fit the network.
+        ExportError: the logits are not this network's.
     """
     records: list[Reference] = []
-    samples = [np.empty((0, *student.card.preprocessing.size, 3), np.uint8)]
+    samples = [np.empty((0, *source.card.preprocessing.size, 3), np.uint8)]
     for dataset, logits in references:
-        split = dataset.with_classes(student.card.classes)
+        split = dataset.with_classes(source.card.classes)
         if logits.shape != split.labels.shape:
             raise DataError(
                 f"{split.name}: the reference logits are {logits.shape}, the split is {split.labels.shape}."
             )
-        samples.append(_checked_sample(split, logits, student))
+        samples.append(_checked_sample(split, logits, source))
         path = root / "reference" / f"{_file_name(split.name, taken=len(records))}.npy"
         path.parent.mkdir(exist_ok=True)
         np.save(path, logits.astype(np.float32), allow_pickle=False)
@@ -53,13 +52,13 @@ def write_references(
     return tuple(records), np.concatenate(samples)
 
 
-def _checked_sample(split: Dataset, logits: np.ndarray, student: Student) -> np.ndarray:
+def _checked_sample(split: Dataset, logits: np.ndarray, source: Source) -> np.ndarray:
     usable = np.flatnonzero(np.isfinite(logits).all(axis=1))
     rows = usable[np.unique(np.linspace(0, len(usable) - 1, min(_SAMPLES, len(usable))).astype(int))]
     if not len(rows):
         raise DataError(f"{split.name}: none of its {len(split)} images has reference logits.")
-    images = np.stack([load(split.images[row], student.card.preprocessing) for row in rows])
-    own = framework_logits(student.model, images)
+    images = np.stack([load(split.images[row], source.card.preprocessing) for row in rows])
+    own = source.logits(images)
     difference = float(np.abs(own - logits[rows]).max())
     if difference > _MIXED_UP * max(1.0, float(np.ptp(own))):
         raise ExportError(

@@ -1,10 +1,11 @@
-"""Named conversions: each turns the student, or what another conversion made of it, into a file."""
+"""Named conversions: each turns the network, or what another conversion made of it, into a file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...runtime.bundle import InputKind
 from ...runtime.errors import EdgedistillError
 from ...runtime.registry import Registry
 from ...runtime.targets import Gates
@@ -14,6 +15,7 @@ if TYPE_CHECKING:  # they need torch, and a builder's facts do not
     from ..graph import DeployGraph
     from ..probes import Probes
     from ..quantization.calibration import CalibrationImages
+    from ..sources.base import Source
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Ingredients:
     Attributes:
         root: the bundle's folder, where a builder puts its files.
         scratch: a folder for intermediates, which does not ship.
-        graph: the module to trace.
-        image: its input.
+        source: the network.
+        input: what its graph takes.
         probes: what every file is compared with.
         facts: what every file says of itself, see `encode_facts`: the metadata of its format holds it.
         calibration: images for quantisers; None where no target needs them.
@@ -47,8 +49,8 @@ class Ingredients:
 
     root: Path
     scratch: Path
-    graph: "DeployGraph"
-    image: TensorSpec
+    source: "Source"
+    input: InputKind
     probes: "Probes"
     facts: Mapping[str, str] = field(default_factory=dict)
     calibration: "CalibrationImages | None" = None
@@ -56,6 +58,20 @@ class Ingredients:
     say: Callable[[str], None] = lambda text: None
     _done: dict[str, Converted] = field(default_factory=dict, init=False)
     _failed: dict[str, EdgedistillError] = field(default_factory=dict, init=False)
+
+    @property
+    def image(self) -> TensorSpec:
+        """The graph's input."""
+        return self.source.image(self.input)
+
+    @property
+    def graph(self) -> "DeployGraph":
+        """The module to trace, for conversions from PyTorch.
+
+        Raises:
+            ExportError: the network is an ONNX file.
+        """
+        return self.source.graph(self.input)
 
     def get(self, name: str) -> Converted:
         """The result of the conversion `name`, e.g. "onnx.fp32".

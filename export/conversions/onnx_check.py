@@ -1,5 +1,6 @@
-"""Is an ONNX file valid, does it run, and does it say what the training framework says?"""
+"""Is an ONNX file valid, does it run, and does it say what the network itself says?"""
 
+from importlib import import_module
 from pathlib import Path
 
 from ...runtime.errors import MissingDependencyError
@@ -9,12 +10,11 @@ from ..probes import Probes
 from ..proving import compare
 
 
-def require_onnx() -> None:
-    """Raise MissingDependencyError, naming the extra, unless the ONNX toolchain is installed."""
+def require_modules(*names: str) -> None:
+    """Raise MissingDependencyError, naming the extra, unless these modules can be imported."""
     try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
+        for name in names:
+            import_module(name)
     except ImportError as error:
         raise MissingDependencyError(f'{error.name} is not installed: `pip install "edgedistill[export]"`.') from error
 
@@ -23,7 +23,7 @@ def check_onnx(path: Path, probes: Probes) -> None:
     """Check a float32 file by onnx.checker and by running it with batches of several sizes.
 
     Raises:
-        ExportError: the file is not valid ONNX, does not run, or disagrees with the training framework.
+        ExportError: the file is not valid ONNX, does not run, or disagrees with the network itself.
     """
     import numpy as np
     import onnx
@@ -38,8 +38,8 @@ def check_onnx(path: Path, probes: Probes) -> None:
         ]
     except Exception as error:  # the exception types of onnx and onnxruntime are not exported for catching
         raise ExportError(f"the ONNX graph is refused: {one_line(error)}") from error
-    logits, probabilities, framework = map(np.concatenate, zip(*outputs, strict=True))
-    problem = compare(logits, probabilities, framework, "fp32").problem
+    logits, probabilities, own = map(np.concatenate, zip(*outputs, strict=True))
+    problem = compare(logits, probabilities, own, "fp32").problem
     if problem:
         raise ExportError(f"the ONNX graph is wrong: {problem}.")
 

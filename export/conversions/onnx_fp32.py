@@ -1,33 +1,34 @@
-"""`onnx.fp32`: the traced graph as ONNX, self-contained, with a dynamic batch and the student's facts."""
+"""`onnx.fp32`: the network as ONNX, self-contained, with a dynamic batch and the network's facts."""
 
 import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ...runtime.tensors import TensorSpec
 from ..errors import ExportError, one_line
-from ..graph import BATCH, DeployGraph
+from ..signature import BATCH
 from .base import CONVERSIONS, Converted, Ingredients
-from .onnx_check import check_onnx, require_onnx
+from .onnx_check import check_onnx, require_modules
 from .simplifying import simplify
+
+if TYPE_CHECKING:
+    from ..graph import DeployGraph
 
 
 @CONVERSIONS.register("onnx.fp32")
 def onnx_fp32(ingredients: Ingredients) -> Converted:
-    """Trace, check, simplify, and write the student's facts into the file; what is made of it keeps them."""
-    traced = export_onnx(ingredients.graph, ingredients.image, ingredients.scratch / "traced.onnx")
-    check_onnx(traced, ingredients.probes)
-    simplified = simplify(traced, ingredients.scratch / "model.fp32.onnx", ingredients.probes)
+    """Write, check, simplify, and write the network's facts into the file; what is made of it keeps them."""
+    written = ingredients.source.write_onnx(ingredients.input, ingredients.scratch / "written.onnx")
+    check_onnx(written, ingredients.probes)
+    simplified = simplify(written, ingredients.scratch / "model.fp32.onnx", ingredients.probes)
     write_facts(simplified.path, ingredients.facts)
     return Converted(simplified.path, simplified.details)
 
 
-def export_onnx(graph: DeployGraph, image: TensorSpec, path: Path) -> Path:
+def export_onnx(graph: "DeployGraph", image: TensorSpec, path: Path) -> Path:
     """Trace `graph` and write one file, weights included.
 
     Args:
@@ -39,8 +40,9 @@ def export_onnx(graph: DeployGraph, image: TensorSpec, path: Path) -> Path:
         MissingDependencyError: onnx or onnxscript is not installed.
         ExportError: the network does something that ONNX export cannot trace.
     """
-    require_onnx()
+    require_modules("onnx", "onnxscript")
     import onnx
+    import torch
 
     # Two images: a batch of one would be traced as the constant 1.
     example = torch.zeros(2, *map(int, image.shape[1:]), dtype=getattr(torch, image.dtype))
@@ -60,7 +62,7 @@ def export_onnx(graph: DeployGraph, image: TensorSpec, path: Path) -> Path:
         model = program.model_proto
     except torch.onnx.errors.OnnxExporterError as error:
         cause = error.__cause__ or error
-        raise ExportError(f"the student cannot be traced to ONNX: {one_line(cause)}") from error
+        raise ExportError(f"the network cannot be traced to ONNX: {one_line(cause)}") from error
     _strip_metadata(model)
     onnx.save(model, path)
     return path

@@ -188,6 +188,8 @@ class Provenance(Record):
     """Where the student came from and what built the artifacts.
 
     Attributes:
+        framework: what computed the original network's logits, which everything is compared with: e.g. "torch 2.14.1",
+            or "onnxruntime 1.32.0" where an ONNX file was exported; empty in bundles that did not record it.
         request_sha256: over all that was asked of export, so that the same request again does nothing; empty where the
             caller did not say.
     """
@@ -197,6 +199,7 @@ class Provenance(Record):
     model: str
     checkpoint_sha256: str
     recipe_sha256: str = ""
+    framework: str = ""
     request_sha256: str = ""
     toolchain: dict[str, str] = {}
 

@@ -30,7 +30,8 @@ from edgedistill.distill.models.size import count_parameters, deployed_size
 from edgedistill.distill.models.tresnet import PadToBlocks
 from edgedistill.export import reparameterize
 from edgedistill.export.conversions.onnx_fp32 import export_onnx
-from edgedistill.export.graph import DeployGraph, input_spec
+from edgedistill.export.graph import DeployGraph
+from edgedistill.export.signature import input_spec
 from edgedistill.runtime.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,8 +12,9 @@ from edgedistill.distill.checkpoint import ModelCard, Student, load_student, sav
 from edgedistill.distill.models import ModelSpec, build_from_spec
 from edgedistill.export import export_bundle, reparameterize
 from edgedistill.export.conversions.onnx_fp32 import export_onnx
-from edgedistill.export.graph import DeployGraph, input_spec
+from edgedistill.export.graph import DeployGraph
 from edgedistill.export.probes import framework_logits
+from edgedistill.export.signature import input_spec
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.preprocess import Preprocessing
 

@@ -16,6 +16,7 @@ from edgedistill.export.conversions import simplifying as simplify_module
 from edgedistill.export.conversions.simplifying import Simplified
 from edgedistill.export.probes import framework_logits, make_probes
 from edgedistill.export.proving import compare
+from edgedistill.export.sources.pytorch import from_student
 from edgedistill.export.staging import staged_bundle
 from edgedistill.runtime.bundle import open_bundle
 from edgedistill.runtime.errors import ConfigError, DataError
@@ -83,12 +84,12 @@ def test_an_untraceable_student_is_one_clear_error(student, tmp_path, monkeypatc
 
     def export_onnx(graph, image, path):
         tries.append(1)
-        raise ExportError("the student cannot be traced.")
+        raise ExportError("the network cannot be traced.")
 
     monkeypatch.setattr(export_module, "export_onnx", export_onnx)
     with pytest.raises(ExportError) as raised:
         export_bundle(student, [ORT, OPENVINO], tmp_path / "b")
-    assert str(raised.value) == f"no artifact could be built. {ORT}, {OPENVINO}: the student cannot be traced."
+    assert str(raised.value) == f"no artifact could be built. {ORT}, {OPENVINO}: the network cannot be traced."
     assert (len(tries), leftovers(tmp_path)) == (1, [])
 
 
@@ -281,7 +282,7 @@ def test_outputs_that_are_no_numbers_or_swapped_are_problems():
 
 def test_a_crashing_simplifier_keeps_the_original(traced, student, tmp_path, monkeypatch):
     monkeypatch.setattr(simplify_module, "_SCRIPT", "import os; os.abort()")
-    probes = make_probes(student.model, np.empty((0, 64, 64, 3), np.uint8), student.card.preprocessing)
+    probes = make_probes(from_student(student), np.empty((0, 64, 64, 3), np.uint8))
     kept = simplify_module.simplify(traced, tmp_path / "out.onnx", probes)
     assert kept.path == traced
     assert kept.nodes_before == kept.nodes_after

@@ -12,7 +12,8 @@ from edgedistill.export.conversions.onnx_check import check_onnx
 from edgedistill.export.conversions.onnx_fp16 import convert_to_fp16
 from edgedistill.export.errors import ExportError
 from edgedistill.export.probes import Probes, framework_logits, make_probes
-from edgedistill.runtime.preprocess import Preprocessing, normalize
+from edgedistill.export.sources.pytorch import from_student
+from edgedistill.runtime.preprocess import normalize
 
 
 def operators(path) -> Counter:
@@ -89,7 +90,7 @@ def test_fp16_keeps_its_interface_and_its_ranking(trace, tmp_path):
 
 def test_a_graph_that_disagrees_is_refused(trace):
     student, path = trace("mobilenetv2", width=0.35)
-    probes = make_probes(student.model, np.empty((0, 64, 64, 3), np.uint8), Preprocessing(size=(64, 64)))
+    probes = make_probes(from_student(student), np.empty((0, 64, 64, 3), np.uint8))
     check_onnx(path, probes)
     with pytest.raises(ExportError, match="more than the .* allowed in fp32"):
         check_onnx(path, Probes(probes.images, probes.logits + 0.01 * np.ptp(probes.logits)))

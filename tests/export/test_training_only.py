@@ -10,7 +10,8 @@ from edgedistill.distill.methods import build_method
 from edgedistill.distill.models import Classifier, ModelSpec, build_from_spec
 from edgedistill.export import reparameterize
 from edgedistill.export.conversions.onnx_fp32 import export_onnx
-from edgedistill.export.graph import DeployGraph, input_spec
+from edgedistill.export.graph import DeployGraph
+from edgedistill.export.signature import input_spec
 from edgedistill.runtime.preprocess import Preprocessing
 
 SIZE = (32, 32)

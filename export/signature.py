@@ -1,0 +1,20 @@
+"""What an exported graph takes and gives; needs no torch."""
+
+from ..runtime.bundle import InputKind
+from ..runtime.tensors import TensorSpec
+
+BATCH = "batch"
+
+
+def input_spec(input: InputKind, size: tuple[int, int]) -> TensorSpec:
+    """The graph's input for images of `size` (height, width)."""
+    if input == "uint8_nhwc":
+        return TensorSpec(name="image", dtype="uint8", shape=(BATCH, *size, 3))
+    return TensorSpec(name="image", dtype="float32", shape=(BATCH, 3, *size))
+
+
+def output_specs(num_classes: int) -> tuple[TensorSpec, ...]:
+    """The graph's outputs, in order."""
+    return tuple(
+        TensorSpec(name=name, dtype="float32", shape=(BATCH, num_classes)) for name in ("logits", "probabilities")
+    )

@@ -1,0 +1,117 @@
+"""Networks in PyTorch: a checkpoint of ours, or any module that gives logits."""
+
+import copy
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from torch import nn
+
+from ...distill.checkpoint import Student, digest_weights
+from ...distill.models import Classifier
+from ...distill.models.reparameterize import reparameterize
+from ...distill.models.whole import LibraryClassifier, LogitsAlone
+from ...runtime.bundle import InputKind
+from ...runtime.datasets.reading import class_names
+from ...runtime.errors import ConfigError
+from ...runtime.preprocess import Preprocessing
+from ..conversions import onnx_fp32
+from ..graph import DeployGraph
+from ..probes import framework_logits
+from .base import NetworkCard, Source
+
+THRESHOLD = 0.5
+
+
+class PyTorchSource(Source):
+    """A classifier in PyTorch.
+
+    Args:
+        model: as it was trained, not re-parameterized: the comparison then covers that step too.
+        card: what the bundle says of it.
+    """
+
+    toolchain: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxscript")
+
+    def __init__(self, model: Classifier, card: NetworkCard) -> None:
+        super().__init__(card)
+        self.model = model
+
+    @property
+    def framework(self) -> str:
+        return f"torch {version('torch')}"
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        return framework_logits(self.model, images)
+
+    @cached_property
+    def _deployed(self) -> Classifier:
+        return reparameterize(self.model)
+
+    def graph(self, input: InputKind) -> DeployGraph:
+        return DeployGraph(self._deployed, input)
+
+    def write_onnx(self, input: InputKind, path: Path) -> Path:
+        return onnx_fp32.export_onnx(self.graph(input), self.image(input), path)
+
+
+def from_student(student: Student) -> PyTorchSource:
+    """A checkpoint of ours."""
+    card = student.card
+    return PyTorchSource(
+        student.model,
+        NetworkCard(
+            name=card.name,
+            model=card.model.name,
+            classes=card.classes,
+            preprocessing=card.preprocessing,
+            thresholds=card.thresholds,
+            sha256=student.sha256,
+            recipe_sha256=card.recipe_sha256,
+        ),
+    )
+
+
+def from_module(
+    module: nn.Module,
+    *,
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    name: str = "",
+    thresholds: Sequence[float] | None = None,
+) -> PyTorchSource:
+    """Anybody's network.
+
+        source = from_module(net, classes=["cat", "dog"], preprocessing=Preprocessing(size=(224, 224)))
+        export_bundle(source, ["onnxruntime-cpu-fp32"], "bundle")
+
+    Args:
+        module: maps normalised float32 images (B, 3, H, W) to logits (B, C) of independent labels, without a sigmoid.
+        classes: C names in the order of the logits.
+        preprocessing: how the network's images are made: size, resize mode and filter, mean and standard deviation.
+        name: of the bundle; the module's class when absent.
+        thresholds: (C,) probabilities from which a label is reported; 0.5 when absent.
+
+    Raises:
+        DataError: a class name is empty or given twice.
+        ConfigError: there are not as many thresholds as classes.
+    """
+    names = class_names(classes, "`classes`")
+    limits = (THRESHOLD,) * len(names) if thresholds is None else tuple(thresholds)
+    if len(limits) != len(names):
+        raise ConfigError(f"{len(limits)} thresholds for {len(names)} classes.")
+    kind = type(module).__name__
+    network = LogitsAlone(copy.deepcopy(module))
+    model = LibraryClassifier(network, len(names), mean=preprocessing.mean, std=preprocessing.std)
+    card = NetworkCard(
+        name=name or kind,
+        model=kind,
+        classes=names,
+        preprocessing=preprocessing,
+        thresholds=limits,
+        sha256=digest_weights(module),
+    )
+    return PyTorchSource(model.eval().requires_grad_(False), card)
