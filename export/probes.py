@@ -34,16 +34,20 @@ class Probes:
     logits: np.ndarray
     golden: int = 0
 
-    def batches(self, allowed: BatchRange) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """All images and logits in batches of 1, 2, 5, 5, ... as far as the artifact takes them."""
+    def rows(self, allowed: BatchRange) -> Iterator[list[int]]:
+        """All images in batches of 1, 2, 5, 5, ... as far as the artifact takes them: which image is where."""
         start, step = 0, 0
         while start < len(self.images):
             size = min(max(_BATCHES[min(step, len(_BATCHES) - 1)], allowed.min), allowed.max)
             end = min(start + size, len(self.images))
             # Modulo: a last batch below the allowed size is filled up from the first images.
-            rows = np.arange(start, max(end, start + allowed.min)) % len(self.images)
-            yield self.images[rows], self.logits[rows]
+            yield [row % len(self.images) for row in range(start, max(end, start + allowed.min))]
             start, step = end, step + 1
+
+    def batches(self, allowed: BatchRange) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The images and logits of `rows`."""
+        for rows in self.rows(allowed):
+            yield self.images[rows], self.logits[rows]
 
 
 def make_probes(source: Source, images: np.ndarray, input: InputKind = "uint8_nhwc", golden: int = 0) -> Probes:

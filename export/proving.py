@@ -1,18 +1,25 @@
 """Does an artifact say what the training framework says? Judged through the very backend that ships."""
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from ..runtime.backends.base import Backend
-from ..runtime.bundle import Artifact, Bundle, Coverage, ExportParity
+from ..runtime.bundle import Artifact, Bundle, Coverage, ExportParity, Manifest
 from ..runtime.bundle.selection import open_artifact
+from ..runtime.bundle.storage import FolderStorage
 from ..runtime.errors import EdgedistillError, MissingDependencyError
 from ..runtime.parity.soundness import outputs_problem
 from ..runtime.precisions import precision_of
-from .errors import one_line
-from .probes import Probes
+from .child import run_in_child
+from .errors import ExportError, one_line
+
+if TYPE_CHECKING:  # the child would pay for torch
+    from .probes import Probes
 
 
 @dataclass(frozen=True)
@@ -44,50 +51,89 @@ def compare(logits: np.ndarray, probabilities: np.ndarray, expected: np.ndarray,
     return Difference(parity)
 
 
-def check_artifact(bundle: Bundle, artifact: Artifact, probes: Probes, *, built_for_elsewhere: bool) -> Artifact:
+def check_artifact(bundle: Bundle, artifact: Artifact, probes: "Probes", *, built_for_elsewhere: bool) -> Artifact:
     """Run an artifact with batches of several sizes and return it with its status, reason and parity.
 
+    In a process of its own: a library that crashes on the file fails this artifact only.
+
     Args:
-        bundle: where the artifact's files are; its manifest needs the inputs and outputs only.
+        bundle: a folder with the artifact's files; its manifest needs the inputs and outputs only.
         artifact: with files.
         probes: what to compare with.
         built_for_elsewhere: the files are machine code for other devices, so that a refusal to load them here says
             nothing about them.
     """
-    try:
-        backend = open_artifact(bundle, artifact)
-    except EdgedistillError as error:
-        not_run = built_for_elsewhere or isinstance(error, MissingDependencyError)
-        return _judged(artifact, "built_not_run" if not_run else "failed", str(error))
-    with backend:
+    rows = list(probes.rows(artifact.target.batch))
+    with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
+        images, outputs = Path(folder, "images.npy"), Path(folder, "outputs.npz")
+        np.save(images, probes.images)
+        manifest = msgspec.structs.replace(bundle.manifest, artifacts=(artifact,))
         try:
-            outputs = [
-                (*_scores(backend.infer(images)), expected)
-                for images, expected in probes.batches(artifact.target.batch)
-            ]
-        except Exception as error:  # a toolchain's own exception types are many
-            return _judged(artifact, "failed", f"it loads but does not run: {one_line(error)}")
-        if precision_of(artifact.precision).quantised:
-            artifact = _counted(artifact, backend)
-    logits, probabilities, expected = map(np.concatenate, zip(*outputs, strict=True))
+            ran = run_in_child(run_artifact, bundle.root, manifest, images, rows, outputs, what="it cannot be run")
+        except ExportError as error:
+            return _judged(artifact, "failed", str(error))
+        if "refused" in ran:
+            not_run = built_for_elsewhere or ran["is_missing"]
+            return _judged(artifact, "built_not_run" if not_run else "failed", ran["refused"])
+        if "error" in ran:
+            return _judged(artifact, "failed", f"it loads but does not run: {ran['error']}")
+        with np.load(outputs, allow_pickle=False) as stored:
+            logits, probabilities = stored["logits"], stored["probabilities"]
+    artifact = msgspec.structs.replace(
+        artifact,
+        coverage=msgspec.convert(ran["coverage"], Coverage | None),
+        details=artifact.details | ran["details"],
+    )
+    expected = probes.logits[np.concatenate(rows)]
     difference = compare(logits, probabilities, expected, artifact.precision)
     if difference.problem:
         return _judged(artifact, "failed", f"{difference.problem}.", difference.parity)
     assert difference.parity is not None
     golden = float(np.abs(logits - expected)[: probes.golden].mean()) if probes.golden else None
-    parity = msgspec.structs.replace(
-        difference.parity, golden_mean_abs_logit=golden, runner=backend.effective.get("library", artifact.backend)
-    )
+    parity = msgspec.structs.replace(difference.parity, golden_mean_abs_logit=golden, runner=ran["runner"])
     return msgspec.structs.replace(artifact, status="verified", parity=parity)
 
 
-def _counted(artifact: Artifact, backend: Backend) -> Artifact:
-    """With its coverage; why a library does not tell is among the details."""
+def run_artifact(root: str, manifest: dict[str, Any], images: str, rows: list[list[int]], out: str) -> dict[str, Any]:
+    """In the child: run a manifest's only artifact and write its outputs.
+
+    Args:
+        root: the bundle's folder.
+        manifest: as JSON's types.
+        images: a .npy of what the graph takes.
+        rows: which of them make up each batch.
+        out: of an .npz with the logits and probabilities (N, C), batch after batch.
+
+    Returns:
+        what ran and its coverage; or why it is "refused", or its "error" while it ran.
+    """
+    described = msgspec.convert(manifest, Manifest)
+    (artifact,) = described.artifacts
     try:
-        return msgspec.structs.replace(artifact, coverage=count_int8(backend))
+        backend = open_artifact(Bundle(FolderStorage(Path(root)), described, b""), artifact)
+    except EdgedistillError as error:
+        return {"refused": str(error), "is_missing": isinstance(error, MissingDependencyError)}
+    pixels = np.load(images)
+    with backend:
+        try:
+            outputs = [backend.infer(pixels[batch]) for batch in rows]
+        except Exception as error:  # a toolchain's own exception types are many
+            return {"error": one_line(error)}
+        coverage, details = _coverage(backend, artifact)
+    joined = {name: np.concatenate([batch[name] for batch in outputs]) for name in ("logits", "probabilities")}
+    np.savez(out, **joined)
+    runner = backend.effective.get("library", artifact.backend)
+    return {"runner": runner, "coverage": msgspec.to_builtins(coverage), "details": details}
+
+
+def _coverage(backend: Backend, artifact: Artifact) -> tuple[Coverage | None, dict[str, str]]:
+    """Of an int8 artifact; why a library does not tell is a detail for the manifest."""
+    if not precision_of(artifact.precision).quantised:
+        return None, {}
+    try:
+        return count_int8(backend), {}
     except Exception as error:  # a library may refuse to show what it made of the graph
-        details = artifact.details | {"int8_not_counted": one_line(error)}
-        return msgspec.structs.replace(artifact, details=details)
+        return None, {"int8_not_counted": one_line(error)}
 
 
 def count_int8(backend: Backend) -> Coverage | None:
@@ -102,10 +148,6 @@ def count_int8(backend: Backend) -> Coverage | None:
         int8=len(found) - len(in_float),
         in_float=in_float,
     )
-
-
-def _scores(outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    return outputs["logits"], outputs["probabilities"]
 
 
 def _judged(artifact: Artifact, status: str, reason: str, parity: ExportParity | None = None) -> Artifact:

@@ -1,12 +1,14 @@
 """OpenVINO's intermediate representation (IR)."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from ...runtime.errors import MissingDependencyError
 from ...runtime.targets import Target
+from ..child import run_in_child
 from ..conversions import Ingredients
-from ..errors import ExportError, one_line
 from .base import BUILDERS, Builder, Built
 
 
@@ -20,23 +22,28 @@ class OpenVinoBuilder(Builder):
     precisions = {**dict.fromkeys(("fp32", "fp16", "bf16"), "onnx.fp32"), "int8": "onnx.int8.u8s8"}
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
-        try:
-            import openvino
-        except ImportError as error:
-            raise MissingDependencyError('openvino is not installed: `pip install "edgedistill[openvino]"`.') from error
+        if find_spec("openvino") is None:
+            raise MissingDependencyError('openvino is not installed: `pip install "edgedistill[openvino]"`.')
         source = ingredients.get(self.conversion(target))
         stored = "fp32" if target.precision == "bf16" else target.precision
         path = ingredients.root / "openvino" / f"model.{stored}.xml"
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
-            try:
-                model = openvino.convert_model(source.path)
-                _write_facts(model, ingredients.facts)
-                openvino.save_model(model, path, compress_to_fp16=stored == "fp16")
-            except Exception as error:  # its frontends raise types of their own
-                path.unlink(missing_ok=True)
-                raise ExportError(f"OpenVINO cannot convert the graph: {one_line(error)}") from error
+            made = ingredients.scratch / path.name  # a crash half-way leaves nothing that the next target would share
+            what = "OpenVINO cannot convert the graph"
+            run_in_child(write_ir, source.path, made, stored == "fp16", dict(ingredients.facts), what=what)
+            made.with_suffix(".bin").rename(path.with_suffix(".bin"))
+            made.rename(path)
         return Built((path, path.with_suffix(".bin")), "openvino-ir", source.details)
+
+
+def write_ir(source: str, out: str, compress_to_fp16: bool, facts: Mapping[str, str]) -> None:
+    """In the child: the ONNX file `source` as `out` and its .bin, with what it says of itself."""
+    import openvino
+
+    model = openvino.convert_model(source)
+    _write_facts(model, facts)
+    openvino.save_model(model, Path(out), compress_to_fp16=compress_to_fp16)
 
 
 def _write_facts(model: Any, facts: Mapping[str, str]) -> None:

@@ -1,16 +1,22 @@
 """TensorRT engines: by the classic library on a GPU, else ahead of time by TensorRT-RTX, which needs none."""
 
+import contextlib
 import hashlib
 import importlib
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import msgspec
 
 from ...runtime import cuda
 from ...runtime.backends.onnx_facts import read_onnx
 from ...runtime.backends.tensorrt import collecting_logger
 from ...runtime.errors import MissingDependencyError
 from ...runtime.targets import Target
+from ...runtime.tensors import TensorSpec
+from ..child import run_in_child
 from ..conversions import Ingredients
 from ..errors import ExportError, one_line
 from .base import BUILDERS, Builder, Built
@@ -23,20 +29,20 @@ class TensorRtBuilder(Builder):
     precisions = {"fp32": "onnx.fp32", "fp16": "onnx.fp16", "int8": "onnx.int8.s8s8"}
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
-        trt, capabilities = _flavour(target)
+        flavour, capabilities = _flavour(target)
         source = ingredients.get(self.conversion(target))
-        onnx = source.path.read_bytes()
         path = _unused_path(ingredients.root / "tensorrt", target)
-        path.write_bytes(_build_engine(trt, onnx, target, ingredients))
+        what = f"{flavour} cannot build the engine"
+        version = run_in_child(write_engine, flavour, source.path, path, ingredients.image, target, what=what)
+        onnx = source.path.read_bytes()
         details = {
-            "flavour": trt.__name__,
-            "version": trt.__version__,
+            "flavour": flavour,
+            "version": version,
             "compute_capabilities": ", ".join(capabilities) or "portable",
             "onnx_precision": read_onnx(onnx).precision,
             "onnx_sha256": hashlib.sha256(onnx).hexdigest(),
         }
-        elsewhere = trt.__name__ == "tensorrt_rtx"
-        return Built((path,), "tensorrt-engine", details | source.details, for_elsewhere=elsewhere)
+        return Built((path,), "tensorrt-engine", details | source.details, for_elsewhere=flavour == "tensorrt_rtx")
 
 
 def _unused_path(folder: Path, target: Target) -> Path:
@@ -46,26 +52,31 @@ def _unused_path(folder: Path, target: Target) -> Path:
     return folder / (f"model.{target.precision}.{taken + 1}.engine" if taken else f"model.{target.precision}.engine")
 
 
-def _flavour(target: Target) -> tuple[ModuleType, list[str]]:
+def _flavour(target: Target) -> tuple[str, list[str]]:
     """The library to build with and the SM versions that the engine will be for; none means portable."""
-    try:
-        gpu = cuda.Gpu(0)
-        trt = importlib.import_module("tensorrt")
-    except (MissingDependencyError, ImportError):
-        try:
-            return importlib.import_module("tensorrt_rtx"), target.compute_capabilities
-        except ImportError as error:
-            raise MissingDependencyError(
-                "no TensorRT here: the classic tensorrt needs a GPU and comes with JetPack or from NVIDIA's package "
-                'index; tensorrt_rtx builds without a GPU: `pip install "edgedistill[tensorrt]"` (x86-64 only).'
-            ) from error
-    try:
-        return trt, [gpu.compute_capability]
-    finally:
-        gpu.close()
+    if find_spec("tensorrt") is not None:
+        with contextlib.suppress(MissingDependencyError), contextlib.closing(cuda.Gpu(0)) as gpu:
+            return "tensorrt", [gpu.compute_capability]
+    if find_spec("tensorrt_rtx") is None:
+        raise MissingDependencyError(
+            "no TensorRT here: the classic tensorrt needs a GPU and comes with JetPack or from NVIDIA's package "
+            'index; tensorrt_rtx builds without a GPU: `pip install "edgedistill[tensorrt]"` (x86-64 only).'
+        )
+    return "tensorrt_rtx", target.compute_capabilities
 
 
-def _build_engine(trt: ModuleType, onnx: bytes, target: Target, ingredients: Ingredients) -> bytes:
+def write_engine(flavour: str, source: str, out: str, image: dict[str, Any], target: dict[str, Any]) -> str:
+    """In the child: the ONNX file `source` as the engine `out`; returns the library's version.
+
+    Args:
+        flavour: the library, "tensorrt" or "tensorrt_rtx".
+        source: the precision of its graph is the engine's.
+        out: the file.
+        image: the graph's input, as JSON's types.
+        target: the deploy config, as JSON's types.
+    """
+    trt = importlib.import_module(flavour)
+    spec, wanted = msgspec.convert(image, TensorSpec), msgspec.convert(target, Target)
     messages: list[str] = []
     logger = collecting_logger(trt, messages)
     builder = trt.Builder(logger)
@@ -73,24 +84,23 @@ def _build_engine(trt: ModuleType, onnx: bytes, target: Target, ingredients: Ing
     strongly_typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = builder.create_network(0 if strongly_typed is None else 1 << int(strongly_typed))
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse(onnx):
+    if not parser.parse(Path(source).read_bytes()):
         reasons = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise ExportError(f"{trt.__name__} cannot parse the graph: {one_line(reasons)}")
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
-    profile.set_shape(
-        ingredients.image.name,
-        *((size, *ingredients.image.shape[1:]) for size in (target.batch.min, target.batch.typical, target.batch.max)),
-    )
+    sizes = (wanted.batch.min, wanted.batch.typical, wanted.batch.max)
+    profile.set_shape(spec.name, *((size, *spec.shape[1:]) for size in sizes))
     config.add_optimization_profile(profile)
-    if target.precision == "fp32" and hasattr(trt.BuilderFlag, "TF32"):
+    if wanted.precision == "fp32" and hasattr(trt.BuilderFlag, "TF32"):
         config.clear_flag(trt.BuilderFlag.TF32)  # on by default, with 10 bits of mantissa
-    if trt.__name__ == "tensorrt_rtx":
-        _set_compute_capabilities(trt, config, target)
+    if flavour == "tensorrt_rtx":
+        _set_compute_capabilities(trt, config, wanted)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
         raise ExportError(f"{trt.__name__} cannot build the engine: {one_line('; '.join(messages))}")
-    return bytes(engine)
+    Path(out).write_bytes(engine)
+    return trt.__version__
 
 
 def _set_compute_capabilities(trt: ModuleType, config: Any, target: Target) -> None:

@@ -2,12 +2,15 @@
 
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...runtime.errors import MissingDependencyError
 from ...runtime.tensors import BatchRange
 from ..errors import ExportError, one_line
-from ..probes import Probes
 from ..proving import compare
+
+if TYPE_CHECKING:  # it needs torch
+    from ..probes import Probes
 
 
 def require_modules(*names: str) -> None:
@@ -19,7 +22,7 @@ def require_modules(*names: str) -> None:
         raise MissingDependencyError(f'{error.name} is not installed: `pip install "edgedistill[export]"`.') from error
 
 
-def check_onnx(path: Path, probes: Probes) -> None:
+def check_onnx(path: Path, probes: "Probes") -> None:
     """Check a float32 file by onnx.checker and by running it with batches of several sizes.
 
     Raises:

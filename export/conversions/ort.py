@@ -1,15 +1,10 @@
 """`ort.<precision>`: ONNX Runtime's own format, which its small mobile builds read without a parser for ONNX."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-from ..errors import ExportError, one_line
+from ..child import run_in_child
 from .base import CONVERSIONS, Converted, Ingredients
-
-_TIMEOUT_S = 300
-_TOOL = "onnxruntime.tools.convert_onnx_models_to_ort"
 
 
 @CONVERSIONS.register("ort.fp32")
@@ -35,8 +30,7 @@ def _convert(ingredients: Ingredients, name: str) -> Converted:
 def convert_to_ort(source: Path, folder: Path) -> Path:
     """Optimise an ONNX file for the CPU provider of an Arm device and write it, with the operators that it needs.
 
-    In a process of its own: the tool writes beside its input and tells its progress on standard output. What only an
-    x86 CPU computes is left out of the optimisations, so that the file runs on both.
+    What only an x86 CPU computes is left out of the optimisations, so that the file runs on both.
 
     Args:
         source: the .onnx file.
@@ -50,13 +44,14 @@ def convert_to_ort(source: Path, folder: Path) -> Path:
     """
     folder.mkdir()
     copy = Path(shutil.copyfile(source, folder / "model.onnx"))
-    options = ["--optimization_style", "Fixed", "--target_platform", "arm"]
-    command = [sys.executable, "-P", "-m", _TOOL, *options, str(copy)]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
-    except subprocess.CalledProcessError as error:
-        cause = one_line(error.stderr) if error.stderr.strip() else f"it ended with status {error.returncode}"
-        raise ExportError(f"the graph cannot be converted to ORT format: {cause}") from error
-    except subprocess.TimeoutExpired as error:
-        raise ExportError(f"the conversion to ORT format took more than {_TIMEOUT_S} s") from error
+    run_in_child(_write_ort, copy, what="the graph cannot be converted to ORT format")
     return copy.with_suffix(".ort")
+
+
+def _write_ort(path: str) -> None:
+    """In the child: beside the file."""
+    from onnxruntime.tools import convert_onnx_models_to_ort as tool
+
+    tool.convert_onnx_models_to_ort(
+        Path(path), optimization_styles=[tool.OptimizationStyle.Fixed], target_platform="arm"
+    )

@@ -1,22 +1,15 @@
 """onnxsim, which may help and must never hurt."""
 
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..errors import ExportError, one_line
-from ..probes import Probes
+from ..child import run_in_child
+from ..errors import ExportError
 from .onnx_check import check_onnx, count_nodes
 
-_SCRIPT = """
-import sys, onnx, onnxsim
-model, valid = onnxsim.simplify(sys.argv[1])
-if not valid:
-    sys.exit("onnxsim's own check found a difference")
-onnx.save(model, sys.argv[2])
-"""
-_TIMEOUT_S = 300
+if TYPE_CHECKING:  # the child would pay for torch
+    from ..probes import Probes
 
 
 @dataclass(frozen=True)
@@ -42,10 +35,8 @@ class Simplified:
         return counts | ({"onnxsim": self.note} if self.note else {})
 
 
-def simplify(path: Path, out: Path, probes: Probes) -> Simplified:
+def simplify(path: Path, out: Path, probes: "Probes") -> Simplified:
     """Simplify the ONNX file `path` into `out`; the original is kept, with the reason, where that goes wrong.
-
-    In a process of its own: onnxsim has a history of crashing with the interpreter.
 
     Args:
         path: a checked float32 file.
@@ -54,20 +45,19 @@ def simplify(path: Path, out: Path, probes: Probes) -> Simplified:
     """
     before = count_nodes(path)
     try:
-        # -P: a file called onnx.py in the current folder must not be taken for the library.
-        subprocess.run(
-            [sys.executable, "-P", "-c", _SCRIPT, str(path), str(out)],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-        )
+        run_in_child(_write_simplified, path, out, what="onnxsim")
         check_onnx(out, probes)
-    except subprocess.CalledProcessError as error:
-        cause = one_line(error.stderr) if error.stderr.strip() else f"it ended with status {error.returncode}"
-        return Simplified(path, before, before, f"not simplified: {cause}")
-    except subprocess.TimeoutExpired:
-        return Simplified(path, before, before, f"not simplified: onnxsim took more than {_TIMEOUT_S} s")
     except ExportError as error:
         return Simplified(path, before, before, f"not simplified: {error}")
     return Simplified(out, before, count_nodes(out))
+
+
+def _write_simplified(path: str, out: str) -> None:
+    """In the child."""
+    import onnx
+    import onnxsim
+
+    model, valid = onnxsim.simplify(path)
+    if not valid:
+        raise ExportError("onnxsim's own check found a difference")
+    onnx.save(model, out)

@@ -1,15 +1,21 @@
 """What can go wrong in an export, and what is then left on the disk. The tracing is done once and reused."""
 
 import errno
+import importlib
+import os
 import shutil
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import onnx
 import pytest
 
-from edgedistill.export import ExportError, export_bundle
+from edgedistill.export import ExportError, export_bundle, proving
 from edgedistill.export.builders import BUILDERS
+from edgedistill.export.builders import openvino as openvino_module
+from edgedistill.export.child import run_in_child
 from edgedistill.export.conversions import CONVERSIONS
 from edgedistill.export.conversions import onnx_fp32 as export_module
 from edgedistill.export.conversions import simplifying as simplify_module
@@ -18,11 +24,14 @@ from edgedistill.export.probes import framework_logits, make_probes
 from edgedistill.export.proving import compare
 from edgedistill.export.sources.pytorch import from_student
 from edgedistill.export.staging import staged_bundle
+from edgedistill.runtime.backends.base import BACKENDS
 from edgedistill.runtime.bundle import open_bundle
 from edgedistill.runtime.errors import ConfigError, DataError
 from edgedistill.runtime.preprocess import load
 from edgedistill.runtime.targets import Target, load_target
 from edgedistill.runtime.tensors import BatchRange
+
+from . import child_jobs as jobs
 
 ORT = "onnxruntime-cpu-fp32"
 OPENVINO = "openvino-cpu-fp32"
@@ -35,13 +44,18 @@ def traced(trace):
 
 @pytest.fixture
 def quick(monkeypatch, traced):
-    """Tracing and simplifying give the student's graph of the session, so that a test takes a moment."""
+    """Tracing and simplifying give the student's graph of the session, and artifacts run in this process: a moment."""
 
     def export_onnx(graph, image, path):
         return shutil.copyfile(traced, path)
 
     monkeypatch.setattr(export_module, "export_onnx", export_onnx)
+
+    def run_here(function, *arguments, what):
+        return function(*msgspec.json.decode(msgspec.json.encode(arguments, enc_hook=str)))
+
     monkeypatch.setattr(export_module, "simplify", lambda path, out, probes: Simplified(path, 1, 1))
+    monkeypatch.setattr(proving, "run_in_child", run_here)
 
 
 def statuses(bundle):
@@ -127,27 +141,55 @@ def test_engines_of_one_precision_do_not_overwrite_each_other(quick, student, tm
 
 
 def test_an_artifact_that_disagrees_is_failed_and_does_not_ship(quick, student, tmp_path, monkeypatch):
-    import openvino
+    real = openvino_module.run_in_child
 
-    real = openvino.convert_model
-
-    def wrong(path):
-        import onnx
-
-        model = onnx.load(path)
+    def wrong(function, source, *arguments, **options):
+        model = onnx.load(source)
         bias = next(entry for entry in model.graph.initializer if entry.name.endswith("head.linear.bias"))
         shifted = onnx.numpy_helper.to_array(bias) + np.float32(0.5)
         bias.CopyFrom(onnx.numpy_helper.from_array(shifted, bias.name))
         onnx.save(model, tmp_path / "wrong.onnx")
-        return real(tmp_path / "wrong.onnx")
+        return real(function, tmp_path / "wrong.onnx", *arguments, **options)
 
-    monkeypatch.setattr(openvino, "convert_model", wrong)
+    monkeypatch.setattr(openvino_module, "run_in_child", wrong)
     bundle = export_bundle(student, [ORT, OPENVINO], tmp_path / "b")
     failed = bundle.manifest.artifacts[1]
     assert (failed.status, failed.files) == ("failed", ())
     assert "differ from the training framework's by up to 0.5" in failed.reason
     assert failed.parity.max_abs_logit == pytest.approx(0.5, abs=0.01)
     assert not (bundle.root / "openvino").exists()
+
+
+KILLER = """
+import ctypes
+from edgedistill.runtime.backends.base import BACKENDS, Backend
+
+@BACKENDS.register("killer")
+class Killer(Backend):
+    @classmethod
+    def library(cls):
+        return ctypes
+
+    def _load(self):
+        ctypes.string_at(0)
+"""
+
+
+def test_a_library_that_crashes_on_its_artifact_fails_that_artifact_only(quick, student, tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    (site / "killer-1.dist-info").mkdir(parents=True)
+    (site / "killer.py").write_text(KILLER)
+    (site / "killer-1.dist-info" / "METADATA").write_text("Name: killer\nVersion: 1\n")
+    (site / "killer-1.dist-info" / "entry_points.txt").write_text("[edgedistill.backends]\nkiller = killer\n")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)  # the child is a Python of its own
+    monkeypatch.setattr(proving, "run_in_child", run_in_child)
+    monkeypatch.setattr(BACKENDS, "_entries", dict(BACKENDS._entries))
+    importlib.import_module("killer")
+    monkeypatch.setitem(BUILDERS._entries, "killer", BUILDERS.get("onnxruntime"))
+    bundle = export_bundle(student, [Target(name="killed", backend="killer", precision="fp32"), ORT], tmp_path / "b")
+    assert statuses(bundle) == {"killed": "failed", ORT: "verified"}
+    assert bundle.manifest.artifacts[0].reason == "it cannot be run: its process crashed with SIGSEGV."
 
 
 def test_a_device_that_is_not_here_is_built_not_run(quick, student, tmp_path):
@@ -281,9 +323,12 @@ def test_outputs_that_are_no_numbers_or_swapped_are_problems():
 
 
 def test_a_crashing_simplifier_keeps_the_original(traced, student, tmp_path, monkeypatch):
-    monkeypatch.setattr(simplify_module, "_SCRIPT", "import os; os.abort()")
+    def crashing(function, *arguments, **options):
+        return run_in_child(jobs.segfault, python=Path(sys.executable), **options)
+
+    monkeypatch.setattr(simplify_module, "run_in_child", crashing)
     probes = make_probes(from_student(student), np.empty((0, 64, 64, 3), np.uint8))
     kept = simplify_module.simplify(traced, tmp_path / "out.onnx", probes)
     assert kept.path == traced
     assert kept.nodes_before == kept.nodes_after
-    assert "status -6" in kept.note
+    assert kept.note.startswith("not simplified: onnxsim: its process crashed with SIGSEGV")

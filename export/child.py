@@ -1,0 +1,130 @@
+"""An exporter in a process of its own: when a native library takes the process down, the export goes on."""
+
+import contextlib
+import inspect
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from . import child_main
+from .errors import ExportError, one_line
+
+_TIMEOUT_S = 600.0
+_TAIL_BYTES = 8192
+
+
+def run_in_child(
+    function: Callable[..., Any],
+    *arguments: object,
+    what: str,
+    timeout_s: float = _TIMEOUT_S,
+    python: Path | None = None,
+) -> Any:
+    """Call a function in a child process and return what it returns, which must be of JSON's types.
+
+    The child imports the function's module and what that imports, nothing else; what it prints is kept from the
+    terminal. It ends with this process, however that ends, and its own children end with it.
+
+    Args:
+        function: of a module's top level.
+        arguments: of JSON's types, or paths and msgspec's structs, which arrive as JSON's types.
+        what: what failed when it fails, as the beginning of a sentence, e.g. "OpenVINO cannot convert the graph".
+        timeout_s: it is stopped after so many seconds.
+        python: another environment's interpreter, which need not have edgedistill: the function's file is then
+            imported by itself and may import only what stands in that environment.
+
+    Raises:
+        ExportError: the function raised, its process crashed or took too long; says which, with its last words.
+    """
+    request = {
+        "function": function.__qualname__,
+        "module": function.__module__,
+        "file": inspect.getfile(function),
+        "packages": {} if python is not None else _packages(function.__module__),
+        "arguments": arguments,
+    }
+    with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
+        request["answer"] = answer = Path(folder, "answer.json")
+        ended = _run(python, msgspec.json.encode(request, enc_hook=str), Path(folder), what, timeout_s)
+        if not answer.exists():
+            raise ExportError(f"{what}: {ended}.")
+        found = msgspec.json.decode(answer.read_bytes())
+    if "error" not in found:
+        return found["value"]
+    raise ExportError(found["error"] if found["is_ours"] else f"{what}: {one_line(found['error'])}")
+
+
+def _packages(module: str) -> dict[str, str]:
+    """Files of the packages that are imported by where they are: the child may not have them on its path."""
+    roots = dict.fromkeys((__name__.partition(".")[0], module.partition(".")[0]))
+    files = {root: getattr(sys.modules.get(root), "__file__", None) for root in roots}
+    return {root: file for root, file in files.items() if file and Path(file).name == "__init__.py"}
+
+
+def _run(python: Path | None, request: bytes, folder: Path, what: str, timeout_s: float) -> str:
+    """Let the child do its work; how it ended, in words."""
+    own = Path(sys.executable)
+    # -P: a file called onnx.py in the current folder must not be taken for the library.
+    # -I: nor may PYTHONPATH put this environment's libraries before those of another.
+    command = [str(python or own), "-P" if python in (None, own) else "-I", child_main.__file__]
+    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        try:
+            # A session of its own: Ctrl-C in a terminal reaches this process alone, which then ends the whole group.
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, start_new_session=True
+            )
+        except OSError as error:
+            raise ExportError(f"{what}: {command[0]} cannot be started ({error.strerror}).") from error
+        assert process.stdin is not None
+        try:
+            with contextlib.suppress(OSError):  # it has ended: its status tells
+                process.stdin.write(request + b"\n")
+                process.stdin.flush()
+            status = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return f"it took more than {timeout_s:g} s and was stopped{_last_words(folder)}"
+        finally:
+            _end(process)
+    return f"{_in_words(status)}{_last_words(folder)}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            if os.name == "posix":
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        process.wait()
+    with contextlib.suppress(OSError):  # what was not flushed cannot be now
+        process.stdin.close()  # type: ignore[union-attr]
+
+
+def _in_words(status: int) -> str:
+    if status >= 0:
+        return f"its process ended with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hint = ", as when memory runs out" if name == "SIGKILL" else ""
+    return f"its process crashed with {name}{hint}"
+
+
+def _last_words(folder: Path) -> str:
+    """The last line that it wrote for people, as the end of a sentence."""
+    for name in ("stderr", "stdout"):
+        with (folder / name).open("rb") as stream:
+            stream.seek(max(0, (folder / name).stat().st_size - _TAIL_BYTES))
+            lines = stream.read().decode(errors="replace").splitlines()
+        for line in reversed(lines):
+            if line.strip():
+                return f": {one_line(line)}"
+    return ""

@@ -1,0 +1,69 @@
+"""The child's end of `run_in_child`: a script that needs nothing but Python, so that it runs in any environment."""
+
+import importlib
+import importlib.util
+import json
+import operator
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Do what standard input asks for, write the answer's file and end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    stdin = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    with os.fdopen(stdin, closefd=False) as stream:
+        request = json.loads(stream.readline())
+    threading.Thread(target=_end_with_parent, args=(stdin,), daemon=True).start()
+    try:
+        answer = {"value": _function(request)(*request["arguments"])}
+    except Exception as error:  # a toolchain raises what it likes
+        answer = {"error": str(error) or type(error).__name__, "is_ours": _is_ours(error)}
+    path = Path(request["answer"])
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(answer), encoding="utf-8")
+    temporary.replace(path)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # some libraries crash while they are taken down; what was asked for is done
+
+
+def _function(request: dict[str, Any]) -> Callable[..., Any]:
+    for package, file in request["packages"].items():
+        _import_file(package, file)
+    name = request["module"]
+    module = importlib.import_module(name) if request["packages"] else _import_file("child_work", request["file"])
+    return operator.attrgetter(request["function"])(module)
+
+
+def _import_file(name: str, file: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether its message is a sentence for the user already."""
+    errors = sys.modules.get("edgedistill.runtime.errors")
+    return errors is not None and isinstance(error, errors.EdgedistillError)
+
+
+def _end_with_parent(stdin: int) -> None:
+    """The parent holds the other end and never writes again: it reads as ended when that process is gone."""
+    os.read(stdin, 1)
+    if os.name == "posix":
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

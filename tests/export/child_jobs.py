@@ -1,0 +1,40 @@
+"""What test_child.py runs in children; imported there by its path alone."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def modules(*arguments):
+    """What arrived, and which heavy libraries an empty child has loaded."""
+    print("a tool's progress")
+    return [list(arguments), sorted({"numpy", "msgspec", "torch", "edgedistill"} & set(sys.modules))]
+
+
+def raise_error():
+    raise ValueError("the graph has\n  a hole")
+
+
+def leave():
+    print("fatal: out of licences", file=sys.stderr)
+    sys.exit(7)
+
+
+def segfault():
+    print("loading plug-in 3 of 4", file=sys.stderr, flush=True)
+    ctypes.string_at(0)
+
+
+def sleep_with_a_child(pids):
+    """A tool that starts a process of its own and hangs."""
+    inner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    Path(pids + ".tmp").write_text(f"{os.getpid()} {inner.pid}")
+    Path(pids + ".tmp").rename(pids)
+    time.sleep(60)
+
+
+def stdin_is_empty():
+    return sys.stdin.read()
