@@ -43,7 +43,7 @@ def run_in_child(
     Raises:
         ExportError: the function raised, its process crashed or took too long; says which, with its last words.
     """
-    request = {
+    request: dict[str, object] = {
         "function": function.__qualname__,
         "module": function.__module__,
         "file": inspect.getfile(function),

@@ -120,8 +120,8 @@ def run_artifact(root: str, manifest: dict[str, Any], images: str, rows: list[li
         except Exception as error:  # a toolchain's own exception types are many
             return {"error": one_line(error)}
         coverage, details = _coverage(backend, artifact)
-    joined = {name: np.concatenate([batch[name] for batch in outputs]) for name in ("logits", "probabilities")}
-    np.savez(out, **joined)
+    logits, probabilities = (np.concatenate([batch[name] for batch in outputs]) for name in ("logits", "probabilities"))
+    np.savez(out, logits=logits, probabilities=probabilities)
     runner = backend.effective.get("library", artifact.backend)
     return {"runner": runner, "coverage": msgspec.to_builtins(coverage), "details": details}
 
