@@ -129,12 +129,14 @@ class ExportSpec(Config):
 
     Attributes:
         targets: packaged deploy configs by name, or paths of one's own.
+        opset: ONNX's operator set that the graphs are written in; None is PyTorch's default.
         calibration: of int8 targets.
         selftest_images: how many test images travel with the bundle as proof.
         bench: preset of the benchmark; None takes each target's own.
     """
 
     targets: list[str] = msgspec.field(default_factory=lambda: ["onnxruntime-cpu-fp32"])
+    opset: int | None = None
     calibration: CalibrationSpec = CalibrationSpec()
     selftest_images: Annotated[int, Meta(ge=0)] = 4
     bench: BenchPreset | None = None

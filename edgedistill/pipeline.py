@@ -19,6 +19,7 @@ from .distill.recipe import LoadedRecipe
 from .distill.sub_teachers import MergedCheckpoint
 from .export import export_bundle
 from .export.golden import choose_golden
+from .export.opset import check_opset
 from .export.quantization.calibration import Calibration, choose_calibration
 from .export.repeating import made_already, request_digest
 from .export.requested import int8_gates
@@ -26,6 +27,7 @@ from .runtime import metrics
 from .runtime.bench.report import BenchReport
 from .runtime.bench.running import benchmark
 from .runtime.bundle import Bundle
+from .runtime.errors import ConfigError
 from .runtime.files import write_atomic
 from .runtime.parity import ParityReport, verify
 from .runtime.progress import counting
@@ -114,6 +116,7 @@ class Chain:
     def run(self) -> RunSummary:
         """Every step in order; one that finished in an earlier call is loaded, not repeated."""
         experiment, recipe = self.experiment, self.loaded.recipe
+        self._check_opset()
         splits = self._step("data", "Reading images and labels", lambda: experiment.splits)
         self._say(
             f"{len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} test images; "
@@ -155,6 +158,13 @@ class Chain:
         write_atomic(experiment.folder / "summary.json", encoded)
         return summary
 
+    def _check_opset(self) -> None:
+        """Told before the training, not after it."""
+        try:
+            check_opset(self.loaded.recipe.export.opset)
+        except ConfigError as error:
+            raise ConfigError(f"{self.loaded.where}: `export.opset`: {error}") from None
+
     def _export(self, student: Student, outputs: Outputs) -> Bundle:
         """The bundle of this very checkpoint; an earlier one is kept when it is that already."""
         out = self.experiment.folder / "bundle"
@@ -165,6 +175,7 @@ class Chain:
             student.sha256,
             targets,
             name=self.loaded.recipe.name,
+            opset=self.loaded.recipe.export.opset,
             golden=count,
             references=[outputs.listed],
             calibration=calibration,
@@ -179,6 +190,7 @@ class Chain:
                 name=self.loaded.recipe.name,
                 golden=choose_golden(outputs.dataset.images, outputs.scores >= student.card.thresholds, count),
                 reference=outputs.reference,
+                opset=self.loaded.recipe.export.opset,
                 calibration=calibration,
                 request=request,
                 progress=lambda step, total, text: status.update(f"{step}/{total} {text}"),

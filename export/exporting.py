@@ -21,6 +21,7 @@ from .building import build_artifact, keep_listed_files, needed_conversions
 from .conversions import Ingredients
 from .conversions.onnx_check import require_modules
 from .golden import write_golden
+from .opset import check_opset
 from .packages import PACKAGES
 from .probes import make_probes
 from .provenance import make_provenance
@@ -47,6 +48,7 @@ def export_bundle(
     reference: ReferenceLogits | Sequence[ReferenceLogits] = (),
     calibration: Calibration | Dataset | None = None,
     input: InputKind = "uint8_nhwc",
+    opset: int | None = None,
     name: str | None = None,
     zip: bool = False,
     request: str = "",
@@ -68,14 +70,15 @@ def export_bundle(
         calibration: training images for int8 targets, never those of `reference`: a data set, of which
             `choose_calibration` takes a balanced sample, or what it returned.
         input: "uint8_nhwc" has normalisation inside the graph; "float32_nchw" leaves it to the app.
+        opset: the operator set of ONNX files, see `opset.check_opset`; the default of what writes them when absent.
         name: of the bundle; the network's own when absent.
         zip: also write `<out>.zip`, in the place of a bundle's or of nothing.
         request: recorded, see `repeating.request_digest`.
         progress: called with (step, number of steps, what begins) at each step.
 
     Raises:
-        ConfigError: an unknown, impossible or repeated target, an int8 target without calibration, or one calibrated on
-            the images of `reference`.
+        ConfigError: an unknown, impossible or repeated target, an impossible operator set, an int8 target without
+            calibration, or one calibrated on the images of `reference`.
         CheckpointError, DataError: the network, an image or a split cannot be used.
         MissingDependencyError: the ONNX toolchain, which every target needs, is not installed.
         ExportError: no target could be built, as when the network cannot be traced; or something that is not ours
@@ -94,6 +97,7 @@ def export_bundle(
     if isinstance(calibration, Dataset):
         calibration = choose_calibration(calibration)
     refuse_foreign(out, zip=zip)
+    check_opset(opset)
     source = _as_source(student)
     require_modules(*source.toolchain)
     card, image = source.card, source.image(input)
@@ -108,7 +112,8 @@ def export_bundle(
         images = np.concatenate([golden_images, samples])
         probes = make_probes(source, images, input, golden=len(golden_images))
 
-        ingredients = Ingredients(root, scratch, source, input, probes, _facts(card, name, input), say=step.detail)
+        facts = _facts(card, name, input)
+        ingredients = Ingredients(root, scratch, source, input, probes, facts, opset=opset, say=step.detail)
         if calibration is not None and limits is not None:
             step("read the calibration images")
             ingredients.int8_limits = limits

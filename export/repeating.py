@@ -25,6 +25,7 @@ def request_digest(
     *,
     name: str = "",
     input: InputKind = "uint8_nhwc",
+    opset: int | None = None,
     golden: Sequence[Path] | int = 0,
     references: Sequence[Dataset] = (),
     calibration: Calibration | None = None,
@@ -36,6 +37,7 @@ def request_digest(
         targets: checked deploy configs.
         name: of the bundle, where it is not the student's.
         input: what the graph takes.
+        opset: of ONNX files, where one is asked for.
         golden: the images that travel as proof, or how many are chosen from the first reference split.
         references: splits whose logits are stored, as they are listed.
         calibration: of int8 targets.
@@ -47,6 +49,7 @@ def request_digest(
         "targets": list(targets),
         "name": name,
         "input": input,
+        "opset": opset,
         "golden": golden if isinstance(golden, int) else [sha256_of(path) for path in golden],
         "references": [_stamp(split) for split in references],
         "calibration": None if calibration is None else [_stamp(calibration.ranges), _stamp(calibration.held_out)],

@@ -11,6 +11,8 @@ from .extras import register_training_formats
 from .photos import check_photo, find_photos
 
 if TYPE_CHECKING:
+    from edgedistill.export.opset import check_opset
+    from edgedistill.export.opset import check_opset
     from edgedistill.export.quantization.calibration import Calibration
     from edgedistill.runtime import Dataset
     from edgedistill.runtime.bundle import Bundle, InputKind
@@ -50,6 +52,7 @@ def check_export(
     calibration_images: int = 512,
     selftest: Sequence[Path],
     input: "InputKind" = "uint8_nhwc",
+    opset: int | None = None,
     zip: bool = False,
 ) -> ExportRequest:
     """Check everything that can be checked without the network.
@@ -71,6 +74,7 @@ def check_export(
     if images is not None and data is None and calibration is None:
         raise ConfigError(f"--images {images}: is the image folder of --data or --calibration; give one of them too.")
     resolved = resolve_targets(targets)
+    check_opset(opset)
     require_calibration(resolved, given=calibration is not None)
     refuse_foreign(out, zip=zip)
     classes = checkpoint_classes(student)
@@ -91,6 +95,7 @@ def check_export(
         sha256_of(student),
         resolved,
         input=input,
+        opset=opset,
         golden=list(selftest) or SELFTEST_IMAGES,
         references=[] if labelled is None else [labelled],
         calibration=chosen,

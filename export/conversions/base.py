@@ -42,6 +42,7 @@ class Ingredients:
         input: what its graph takes.
         probes: what every file is compared with.
         facts: what every file says of itself, see `encode_facts`: the metadata of its format holds it.
+        opset: the operator set that ONNX files are written in; None for PyTorch's default.
         calibration: images for quantisers; None where no target needs them.
         int8_limits: the strictest gates of the int8 targets, which accuracy recovery works towards.
         say: told what a long conversion is at.
@@ -53,6 +54,7 @@ class Ingredients:
     input: InputKind
     probes: "Probes"
     facts: Mapping[str, str] = field(default_factory=dict)
+    opset: int | None = None
     calibration: "CalibrationImages | None" = None
     int8_limits: Gates = field(default_factory=Gates)
     say: Callable[[str], None] = lambda text: None

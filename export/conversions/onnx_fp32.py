@@ -21,24 +21,27 @@ if TYPE_CHECKING:
 @CONVERSIONS.register("onnx.fp32")
 def onnx_fp32(ingredients: Ingredients) -> Converted:
     """Write, check, simplify, and write the network's facts into the file; what is made of it keeps them."""
-    written = ingredients.source.write_onnx(ingredients.input, ingredients.scratch / "written.onnx")
+    written = ingredients.source.write_onnx(
+        ingredients.input, ingredients.scratch / "written.onnx", opset=ingredients.opset
+    )
     check_onnx(written, ingredients.probes)
     simplified = simplify(written, ingredients.scratch / "model.fp32.onnx", ingredients.probes)
     write_facts(simplified.path, ingredients.facts)
     return Converted(simplified.path, simplified.details)
 
 
-def export_onnx(graph: "DeployGraph", image: TensorSpec, path: Path) -> Path:
+def export_onnx(graph: "DeployGraph", image: TensorSpec, path: Path, *, opset: int | None = None) -> Path:
     """Trace `graph` and write one file, weights included.
 
     Args:
         graph: in eval mode.
         image: the input's name, dtype and shape.
         path: of the .onnx file.
+        opset: the operator set to write it in; None for PyTorch's default.
 
     Raises:
         MissingDependencyError: onnx or onnxscript is not installed.
-        ExportError: the network does something that ONNX export cannot trace.
+        ExportError: the network does something that ONNX export cannot trace, or not in that operator set.
     """
     require_modules("onnx", "onnxscript")
     import onnx
@@ -56,6 +59,7 @@ def export_onnx(graph: "DeployGraph", image: TensorSpec, path: Path) -> Path:
                 output_names=["logits", "probabilities"],
                 dynamic_shapes=({0: torch.export.Dim(BATCH, min=1)},),
                 external_data=False,
+                opset_version=opset,
                 verbose=False,
             )
         assert program is not None  # with dynamo=True there is one
@@ -63,9 +67,16 @@ def export_onnx(graph: "DeployGraph", image: TensorSpec, path: Path) -> Path:
     except torch.onnx.errors.OnnxExporterError as error:
         cause = error.__cause__ or error
         raise ExportError(f"the network cannot be traced to ONNX: {one_line(cause)}") from error
+    if opset is not None and opset != (written := _opset(model)):
+        raise ExportError(f"the network cannot be written in opset {opset}: PyTorch {torch.__version__} made {written}")
     _strip_metadata(model)
     onnx.save(model, path)
     return path
+
+
+def _opset(model: Any) -> int:
+    """The version of ONNX's own operators that a model uses."""
+    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def write_facts(path: Path, facts: Mapping[str, str]) -> None:

@@ -70,12 +70,17 @@ class Source:
         """
         return input_spec(input, self.card.preprocessing.size)
 
-    def write_onnx(self, input: InputKind, path: Path) -> Path:
+    def write_onnx(self, input: InputKind, path: Path, *, opset: int | None = None) -> Path:
         """Write the network as one self-contained float32 ONNX file that takes `image(input)`, as bundles have it.
+
+        Args:
+            input: what the graph takes.
+            path: of the .onnx file.
+            opset: the operator set to write it in; None for the default of what writes it.
 
         Raises:
             MissingDependencyError: the toolchain is not installed.
-            ExportError: the network cannot be written as such a file.
+            ExportError: the network cannot be written as such a file, or not in that operator set.
         """
         raise NotImplementedError
 

@@ -54,8 +54,8 @@ class PyTorchSource(Source):
     def graph(self, input: InputKind) -> DeployGraph:
         return DeployGraph(self._deployed, input)
 
-    def write_onnx(self, input: InputKind, path: Path) -> Path:
-        return onnx_fp32.export_onnx(self.graph(input), self.image(input), path)
+    def write_onnx(self, input: InputKind, path: Path, *, opset: int | None = None) -> Path:
+        return onnx_fp32.export_onnx(self.graph(input), self.image(input), path, opset=opset)
 
 
 def from_student(student: Student) -> PyTorchSource:

@@ -1,17 +1,22 @@
 """The graph alone: what is in it, and that it computes the student at any batch size."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 from edgedistill.export.conversions.onnx_check import check_onnx
 from edgedistill.export.conversions.onnx_fp16 import convert_to_fp16
+from edgedistill.export.conversions.onnx_fp32 import export_onnx
 from edgedistill.export.errors import ExportError
+from edgedistill.export.graph import DeployGraph
 from edgedistill.export.probes import Probes, framework_logits, make_probes
+from edgedistill.export.signature import input_spec
 from edgedistill.export.sources.pytorch import from_student
 from edgedistill.runtime.preprocess import normalize
 
@@ -73,6 +78,34 @@ def test_normalisation_can_be_left_to_the_app(trace):
 def test_the_exporting_machine_is_not_in_the_file(trace):
     _, path = trace("mobilenetv2", width=0.35)
     assert b".py" not in path.read_bytes()
+
+
+class OneConvolution(nn.Module):
+    """The least that a deploy graph can hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3, padding=1)
+
+    def normalize(self, images):
+        return images.permute(0, 3, 1, 2) / 255
+
+    def forward(self, images):
+        return SimpleNamespace(logits=self.convolution(images).mean((2, 3)))
+
+
+def test_the_operator_set_is_the_one_that_was_asked_for(tmp_path, monkeypatch):
+    graph, image = DeployGraph(OneConvolution()), input_spec("uint8_nhwc", (8, 8))
+    path = export_onnx(graph, image, tmp_path / "18.onnx", opset=18)
+    assert [entry.version for entry in onnx.load(path).opset_import] == [18]
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        np.testing.assert_allclose(run(path, images)[0], graph(torch.from_numpy(images))[0], atol=1e-5)
+    # Where PyTorch cannot convert it keeps another, and only logs it.
+    real = torch.onnx.export
+    monkeypatch.setattr(torch.onnx, "export", lambda *given, **more: real(*given, **more | {"opset_version": 19}))
+    with pytest.raises(ExportError, match="cannot be written in opset 18: PyTorch .* made 19"):
+        export_onnx(graph, image, tmp_path / "19.onnx", opset=18)
 
 
 def test_fp16_keeps_its_interface_and_its_ranking(trace, tmp_path):

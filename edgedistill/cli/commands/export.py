@@ -44,6 +44,9 @@ def export(
         typer.Option("--selftest", help="An image that travels as proof; repeat. Default: the first four of --data."),
     ] = None,
     input: Annotated[Literal["uint8_nhwc", "float32_nchw"], typer.Option(help="What the graph takes.")] = "uint8_nhwc",
+    opset: Annotated[
+        int | None, typer.Option(help="ONNX's operator set, where a runtime wants another than PyTorch's default.")
+    ] = None,
     zip: Annotated[bool, typer.Option("--zip", help="Also write the bundle as one .zip.")] = False,
 ) -> None:
     """Build a bundle: ONNX, OpenVINO, TensorRT; each file checked against PyTorch where it can run.
@@ -67,6 +70,7 @@ def export(
         calibration_images=calibration_images,
         selftest=selftest or (),
         input=input,
+        opset=opset,
         zip=zip,
     )
     if asked.made is not None:
@@ -100,6 +104,7 @@ def export(
             calibration=asked.calibration,
             request=asked.request,
             input=input,
+            opset=opset,
             zip=zip,
             progress=lambda step, total, text: status.update(f"{step}/{total} {escape(text)}"),
         )
