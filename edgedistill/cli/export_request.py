@@ -11,8 +11,6 @@ from .extras import register_training_formats
 from .photos import check_photo, find_photos
 
 if TYPE_CHECKING:
-    from edgedistill.export.opset import check_opset
-    from edgedistill.export.opset import check_opset
     from edgedistill.export.quantization.calibration import Calibration
     from edgedistill.runtime import Dataset
     from edgedistill.runtime.bundle import Bundle, InputKind
@@ -63,6 +61,7 @@ def check_export(
         DataError: an image cannot be read, or the data set is faulty or has other classes.
         ExportError: at `out` stands something that is not ours to replace.
     """
+    from edgedistill.export.opset import check_opset
     from edgedistill.export.quantization.calibration import apart_from, choose_calibration
     from edgedistill.export.repeating import made_already, request_digest
     from edgedistill.export.requested import require_calibration, resolve_targets
