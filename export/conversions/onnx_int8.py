@@ -9,6 +9,7 @@ from ..quantization.calibration import CalibrationImages
 from ..quantization.calibrators import Histogram
 from ..quantization.choosing import choose
 from ..quantization.qdq import OPERATORS, S8S8, U8S8, Flavour, prepare
+from ..quantization.qdq_quantiser import QdqQuantiser
 from ..quantization.ranges import measure
 from .base import CONVERSIONS, Converted, Ingredients
 
@@ -55,11 +56,9 @@ def _quantised(ingredients: Ingredients, flavour: Flavour) -> Converted:
     prepared = ingredients.get("onnx.prepared")
     histograms = _load_histograms(ingredients.get("calibration.histograms").path)
     chosen = choose(
-        prepared.path,
+        QdqQuantiser(prepared.path, flavour),
         histograms,
         images,
-        flavour,
-        ingredients.scratch / f"model.int8.{flavour.name}.onnx",
         limits=ingredients.int8_limits,
         scratch=ingredients.scratch,
         say=ingredients.say,

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,12 @@ from ..errors import ExportError
 from .calibration import CalibrationImages
 from .calibrators import CALIBRATORS, Histogram
 from .graph_images import GraphImages
-from .held_out import Judge, run_logits
-from .qdq import Flavour, heavy_layers, quantise
+from .held_out import Judge
+from .quantiser import Quantiser, Ranges
 
 _RANKING_IMAGES = 16
 _ONE_BY_ONE = 4  # layers in float; from then on half as many more at a time
 _MOST_IN_FLOAT = 0.25  # of the layers; more is another network than the one that was asked for
-
-Ranges = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -83,16 +81,14 @@ class Search:
     """What every trial shares.
 
     Attributes:
-        prepared: the float32 graph, from `qdq.prepare`.
-        flavour: of the runtime.
+        quantiser: makes the graphs and runs them.
         images: to rank layers and to judge by.
         judge: compares with the float graph.
         scratch: a folder for what is tried.
         say: told what begins.
     """
 
-    prepared: Path
-    flavour: Flavour
+    quantiser: Quantiser
     images: CalibrationImages
     judge: Judge
     scratch: Path
@@ -104,12 +100,12 @@ class Search:
         Raises:
             ExportError: the graph is refused, or gives no numbers.
         """
-        path = self.scratch / f"{self.flavour.name}.{calibrator.replace(' ', '-')}.{len(in_float)}.onnx"
-        quantise(self.prepared, ranges, self.flavour, path, in_float=in_float)
-        logits = run_logits(path, self.images.held_out)
+        place = self.scratch / f"{self.quantiser.name}.{calibrator.replace(' ', '-')}.{len(in_float)}"
+        path = self.quantiser.quantise(ranges, place, in_float=in_float)
+        logits = self.quantiser.logits(path, self.images.held_out)
         if not np.isfinite(logits).all():
             raise ExportError(
-                f"the quantised graph ({self.flavour.name}, {calibrator}) gives logits that are no numbers."
+                f"the quantised graph ({self.quantiser.name}, {calibrator}) gives logits that are no numbers."
             )
         return Trial(path, calibrator, self.judge.drop(logits), self.judge.error(logits), in_float)
 
@@ -117,7 +113,7 @@ class Search:
         """The first graph within the limit as more and more of the worst layers are in float, or the best there is."""
         self.say("which layers cost most")
         images = self.images.ranges.spread(_RANKING_IMAGES)
-        ranked = rank_layers(self.prepared, ranges, self.flavour, images, self.scratch)
+        ranked = rank_layers(self.quantiser, ranges, images, self.scratch)
         most = max(1, int(_MOST_IN_FLOAT * len(ranked)))
         trials, count = [start], 1
         while count <= most:
@@ -132,11 +128,9 @@ class Search:
 
 
 def choose(
-    prepared: Path,
+    quantiser: Quantiser,
     histograms: Mapping[str, Histogram],
     images: CalibrationImages,
-    flavour: Flavour,
-    out: Path,
     *,
     limits: Gates,
     scratch: Path,
@@ -145,20 +139,18 @@ def choose(
     """Quantise with every calibrator, keep the best, and recover accuracy where the gate asks for it.
 
     Args:
-        prepared: the float32 graph, from `qdq.prepare`.
-        histograms: of its activations, from `ranges.measure`.
+        quantiser: of the runtime.
+        histograms: of its float graph's activations.
         images: to judge by.
-        flavour: of the runtime.
-        out: where the chosen file goes.
         limits: the drop that the whole interval must stay within, and its confidence.
-        scratch: for the others.
+        scratch: for the files.
         say: told what begins.
 
     Raises:
         ExportError: with no calibrator a graph runs and gives numbers.
     """
-    judge = Judge.of(run_logits(prepared, images.held_out), images.targets, limits.confidence)
-    search = Search(prepared, flavour, images, judge, scratch, say)
+    judge = Judge.of(quantiser.logits(quantiser.source, images.held_out), images.targets, limits.confidence)
+    search = Search(quantiser, images, judge, scratch, say)
     tried: list[Trial] = []
     failed: ExportError | None = None
     ranges: dict[str, Ranges] = {}
@@ -183,17 +175,15 @@ def choose(
         note = f"none: {len(images.held_out)} held-out images cannot show a drop within {limit:g} points"
     else:
         best, note = search.recover(best, ranges[best.calibrator], limit)
-    best.path.replace(out)
-    return Chosen(replace(best, path=out), tuple(tried), note)
+    return Chosen(best, tuple(tried), note)
 
 
-def rank_layers(prepared: Path, ranges: Ranges, flavour: Flavour, images: GraphImages, scratch: Path) -> list[str]:
+def rank_layers(quantiser: Quantiser, ranges: Ranges, images: GraphImages, scratch: Path) -> list[str]:
     """The layers by how far the logits move when each alone is quantised, the worst first."""
-    expected = run_logits(prepared, images)
+    expected = quantiser.logits(quantiser.source, images)
     noise = {}
-    for name in heavy_layers(prepared):
-        alone = quantise(prepared, ranges, flavour, scratch / "alone.onnx", only=[name])
-        noise[name] = float(np.square(run_logits(alone, images) - expected).mean())
+    for name, alone in quantiser.each_alone(ranges, scratch):
+        noise[name] = float(np.square(quantiser.logits(alone, images) - expected).mean())
     return sorted(noise, key=lambda name: -noise[name])
 
 

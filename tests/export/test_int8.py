@@ -12,6 +12,7 @@ from edgedistill.export.probes import framework_logits
 from edgedistill.export.proving import count_int8
 from edgedistill.export.quantization import calibration, choosing, held_out, qdq, ranges
 from edgedistill.export.quantization.graph_images import GraphImages
+from edgedistill.export.quantization.qdq_quantiser import QdqQuantiser
 from edgedistill.runtime import selftest
 from edgedistill.runtime.bundle import CalibrationData
 from edgedistill.runtime.bundle.file_facts import decode_facts
@@ -232,7 +233,7 @@ def test_per_channel_loses_less_than_per_tensor(measured, tmp_path):
 def test_layers_are_ranked_by_what_each_alone_costs(measured, tmp_path):
     prepared, histograms, images, scratch = measured
     full = {name: (h.low, h.high) for name, h in histograms.items()}
-    ranked = choosing.rank_layers(prepared, full, qdq.U8S8, images.ranges.spread(8), scratch)
+    ranked = choosing.rank_layers(QdqQuantiser(prepared, qdq.U8S8), full, images.ranges.spread(8), scratch)
     assert sorted(ranked) == sorted(qdq.heavy_layers(prepared))
     assert len(ranked) == LAYERS
     expected = held_out.run_logits(prepared, images.ranges.spread(8))
@@ -246,9 +247,7 @@ def test_layers_are_ranked_by_what_each_alone_costs(measured, tmp_path):
 
 def test_layers_go_back_into_float_until_the_gate_is_met(measured, monkeypatch, tmp_path):
     prepared, histograms, images, scratch = measured
-    free = choosing.choose(
-        prepared, histograms, images, qdq.U8S8, tmp_path / "free.onnx", limits=Gates(), scratch=scratch
-    )
+    free = choosing.choose(QdqQuantiser(prepared, qdq.U8S8), histograms, images, limits=Gates(), scratch=tmp_path)
     assert free.note == "no gate asks for any"
     assert free.best.cost == min(trial.cost for trial in free.tried)
 
@@ -257,19 +256,12 @@ def test_layers_go_back_into_float_until_the_gate_is_met(measured, monkeypatch, 
     monkeypatch.setattr(held_out.Judge, "can_settle", lambda self, limit: True)
     monkeypatch.setattr(choosing.Trial, "within", lambda self, limit: high[min(len(self.in_float), 2)] <= limit)
     chosen = choosing.choose(
-        prepared,
-        histograms,
-        images,
-        qdq.U8S8,
-        tmp_path / "recovered.onnx",
-        limits=Gates(max_map_drop=0.5),
-        scratch=scratch,
+        QdqQuantiser(prepared, qdq.U8S8), histograms, images, limits=Gates(max_map_drop=0.5), scratch=tmp_path
     )
     assert chosen.note == f"2 of {LAYERS} layers in float"
     ranked = choosing.rank_layers(
-        prepared,
+        QdqQuantiser(prepared, qdq.U8S8),
         {name: choosing.CALIBRATORS[chosen.best.calibrator](h) for name, h in histograms.items()},
-        qdq.U8S8,
         images.ranges.spread(choosing._RANKING_IMAGES),
         scratch,
     )
@@ -326,28 +318,27 @@ def test_a_column_of_a_map_is_not_taken_for_the_map(tmp_path):
 
 
 def test_a_calibrator_that_fails_leaves_the_others(measured, monkeypatch, tmp_path):
-    prepared, histograms, images, scratch = measured
+    prepared, histograms, images, _ = measured
     monkeypatch.setitem(choosing.CALIBRATORS, "entropy", lambda histogram: (float("nan"), float("nan")))
-    arguments = (prepared, histograms, images, qdq.U8S8, tmp_path / "o.onnx")
-    chosen = choosing.choose(*arguments, limits=Gates(), scratch=scratch)
+    chosen = choosing.choose(QdqQuantiser(prepared, qdq.U8S8), histograms, images, limits=Gates(), scratch=tmp_path)
     assert [trial.calibrator for trial in chosen.tried] == [n for n in choosing.CALIBRATORS if n != "entropy"]
 
 
 def test_too_few_images_to_judge_by_recover_nothing_and_say_so(measured, tmp_path):
-    prepared, histograms, images, scratch = measured
+    prepared, histograms, images, _ = measured
     chosen = choosing.choose(
-        prepared, histograms, images, qdq.U8S8, tmp_path / "o.onnx", limits=Gates(max_map_drop=0.01), scratch=scratch
+        QdqQuantiser(prepared, qdq.U8S8), histograms, images, limits=Gates(max_map_drop=0.01), scratch=tmp_path
     )
     assert chosen.note == "none: 60 held-out images cannot show a drop within 0.01 points"
 
 
 def test_without_labels_the_logits_choose(measured, tmp_path):
-    prepared, histograms, images, scratch = measured
+    prepared, histograms, images, _ = measured
     unlabelled = calibration.CalibrationImages(
         images.ranges, images.held_out, np.full_like(images.targets, -1), images.record
     )
     chosen = choosing.choose(
-        prepared, histograms, unlabelled, qdq.U8S8, tmp_path / "o.onnx", limits=Gates(max_map_drop=1.0), scratch=scratch
+        QdqQuantiser(prepared, qdq.U8S8), histograms, unlabelled, limits=Gates(max_map_drop=1.0), scratch=tmp_path
     )
     assert chosen.best.error == min(trial.error for trial in chosen.tried)
     assert "logits off by" in chosen.details["calibrators_tried"]
