@@ -131,6 +131,7 @@ class ExportSpec(Config):
         targets: packaged deploy configs by name, or paths of one's own.
         opset: ONNX's operator set that the graphs are written in; None is PyTorch's default.
         calibration: of int8 targets.
+        outputs: what the graphs give beside logits and probabilities.
         selftest_images: how many test images travel with the bundle as proof.
         bench: preset of the benchmark; None takes each target's own.
     """
@@ -138,6 +139,7 @@ class ExportSpec(Config):
     targets: list[str] = msgspec.field(default_factory=lambda: ["onnxruntime-cpu-fp32"])
     opset: int | None = None
     calibration: CalibrationSpec = CalibrationSpec()
+    outputs: list[Literal["embedding", "saliency"]] = []
     selftest_images: Annotated[int, Meta(ge=0)] = 4
     bench: BenchPreset | None = None
 

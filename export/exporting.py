@@ -27,8 +27,7 @@ from .probes import make_probes
 from .provenance import make_provenance
 from .quantization.calibration import Calibration, apart_from, choose_calibration, decode_calibration
 from .references import write_references
-from .requested import int8_gates, require_calibration, resolve_targets
-from .signature import output_specs
+from .requested import check_outputs, int8_gates, require_calibration, resolve_targets
 from .sources import NetworkCard, Source
 from .staging import refuse_foreign, refuse_foreign_zip, staged_bundle, zip_beside
 
@@ -49,6 +48,7 @@ def export_bundle(
     calibration: Calibration | Dataset | None = None,
     input: InputKind = "uint8_nhwc",
     opset: int | None = None,
+    outputs: Sequence[str] = (),
     name: str | None = None,
     zip: bool = False,
     request: str = "",
@@ -71,14 +71,15 @@ def export_bundle(
             `choose_calibration` takes a balanced sample, or what it returned.
         input: "uint8_nhwc" has normalisation inside the graph; "float32_nchw" leaves it to the app.
         opset: the operator set of ONNX files, see `opset.check_opset`; the default of what writes them when absent.
+        outputs: further ones than logits and probabilities: "embedding", "saliency"; see `optional_outputs`.
         name: of the bundle; the network's own when absent.
         zip: also write `<out>.zip`, in the place of a bundle's or of nothing.
         request: recorded, see `repeating.request_digest`.
         progress: called with (step, number of steps, what begins) at each step.
 
     Raises:
-        ConfigError: an unknown, impossible or repeated target, an impossible operator set, an int8 target without
-            calibration, or one calibrated on the images of `reference`.
+        ConfigError: an unknown, impossible or repeated target or output, an impossible operator set, an int8 target
+            without calibration, or one calibrated on the images of `reference`.
         CheckpointError, DataError: the network, an image or a split cannot be used.
         MissingDependencyError: the ONNX toolchain, which every target needs, is not installed.
         ExportError: no target could be built, as when the network cannot be traced; or something that is not ours
@@ -87,19 +88,15 @@ def export_bundle(
     out = Path(out)
     targets = resolve_targets(targets)
     require_calibration(targets, given=calibration is not None)
+    check_outputs(outputs)
     references = _as_pairs(reference)
     limits = int8_gates(targets)
-    for split, _ in references:
-        if isinstance(calibration, Dataset):
-            calibration = apart_from(calibration, split)
-        elif calibration is not None:
-            calibration = Calibration(apart_from(calibration.ranges, split), apart_from(calibration.held_out, split))
-    if isinstance(calibration, Dataset):
-        calibration = choose_calibration(calibration)
+    calibration = _calibration(calibration, [split for split, _ in references])
     refuse_foreign(out, zip=zip)
     check_opset(opset)
     source = _as_source(student)
     require_modules(*source.toolchain)
+    source = source.giving(outputs)
     card, image = source.card, source.image(input)
     conversions = needed_conversions(targets)
     step = _Steps(progress, total=2 + (calibration is not None) + len(conversions) + len(targets) + zip)
@@ -132,7 +129,7 @@ def export_bundle(
             preprocessing=card.preprocessing,
             input=input,
             inputs=(image,),
-            outputs=output_specs(len(card.classes)),
+            outputs=source.outputs,
             thresholds=card.thresholds,
             provenance=make_provenance(source, request),
             artifacts=(),
@@ -185,6 +182,16 @@ def _as_pairs(reference: ReferenceLogits | Sequence[ReferenceLogits]) -> Sequenc
     if isinstance(reference, tuple) and len(reference) == 2 and isinstance(reference[0], Dataset):
         return [reference]
     return reference
+
+
+def _calibration(given: Calibration | Dataset | None, references: Sequence[Dataset]) -> Calibration | None:
+    """The images to calibrate on, none of which judges."""
+    for split in references:
+        if isinstance(given, Dataset):
+            given = apart_from(given, split)
+        elif given is not None:
+            given = Calibration(apart_from(given.ranges, split), apart_from(given.held_out, split))
+    return choose_calibration(given) if isinstance(given, Dataset) else given
 
 
 class _Steps:

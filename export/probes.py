@@ -1,7 +1,7 @@
 """Images with the original network's own logits: what every graph and artifact is compared with."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,11 +28,13 @@ class Probes:
         images: what the graph takes: uint8 (N, H, W, 3) or normalised float32 (N, 3, H, W).
         logits: the original network's, float32 (N, C).
         golden: how many of them, from the first on, are the golden images.
+        further: the original network's optional outputs, float32 (N, ...), by name.
     """
 
     images: np.ndarray
     logits: np.ndarray
     golden: int = 0
+    further: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def rows(self, allowed: BatchRange) -> Iterator[list[int]]:
         """All images in batches of 1, 2, 5, 5, ... as far as the artifact takes them: which image is where."""
@@ -62,7 +64,8 @@ def make_probes(source: Source, images: np.ndarray, input: InputKind = "uint8_nh
     preprocessing = source.card.preprocessing
     images = np.concatenate([images, generated_images(max(0, _AT_LEAST - len(images)), preprocessing.size)])
     logits = source.logits(images)
-    return Probes(images if input == "uint8_nhwc" else normalize(images, preprocessing), logits, golden)
+    pixels = images if input == "uint8_nhwc" else normalize(images, preprocessing)
+    return Probes(pixels, logits, golden, source.further_outputs(images))
 
 
 def framework_logits(model: "Classifier", images: np.ndarray) -> np.ndarray:

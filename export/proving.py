@@ -21,6 +21,10 @@ from .errors import ExportError, one_line
 if TYPE_CHECKING:  # the child would pay for torch
     from .probes import Probes
 
+_RELATIVE_FLOOR = 1e-3  # of another order of summation
+_NORMS_IN_A_SPREAD = 2.0  # at least: a precision's share is of the largest difference, and of the whole spread
+_TINY = 1e-12
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -78,19 +82,29 @@ def check_artifact(bundle: Bundle, artifact: Artifact, probes: "Probes", *, buil
         if "error" in ran:
             return _judged(artifact, "failed", f"it loads but does not run: {ran['error']}")
         with np.load(outputs, allow_pickle=False) as stored:
-            logits, probabilities = stored["logits"], stored["probabilities"]
+            found = dict(stored)
     artifact = msgspec.structs.replace(
         artifact,
         coverage=msgspec.convert(ran["coverage"], Coverage | None),
         details=artifact.details | ran["details"],
     )
-    expected = probes.logits[np.concatenate(rows)]
-    difference = compare(logits, probabilities, expected, artifact.precision)
+    order = np.concatenate(rows)
+    logits, expected = found["logits"], probes.logits[order]
+    difference = compare(logits, found["probabilities"], expected, artifact.precision)
     if difference.problem:
         return _judged(artifact, "failed", f"{difference.problem}.", difference.parity)
     assert difference.parity is not None
+    try:
+        further = {
+            name: _relative_error(name, found[name], values[order], artifact.precision)
+            for name, values in probes.further.items()
+        }
+    except ExportError as error:
+        return _judged(artifact, "failed", str(error), difference.parity)
     golden = float(np.abs(logits - expected)[: probes.golden].mean()) if probes.golden else None
-    parity = msgspec.structs.replace(difference.parity, golden_mean_abs_logit=golden, runner=ran["runner"])
+    parity = msgspec.structs.replace(
+        difference.parity, golden_mean_abs_logit=golden, runner=ran["runner"], further=further
+    )
     return msgspec.structs.replace(artifact, status="verified", parity=parity)
 
 
@@ -102,7 +116,7 @@ def run_artifact(root: str, manifest: dict[str, Any], images: str, rows: list[li
         manifest: as JSON's types.
         images: a .npy of what the graph takes.
         rows: which of them make up each batch.
-        out: of an .npz with the logits and probabilities (N, C), batch after batch.
+        out: of an .npz with the manifest's outputs (N, ...) by name, batch after batch.
 
     Returns:
         what ran and its coverage; or why it is "refused", or its "error" while it ran.
@@ -120,8 +134,8 @@ def run_artifact(root: str, manifest: dict[str, Any], images: str, rows: list[li
         except Exception as error:  # a toolchain's own exception types are many
             return {"error": one_line(error)}
         coverage, details = _coverage(backend, artifact)
-    logits, probabilities = (np.concatenate([batch[name] for batch in outputs]) for name in ("logits", "probabilities"))
-    np.savez(out, logits=logits, probabilities=probabilities)
+    names = [spec.name for spec in described.outputs]
+    np.savez(out, **{name: np.concatenate([batch[name] for batch in outputs]) for name in names})
     runner = backend.effective.get("library", artifact.backend)
     return {"runner": runner, "coverage": msgspec.to_builtins(coverage), "details": details}
 
@@ -148,6 +162,24 @@ def count_int8(backend: Backend) -> Coverage | None:
         int8=len(found) - len(in_float),
         in_float=in_float,
     )
+
+
+def _relative_error(name: str, found: np.ndarray, expected: np.ndarray, precision: str) -> float:
+    """Of an optional output: the norm of its difference to the training framework's, in units of that one's norm.
+
+    Raises:
+        ExportError: it is more than the precision allows.
+    """
+    if found.shape != expected.shape:
+        raise ExportError(f"its {name} is {found.shape}, not {expected.shape}.")
+    error = float(np.linalg.norm(found.astype(np.float64) - expected) / max(np.linalg.norm(expected), _TINY))
+    limit = max(_RELATIVE_FLOOR, _NORMS_IN_A_SPREAD * precision_of(precision).share)
+    if not error <= limit:  # NaN is not
+        raise ExportError(
+            f"its {name} is off by {error:.2g} of the training framework's, more than the {limit:.2g} allowed in "
+            f"{precision}."
+        )
+    return error
 
 
 def _judged(artifact: Artifact, status: str, reason: str, parity: ExportParity | None = None) -> Artifact:

@@ -26,6 +26,7 @@ def request_digest(
     name: str = "",
     input: InputKind = "uint8_nhwc",
     opset: int | None = None,
+    outputs: Sequence[str] = (),
     golden: Sequence[Path] | int = 0,
     references: Sequence[Dataset] = (),
     calibration: Calibration | None = None,
@@ -38,6 +39,7 @@ def request_digest(
         name: of the bundle, where it is not the student's.
         input: what the graph takes.
         opset: of ONNX files, where one is asked for.
+        outputs: optional ones.
         golden: the images that travel as proof, or how many are chosen from the first reference split.
         references: splits whose logits are stored, as they are listed.
         calibration: of int8 targets.
@@ -50,6 +52,7 @@ def request_digest(
         "name": name,
         "input": input,
         "opset": opset,
+        "outputs": list(outputs),
         "golden": golden if isinstance(golden, int) else [sha256_of(path) for path in golden],
         "references": [_stamp(split) for split in references],
         "calibration": None if calibration is None else [_stamp(calibration.ranges), _stamp(calibration.held_out)],

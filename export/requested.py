@@ -6,6 +6,7 @@ from pathlib import Path
 from ..runtime.errors import ConfigError
 from ..runtime.precisions import precision_of
 from ..runtime.targets import Gates, Target, load_target, target_problem, written_problem
+from ..runtime.tensors import EMBEDDING, SALIENCY
 from .builders import BUILDERS
 
 
@@ -40,6 +41,15 @@ def require_calibration(targets: Sequence[Target], *, given: bool) -> None:
         raise ConfigError(
             "calibration images are given, and no target is quantised: add one in int8 or leave them out."
         )
+
+
+def check_outputs(names: Sequence[str]) -> None:
+    """Raise ConfigError for an optional output that is unknown or asked for twice."""
+    for i, name in enumerate(names):
+        if name not in (EMBEDDING, SALIENCY):
+            raise ConfigError(f"unknown output {name!r}: one of {EMBEDDING}, {SALIENCY}.")
+        if name in names[:i]:
+            raise ConfigError(f"the output {name} is given twice.")
 
 
 def int8_gates(targets: Sequence[Target]) -> Gates | None:

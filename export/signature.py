@@ -4,6 +4,7 @@ from ..runtime.bundle import InputKind
 from ..runtime.tensors import TensorSpec
 
 BATCH = "batch"
+SCORES = ("logits", "probabilities")
 
 
 def input_spec(input: InputKind, size: tuple[int, int]) -> TensorSpec:
@@ -14,7 +15,5 @@ def input_spec(input: InputKind, size: tuple[int, int]) -> TensorSpec:
 
 
 def output_specs(num_classes: int) -> tuple[TensorSpec, ...]:
-    """The graph's outputs, in order."""
-    return tuple(
-        TensorSpec(name=name, dtype="float32", shape=(BATCH, num_classes)) for name in ("logits", "probabilities")
-    )
+    """The outputs that every graph has, in order."""
+    return tuple(TensorSpec(name=name, dtype="float32", shape=(BATCH, num_classes)) for name in SCORES)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .datasets import Dataset, open_dataset
     from .device import Device, describe_device, device_slug
     from .errors import EdgedistillError
+    from .explanation import Explanation
     from .model_file import load_file
     from .parity import ParityReport, SelfTestReport, selftest, verify
     from .predictor import Prediction, Predictor, load
@@ -28,6 +29,7 @@ __all__ = [
     "Dataset",
     "Device",
     "EdgedistillError",
+    "Explanation",
     "Judgement",
     "ParityReport",
     "Prediction",
@@ -53,6 +55,7 @@ _HOME = {
     "Dataset": "datasets",
     "Device": "device",
     "EdgedistillError": "errors",
+    "Explanation": "explanation",
     "Judgement": "verdicts",
     "ParityReport": "parity",
     "Prediction": "predictor",

@@ -17,10 +17,12 @@ from .bundle.opened import Bundle
 from .bundle.records import Artifact, Manifest
 from .bundle.selection import NotRunnable, nothing_ran, select_artifacts, try_artifact
 from .errors import BundleError
+from .explanation import Explanation
 from .images import ImageSource, is_source, source_name
 from .preprocess import load as load_image
 from .preprocess import normalize
 from .targets import check_threads
+from .tensors import EMBEDDING, SALIENCY, TensorSpec
 
 Images: TypeAlias = "ImageSource | Sequence[ImageSource]"
 
@@ -111,7 +113,7 @@ class Predictor:
         probabilities, thresholds = self.scores(sources), self.manifest.thresholds_of(self.artifact)
         return [
             Prediction(
-                source=str(source) if isinstance(source, str | Path) else source_name(source, f"image {place}"),
+                source=_called(source, place),
                 classes=self.classes,
                 thresholds=thresholds,
                 probabilities=row,
@@ -134,14 +136,38 @@ class Predictor:
             return np.empty((0, len(self.classes)), np.float32)
         outputs = [self.infer(pixels) for pixels in self._decode(sources)]
         logits, probabilities = (np.concatenate(column) for column in zip(*outputs, strict=True))
-        calibrated = self.artifact.operating_point is not None
-        if not np.isfinite(logits if calibrated else probabilities).all():
-            raise BundleError(
-                f"{self.artifact.name}: its outputs hold NaN or infinity: the model is broken, or overflows in "
-                f"{self.effective.get('precision', self.artifact.precision)}. `edgedistill selftest` tells which "
-                "artifacts are sound here."
-            )
-        return self.artifact.calibrated(logits, probabilities)
+        return self._probabilities(logits, probabilities)
+
+    def embed(self, images: Images) -> np.ndarray:
+        """Embeddings float32 (N, D) of one image or a list of them, for what `predict` takes.
+
+        Raises:
+            DataError: an image cannot be decoded; names it.
+            BundleError: the bundle was exported without them, they are not numbers, or the predictor is closed.
+        """
+        self._require_open()
+        spec, sources = self._optional(EMBEDDING), _as_list(images)
+        if not sources:
+            return np.empty((0, int(spec.shape[1])), np.float32)
+        return self._sound(np.concatenate([self._infer(pixels)[spec.name] for pixels in self._decode(sources)]))
+
+    def explain(self, images: Images) -> list[Explanation]:
+        """Where each class is seen, for what `predict` takes; in order, one for a single image.
+
+        Raises:
+            DataError: an image cannot be decoded; names it.
+            BundleError: the bundle was exported without saliency, it is not numbers, or the predictor is closed.
+        """
+        self._require_open()
+        spec, sources = self._optional(SALIENCY), _as_list(images)
+        found: list[Explanation] = []
+        for pixels in self._decode(sources) if sources else ():
+            outputs = self._infer(pixels)
+            probabilities = self._probabilities(*self._scores(outputs))
+            for maps, row in zip(self._sound(outputs[spec.name]), probabilities, strict=True):
+                source = _called(sources[len(found)], len(found))
+                found.append(Explanation(source=source, classes=self.classes, probabilities=row, maps=maps))
+        return found
 
     def infer(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Run decoded images; a batch beyond the artifact's range is split.
@@ -154,13 +180,10 @@ class Predictor:
             they are numbers.
         """
         self._require_open()
-        batch = self.artifact.target.batch
-        parts = [self._run(images[start : start + batch.max]) for start in range(0, len(images), batch.max)]
-        if not parts:
+        if not len(images):
             empty = np.empty((0, len(self.classes)), np.float32)
             return empty, empty.copy()
-        logits, probabilities = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return logits, probabilities
+        return self._scores(self._infer(images))
 
     def close(self) -> None:
         """Free the backend's handles; the predictor cannot be used after. Closing twice is fine."""
@@ -187,7 +210,37 @@ class Predictor:
         for batch in decode_batches(sources, preprocessing, most, max_bad_share=0):
             yield batch.images
 
-    def _run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _optional(self, kind: str) -> TensorSpec:
+        """The optional output of that kind."""
+        for spec in self.manifest.outputs:
+            if spec.kind == kind:
+                return spec
+        raise BundleError(
+            f"{self.manifest.name or self.artifact.name}: was exported without {kind}: export it again with "
+            f"`--output {kind}`."
+        )
+
+    def _probabilities(self, logits: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """At the artifact's temperature, where it has an operating point of its own."""
+        self._sound(probabilities if self.artifact.operating_point is None else logits)
+        return self.artifact.calibrated(logits, probabilities)
+
+    def _sound(self, values: np.ndarray) -> np.ndarray:
+        if not np.isfinite(values).all():
+            raise BundleError(
+                f"{self.artifact.name}: its outputs hold NaN or infinity: the model is broken, or overflows in "
+                f"{self.effective.get('precision', self.artifact.precision)}. `edgedistill selftest` tells which "
+                "artifacts are sound here."
+            )
+        return values
+
+    def _infer(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """All outputs of at least one image."""
+        most = self.artifact.target.batch.max
+        parts = [self._run(images[start : start + most]) for start in range(0, len(images), most)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """One inference; a batch below the artifact's minimum is filled up with copies of its last image."""
         count, missing = len(images), self.artifact.target.batch.min - len(images)
         if missing > 0:
@@ -196,8 +249,7 @@ class Predictor:
             images = normalize(images, self.manifest.preprocessing)
         with self._lock:
             outputs = self._backend.infer(images)
-        logits, probabilities = self._scores(outputs)
-        return logits[:count], probabilities[:count]
+        return {name: values[:count] for name, values in outputs.items() if values.ndim and len(values) == len(images)}
 
     def _scores(self, outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Logits and probabilities from the graph's outputs."""
@@ -249,6 +301,10 @@ def load(
         if loaded.refused and len(chosen) > 1:
             _log.warning("%s: passed over: %s", artifact.name, loaded.reason)
     raise nothing_ran(opened, failures)
+
+
+def _called(source: ImageSource, place: int) -> str:
+    return str(source) if isinstance(source, str | Path) else source_name(source, f"image {place}")
 
 
 def _as_list(images: Images) -> list[ImageSource]:

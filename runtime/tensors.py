@@ -2,6 +2,10 @@
 
 from .record import Record
 
+# Words for `kind`, and the names that export gives such outputs.
+EMBEDDING = "embedding"
+SALIENCY = "saliency"
+
 
 class TensorSpec(Record):
     """A graph's input or output.
@@ -10,11 +14,14 @@ class TensorSpec(Record):
         name: in the graph.
         dtype: numpy's word, e.g. "uint8", "float32".
         shape: a symbolic dimension is its name, e.g. ("batch", 224, 224, 3).
+        kind: what a further output is, an open word: "embedding" float32 (batch, D), "saliency" float32
+            (batch, C, h, w); empty for the others.
     """
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
+    kind: str = ""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.dtype} ({', '.join(map(str, self.shape))})"

@@ -160,6 +160,11 @@ class Classifier(nn.Module):
             output.reviewed = self.branches["review"](stages)
         return output
 
+    def read_map(self, features: Tensor) -> Tensor:
+        """What the head says (B, C) of last maps (B, F, H, W), which may be parts of one."""
+        logits: Tensor = self.head(features)[1]
+        return logits
+
     def _read(self, images: Tensor) -> tuple[list[Tensor], Tensor | None, Tensor]:
         """The maps, what the head reads (None where that is nobody's business), and the logits (B, C)."""
         stages = self.backbone(images)

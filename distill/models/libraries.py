@@ -110,6 +110,12 @@ class TimmStages(nn.Module):
         maps, final = self._forward(images)
         return maps, self.model.forward_head(final)
 
+    def read_map(self, features: Tensor) -> Tensor:
+        """What the network's own head says (B, C) of last maps (B, F, H, W), if these are what it reads."""
+        channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
+        logits: Tensor = self.model.forward_head(features.permute(0, 2, 3, 1) if channels_last else features)
+        return logits
+
     def _forward(self, images: Tensor) -> tuple[list[Tensor], Any]:
         """The maps, and what the network's own head reads."""
         final, maps = self.model.forward_intermediates(images, norm=self._normalises, output_fmt="NCHW")

@@ -36,6 +36,12 @@ class LibraryClassifier(Classifier):
         """
         raise ConfigError("uncertainty attention reads a linear head, and `head: library` is the network's own.")
 
+    def read_map(self, features: Tensor) -> Tensor:
+        """The same of a classifier that reads its last map; others have none, or fail, or say something else."""
+        network: Any = self.backbone
+        logits: Tensor = network.read_map(features)
+        return logits
+
     def _read(self, images: Tensor) -> tuple[list[Tensor], Tensor | None, Tensor]:
         network: Any = self.backbone
         stages, logits = network.with_logits(images)
@@ -80,7 +86,12 @@ class WithTail(Backbone):
     def with_logits(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """The maps and the logits (B, C)."""
         maps = self(images)
-        return maps, self.tail(maps[-1])
+        return maps, self.read_map(maps[-1])
+
+    def read_map(self, features: Tensor) -> Tensor:
+        """What the tail says (B, C) of last maps (B, F, H, W)."""
+        logits: Tensor = self.tail(features)
+        return logits
 
 
 @torch.no_grad()

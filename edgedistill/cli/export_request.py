@@ -51,6 +51,7 @@ def check_export(
     selftest: Sequence[Path],
     input: "InputKind" = "uint8_nhwc",
     opset: int | None = None,
+    outputs: Sequence[str] = (),
     zip: bool = False,
 ) -> ExportRequest:
     """Check everything that can be checked without the network.
@@ -64,7 +65,7 @@ def check_export(
     from edgedistill.export.opset import check_opset
     from edgedistill.export.quantization.calibration import apart_from, choose_calibration
     from edgedistill.export.repeating import made_already, request_digest
-    from edgedistill.export.requested import require_calibration, resolve_targets
+    from edgedistill.export.requested import check_outputs, require_calibration, resolve_targets
     from edgedistill.export.staging import refuse_foreign, zip_beside
     from edgedistill.runtime.datasets import open_dataset
     from edgedistill.runtime.files import sha256_of
@@ -75,6 +76,7 @@ def check_export(
     resolved = resolve_targets(targets)
     check_opset(opset)
     require_calibration(resolved, given=calibration is not None)
+    check_outputs(outputs)
     refuse_foreign(out, zip=zip)
     classes = checkpoint_classes(student)
     for path in selftest:
@@ -95,6 +97,7 @@ def check_export(
         resolved,
         input=input,
         opset=opset,
+        outputs=outputs,
         golden=list(selftest) or SELFTEST_IMAGES,
         references=[] if labelled is None else [labelled],
         calibration=chosen,

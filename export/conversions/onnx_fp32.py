@@ -56,7 +56,7 @@ def export_onnx(graph: "DeployGraph", image: TensorSpec, path: Path, *, opset: i
                 (example,),
                 dynamo=True,
                 input_names=[image.name],
-                output_names=["logits", "probabilities"],
+                output_names=graph.output_names,
                 dynamic_shapes=({0: torch.export.Dim(BATCH, min=1)},),
                 external_data=False,
                 opset_version=opset,

@@ -116,7 +116,7 @@ def quantise(
             },
         )
         quantiser.quantize_model()
-        _outputs_in_float(quantiser.model.model.graph)
+        _logits_in_float(quantiser.model.model.graph)
         quantiser.model.topological_sort()  # the quantiser appends its nodes, and not every reader sorts
         result = quantiser.model.model
         facts = {entry.key: entry.value for entry in result.metadata_props if entry.key.startswith(PREFIX)}
@@ -137,12 +137,25 @@ def _tensor_data(kind: type, low: float, high: float) -> object:
 
 
 def _around(graph: Any) -> set[str]:
-    """Nodes before the first and after the last heavy one: pixels are normalised and probabilities made in float."""
-    nodes = list(graph.node)
-    heavy = [index for index, node in enumerate(nodes) if node.op_type in HEAVY]
+    """Nodes before the first and after the last heavy one, and what the logits do not need.
+
+    Pixels are normalised, probabilities and optional outputs made in float.
+    """
+    needed = _needed(graph, "logits")
+    heavy = [index for index, node in enumerate(needed) if node.op_type in HEAVY]
     if not heavy:
         return set()
-    return {node.name for node in (*nodes[: heavy[0]], *nodes[heavy[-1] + 1 :])}
+    return {node.name for node in graph.node} - {node.name for node in needed[heavy[0] : heavy[-1] + 1]}
+
+
+def _needed(graph: Any, output: str) -> list[Any]:
+    """The nodes that an output depends on, in the graph's order."""
+    wanted, found = {output}, []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            found.append(node)
+    return found[::-1]
 
 
 def _name_nodes(graph: Any) -> None:
@@ -198,11 +211,10 @@ def _drop_unused(graph: Any) -> None:
         graph.initializer.remove(tensor)
 
 
-def _outputs_in_float(graph: Any) -> None:
-    """Undo the last rounding of what the graph gives: 256 levels for all classes would tie images that it ranks."""
-    outputs = {output.name for output in graph.output}
+def _logits_in_float(graph: Any) -> None:
+    """Undo the last rounding of the logits: 256 levels for all classes would tie images that they rank."""
     producers = {name: node for node in graph.node for name in node.output}
-    for last in [node for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] in outputs]:
+    for last in [node for node in graph.node if node.op_type == "DequantizeLinear" and node.output[0] == "logits"]:
         first = producers.get(last.input[0])
         if first is None or first.op_type != "QuantizeLinear" or first.input[0] not in producers:
             continue

@@ -1,16 +1,18 @@
 """What an export needs of a network, wherever it comes from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ...runtime.bundle import InputKind
+from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ...runtime.record import Record
 from ...runtime.tensors import TensorSpec
 from ..errors import ExportError
-from ..signature import input_spec
+from ..signature import input_spec, output_specs
 
 if TYPE_CHECKING:
     from ..graph import DeployGraph
@@ -46,12 +48,14 @@ class Source:
 
     Attributes:
         toolchain: modules that turning it into ONNX needs.
+        further: optional outputs that its graphs give.
     """
 
     toolchain: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
 
     def __init__(self, card: NetworkCard) -> None:
         self.card = card
+        self.further: tuple[TensorSpec, ...] = ()
 
     @property
     def framework(self) -> str:
@@ -61,6 +65,28 @@ class Source:
     def logits(self, images: np.ndarray) -> np.ndarray:
         """The network's own logits float32 (N, C) for resized uint8 (N, H, W, 3) RGB images."""
         raise NotImplementedError
+
+    def giving(self, outputs: Sequence[str]) -> "Source":
+        """The same network, whose graphs give these optional outputs too.
+
+        Raises:
+            ConfigError: it cannot give one of them.
+        """
+        if outputs:
+            raise ConfigError(
+                f"{', '.join(outputs)}: an ONNX file is exported with the outputs that it has; such optional outputs "
+                "come from a network in PyTorch."
+            )
+        return self
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """All that its graphs give."""
+        return output_specs(len(self.card.classes)) + self.further
+
+    def further_outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """The network's own optional outputs float32 (N, ...), by name, for what `logits` takes."""
+        return {}
 
     def image(self, input: InputKind) -> TensorSpec:
         """What the graph that `write_onnx` writes takes.

@@ -20,6 +20,7 @@ from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ..conversions import onnx_fp32
 from ..graph import DeployGraph
+from ..optional_outputs import framework_outputs, optional_specs
 from ..probes import framework_logits
 from .base import NetworkCard, Source
 
@@ -47,12 +48,20 @@ class PyTorchSource(Source):
     def logits(self, images: np.ndarray) -> np.ndarray:
         return framework_logits(self.model, images)
 
+    def giving(self, outputs: Sequence[str]) -> "PyTorchSource":
+        found = PyTorchSource(self.model, self.card)
+        found.further = optional_specs(self.model, outputs, self.card.preprocessing.size)
+        return found
+
+    def further_outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        return framework_outputs(self.model, images, [spec.name for spec in self.further])
+
     @cached_property
     def _deployed(self) -> Classifier:
         return reparameterize(self.model)
 
     def graph(self, input: InputKind) -> DeployGraph:
-        return DeployGraph(self._deployed, input)
+        return DeployGraph(self._deployed, input, [spec.name for spec in self.further])
 
     def write_onnx(self, input: InputKind, path: Path, *, opset: int | None = None) -> Path:
         return onnx_fp32.export_onnx(self.graph(input), self.image(input), path, opset=opset)

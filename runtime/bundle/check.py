@@ -10,7 +10,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from ..errors import printable
 from ..preprocess import Preprocessing
 from ..targets import target_problem
-from ..tensors import TensorSpec, fits
+from ..tensors import EMBEDDING, SALIENCY, TensorSpec, fits
 from .records import MANIFEST, FileEntry, Manifest, OperatingPoint
 
 _LARGEST_SIDE = 16_384
@@ -129,6 +129,11 @@ def _graph(manifest: Manifest) -> Iterator[str]:
         expected = TensorSpec(name=name, dtype="float32", shape=("?", len(manifest.classes)))
         if not fits(outputs[name], expected):
             yield f"`outputs` says {outputs[name]}, but {len(manifest.classes)} classes need {expected}"
+    optional = {EMBEDDING: ("?", "?"), SALIENCY: ("?", len(manifest.classes), "?", "?")}
+    for spec in manifest.outputs:
+        shape = optional.get(spec.kind)
+        if shape is not None and not fits(spec, TensorSpec(name=spec.name, dtype="float32", shape=shape)):
+            yield f"`outputs` says {spec}, but its kind {spec.kind!r} is float32 ({', '.join(map(str, shape))})"
 
 
 def _artifacts(manifest: Manifest) -> Iterator[str]:

@@ -36,6 +36,7 @@ class ExportParity(Record):
         mean_abs_logit: the mean absolute difference.
         golden_mean_abs_logit: the mean absolute difference on the golden images alone; None in bundles without.
         runner: what computed the outputs, e.g. "onnxruntime 1.32.0"; empty in bundles that did not record it.
+        further: of each optional output, by name: the norm of the difference in units of the framework's norm.
     """
 
     images: int
@@ -43,6 +44,7 @@ class ExportParity(Record):
     mean_abs_logit: float
     golden_mean_abs_logit: float | None = None
     runner: str = ""
+    further: dict[str, float] = {}
 
 
 class Coverage(Record):
@@ -209,7 +211,7 @@ class Manifest(Record):
 
     Attributes:
         input: what the graph takes; "uint8_nhwc" has normalisation and layout inside the graph.
-        outputs: "logits" and "probabilities" (batch, C); a graph may have more, which are carried and not judged.
+        outputs: "logits" and "probabilities" (batch, C), and optional ones, whose `kind` says what they are.
         thresholds: per class, in the order of `classes`: the probability at which an artifact without an operating
             point of its own reports a label.
         calibration: what the int8 artifacts were calibrated on; None where there is none.

@@ -47,6 +47,10 @@ def export(
     opset: Annotated[
         int | None, typer.Option(help="ONNX's operator set, where a runtime wants another than PyTorch's default.")
     ] = None,
+    output: Annotated[
+        list[Literal["embedding", "saliency"]] | None,
+        typer.Option(help="What the graphs give beside logits and probabilities; repeat. docs/outputs.md tells more."),
+    ] = None,
     zip: Annotated[bool, typer.Option("--zip", help="Also write the bundle as one .zip.")] = False,
 ) -> None:
     """Build a bundle: ONNX, OpenVINO, TensorRT; each file checked against PyTorch where it can run.
@@ -71,6 +75,7 @@ def export(
         selftest=selftest or (),
         input=input,
         opset=opset,
+        outputs=output or (),
         zip=zip,
     )
     if asked.made is not None:
@@ -105,6 +110,7 @@ def export(
             request=asked.request,
             input=input,
             opset=opset,
+            outputs=output or (),
             zip=zip,
             progress=lambda step, total, text: status.update(f"{step}/{total} {escape(text)}"),
         )

@@ -1,0 +1,140 @@
+"""Embedding and saliency: from the same graph, the same through every runtime, read by the torch-free predictor."""
+
+import numpy as np
+import pytest
+import torch
+
+from edgedistill.distill.models import build_model
+from edgedistill.export import export_bundle, reparameterize
+from edgedistill.export.graph import DeployGraph
+from edgedistill.export.optional_outputs import framework_outputs, optional_specs, saliency
+from edgedistill.export.probes import make_probes
+from edgedistill.export.proving import check_artifact
+from edgedistill.export.sources.pytorch import from_student
+from edgedistill.runtime.datasets import Dataset
+from edgedistill.runtime.errors import BundleError, ConfigError
+from edgedistill.runtime.predictor import load
+
+BOTH = ("saliency", "embedding")
+SIZE = (64, 64)
+
+
+@pytest.fixture(scope="module")
+def bundle(student, tmp_path_factory):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 8, 8, 3), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    labels = rng.integers(0, 2, (40, len(student.card.classes)), np.int8)
+    return export_bundle(
+        student,
+        ["onnxruntime-cpu-fp32", "onnxruntime-cpu-int8", "openvino-cpu-fp32"],
+        tmp_path_factory.mktemp("outputs") / "bundle",
+        outputs=BOTH,
+        calibration=Dataset("training", student.card.classes, tuple(map(str, range(40))), images, labels),
+    )
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (count, *SIZE, 3), np.uint8)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime-cpu-fp32", "openvino-cpu-fp32"])
+def test_they_say_what_the_network_says(bundle, student, name):
+    linear = student.model.head.linear
+    with load(bundle, name=name) as predictor:
+        logits, _ = predictor.infer(pictures(3))
+        embeddings = predictor.embed(list(pictures(3)))
+        explained = predictor.explain(list(pictures(3)))
+    maps = np.stack([one.maps for one in explained])
+    assert (maps.shape, embeddings.shape) == ((3, 5, 2, 2), (3, linear.in_features))
+    np.testing.assert_allclose(maps.mean(axis=(2, 3)), logits, atol=1e-4)  # what averages to the logit
+    weight, bias = (value.detach().numpy() for value in (linear.weight, linear.bias))
+    np.testing.assert_allclose(embeddings @ weight.T + bias, logits, atol=1e-4)
+    expected = framework_outputs(student.model, pictures(3), BOTH)
+    np.testing.assert_allclose(maps, expected["saliency"], atol=1e-3)
+    np.testing.assert_array_equal(explained[1].of("dog"), maps[1, 1])
+    with pytest.raises(KeyError, match="no class 'cow'"):
+        explained[0].of("cow")
+
+
+def test_int8_keeps_its_logits_and_what_shows_them_stays_in_float(bundle):
+    artifact = next(one for one in bundle.manifest.artifacts if one.name == "onnxruntime-cpu-int8")
+    assert (artifact.status, artifact.coverage.share) == ("verified", 1.0)
+    with load(bundle, name=artifact.name) as predictor:
+        logits, _ = predictor.infer(pictures(2))
+        maps = np.stack([one.maps for one in predictor.explain(list(pictures(2)))])
+    np.testing.assert_allclose(maps.mean(axis=(2, 3)), logits, atol=0.05 * np.ptp(logits))
+
+
+def test_the_manifest_says_what_they_are_and_how_far_off(bundle):
+    specs = {spec.name: (spec.kind, spec.shape[1:]) for spec in bundle.manifest.outputs}
+    assert specs["saliency"] == ("saliency", (5, 2, 2))
+    assert specs["embedding"][0] == "embedding"
+    assert specs["logits"][0] == ""
+    for artifact in bundle.manifest.artifacts:
+        assert set(artifact.parity.further) == set(BOTH)
+
+
+def test_one_that_is_wrong_fails_its_artifact(bundle, student):
+    probes = make_probes(from_student(student).giving(BOTH), pictures(4))
+    probes.further["embedding"][:] *= 1.1
+    judged = check_artifact(bundle, bundle.manifest.artifacts[0], probes, built_for_elsewhere=False)
+    assert judged.status == "failed"
+    assert "its embedding is off by 0.091 of the training framework's, more than the 0.001 allowed" in judged.reason
+
+
+def test_many_images_and_none(bundle):
+    with load(bundle, name="onnxruntime-cpu-fp32") as predictor:
+        many = predictor.embed(list(pictures(40)))  # beyond a batch
+        np.testing.assert_allclose(predictor.embed(pictures(40)[37]), many[37:38], atol=1e-5)
+        assert predictor.embed([]).shape == (0, many.shape[1])
+        assert predictor.explain([]) == []
+
+
+def test_a_bundle_without_them_says_how_to_get_them(exported):
+    bundle, _ = exported
+    with load(bundle, name="onnxruntime-cpu-fp32") as predictor:
+        with pytest.raises(BundleError, match=r"without embedding: export it again with `--output embedding`"):
+            predictor.embed(pictures(1)[0])
+        with pytest.raises(BundleError, match=r"`--output saliency`"):
+            predictor.explain(pictures(1)[0])
+
+
+@pytest.mark.parametrize("head", ["linear_max", "ml_decoder", "query2label", "transformer"])
+def test_every_head_shows_each_position_alone(head):
+    torch.manual_seed(0)
+    model = reparameterize(build_model("shufflenetv2", 3, width=0.5, head=head))
+    with torch.no_grad():
+        output = model(torch.rand(2, 3, 96, 64))
+        maps = saliency(model, output)
+        for y, x in np.ndindex(maps.shape[2:]):
+            alone = model.read_map(output.features[:, :, y : y + 1, x : x + 1])
+            torch.testing.assert_close(maps[:, :, y, x], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_library_network_explains_itself_where_its_classifier_reads_the_map():
+    squeeze = build_model("torchvision/squeezenet1_1", 3, head="library")
+    (spec,) = optional_specs(squeeze, ["saliency"], SIZE)
+    assert spec.shape == ("batch", 3, 3, 3)
+    vit = build_model("timm/test_vit", 3, head="library")
+    size = (160, 160)
+    with pytest.raises(ConfigError, match="does not read its last feature map"):
+        optional_specs(vit, ["saliency"], size)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [(["depth"], "unknown output 'depth': one of embedding, saliency"), (["embedding"] * 2, "is given twice")],
+)
+def test_impossible_ones_are_refused(student, tmp_path, outputs, message):
+    with pytest.raises(ConfigError, match=message):
+        export_bundle(student, ["onnxruntime-cpu-fp32"], tmp_path / "bundle", outputs=outputs)
+
+
+def test_a_graph_without_them_pays_nothing(student):
+    image = torch.from_numpy(pictures(2))
+    plain, rich = (
+        torch.export.export(DeployGraph(reparameterize(student.model), outputs=outputs), (image,)).graph
+        for outputs in ((), BOTH)
+    )
+    assert len(plain.find_nodes(op="output", target="output")[0].args[0]) == 2
+    assert len(plain.nodes) < len(rich.nodes)
