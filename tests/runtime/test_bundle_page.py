@@ -54,6 +54,7 @@ PLAIN = {
     type(None): "null",
     msgspec.Raw: "object",
     dict[str, str]: "object of text",
+    dict[str, float]: "object of number",
     dict[str, typing.Any]: "object",
 }
 
