@@ -134,8 +134,10 @@ def run_artifact(root: str, manifest: dict[str, Any], images: str, rows: list[li
         except Exception as error:  # a toolchain's own exception types are many
             return {"error": one_line(error)}
         coverage, details = _coverage(backend, artifact)
-    names = [spec.name for spec in described.outputs]
-    np.savez(out, **{name: np.concatenate([batch[name] for batch in outputs]) for name in names})
+    found: dict[str, Any] = {
+        spec.name: np.concatenate([batch[spec.name] for batch in outputs]) for spec in described.outputs
+    }
+    np.savez(out, **found)
     runner = backend.effective.get("library", artifact.backend)
     return {"runner": runner, "coverage": msgspec.to_builtins(coverage), "details": details}
 
@@ -172,7 +174,8 @@ def _relative_error(name: str, found: np.ndarray, expected: np.ndarray, precisio
     """
     if found.shape != expected.shape:
         raise ExportError(f"its {name} is {found.shape}, not {expected.shape}.")
-    error = float(np.linalg.norm(found.astype(np.float64) - expected) / max(np.linalg.norm(expected), _TINY))
+    norm = max(float(np.linalg.norm(expected)), _TINY)
+    error = float(np.linalg.norm(found.astype(np.float64) - expected)) / norm
     limit = max(_RELATIVE_FLOOR, _NORMS_IN_A_SPREAD * precision_of(precision).share)
     if not error <= limit:  # NaN is not
         raise ExportError(

@@ -131,9 +131,9 @@ def _graph(manifest: Manifest) -> Iterator[str]:
             yield f"`outputs` says {outputs[name]}, but {len(manifest.classes)} classes need {expected}"
     optional = {EMBEDDING: ("?", "?"), SALIENCY: ("?", len(manifest.classes), "?", "?")}
     for spec in manifest.outputs:
-        shape = optional.get(spec.kind)
-        if shape is not None and not fits(spec, TensorSpec(name=spec.name, dtype="float32", shape=shape)):
-            yield f"`outputs` says {spec}, but its kind {spec.kind!r} is float32 ({', '.join(map(str, shape))})"
+        wanted = TensorSpec(name=spec.name, dtype="float32", shape=optional.get(spec.kind, spec.shape))
+        if spec.kind in optional and not fits(spec, wanted):
+            yield f"`outputs` says {spec}, but its kind {spec.kind!r} is {wanted}"
 
 
 def _artifacts(manifest: Manifest) -> Iterator[str]:
