@@ -48,7 +48,7 @@ def export(
         int | None, typer.Option(help="ONNX's operator set, where a runtime wants another than PyTorch's default.")
     ] = None,
     output: Annotated[
-        list[Literal["embedding", "saliency"]] | None,
+        list[str] | None,
         typer.Option(help="What the graphs give beside logits and probabilities; repeat. docs/outputs.md tells more."),
     ] = None,
     zip: Annotated[bool, typer.Option("--zip", help="Also write the bundle as one .zip.")] = False,
