@@ -1,10 +1,12 @@
 """A hand-written bundle of a closed-form model, so that the runtime is tested without torch or a trained net."""
 
+import io
 import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import msgspec
@@ -188,16 +190,18 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
+@pytest.fixture(scope="session")
+def command() -> Callable[..., tuple[int, str, str]]:
     """Run a command line in this process: exit code, stdout, stderr."""
     from edgedistill.cli import main
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["edgedistill", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return (left.value.code, *capsys.readouterr())
+    def run(*arguments: object) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr(sys, "argv", ["edgedistill", *map(str, arguments)])
+            with pytest.raises(SystemExit) as left:
+                main()
+        return left.value.code, out.getvalue(), err.getvalue()
 
     return run
 

@@ -218,11 +218,11 @@ def test_ctrl_c_says_what_is_kept_only_where_something_is(command, tiny_bundle, 
     assert command(name, *given) == (code, "", f"error: {said}\n")
 
 
-def test_twelve_whole_commands_at_once_lose_no_run(make_tiny_bundle, labels, tmp_path):
+def test_whole_commands_at_once_lose_no_run(make_tiny_bundle, labels, tmp_path):
     bundle = make_tiny_bundle(tmp_path / "shared")
     verify = [sys.executable, "-m", "edgedistill", "verify", str(bundle), "--data", str(labels), "--json"]
-    running = [subprocess.Popen(verify, stdout=subprocess.PIPE, text=True) for _ in range(12)]
+    running = [subprocess.Popen(verify, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     saved = [json.loads(process.communicate()[0])["saved"] for process in running]
-    assert len(set(saved)) == 12
+    assert len(set(saved)) == 4
     assert {str(path) for path in bundle.glob("results/*/*-verify-*.json")} == set(saved)
-    assert sum(map(len, read_runs(bundle).values())) == 12
+    assert sum(map(len, read_runs(bundle).values())) == 4

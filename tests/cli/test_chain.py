@@ -1,11 +1,7 @@
 """`run`, its steps one at a time, and Ctrl-C in the middle: the chain as a user runs it."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -15,11 +11,11 @@ from msgspec.structs import replace
 from PIL import Image
 
 from edgedistill.distill.data.digit_scenes import generate
+from edgedistill.distill.engine.progress import TrainingProgress
 from edgedistill.pipeline import RunSummary
 from edgedistill.runtime.verdicts import judge_at_most
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 RECIPE = {
     "name": "tiny",
@@ -52,18 +48,16 @@ def recipe(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(recipe):
-    """The chain, run once in a process of its own; its result and its run folder."""
-    arguments = [sys.executable, "-m", "edgedistill", "run", str(recipe)]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=ONE_THREAD)
-    return done, recipe.parent / "runs" / "tiny"
+def finished(recipe, command):
+    """The chain, run once: what the command gave, and the run's folder."""
+    return command("run", recipe), recipe.parent / "runs" / "tiny"
 
 
 def test_run_ends_with_a_table_and_a_bundle(finished):
-    done, folder = finished
-    assert done.returncode == 0, done.stderr
+    (code, out, err), folder = finished
+    assert code == 0, err
     for text in ("student, no teacher", "student, distilled", "distillation:", "onnxruntime", "edgedistill verify"):
-        assert text in done.stdout.replace("target ", "onnxruntime ")
+        assert text in out.replace("target ", "onnxruntime ")
     summary = json.loads((folder / "summary.json").read_text())
     assert [model["role"] for model in summary["models"]] == ["teacher", "baseline", "student"]
     (artifact,) = summary["parity"]["artifacts"]
@@ -188,30 +182,17 @@ def test_seeds_go_on_after_a_missed_gate_and_pair_the_gain(finished, recipe, com
     assert report["gain"]["differences"] == [2.0, 5.0]
 
 
-def test_ctrl_c_is_told_and_the_same_command_continues(recipe, command):
-    content = {**yaml.safe_load(recipe.read_text()), "name": "interrupted"}
-    content["teacher"]["train"]["epochs"] = 16
-    path = recipe.with_name("interrupted.yaml")
-    path.write_text(yaml.safe_dump(content))
-    folder = recipe.parent / "runs" / "interrupted" / "teacher"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgedistill", "train", str(path)],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=ONE_THREAD,
-    )
-    deadline = time.monotonic() + 300
-    while not (folder / "last.ckpt").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+def test_ctrl_c_is_told_and_the_same_command_continues(recipe, command, monkeypatch):
+    arguments = ("train", recipe, "name=interrupted", "teacher.train.epochs=2")
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "epoch", lambda *_: signal.raise_signal(signal.SIGINT))
+        code, _, err = command(*arguments)
+    assert code == 130, err
     assert "The same command continues" in err
     assert "Traceback" not in err
-    code, _, err = command("train", path)
-    assert code == 0
-    first = int(err.split("epoch ")[1].split("/")[0])
-    assert first > 1
-    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [record["epoch"] for record in records] == list(range(16))
+    code, _, err = command(*arguments)
+    assert code == 0, err
+    assert "epoch 2/2" in err
+    assert "epoch 1/2" not in err
+    metrics = recipe.parent / "runs" / "interrupted" / "teacher" / "metrics.jsonl"
+    assert [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()] == [0, 1]

@@ -3,11 +3,7 @@
 import io
 import json
 import math
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +14,11 @@ from safetensors.numpy import load_file
 
 from edgedistill.cli.recipe_arguments import parse_seeds
 from edgedistill.cli.seeds_table import seeds_table
+from edgedistill.distill.engine.step import Step
 from edgedistill.runtime.errors import ConfigError
 from edgedistill.seeds import ModelOverSeeds, SeedRun, SeedsReport, paired_gain, spread
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 NETWORK = {"name": "shufflenetv2", "width": 0.5}
 CHANGES = ("train.epochs=1", "method.lambda_mld=5")
@@ -48,14 +47,11 @@ def recipe(tmp_path_factory, tinted_photographs) -> Path:
 
 
 @pytest.fixture(scope="module")
-def distilled(recipe):
+def distilled(recipe, command):
     """`distill` under two seeds, done; the report it printed."""
-    arguments = ["distill", str(recipe), *CHANGES, "--seeds", "0,1", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "edgedistill", *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    code, out, err = command("distill", recipe, *CHANGES, "--seeds", "0,1", "--json")
+    assert code == 0, err
+    return json.loads(out)
 
 
 def test_distill_reports_every_seed_and_stores_what_was_changed(recipe, distilled):
@@ -104,22 +100,21 @@ def test_the_same_command_again_repeats_nothing_and_other_settings_are_refused(r
     assert "belongs to another recipe" in err
 
 
-def test_ctrl_c_keeps_the_finished_seeds(recipe, command):
-    changes = ("teacher=null", "method=vanilla", "name=stopped", "train.epochs=6", "train.workers=0")
+def test_ctrl_c_keeps_the_finished_seeds(recipe, command, monkeypatch):
+    changes = ("teacher=null", "method=vanilla", "name=stopped", "train.epochs=1", "train.workers=0")
     arguments = ("distill", recipe, *changes, "--seeds", "0,1")
     runs = recipe.parent / "runs"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgedistill", *map(str, arguments)],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 300
-    while not (runs / "stopped-seed1" / "student" / "last.ckpt").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    step = Step.__call__
+
+    def interrupted(self, pieces, context):
+        if (runs / "stopped-seed1").exists() and context.step == 1:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, pieces, context)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Step, "__call__", interrupted)
+        code, _, err = command(*arguments)
+    assert code == 130, err
     assert "The same command continues" in err
     assert not (runs / "stopped.seeds.json").exists()
     finished = runs / "stopped-seed0" / "student" / "student.safetensors"

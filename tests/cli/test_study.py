@@ -63,17 +63,13 @@ def where(tmp_path_factory, tinted_photographs) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ran(where, one_thread) -> Path:
+def ran(where, one_thread, command) -> Path:
     """The record after the small student's cells: the first in a process of its own, the others in this one."""
-    from edgedistill.cli import main
-
-    for arguments in (["--only", "small/vanilla/3", "--jobs", "2"], ["--only", "small/*"]):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("OMP_NUM_THREADS", "1")
-            patch.setattr(sys, "argv", ["edgedistill", "study", str(where / "study.yaml"), *arguments])
-            with pytest.raises(SystemExit) as left:
-                main()
-        assert left.value.code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        for arguments in (["--only", "small/vanilla/3", "--jobs", "2"], ["--only", "small/*"]):
+            code, _, err = command("study", where / "study.yaml", *arguments)
+            assert code == 0, err
     return where / "runs" / "study.study.json"
 
 
