@@ -10,6 +10,7 @@ from ...runtime.errors import EdgedistillError
 from ...runtime.registry import Registry
 from ...runtime.targets import Gates
 from ...runtime.tensors import TensorSpec
+from ..errors import ExportError
 
 if TYPE_CHECKING:  # they need torch, and a builder's facts do not
     from ..graph import DeployGraph
@@ -74,6 +75,17 @@ class Ingredients:
             ExportError: the network is an ONNX file.
         """
         return self.source.graph(self.input)
+
+    @property
+    def calibration_images(self) -> "CalibrationImages":
+        """For quantisers.
+
+        Raises:
+            ExportError: none are given.
+        """
+        if self.calibration is None:
+            raise ExportError("int8 is calibrated on training images, and none are given: add --calibration DATA.")
+        return self.calibration
 
     def get(self, name: str) -> Converted:
         """The result of the conversion `name`, e.g. "onnx.fp32".

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ExportError
-from ..quantization.calibration import CalibrationImages
 from ..quantization.calibrators import Histogram
 from ..quantization.choosing import choose
 from ..quantization.qdq import OPERATORS, S8S8, U8S8, Flavour, prepare
@@ -24,7 +22,7 @@ def onnx_prepared(ingredients: Ingredients) -> Converted:
 @CONVERSIONS.register("calibration.histograms")
 def calibration_histograms(ingredients: Ingredients) -> Converted:
     """What values the prepared graph's activations take: measured once for all flavours."""
-    images = _calibration(ingredients)
+    images = ingredients.calibration_images
     prepared = ingredients.get("onnx.prepared")
     ingredients.say(f"measure activations on {len(images.ranges)} images")
     found = measure(prepared.path, images.ranges, ingredients.scratch, OPERATORS)
@@ -52,7 +50,7 @@ def onnx_int8_s8s8(ingredients: Ingredients) -> Converted:
 
 
 def _quantised(ingredients: Ingredients, flavour: Flavour) -> Converted:
-    images = _calibration(ingredients)
+    images = ingredients.calibration_images
     prepared = ingredients.get("onnx.prepared")
     histograms = _load_histograms(ingredients.get("calibration.histograms").path)
     chosen = choose(
@@ -64,12 +62,6 @@ def _quantised(ingredients: Ingredients, flavour: Flavour) -> Converted:
         say=ingredients.say,
     )
     return Converted(chosen.best.path, prepared.details | {"quantization": flavour.name} | chosen.details)
-
-
-def _calibration(ingredients: Ingredients) -> CalibrationImages:
-    if ingredients.calibration is None:
-        raise ExportError("int8 is calibrated on training images, and none are given: add --calibration DATA.")
-    return ingredients.calibration
 
 
 def _load_histograms(path: Path) -> dict[str, Histogram]:

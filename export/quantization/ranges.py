@@ -84,5 +84,10 @@ def _inner_values(
     reader = _Reader(session.get_inputs()[0].name, images)
     while (feeds := reader.get_next()) is not None:
         for name, values in zip(names, session.run(names, feeds), strict=True):
-            most = _VALUES * len(next(iter(feeds.values())))
-            yield name, values.ravel() if values.size <= most else values.ravel()[rng.integers(values.size, size=most)]
+            yield name, drawn(values, len(next(iter(feeds.values()))), rng)
+
+
+def drawn(values: np.ndarray, images: int, rng: np.random.Generator) -> np.ndarray:
+    """4,000 values of each image (n,), drawn at random; all where there are no more."""
+    most = _VALUES * images
+    return values.ravel() if values.size <= most else values.ravel()[rng.integers(values.size, size=most)]

@@ -122,11 +122,13 @@ def test_a_file_that_the_library_refuses(make_tiny_bundle, tmp_path, name, libra
     assert len(str(caught.value)) < 700
 
 
-@pytest.mark.parametrize("library", ["onnxruntime", "openvino"])
-def test_an_absent_library_names_its_extra(monkeypatch, library):
+@pytest.mark.parametrize(
+    ("backend", "library"), [("onnxruntime", "onnxruntime"), ("openvino", "openvino"), ("litert", "ai_edge_litert")]
+)
+def test_an_absent_library_names_its_extra(monkeypatch, backend, library):
     monkeypatch.setitem(sys.modules, library, None)
-    reason = BACKENDS.get(library).unavailable()
-    assert reason == f'{library} is not installed: `pip install "edgedistill[{library}]"`.'
+    reason = BACKENDS.get(backend).unavailable()
+    assert reason == f'{library} is not installed: `pip install "edgedistill[{backend}]"`.'
 
 
 # TensorRT. No engine can run without a GPU: what decides before it runs is tested, and the way through the API with

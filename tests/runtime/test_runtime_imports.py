@@ -3,7 +3,10 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "onnx", "timm", "sklearn", "torchvision", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
+HEAVY = (
+    *("torch", "onnx", "timm", "sklearn", "torchvision"),
+    *("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "ai_edge_litert"),
+)
 
 
 def run(code: str) -> str:

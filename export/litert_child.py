@@ -1,0 +1,122 @@
+"""What LiteRT's converter and quantiser do in a process of their own, in the environment that has them.
+
+`run_in_child` imports this file by itself there: it may import nothing of edgedistill.
+"""
+
+import re
+from collections import Counter
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def convert(program: str, image: dict[str, Any], facts: dict[str, str], out: str) -> dict[str, str]:
+    """Write an exported PyTorch program as a float32 .tflite file, whose names and metadata are ours.
+
+    Args:
+        program: a .pt2 file: one image in, logits and probabilities out.
+        image: the input's `name`, `dtype` and `shape`, its batch included.
+        facts: metadata of the file.
+        out: of the .tflite file.
+
+    Returns:
+        versions by distribution.
+    """
+    import litert_torch
+    import torch
+
+    class Named(torch.nn.Module):
+        """Names the outputs."""
+
+        def __init__(self, inner: torch.nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+            logits, probabilities = self.inner(*inputs.values())
+            return {"logits": logits, "probabilities": probabilities}
+
+    named = Named(torch.export.load(program).module())
+    named.training = False  # an exported program has no eval()
+    example = torch.zeros(*image["shape"], dtype=getattr(torch, image["dtype"]))
+    litert_torch.convert(named, sample_kwargs={image["name"]: example}).export(out)
+    _describe(out, facts)
+    return _versions("litert-torch", "torch")
+
+
+def quantise(source: str, ranges: dict[str, list[float]], variants: list[dict[str, Any]]) -> dict[str, str]:
+    """Write int8 files: weights with a scale for each output channel, activations with one.
+
+    Args:
+        source: the float32 .tflite file.
+        ranges: smallest and largest value of each activation, by its name.
+        variants: of each the file's `out`, and operators by the names of their results: `static`, computed in int8;
+            `dynamic`, which take and give float32 and have int8 weights.
+
+    Returns:
+        versions by distribution.
+    """
+    from ai_edge_quantizer import qtyping, quantizer
+
+    limits = {name: {"min": np.float32(low), "max": np.float32(high)} for name, (low, high) in ranges.items()}
+    kind = qtyping.TFLOperationName.ALL_SUPPORTED
+    for variant in variants:
+        work = quantizer.Quantizer(source)
+        for name in variant["static"]:
+            work.add_static_config(_exactly(name), kind, activation_num_bits=8, weight_num_bits=8)
+        for name in variant["dynamic"]:
+            work.add_dynamic_config(_exactly(name), kind, num_bits=8)
+        made = work.quantize(limits, enable_progress_bar=False, enable_progress_report=False)
+        Path(variant["out"]).write_bytes(made.quantized_model)
+    return _versions("ai-edge-quantizer")
+
+
+def _exactly(name: str) -> str:
+    """For the quantiser, which knows an operator by its results' names, each followed by a semicolon."""
+    return f"^{re.escape(name)};"
+
+
+def _describe(path: str, facts: dict[str, str]) -> None:
+    """Give each tensor a name that says which operator it belongs to, and the file its metadata.
+
+    The converter's names repeat the classes of PyTorch modules, and tell no two layers apart.
+    """
+    from ai_edge_litert.tools import flatbuffer_utils as tools
+
+    model = tools.read_model(path)
+    for number, graph in enumerate(model.subgraphs):
+        _name_tensors(model, graph, prefix=f"graph_{number}_" if number else "")
+    for signature in model.signatureDefs:
+        tensors = model.subgraphs[signature.subgraphIndex].tensors
+        for entry in (*signature.inputs, *signature.outputs):
+            tensors[entry.tensorIndex].name = entry.name
+    for key, value in facts.items():
+        buffer, entry = tools.schema_fb.BufferT(), tools.schema_fb.MetadataT()
+        buffer.data = np.frombuffer(value.encode(), np.uint8)
+        entry.name, entry.buffer = key, len(model.buffers)
+        model.buffers.append(buffer)
+        model.metadata.append(entry)
+    tools.write_model(model, path)
+
+
+def _name_tensors(model: Any, graph: Any, prefix: str) -> None:
+    from ai_edge_litert.tools import flatbuffer_utils as tools
+
+    named: set[int] = set()
+    seen: Counter[str] = Counter()
+    for operator in graph.operators:
+        kind = str(tools.opcode_to_name(model, operator.opcodeIndex)).lower()
+        seen[kind] += 1
+        base = f"{prefix}{kind}_{seen[kind]}"
+        results = {place: base if not at else f"{base}_result_{at + 1}" for at, place in enumerate(operator.outputs)}
+        inputs = {place: f"{base}_input_{at + 1}" for at, place in enumerate(operator.inputs)}
+        for place, name in (*results.items(), *inputs.items()):
+            if place >= 0 and place not in named:  # -1: an input that is left out
+                graph.tensors[place].name = name
+                named.add(place)
+
+
+def _versions(*names: str) -> dict[str, str]:
+    return {name: metadata.version(name) for name in names}
