@@ -3,14 +3,16 @@
 from importlib import metadata
 
 from ..runtime.backends.base import recorded_distributions
+from .toolchains import own_versions
 
 # Distribution names: with the backends' own they decide what the artifacts look like.
 _TOOLCHAIN = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxsim", "Pillow", "numpy")
 
 
 def installed_toolchain() -> dict[str, str]:
-    """Versions by distribution, of those that are installed."""
-    return {name: version for name in (*_TOOLCHAIN, *recorded_distributions()) if (version := _version(name))}
+    """Versions by distribution, of those that are installed here or in a toolchain's own environment."""
+    here = {name: version for name in (*_TOOLCHAIN, *recorded_distributions()) if (version := _version(name))}
+    return own_versions() | here
 
 
 def _version(distribution: str) -> str | None:

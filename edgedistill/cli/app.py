@@ -11,7 +11,7 @@ from edgedistill import __version__
 from edgedistill.runtime.errors import CheckpointError, ConfigError, EdgedistillError, InterruptedRunError
 
 from . import console
-from .commands import bundles, catalog, chain, export, predict, study, training
+from .commands import bundles, catalog, chain, export, predict, study, toolchains, training
 from .console import escape
 from .processes import refuse_processes, speaking_rank
 
@@ -47,11 +47,11 @@ _TRAINING = "On the training machine"
 _DEVICE = "On the device (needs neither torch nor the training environment)"
 
 
-def _add(command: Callable[..., None], panel: str, name: str | None = None) -> None:
+def _add(command: Callable[..., None], panel: str | None, name: str | None = None, to: typer.Typer = app) -> None:
     """Add a command; each paragraph of its docstring flows to the terminal's width."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(name=name, rich_help_panel=panel, help=text)(command)
+    to.command(name=name, rich_help_panel=panel, help=text)(command)
 
 
 _command: Callable[..., None]
@@ -62,6 +62,14 @@ for _command in (
 for _command in (predict.predict, bundles.verify, bundles.bench, bundles.selftest, bundles.inspect):
     _add(_command, _DEVICE)
 _add(catalog.list_, "Both", "list")
+
+_toolchain = typer.Typer(
+    cls=_Commands, no_args_is_help=True, help="Environments of their own for toolchains that conflict with ours."
+)
+_add(toolchains.install, None, to=_toolchain)
+_add(toolchains.list_, None, "list", to=_toolchain)
+_add(toolchains.remove, None, to=_toolchain)
+app.add_typer(_toolchain, name="toolchain", rich_help_panel=_TRAINING)
 
 
 def _print_version(asked: bool) -> None:
