@@ -132,6 +132,9 @@ class ExportSpec(Config):
         opset: ONNX's operator set that the graphs are written in; None is PyTorch's default.
         calibration: of int8 targets.
         outputs: what the graphs give beside logits and probabilities.
+        thresholds: how each artifact's own are chosen on validation images: a probability such as 0.5, "best_f1",
+            "precision=0.9" or "recall=0.8".
+        validation_images: how many of them are used at most.
         selftest_images: how many test images travel with the bundle as proof.
         bench: preset of the benchmark; None takes each target's own.
     """
@@ -140,6 +143,8 @@ class ExportSpec(Config):
     opset: int | None = None
     calibration: CalibrationSpec = CalibrationSpec()
     outputs: list[Literal["embedding", "saliency"]] = []
+    thresholds: float | str = "best_f1"
+    validation_images: Annotated[int, Meta(ge=1)] = 2000
     selftest_images: Annotated[int, Meta(ge=0)] = 4
     bench: BenchPreset | None = None
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime.errors import ConfigError
+from ..runtime.metrics import threshold_rule
 from .continuing import check_start
 from .data.augment import build_augmentations, read_augmentations
 from .methods.supervised import loss_of
@@ -60,10 +61,7 @@ def check(loaded: "LoadedRecipe") -> None:
     for key, path in files.items():
         if path is not None and not Path(loaded.resolve(path)).is_file():
             raise ConfigError(f"{where}: `{key}`: {loaded.resolve(path)} is no file.")
-    try:
-        loaded.targets()
-    except ConfigError as error:
-        raise ConfigError(f"{where}: `export.targets`: {error}") from None
+    _check_export(loaded)
 
 
 def _check_name(loaded: "LoadedRecipe") -> None:
@@ -73,6 +71,16 @@ def _check_name(loaded: "LoadedRecipe") -> None:
             f"{loaded.where}: `name`: {name!r} is no folder below the output folder: give a name, such as trial or "
             "group/trial."
         )
+
+
+def _check_export(loaded: "LoadedRecipe") -> None:
+    key = "thresholds"
+    try:
+        threshold_rule(loaded.recipe.export.thresholds)
+        key = "targets"
+        loaded.targets()
+    except ConfigError as error:
+        raise ConfigError(f"{loaded.where}: `export.{key}`: {error}") from None
 
 
 def _check_pieces(where: str, key: str, settings: "TrainSettings | None") -> None:

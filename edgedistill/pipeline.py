@@ -19,6 +19,7 @@ from .distill.recipe import LoadedRecipe
 from .distill.sub_teachers import MergedCheckpoint
 from .export import export_bundle
 from .export.golden import choose_golden
+from .export.operating_points import choose_validation
 from .export.opset import check_opset
 from .export.quantization.calibration import Calibration, choose_calibration
 from .export.repeating import made_already, request_digest
@@ -27,8 +28,10 @@ from .runtime import metrics
 from .runtime.bench.report import BenchReport
 from .runtime.bench.running import benchmark
 from .runtime.bundle import Bundle
+from .runtime.datasets import Dataset
 from .runtime.errors import ConfigError
 from .runtime.files import write_atomic
+from .runtime.metrics import threshold_rule
 from .runtime.parity import ParityReport, verify
 from .runtime.progress import counting
 from .runtime.record import Record
@@ -170,7 +173,8 @@ class Chain:
         out = self.experiment.folder / "bundle"
         targets = self.loaded.targets()
         count = self.loaded.recipe.export.selftest_images
-        calibration = self._calibration(targets)
+        calibration, validation = self._calibration(targets), self._validation()
+        thresholds = threshold_rule(self.loaded.recipe.export.thresholds)
         request = request_digest(
             student.sha256,
             targets,
@@ -180,6 +184,8 @@ class Chain:
             golden=count,
             references=[outputs.listed],
             calibration=calibration,
+            validation=validation,
+            thresholds=thresholds,
         )
         if (existing := made_already(out, request)) is not None:
             return existing
@@ -194,6 +200,8 @@ class Chain:
                 reference=outputs.reference,
                 opset=self.loaded.recipe.export.opset,
                 calibration=calibration,
+                validation=validation,
+                thresholds=thresholds,
                 request=request,
                 progress=lambda step, total, text: status.update(f"{step}/{total} {text}"),
             )
@@ -210,6 +218,11 @@ class Chain:
             judged=spec.held_out,
             seed=self.loaded.recipe.seed,
         )
+
+    def _validation(self) -> Dataset:
+        """The validation images that thresholds are estimated on; they chose the epoch, and judge nothing."""
+        recipe = self.loaded.recipe
+        return choose_validation(self.experiment.splits.validation, recipe.export.validation_images, seed=recipe.seed)
 
     def _verify(self, bundle: Bundle, outputs: Outputs) -> ParityReport:
         """On the split as it is listed; images that cannot be decoded are named and left out."""

@@ -1,6 +1,6 @@
 """One target after the other: build, run, judge."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..runtime.bundle import Artifact, Bundle, describe_file
@@ -15,6 +15,17 @@ from .proving import check_artifact
 def needed_conversions(targets: Sequence[Target]) -> list[str]:
     """Names of the conversions that the targets are built from, each once."""
     return list(dict.fromkeys(BUILDERS.get(target.backend).conversion(target) for target in targets))
+
+
+def build_artifacts(
+    targets: Sequence[Target], ingredients: Ingredients, bundle: Bundle, begin: Callable[[str], None]
+) -> tuple[Artifact, ...]:
+    """One artifact for each target, in their order; `begin` is told of each."""
+    artifacts = []
+    for target in targets:
+        begin(f"build and check {target.name}")
+        artifacts.append(build_artifact(target, ingredients, bundle))
+    return tuple(artifacts)
 
 
 def build_artifact(target: Target, ingredients: Ingredients, bundle: Bundle) -> Artifact:

@@ -1,7 +1,7 @@
 """The whole export: a network and its targets in, one bundle out."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,26 +15,29 @@ from ..runtime.bundle.storage import FolderStorage
 from ..runtime.datasets.base import Dataset
 from ..runtime.errors import EdgedistillError
 from ..runtime.files import write_atomic
+from ..runtime.metrics import ThresholdRule, threshold_rule
 from ..runtime.preprocess import ImageSource
 from ..runtime.targets import Target
-from .building import build_artifact, keep_listed_files, needed_conversions
+from .building import build_artifacts, keep_listed_files, needed_conversions
 from .conversions import Ingredients
 from .conversions.onnx_check import require_modules
 from .golden import write_golden
+from .judged_apart import set_apart
+from .operating_points import with_operating_points
 from .opset import check_opset
 from .packages import PACKAGES
 from .probes import make_probes
 from .provenance import make_provenance
-from .quantization.calibration import Calibration, apart_from, choose_calibration, decode_calibration
+from .quantization.calibration import Calibration, decode_calibration
 from .references import write_references
 from .requested import check_outputs, int8_gates, require_calibration, resolve_targets
 from .sources import NetworkCard, Source
 from .staging import refuse_foreign, refuse_foreign_zip, staged_bundle, zip_beside
+from .steps import Progress, Steps
 
 if TYPE_CHECKING:
     from ..distill.checkpoint import Student
 
-Progress: TypeAlias = Callable[[int, int, str], None]
 ReferenceLogits: TypeAlias = tuple[Dataset, np.ndarray]
 
 
@@ -46,6 +49,8 @@ def export_bundle(
     golden: Sequence[ImageSource] = (),
     reference: ReferenceLogits | Sequence[ReferenceLogits] = (),
     calibration: Calibration | Dataset | None = None,
+    validation: Dataset | None = None,
+    thresholds: ThresholdRule | str | float = "best_f1",
     input: InputKind = "uint8_nhwc",
     opset: int | None = None,
     outputs: Sequence[str] = (),
@@ -69,6 +74,9 @@ def export_bundle(
             that have nothing of what trained it.
         calibration: training images for int8 targets, never those of `reference`: a data set, of which
             `choose_calibration` takes a balanced sample, or what it returned.
+        validation: labelled images, never those of `reference`, on which each artifact's own thresholds and temperature
+            are estimated, see `operating_points.choose_validation`; without any the network's own hold.
+        thresholds: how they are chosen: a probability such as 0.5, "best_f1", "precision=0.9", "recall=0.8".
         input: "uint8_nhwc" has normalisation inside the graph; "float32_nchw" leaves it to the app.
         opset: the operator set of ONNX files, see `opset.check_opset`; the default of what writes them when absent.
         outputs: further ones than logits and probabilities: "embedding", "saliency"; see `optional_outputs`.
@@ -79,7 +87,8 @@ def export_bundle(
 
     Raises:
         ConfigError: an unknown, impossible or repeated target or output, an impossible operator set, an int8 target
-            without calibration, or one calibrated on the images of `reference`.
+            without calibration, one calibrated on the images of `reference`, or thresholds estimated on them or by an
+            unknown rule.
         CheckpointError, DataError: the network, an image or a split cannot be used.
         MissingDependencyError: the ONNX toolchain, which every target needs, is not installed.
         ExportError: no target could be built, as when the network cannot be traced; or something that is not ours
@@ -89,9 +98,10 @@ def export_bundle(
     targets = resolve_targets(targets)
     require_calibration(targets, given=calibration is not None)
     check_outputs(outputs)
+    rule = threshold_rule(str(thresholds))
     references = _as_pairs(reference)
     limits = int8_gates(targets)
-    calibration = _calibration(calibration, [split for split, _ in references])
+    calibration, validation = set_apart(calibration, validation, [split for split, _ in references])
     refuse_foreign(out, zip=zip)
     check_opset(opset)
     source = _as_source(student)
@@ -99,7 +109,8 @@ def export_bundle(
     source = source.giving(outputs)
     card, image = source.card, source.image(input)
     conversions = needed_conversions(targets)
-    step = _Steps(progress, total=2 + (calibration is not None) + len(conversions) + len(targets) + zip)
+    more = (calibration is not None) + (validation is not None) + zip
+    step = Steps(progress, total=2 + more + len(conversions) + len(targets))
 
     with staged_bundle(out, zip=zip) as staging:
         root, scratch = staging.root, staging.scratch
@@ -137,16 +148,15 @@ def export_bundle(
             references=reference_records,
             calibration=ingredients.calibration.record if ingredients.calibration is not None else None,
         )
-        artifacts = []
-        for target in targets:
-            step(f"build and check {target.name}")
-            artifacts.append(build_artifact(target, ingredients, Bundle(FolderStorage(root), manifest, b"")))
-        keep_listed_files(root, artifacts)
+        artifacts = build_artifacts(targets, ingredients, Bundle(FolderStorage(root), manifest, b""), step)
+        manifest = msgspec.structs.replace(manifest, artifacts=artifacts)
+        if validation is not None:
+            step("thresholds and temperatures on validation images")
+            manifest = with_operating_points(Bundle(FolderStorage(root), manifest, b""), validation, rule, step.detail)
+        keep_listed_files(root, manifest.artifacts)
 
         step("write the manifest")
-        encoded = encode_manifest(msgspec.structs.replace(manifest, artifacts=tuple(artifacts)))
-        decode_manifest(encoded, "the new manifest")  # what is written can be read
-        write_atomic(root / MANIFEST, encoded)
+        _write_manifest(manifest, root)
 
     bundle = open_bundle(out)
     if zip:
@@ -184,30 +194,7 @@ def _as_pairs(reference: ReferenceLogits | Sequence[ReferenceLogits]) -> Sequenc
     return reference
 
 
-def _calibration(given: Calibration | Dataset | None, references: Sequence[Dataset]) -> Calibration | None:
-    """The images to calibrate on, none of which judges."""
-    for split in references:
-        if isinstance(given, Dataset):
-            given = apart_from(given, split)
-        elif given is not None:
-            given = Calibration(apart_from(given.ranges, split), apart_from(given.held_out, split))
-    return choose_calibration(given) if isinstance(given, Dataset) else given
-
-
-class _Steps:
-    """Numbers the steps for a progress display; `detail` says what a long one is at."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total, self._number, self._text = progress, total, 0, ""
-
-    def __call__(self, text: str) -> None:
-        self._number, self._text = self._number + 1, text
-        self._tell(text)
-
-    def detail(self, text: str) -> None:
-        if text != self._text:
-            self._tell(f"{self._text}: {text}")
-
-    def _tell(self, text: str) -> None:
-        if self._progress is not None:
-            self._progress(self._number, self._total, text)
+def _write_manifest(manifest: Manifest, root: Path) -> None:
+    encoded = encode_manifest(manifest)
+    decode_manifest(encoded, "the new manifest")  # what is written can be read
+    write_atomic(root / MANIFEST, encoded)

@@ -14,6 +14,7 @@ from ..runtime.bundle import Artifact, Bundle, InputKind, open_bundle
 from ..runtime.datasets.base import Dataset
 from ..runtime.errors import BundleError
 from ..runtime.files import sha256_of
+from ..runtime.metrics import ThresholdRule
 from ..runtime.targets import Target
 from .quantization.calibration import Calibration
 from .toolchain import installed_toolchain
@@ -30,6 +31,8 @@ def request_digest(
     golden: Sequence[Path] | int = 0,
     references: Sequence[Dataset] = (),
     calibration: Calibration | None = None,
+    validation: Dataset | None = None,
+    thresholds: ThresholdRule | None = None,
 ) -> str:
     """SHA-256 over all that decides a bundle, our version and the toolchain's included.
 
@@ -43,6 +46,8 @@ def request_digest(
         golden: the images that travel as proof, or how many are chosen from the first reference split.
         references: splits whose logits are stored, as they are listed.
         calibration: of int8 targets.
+        validation: what thresholds are estimated on.
+        thresholds: by which rule.
     """
     parts = {
         "edgedistill": __version__,
@@ -56,6 +61,8 @@ def request_digest(
         "golden": golden if isinstance(golden, int) else [sha256_of(path) for path in golden],
         "references": [_stamp(split) for split in references],
         "calibration": None if calibration is None else [_stamp(calibration.ranges), _stamp(calibration.held_out)],
+        "validation": None if validation is None else _stamp(validation),
+        "thresholds": None if validation is None else str(thresholds),
     }
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 

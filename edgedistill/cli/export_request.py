@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgedistill.export.quantization.calibration import Calibration
     from edgedistill.runtime import Dataset
     from edgedistill.runtime.bundle import Bundle, InputKind
+    from edgedistill.runtime.metrics import ThresholdRule
     from edgedistill.runtime.targets import Target
 
 SELFTEST_IMAGES = 4
@@ -27,6 +28,8 @@ class ExportRequest(NamedTuple):
         golden: images that travel as proof.
         data: the labelled images, if any.
         calibration: training images for int8 targets, if any.
+        validation: images that thresholds are estimated on, if any.
+        thresholds: by which rule.
         request: digest of it all, see `export.repeating`.
         made: the bundle that this request has made already, if it stands there.
     """
@@ -35,6 +38,8 @@ class ExportRequest(NamedTuple):
     golden: list[Path]
     data: "Dataset | None"
     calibration: "Calibration | None"
+    validation: "Dataset | None"
+    thresholds: "ThresholdRule"
     request: str
     made: "Bundle | None"
 
@@ -48,6 +53,9 @@ def check_export(
     images: Path | None,
     calibration: str | None = None,
     calibration_images: int = 512,
+    validation: str | None = None,
+    validation_images: int = 2000,
+    thresholds: str | None = None,
     selftest: Sequence[Path],
     input: "InputKind" = "uint8_nhwc",
     opset: int | None = None,
@@ -62,17 +70,28 @@ def check_export(
         DataError: an image cannot be read, or the data set is faulty or has other classes.
         ExportError: at `out` stands something that is not ours to replace.
     """
+    from edgedistill.export.judged_apart import apart_from
+    from edgedistill.export.operating_points import choose_validation
     from edgedistill.export.opset import check_opset
-    from edgedistill.export.quantization.calibration import apart_from, choose_calibration
+    from edgedistill.export.quantization.calibration import choose_calibration
     from edgedistill.export.repeating import made_already, request_digest
     from edgedistill.export.requested import check_outputs, require_calibration, resolve_targets
     from edgedistill.export.staging import refuse_foreign, zip_beside
     from edgedistill.runtime.datasets import open_dataset
     from edgedistill.runtime.files import sha256_of
+    from edgedistill.runtime.metrics import threshold_rule
     from edgedistill.runtime.preprocess import open_image
 
-    if images is not None and data is None and calibration is None:
-        raise ConfigError(f"--images {images}: is the image folder of --data or --calibration; give one of them too.")
+    if images is not None and data is None and calibration is None and validation is None:
+        raise ConfigError(
+            f"--images {images}: is the image folder of --data, --calibration and --validation; give one of them too."
+        )
+    rule = threshold_rule(thresholds or "best_f1")
+    if thresholds is not None and validation is None:
+        raise ConfigError(
+            f"--thresholds {thresholds}: they are estimated on validation images: give them with --validation DATA. "
+            "Without any the student's own thresholds hold."
+        )
     resolved = resolve_targets(targets)
     check_opset(opset)
     require_calibration(resolved, given=calibration is not None)
@@ -92,6 +111,12 @@ def check_export(
         if labelled is not None:
             training = apart_from(training, labelled)
         chosen = choose_calibration(training, calibration_images)
+    held_out = None
+    if validation is not None:
+        held_out = open_dataset(validation, images=images, classes=classes)
+        if labelled is not None:
+            held_out = apart_from(held_out, labelled)
+        held_out = choose_validation(held_out, validation_images)
     request = request_digest(
         sha256_of(student),
         resolved,
@@ -101,11 +126,13 @@ def check_export(
         golden=list(selftest) or SELFTEST_IMAGES,
         references=[] if labelled is None else [labelled],
         calibration=chosen,
+        validation=held_out,
+        thresholds=rule,
     )
     made = made_already(out, request)
     if made is not None and zip and made_already(zip_beside(out), request) is None:
         made = None
-    return ExportRequest(resolved, list(selftest), labelled, chosen, request, made)
+    return ExportRequest(resolved, list(selftest), labelled, chosen, held_out, rule, request, made)
 
 
 def open_calibration(given: str, images: Path | None, classes: Sequence[str]) -> "Dataset":

@@ -1,6 +1,5 @@
 """Which images calibrate, and which judge the result of calibrating."""
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from ...runtime.batches import decode_batches
 from ...runtime.bundle import CalibrationData
 from ...runtime.datasets.base import POSITIVE, Dataset
-from ...runtime.datasets.overlap import TOLERATED, identities, shared_images
+from ...runtime.datasets.overlap import identities
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from .graph_images import GraphImages
@@ -16,7 +15,6 @@ from .graph_images import GraphImages
 IMAGES = 512
 HELD_OUT = 1000
 _BATCH = 64
-_log = logging.getLogger("edgedistill")
 
 
 @dataclass(frozen=True)
@@ -121,28 +119,6 @@ def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) ->
         shown[:-1] += positive[image]
         shown[-1] += not positive[image].any()
     return np.flatnonzero(taken)
-
-
-def apart_from(calibrating: Dataset, judged_on: Dataset) -> Dataset:
-    """`calibrating` without the few images on which the bundle is judged; published data sets hold some twice.
-
-    Raises:
-        ConfigError: they are more than a few.
-    """
-    shared = shared_images(calibrating, judged_on)
-    if not len(shared):
-        return calibrating
-    example = calibrating.ids[shared[0]]
-    if len(shared) > TOLERATED * len(calibrating):
-        raise ConfigError(
-            f"{calibrating.name}: {len(shared)} of its images are also in {judged_on.name}, on which the bundle is "
-            f"judged ({example}): calibrate on training images, never on the test split."
-        )
-    _log.warning(
-        "%s: %d of its %d images are also in %s, on which the bundle is judged (%s): they calibrate nothing.",
-        *(calibrating.name, len(shared), len(calibrating), judged_on.name, example),
-    )
-    return calibrating.subset(np.setdiff1d(np.arange(len(calibrating)), shared))
 
 
 def decode_calibration(

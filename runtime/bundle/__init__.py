@@ -2,6 +2,7 @@
 
 from .manifest import decode_manifest, encode_manifest, manifest_schema
 from .opened import Bundle, open_bundle, results_folder
+from .operating_point import OperatingPoint
 from .packing import describe_file, zip_bundle
 from .records import (
     MANIFEST,
@@ -14,7 +15,6 @@ from .records import (
     GoldenImage,
     InputKind,
     Manifest,
-    OperatingPoint,
     Provenance,
     Reference,
     Status,

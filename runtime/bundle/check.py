@@ -11,7 +11,8 @@ from ..errors import printable
 from ..preprocess import Preprocessing
 from ..targets import target_problem
 from ..tensors import EMBEDDING, SALIENCY, TensorSpec, fits
-from .records import MANIFEST, FileEntry, Manifest, OperatingPoint
+from .operating_point import operating_point_problems
+from .records import MANIFEST, Artifact, FileEntry, Manifest
 
 _LARGEST_SIDE = 16_384
 _MOST_CLASSES = 1_000_000
@@ -20,8 +21,6 @@ _LONGEST_NAME = 255  # bytes of one part of a path, on most file systems
 _WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE)
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's controls, format marks, half characters, separators of lines
 _HASH = re.compile(r"[0-9a-f]{64}")
-_LEAST_TEMPERATURE, _LARGEST_TEMPERATURE = 0.01, 100.0
-_POINTS = 100
 _OUTPUTS = ("logits", "probabilities")
 
 
@@ -149,22 +148,13 @@ def _artifacts(manifest: Manifest) -> Iterator[str]:
             yield f"the artifact {artifact.name} is {artifact.status} and has no file"
         if artifact.parity is not None and not artifact.parity.max_abs_logit >= 0:
             yield f"the artifact {artifact.name}: its parity is no number"
-        if artifact.operating_point is not None:
-            for problem in _operating_point(manifest.classes, artifact.operating_point):
-                yield f"the artifact {artifact.name}: {problem}"
+        if (point := artifact.operating_point) is not None:
+            yield from _of(artifact, threshold_problems(manifest.classes, point.thresholds))
+            yield from _of(artifact, operating_point_problems(manifest.classes, point))
 
 
-def _operating_point(classes: Sequence[str], point: OperatingPoint) -> Iterator[str]:
-    yield from threshold_problems(classes, point.thresholds)
-    if not _LEAST_TEMPERATURE <= point.temperature <= _LARGEST_TEMPERATURE:
-        yield f"temperature {point.temperature:g}: needs {_LEAST_TEMPERATURE:g} to {_LARGEST_TEMPERATURE:g}"
-    if not all(0 <= error <= _POINTS for error in (point.ece_before, point.ece_after)):
-        yield "a calibration error that is not within 0 and 100 points"
-    if point.images < 1:
-        yield f"an operating point of {point.images} images"
-    unknown = sorted({*point.without_positives, *point.missed} - set(classes))
-    if unknown:
-        yield f"its operating point names {unknown[0]!r}, which is none of `classes`"
+def _of(artifact: Artifact, problems: Iterable[str]) -> Iterator[str]:
+    return (f"the artifact {artifact.name}: {problem}" for problem in problems)
 
 
 def _proofs(manifest: Manifest) -> Iterator[str]:

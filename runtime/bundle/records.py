@@ -4,11 +4,11 @@ from typing import Literal
 
 import numpy as np
 
-from ..metrics import at_temperature
 from ..preprocess import Preprocessing
 from ..record import Record
 from ..targets import Target
 from ..tensors import TensorSpec
+from .operating_point import OperatingPoint
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -88,36 +88,6 @@ class CalibrationData(Record):
     held_out_images: int
 
 
-class OperatingPoint(Record):
-    """From an artifact's logits to its labels, estimated on validation images through its own files.
-
-    A class's probability is sigmoid(logit / temperature); its label is reported from its threshold on.
-
-    Attributes:
-        thresholds: per class, of these probabilities.
-        temperature: one for all classes.
-        rule: how the thresholds were chosen, as it was asked for: "0.5", "best_f1", "precision=0.9", "recall=0.8".
-        ece_before: expected calibration error of sigmoid(logit) on the images, in points.
-        ece_after: the same of the probabilities at the temperature.
-        dataset: name of the split.
-        fingerprint: Dataset.fingerprint() of the images as they are listed.
-        images: how many of them could be decoded.
-        without_positives: classes of which no image is a positive: their threshold is 0.5, or the rule's number.
-        missed: classes that reach the wanted precision at no threshold: theirs is the one of the highest.
-    """
-
-    thresholds: tuple[float, ...]
-    temperature: float
-    rule: str
-    ece_before: float
-    ece_after: float
-    dataset: str
-    fingerprint: str
-    images: int
-    without_positives: tuple[str, ...] = ()
-    missed: tuple[str, ...] = ()
-
-
 class Artifact(Record):
     """One deploy config's result.
 
@@ -162,7 +132,7 @@ class Artifact(Record):
     def calibrated(self, logits: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         """The probabilities float32 (N, C) that it reports, of its graph's outputs (N, C): at its temperature."""
         point = self.operating_point
-        return probabilities if point is None else at_temperature(logits, point.temperature)
+        return probabilities if point is None else point.probabilities(logits)
 
 
 class GoldenImage(Record):

@@ -10,7 +10,7 @@ import yaml
 from msgspec.structs import replace
 from PIL import Image
 
-from edgedistill.distill.data.digit_scenes import generate
+from edgedistill.distill.data.digit_scenes import CLASSES, generate
 from edgedistill.distill.engine.progress import TrainingProgress
 from edgedistill.pipeline import RunSummary
 from edgedistill.runtime.verdicts import judge_at_most
@@ -65,6 +65,10 @@ def test_run_ends_with_a_table_and_a_bundle(finished):
     assert artifact["max_abs_logit"] <= 1e-3
     assert summary["parity"]["images"] == 40
     assert yaml.safe_load((folder / "recipe.yaml").read_text())["method"] == "mdkd"
+    (built,) = json.loads((folder / "bundle" / "manifest.json").read_text())["artifacts"]
+    point = built["operating_point"]
+    assert (point["rule"], point["images"], len(point["thresholds"])) == ("best_f1", 24, 20)
+    assert "validation part" in point["dataset"]
 
 
 def test_run_again_repeats_nothing(finished, recipe, command):
@@ -86,6 +90,9 @@ def test_the_bundle_stands_alone(finished, command):
     photo = folder / "bundle" / "selftest" / "00.jpg"
     assert command("selftest", folder / "bundle")[0] == 0
     assert photo.name in command("predict", folder / "bundle", photo)[1]
+    told = command("inspect", folder / "bundle")[1]
+    for text in ("thresholds", "best_f1", "temperature", "ECE before", "(validation part)"):
+        assert text in told
     _, out, _ = command("verify", folder / "bundle", "--data", folder / "test" / "labels.csv", "--json")
     report = json.loads(out)
     assert report["reference"]["source"] == "the training framework, stored at export"
@@ -116,17 +123,25 @@ def test_int8_is_exported_once_calibrated_on_a_folder(finished, command, tmp_pat
     student, labels, out = folder / "student" / "student.safetensors", folder / "test" / "labels.csv", tmp_path / "b"
     photos = tmp_path / "photos"
     photos.mkdir()
-    scenes = generate("train", 13, size=48).images
+    training = generate("train", 13, size=48)
+    scenes, rows = training.images, ["path,labels"]
     for i, scene in enumerate(scenes[:12]):
         Image.fromarray(scene).save(photos / f"{i}.png")
+        shown = [name for name, label in zip(CLASSES, training.labels[i], strict=True) if label]
+        rows.append(f"photos/{i}.png,{';'.join(shown)}")
+    (tmp_path / "val.csv").write_text("\n".join(rows))
     export = ["export", student, "-t", "onnxruntime-cpu-int8", "--data", labels, "--calibration", photos, "-o", out]
+    export += ["--validation", tmp_path / "val.csv", "--validation-images", "10", "--thresholds", "recall=0.9"]
     code, told, err = command(*export)
     assert code == 0, err
     assert "verified" in told
     assert "20 of 20 convolutions in int8" in told or "21 of 21 convolutions in int8" in told
     made = (out / "manifest.json").stat().st_mtime_ns
-    record = json.loads((out / "manifest.json").read_text())["calibration"]
+    manifest = json.loads((out / "manifest.json").read_text())
+    record, point = manifest["calibration"], manifest["artifacts"][0]["operating_point"]
     assert (record["images"], record["held_out_images"]) == (9, 3)
+    assert (point["rule"], point["images"], point["dataset"]) == ("recall=0.9", 10, "val")
+    assert "recall=0.9" in told
 
     code, told, err = command(*export)
     assert code == 0, err

@@ -61,6 +61,11 @@ def student(**train):
             {"export": {"targets": ["onnxruntime-gpu-int4"]}},
             r"`export\.targets`: unknown target 'onnxruntime-gpu-int4'",
         ),
+        (
+            {"export": {"thresholds": "best"}},
+            r"`export\.thresholds`: thresholds 'best': give a probability such as 0\.5",
+        ),
+        ({"export": {"thresholds": 1.5}}, r"`export\.thresholds`: thresholds '1\.5': give a probability such as 0\.5"),
         ({"input": {"size": -3}}, r"`input\.size`"),
         ({"student": student(schedule="cosin")}, r"`student\.train\.schedule`: .* Allowed: onecycle, cosine, constant"),
         ({"student": None}, "the key `student` is required"),

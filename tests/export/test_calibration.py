@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedistill.export.quantization.calibration import apart_from, balanced_sample, choose_calibration
+from edgedistill.export.judged_apart import apart_from
+from edgedistill.export.quantization.calibration import balanced_sample, choose_calibration
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import ConfigError
 

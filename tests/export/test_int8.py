@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgedistill.export import export_bundle
+from edgedistill.export.operating_points import at_temperature_one
 from edgedistill.export.probes import framework_logits
 from edgedistill.export.proving import count_int8
 from edgedistill.export.quantization import calibration, choosing, held_out, qdq, ranges
@@ -19,6 +20,7 @@ from edgedistill.runtime.bundle.file_facts import decode_facts
 from edgedistill.runtime.bundle.selection import open_artifact
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import BundleError, ConfigError
+from edgedistill.runtime.metrics import best_thresholds
 from edgedistill.runtime.model_file import load_file
 from edgedistill.runtime.predictor import load
 from edgedistill.runtime.targets import Gates, Target
@@ -55,6 +57,7 @@ def quantised(student, photographs, split, training, tmp_path_factory):
         golden=photographs,
         reference=split,
         calibration=training,
+        validation=make_training(student, 60, seed=9, prefix="val-"),
         progress=lambda *step: steps.append(step),
     )
     return bundle, steps
@@ -182,6 +185,24 @@ def test_the_device_proves_and_predicts_it(quantised, photographs):
     with load(bundle.root, backend="onnxruntime", precision="int8") as small, load(bundle.root) as full:
         assert small.artifact.precision == "int8"
         assert np.abs(small.scores(photographs) - full.scores(photographs)).max() < 0.5
+
+
+def test_each_file_has_the_thresholds_and_temperature_of_its_own_logits(quantised, student):
+    bundle, steps = quantised
+    validation = make_training(student, 60, seed=9, prefix="val-")
+    points = {artifact.name: artifact.operating_point for artifact in bundle.manifest.artifacts}
+    assert points.pop("tensorrt-gpu-int8") is None
+    assert {(p.rule, p.images, p.dataset, p.fingerprint) for p in points.values()} == {
+        ("best_f1", 60, "training", validation.fingerprint())
+    }
+    for name in ("onnxruntime-cpu-int8", "openvino-cpu-int8"):
+        with load(bundle.root, name=name) as predictor:
+            scores = predictor.scores(list(validation.images))
+            assert predictor.predict(validation.images[0])[0].thresholds == points[name].thresholds
+        np.testing.assert_allclose(points[name].thresholds, best_thresholds(scores, validation.labels), atol=1e-5)
+        assert points[name].temperature != points["onnxruntime-cpu-fp32"].temperature
+    assert bundle.manifest.thresholds == at_temperature_one(points["onnxruntime-cpu-fp32"])
+    assert any(text.endswith("on validation images: 60 of 60") for _, _, text in steps)
 
 
 def test_int8_wants_images_and_not_those_that_judge(student, split, tmp_path):

@@ -30,7 +30,7 @@ def export(
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option("--images", help="Image folder of --data and --calibration."),
+        typer.Option("--images", help="Image folder of --data, --calibration and --validation."),
     ] = None,
     calibration: Annotated[
         str | None,
@@ -39,6 +39,21 @@ def export(
     calibration_images: Annotated[
         int, typer.Option("--calibration-images", min=1, help="How many of them measure ranges; others select.")
     ] = 512,
+    validation: Annotated[
+        str | None,
+        typer.Option("--validation", help="Labelled images on which each artifact's own thresholds are estimated."),
+    ] = None,
+    validation_images: Annotated[
+        int, typer.Option("--validation-images", min=1, help="How many of them are used at most.")
+    ] = 2000,
+    thresholds: Annotated[
+        str | None,
+        typer.Option(
+            "--thresholds",
+            metavar="RULE",
+            help="0.5, best_f1, precision=0.9 or recall=0.8; with --validation. Default: best_f1.",
+        ),
+    ] = None,
     selftest: Annotated[
         list[Path] | None,
         typer.Option("--selftest", help="An image that travels as proof; repeat. Default: the first four of --data."),
@@ -58,7 +73,7 @@ def export(
     Exit codes: 0 every target was built and nothing disagrees, 1 one failed (the table says why).
 
     Example: [bold]edgedistill export student.safetensors -t onnxruntime-cpu-int8 --calibration train.csv
-    --data test.csv -o bundle[/]
+    --validation val.csv --data test.csv -o bundle[/]
     """
     from ..bundle_table import bundle_table
 
@@ -72,6 +87,9 @@ def export(
         images=images,
         calibration=calibration,
         calibration_images=calibration_images,
+        validation=validation,
+        validation_images=validation_images,
+        thresholds=thresholds,
         selftest=selftest or (),
         input=input,
         opset=opset,
@@ -107,6 +125,8 @@ def export(
             golden=golden,
             reference=reference,
             calibration=asked.calibration,
+            validation=asked.validation,
+            thresholds=asked.thresholds,
             request=asked.request,
             input=input,
             opset=opset,

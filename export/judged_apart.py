@@ -1,0 +1,53 @@
+"""What makes an artifact must not judge it."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..runtime.datasets.base import Dataset
+from ..runtime.datasets.overlap import TOLERATED, shared_images
+from ..runtime.errors import ConfigError
+from .quantization.calibration import Calibration, choose_calibration
+
+_log = logging.getLogger("edgedistill")
+
+
+def apart_from(used: Dataset, judged_on: Dataset) -> Dataset:
+    """`used` without the few images on which the bundle is judged; published data sets hold some twice.
+
+    Args:
+        used: what calibrates, or estimates thresholds.
+        judged_on: the test split.
+
+    Raises:
+        ConfigError: they are more than a few.
+    """
+    shared = shared_images(used, judged_on)
+    if not len(shared):
+        return used
+    example = used.ids[shared[0]]
+    if len(shared) > TOLERATED * len(used):
+        raise ConfigError(
+            f"{used.name}: {len(shared)} of its images are also in {judged_on.name}, on which the bundle is judged "
+            f"({example}): calibrate on training images and estimate thresholds on validation images, never on the "
+            "test split."
+        )
+    _log.warning(
+        "%s: %d of its %d images are also in %s, on which the bundle is judged (%s): they are left out.",
+        *(used.name, len(shared), len(used), judged_on.name, example),
+    )
+    return used.subset(np.setdiff1d(np.arange(len(used)), shared))
+
+
+def set_apart(
+    calibration: Calibration | Dataset | None, validation: Dataset | None, judged_on: Sequence[Dataset]
+) -> tuple[Calibration | None, Dataset | None]:
+    """Both without the images of the splits that judge; of a data set a calibration is chosen."""
+    for split in judged_on:
+        validation = None if validation is None else apart_from(validation, split)
+        if isinstance(calibration, Dataset):
+            calibration = apart_from(calibration, split)
+        elif calibration is not None:
+            calibration = Calibration(apart_from(calibration.ranges, split), apart_from(calibration.held_out, split))
+    return choose_calibration(calibration) if isinstance(calibration, Dataset) else calibration, validation

@@ -1,0 +1,153 @@
+"""Thresholds and a temperature for each artifact, estimated on validation images through the very files that ship."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+
+from ..runtime.bundle import Artifact, Bundle, Manifest, OperatingPoint
+from ..runtime.datasets.base import NEGATIVE, POSITIVE, Dataset
+from ..runtime.errors import DataError
+from ..runtime.metrics import ThresholdRule, at_temperature, expected_calibration_error, fit_temperature, sigmoid
+from ..runtime.parity.collecting import collect_outputs
+from ..runtime.precisions import precision_of
+
+IMAGES = 2000
+_BATCH = 32
+_log = logging.getLogger("edgedistill")
+
+
+def choose_validation(data: Dataset, images: int = IMAGES, *, seed: int = 0) -> Dataset:
+    """At most `images` of the validation images, drawn without regard to their labels.
+
+    A sample that is balanced over the classes, as calibration takes, would show each class more often than it is, and
+    probabilities and precision depend on how often that is.
+
+    Args:
+        data: images with labels, which trained nothing and judge nothing.
+        images: how many.
+        seed: of the draw.
+
+    Raises:
+        DataError: no label is present, or none is known to be absent.
+    """
+    if len(data) > images:
+        data = data.subset(np.sort(np.random.default_rng([seed, 0x0B]).choice(len(data), images, replace=False)))
+    _require_labels(data)
+    return data
+
+
+def with_operating_points(
+    bundle: Bundle,
+    validation: Dataset,
+    rule: ThresholdRule,
+    say: Callable[[str], None] = lambda text: None,
+) -> Manifest:
+    """The bundle's manifest with an operating point of each artifact that ran, and thresholds for those that did not.
+
+    The manifest's own thresholds become those of the first float artifact, for probabilities at temperature 1: what
+    could not run here, and readers that know no operating point, report the same labels.
+
+    Args:
+        bundle: its files are in place; its manifest holds the artifacts.
+        validation: labelled images; one that cannot be decoded is left out, and told.
+        rule: how thresholds are chosen.
+        say: told how far it is.
+
+    Returns:
+        The manifest; an artifact that gives no numbers for these images has failed, and has no file.
+
+    Raises:
+        DataError: the classes differ, or no image with a label can be decoded.
+    """
+    manifest = bundle.manifest
+    ran = [artifact for artifact in manifest.artifacts if artifact.status == "verified"]
+    if not ran:
+        return manifest
+    data = validation.with_classes(manifest.classes)
+    found = collect_outputs(
+        bundle,
+        ran,
+        data,
+        threads=None,
+        batch_size=_BATCH,
+        max_bad_share=1.0,
+        progress=lambda done, total: say(f"{done:,} of {total:,}"),
+    )
+    if found.skipped:
+        first = found.skipped[0]
+        _log.warning(
+            "%s: %d of its %d images cannot be decoded (%s: %s): thresholds are estimated without them.",
+            *(data.name, len(found.skipped), len(data), first.id, first.reason),
+        )
+    kept = data.subset(np.flatnonzero(found.decoded)) if found.skipped else data
+    _require_labels(kept)
+    points = {
+        name: msgspec.structs.replace(estimate(logits[found.decoded], kept, rule), fingerprint=data.fingerprint())
+        for name, logits in found.logits.items()
+    }
+    artifacts = [
+        msgspec.structs.replace(artifact, operating_point=points[artifact.name])
+        if artifact.name in points
+        else _failed(artifact, f"on {data.name}: {found.failures[artifact.name].reason}")
+        if artifact.name in found.failures
+        else artifact
+        for artifact in manifest.artifacts
+    ]
+    thresholds = _shared_thresholds(artifacts) or manifest.thresholds
+    return msgspec.structs.replace(manifest, artifacts=tuple(artifacts), thresholds=thresholds)
+
+
+def estimate(logits: np.ndarray, data: Dataset, rule: ThresholdRule) -> OperatingPoint:
+    """The operating point of finite logits float32 (N, C) on N labelled images."""
+    temperature = fit_temperature(logits, data.labels)
+    before, after = sigmoid(logits), at_temperature(logits, temperature)
+    thresholds = rule.choose(after, data.labels)
+    missed = rule.missed(after, data.labels, thresholds)
+    absent = ~(data.labels == POSITIVE).any(axis=0)
+    return OperatingPoint(
+        thresholds=tuple(map(float, thresholds)),
+        temperature=temperature,
+        rule=str(rule),
+        ece_before=100 * expected_calibration_error(before, data.labels),
+        ece_after=100 * expected_calibration_error(after, data.labels),
+        dataset=data.name,
+        fingerprint=data.fingerprint(),
+        images=len(data),
+        without_positives=_named(data.classes, absent),
+        missed=_named(data.classes, missed),
+    )
+
+
+def at_temperature_one(point: OperatingPoint) -> tuple[float, ...]:
+    """The thresholds (C,) of sigmoid(logit) that report the same labels: sigmoid(temperature x logit(threshold))."""
+    thresholds = np.asarray(point.thresholds)
+    with np.errstate(divide="ignore"):  # a threshold of 0 or 1 stays one
+        logits = np.log(thresholds) - np.log1p(-thresholds)
+    return tuple(map(float, sigmoid(point.temperature * logits)))
+
+
+def _shared_thresholds(artifacts: Sequence[Artifact]) -> tuple[float, ...] | None:
+    """Of the first float artifact, else of the first that ran; None where none did."""
+    ran = sorted(
+        (artifact for artifact in artifacts if artifact.operating_point is not None),
+        key=lambda artifact: precision_of(artifact.precision).quantised,
+    )
+    return None if not ran or ran[0].operating_point is None else at_temperature_one(ran[0].operating_point)
+
+
+def _failed(artifact: Artifact, reason: str) -> Artifact:
+    return msgspec.structs.replace(artifact, status="failed", reason=reason, files=())
+
+
+def _require_labels(data: Dataset) -> None:
+    if not ((data.labels == POSITIVE).any() and (data.labels == NEGATIVE).any()):
+        raise DataError(
+            f"{data.name}: thresholds and a temperature need labels: some present and some absent among its "
+            f"{len(data)} images."
+        )
+
+
+def _named(classes: Sequence[str], chosen: np.ndarray) -> tuple[str, ...]:
+    return tuple(name for name, one in zip(classes, chosen, strict=True) if one)
