@@ -35,6 +35,11 @@ class BatchRange(Record):
     max: int = 32
 
     @property
+    def fixed(self) -> int | None:
+        """The one size that is accepted; None where there are several."""
+        return self.max if self.min == self.max else None
+
+    @property
     def problem(self) -> str:
         """What is wrong with it, in words; empty when nothing is."""
         if 1 <= self.min <= self.typical <= self.max <= _LARGEST_BATCH:

@@ -54,6 +54,18 @@ class Builder:
             raise ConfigError(f"{target.name}: {built} is not built in {target.precision}; one of: {', '.join(known)}.")
         return known[target.precision]
 
+    @staticmethod
+    def file_name(target: Target, suffix: str, precision: str = "") -> str:
+        """What targets of one precision share; those for one number of images have files of their own.
+
+        Args:
+            target: the deploy config.
+            suffix: without a dot.
+            precision: that the file is stored in, where it is not the target's.
+        """
+        fixed = "" if target.batch.fixed is None else f".b{target.batch.fixed}"
+        return f"model.{precision or target.precision}{fixed}.{suffix}"
+
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         """Write the artifact's files.
 

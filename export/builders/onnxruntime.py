@@ -1,10 +1,12 @@
-"""ONNX Runtime runs the ONNX file itself."""
+"""ONNX Runtime runs the ONNX file itself, or its own format."""
 
 import shutil
 
 from ...runtime.targets import Target
 from ..conversions import Ingredients
+from ..conversions.fixed_batch import of_batch
 from .base import BUILDERS, Builder, Built
+from .ort_format import to_ort
 
 
 @BUILDERS.register("onnxruntime")
@@ -12,12 +14,16 @@ class OnnxRuntimeBuilder(Builder):
     """Ships the float32, float16 or int8 ONNX file, or what the mobile builds read (`format: ort`)."""
 
     precisions = {"fp32": "onnx.fp32", "fp16": "onnx.fp16", "int8": "onnx.int8.u8s8"}
-    formats = {"ort": {"fp32": "ort.fp32", "int8": "ort.int8"}}
+    formats = {"ort": {"fp32": "onnx.fp32", "int8": "onnx.int8.u8s8"}}
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
-        source = ingredients.get(self.conversion(target))
+        source = of_batch(ingredients, self.conversion(target), target.batch.fixed)
         kind = target.format or "onnx"
-        path = ingredients.root / kind / f"model.{target.precision}.{kind}"
+        path = ingredients.root / kind / self.file_name(target, kind)
+        if kind == "ort":
+            folder = ingredients.scratch / path.name
+            onnx = source
+            source = ingredients.once(path.name, lambda: to_ort(onnx, folder))
         if not path.exists():  # targets for several devices share the file
             path.parent.mkdir(exist_ok=True)
             shutil.copyfile(source.path, path)

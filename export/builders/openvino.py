@@ -9,6 +9,7 @@ from ...runtime.errors import MissingDependencyError
 from ...runtime.targets import Target
 from ..child import run_in_child
 from ..conversions import Ingredients
+from ..conversions.fixed_batch import of_batch
 from .base import BUILDERS, Builder, Built
 
 
@@ -24,9 +25,9 @@ class OpenVinoBuilder(Builder):
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         if find_spec("openvino") is None:
             raise MissingDependencyError('openvino is not installed: `pip install "edgedistill[openvino]"`.')
-        source = ingredients.get(self.conversion(target))
+        source = of_batch(ingredients, self.conversion(target), target.batch.fixed)
         stored = "fp32" if target.precision == "bf16" else target.precision
-        path = ingredients.root / "openvino" / f"model.{stored}.xml"
+        path = ingredients.root / "openvino" / self.file_name(target, "xml", stored)
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             made = ingredients.scratch / path.name  # a crash half-way leaves nothing that the next target would share

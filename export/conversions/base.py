@@ -95,12 +95,16 @@ class Ingredients:
             MissingDependencyError: its toolchain is not installed; names the extra.
             ExportError: the toolchain refuses the graph; says why in its own words.
         """
+        return self.once(name, lambda: CONVERSIONS.get(name)(self))
+
+    def once(self, name: str, make: Callable[[], Converted]) -> Converted:
+        """What `make` gives, or the error that it raised, when it was first asked for under that name."""
         if name in self._failed:
             raise self._failed[name].with_traceback(None)
         if name not in self._done:
             self.say(f"convert to {name}")
             try:
-                self._done[name] = CONVERSIONS.get(name)(self)
+                self._done[name] = make()
             except EdgedistillError as error:
                 self._failed[name] = error
                 raise

@@ -24,10 +24,12 @@ from edgedistill.runtime.metrics import best_thresholds
 from edgedistill.runtime.model_file import load_file
 from edgedistill.runtime.predictor import load
 from edgedistill.runtime.targets import Gates, Target
+from edgedistill.runtime.tensors import BatchRange
 
 TARGETS = (
     *("onnxruntime-cpu-fp32", "onnxruntime-cpu-int8", "openvino-cpu-int8", "tensorrt-gpu-int8"),
     *("onnxruntime-mobile-int8", "onnxruntime-mobile-fp32"),
+    Target(name="openvino-one-int8", backend="openvino", precision="int8", batch=BatchRange(max=1)),
 )
 
 
@@ -136,19 +138,32 @@ def test_every_convolution_runs_in_int8_and_the_file_is_small(quantised, name):
     assert artifact.files[-1].bytes < 0.6 * artifact_of(bundle, "onnxruntime-cpu-fp32").size
 
 
+def test_a_target_of_one_image_has_a_file_of_its_own(quantised):
+    bundle, _ = quantised
+    one, many = (artifact_of(bundle, f"openvino-{name}-int8") for name in ("one", "cpu"))
+    assert [entry.path for entry in one.files] == ["openvino/model.int8.b1.xml", "openvino/model.int8.b1.bin"]
+    assert many.files[0].path == "openvino/model.int8.xml"
+    for artifact, batch in ((one, 1), (many, "?")):
+        assert artifact.status == "verified", artifact.reason
+        with open_artifact(bundle, artifact) as backend:
+            assert {spec.shape[0] for spec in (*backend.inputs, *backend.outputs)} == {batch}
+    assert one.parity.max_abs_logit == pytest.approx(many.parity.max_abs_logit, rel=0.2, abs=1e-4)
+
+
 def test_the_mobile_format_is_the_same_network(quantised, photographs, tmp_path):
     bundle, _ = quantised
     for precision in ("int8", "fp32"):
         mobile, full = (artifact_of(bundle, f"onnxruntime-{kind}-{precision}") for kind in ("mobile", "cpu"))
-        assert (mobile.format, mobile.files[0].path) == ("ort", f"ort/model.{precision}.ort")
+        assert (mobile.format, mobile.files[0].path) == ("ort", f"ort/model.{precision}.b1.ort")
         assert mobile.status == "verified", mobile.reason
         assert mobile.parity.max_abs_logit == pytest.approx(full.parity.max_abs_logit, rel=0.2, abs=1e-4)
         assert "ai.onnx;" in mobile.details["required_operators"]
+        assert mobile.details["mobile_usability"].startswith("NNAPI ")
         with open_artifact(bundle, mobile) as backend:
             assert backend.effective["precision"] == precision
     assert not [entry for entry in sys.path if "ort_format_model" in entry]
     # A file alone, and one that is damaged.
-    path = bundle.root / "ort" / "model.fp32.ort"
+    path = bundle.root / "ort" / "model.fp32.b1.ort"
     with load_file(path) as predictor:
         assert predictor.scores(photographs).shape == (len(photographs), 5)
     damaged = tmp_path / "damaged.ort"

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from edgedistill.export.builders.ort_format import mobile_usability
+from edgedistill.export.conversions.fixed_batch import fix_batch
 from edgedistill.export.conversions.onnx_check import check_onnx
 from edgedistill.export.conversions.onnx_fp16 import convert_to_fp16
 from edgedistill.export.conversions.onnx_fp32 import export_onnx
@@ -119,6 +121,28 @@ def test_fp16_keeps_its_interface_and_its_ranking(trace, tmp_path):
     np.testing.assert_allclose(logits, expected, atol=1e-2 * np.ptp(expected))
     # In float16 the largest number below 1 is 0.99951.
     np.testing.assert_allclose(probabilities, torch.from_numpy(logits).sigmoid(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "options"), STUDENTS)
+def test_for_one_number_of_images_every_shape_is_known(trace, tmp_path, name, options):
+    _, path = trace(name, **options)
+    fixed = fix_batch(path, tmp_path / "b2.onnx", 2)
+    graph = onnx.load(fixed).graph
+    values = [*graph.input, *graph.output, *graph.value_info]
+    assert {output for node in graph.node for output in node.output} <= {value.name for value in values}
+    assert all(size.HasField("dim_value") for value in values for size in value.type.tensor_type.shape.dim)
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    np.testing.assert_allclose(run(fixed, images), run(path, images), atol=1e-4)
+    with pytest.raises(Exception, match="Got: 1 Expected: 2"):
+        run(fixed, images[:1])
+    with pytest.raises(ExportError, match="takes 2 images at once and cannot be fixed to 1"):
+        fix_batch(fixed, tmp_path / "b1.onnx", 1)
+
+
+def test_phones_accelerators_want_known_shapes(trace, tmp_path):
+    _, path = trace("mobilenetv2", width=0.35)
+    assert mobile_usability(path).startswith("NNAPI NO; ")
+    assert mobile_usability(fix_batch(path, tmp_path / "b1.onnx", 1)).startswith("NNAPI YES; ")
 
 
 def test_a_graph_that_disagrees_is_refused(trace):
