@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 
-def convert(program: str, image: dict[str, Any], facts: dict[str, str], out: str) -> dict[str, str]:
+def convert(
+    program: str, image: dict[str, Any], outputs: list[str], facts: dict[str, str], out: str
+) -> dict[str, str]:
     """Write an exported PyTorch program as a float32 .tflite file, whose names and metadata are ours.
 
     Args:
-        program: a .pt2 file: one image in, logits and probabilities out.
+        program: a .pt2 file.
         image: the input's `name`, `dtype` and `shape`, its batch included.
+        outputs: names, in the program's order.
         facts: metadata of the file.
         out: of the .tflite file.
 
@@ -35,8 +38,7 @@ def convert(program: str, image: dict[str, Any], facts: dict[str, str], out: str
             self.inner = inner
 
         def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-            logits, probabilities = self.inner(*inputs.values())
-            return {"logits": logits, "probabilities": probabilities}
+            return dict(zip(outputs, self.inner(*inputs.values()), strict=True))
 
     named = Named(torch.export.load(program).module())
     named.training = False  # an exported program has no eval()

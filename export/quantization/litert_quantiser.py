@@ -22,6 +22,7 @@ from .graph_images import GraphImages
 from .quantiser import Ranges
 from .ranges import drawn
 
+_LOGITS = "logits"
 _MATRIX_PRODUCT = "FULLY_CONNECTED"
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "TRANSPOSE_CONV", _MATRIX_PRODUCT)
 
@@ -76,16 +77,33 @@ class LiteRtQuantiser:
         return np.concatenate(parts)
 
     def _inner(self) -> tuple[set[str], set[str]]:
-        """Operators that are computed in int8 altogether, and the last layer where it is a matrix product."""
+        """Operators that are computed in int8 altogether, and the last layers that are matrix products."""
         places = [place for place, operator in enumerate(self._operators) if operator.kind in _LAYERS]
         if not places:
             raise ExportError("LiteRT's quantiser finds no convolution and no matrix product in the graph.")
-        first, last = places[0], places[-1]
-        head = self._operators[last]
-        return (
-            {operator.name for operator in self._operators[first:last]},
-            {head.name} if head.kind == _MATRIX_PRODUCT else set(),
-        )
+        heads, around = self._last()
+        inner = {operator.name for operator in self._operators[places[0] :]}
+        products = {head.name for head in heads if head.kind == _MATRIX_PRODUCT}
+        return inner - around - {head.name for head in heads}, products
+
+    def _last(self) -> tuple[list[Operator], set[str]]:
+        """The layers whose results become logits without another layer between, and names of what comes after them."""
+        heads, after = [], set()
+        wanted = {_LOGITS}
+        for operator in reversed(self._operators):
+            if wanted.isdisjoint(operator.results):
+                continue
+            if operator.kind in _LAYERS:
+                heads.append(operator)
+            else:
+                after.add(operator.name)
+                wanted.update(operator.inputs)
+        made = {_LOGITS}
+        for operator in self._operators:
+            if not made.isdisjoint(operator.inputs):
+                after.add(operator.name)
+                made.update(operator.results)
+        return heads, after
 
     def _write(self, ranges: Ranges, variants: list[dict[str, Any]]) -> None:
         run_in_child(

@@ -15,10 +15,12 @@ class Operator(NamedTuple):
 
     Attributes:
         kind: e.g. "CONV_2D".
+        inputs: names of the tensors that it takes, constants included.
         results: names of the tensors that it computes.
     """
 
     kind: str
+    inputs: tuple[str, ...]
     results: tuple[str, ...]
 
     @property
@@ -75,18 +77,25 @@ def read_litert(data: bytes) -> LiteRtFacts:
 def _read_graph(graph: Any, kinds: list[str], eight_bits: tuple[int, ...], facts: LiteRtFacts, data: bytes) -> None:
     for place in _places(graph.OperatorsLength(), data):
         entry = graph.Operators(place)
-        results = [graph.Tensors(entry.Outputs(at)).Name() for at in _places(entry.OutputsLength(), data)]
         kind = kinds[entry.OpcodeIndex()]
-        operator = Operator(kind, tuple((name or b"").decode(errors="replace") for name in results))
+        inputs = [entry.Inputs(at) for at in _places(entry.InputsLength(), data)]
+        results = [entry.Outputs(at) for at in _places(entry.OutputsLength(), data)]
+        operator = Operator(kind, _names(graph, inputs), _names(graph, results))
         facts.operators.append(operator)
         if kind not in _HEAVY:
             continue
-        types = {graph.Tensors(entry.Inputs(which)).Type() for which in _HEAVY[kind]}
+        types = {graph.Tensors(inputs[which]).Type() for which in _HEAVY[kind]}
         in_int8 = types.issubset(eight_bits)
         if in_int8:
             facts.precision = "int8"
         if kind in _CONVOLUTIONS:
             facts.convolutions.append((operator.name, "int8" if in_int8 else "float"))
+
+
+def _names(graph: Any, tensors: list[int]) -> tuple[str, ...]:
+    """Of tensors by their places; -1 stands for an input that is left out."""
+    names = [graph.Tensors(place).Name() for place in tensors if place >= 0]
+    return tuple((name or b"").decode(errors="replace") for name in names)
 
 
 def _read_metadata(model: Any, entry: Any, facts: LiteRtFacts, data: bytes) -> None:

@@ -65,7 +65,8 @@ def write(module: nn.Module, path: Path, python: Path) -> None:
         program = Path(scratch, "program.pt2")
         example = torch.zeros(1, *SIZE, 3, dtype=torch.uint8)
         torch.export.save(torch.export.export(module.eval(), (example,)), program)
-        run_in_child(litert_child.convert, program, image, METADATA, path, what="no file", python=python)
+        arguments = (program, image, ["logits", "probabilities"], METADATA, path)
+        run_in_child(litert_child.convert, *arguments, what="no file", python=python)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,31 @@
+"""LiteRT (TensorFlow Lite)."""
+
+import shutil
+
+from ...runtime.errors import ConfigError
+from ...runtime.targets import Target
+from ..conversions import Ingredients
+from .base import BUILDERS, Builder, Built
+
+
+@BUILDERS.register("litert")
+class LiteRtBuilder(Builder):
+    """Ships the float32 or int8 .tflite file."""
+
+    precisions = {"fp32": "tflite.fp32", "int8": "tflite.int8"}
+
+    @classmethod
+    def conversion(cls, target: Target) -> str:
+        if target.batch.max != 1:
+            raise ConfigError(
+                f"{target.name}: a .tflite file takes one image at a time: write `batch: {{max: 1}}`, not {target.batch.max}."
+            )
+        return super().conversion(target)
+
+    def build(self, target: Target, ingredients: Ingredients) -> Built:
+        source = ingredients.get(self.conversion(target))
+        path = ingredients.root / "litert" / f"model.{target.precision}.tflite"
+        if not path.exists():  # targets for several devices share the file
+            path.parent.mkdir(exist_ok=True)
+            shutil.copyfile(source.path, path)
+        return Built((path,), "tflite", source.details)
