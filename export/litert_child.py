@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 
 
-def convert(
-    program: str, image: dict[str, Any], outputs: list[str], facts: dict[str, str], out: str
-) -> dict[str, str]:
+def convert(program: str, image: dict[str, Any], outputs: list[str], facts: dict[str, str], out: str) -> dict[str, str]:
     """Write an exported PyTorch program as a float32 .tflite file, whose names and metadata are ours.
 
     Args:

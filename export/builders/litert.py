@@ -18,7 +18,8 @@ class LiteRtBuilder(Builder):
     def conversion(cls, target: Target) -> str:
         if target.batch.max != 1:
             raise ConfigError(
-                f"{target.name}: a .tflite file takes one image at a time: write `batch: {{max: 1}}`, not {target.batch.max}."
+                f"{target.name}: a .tflite file takes one image at a time: write `batch: {{max: 1}}`, "
+                f"not {target.batch.max}."
             )
         return super().conversion(target)
 
