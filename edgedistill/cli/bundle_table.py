@@ -5,6 +5,7 @@ from rich.console import Console
 from edgedistill.runtime.bundle import Artifact, Bundle, Coverage
 
 from .console import escape
+from .int8_notes import int8_notes
 from .operating_point_table import operating_point_table
 from .render import named_table, size, status
 
@@ -44,6 +45,7 @@ def bundle_table(bundle: Bundle, console: Console) -> None:
             console.print(
                 f"[yellow]{escape(artifact.name)}[/]: {escape(in_float_warning(artifact.coverage))}", soft_wrap=True
             )
+    int8_notes(manifest.artifacts, console)
     operating_point_table(manifest, console)
     console.print(f"[dim]{escape(', '.join(manifest.classes))}[/]", soft_wrap=True)
 

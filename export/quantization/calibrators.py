@@ -1,6 +1,6 @@
 """From a histogram of an activation's values to the range that is quantised: what lies outside is clipped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,3 +106,8 @@ CALIBRATORS: dict[str, Calibrator] = {
     "percentile 99.9": percentile(99.9),
     "entropy": entropy,
 }
+
+
+def calibrated(histograms: Mapping[str, Histogram], name: str) -> dict[str, tuple[float, float]]:
+    """The ranges that a calibrator gives, by tensor."""
+    return {tensor: CALIBRATORS[name](histogram) for tensor, histogram in histograms.items()}

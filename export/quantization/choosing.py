@@ -1,53 +1,20 @@
-"""The best int8 graph for a runtime: the calibrator by the metric, then the costliest layers back in float."""
+"""The best int8 graph for a runtime: biases corrected, the calibrator by the held-out images, recovered if need be."""
 
-import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from ...runtime.interval import Interval
 from ...runtime.targets import Gates
 from ..errors import ExportError
 from .calibration import CalibrationImages
-from .calibrators import CALIBRATORS, Histogram
-from .graph_images import GraphImages
+from .calibrators import CALIBRATORS, Histogram, calibrated
 from .held_out import Judge
-from .quantiser import Quantiser, Ranges
-
-_RANKING_IMAGES = 16
-_ONE_BY_ONE = 4  # layers in float; from then on half as many more at a time
-_MOST_IN_FLOAT = 0.25  # of the layers; more is another network than the one that was asked for
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One quantised graph, judged on the held-out images.
-
-    Attributes:
-        path: the file.
-        calibrator: its name.
-        drop: mAP points lost against the float graph; None where no label is known.
-        error: mean |difference| of a logit.
-        in_float: layers that are not quantised.
-    """
-
-    path: Path
-    calibrator: str
-    drop: Interval | None
-    error: float
-    in_float: tuple[str, ...] = ()
-
-    @property
-    def cost(self) -> tuple[float, float]:
-        """To be smallest: what the metric loses, then what the logits do."""
-        lost = 0.0 if self.drop is None or self.drop.estimate is None else self.drop.estimate
-        return lost, self.error
-
-    def within(self, limit: float) -> bool:
-        """Whether the drop's whole interval is."""
-        return self.drop is not None and self.drop.high is not None and self.drop.high <= limit
+from .latency import latency_ratio
+from .layers import IMAGES, worst_text
+from .quantiser import GraphQuantiser, Quantiser
+from .recovery import recover
+from .search import Candidate, Search
+from .trials import Trial, best_of, improves
 
 
 @dataclass(frozen=True)
@@ -58,73 +25,25 @@ class Chosen:
         best: the graph.
         tried: one trial per calibrator, all layers in int8.
         note: what recovery did, or why there was none.
+        steps: what each other step found, by name.
     """
 
     best: Trial
     tried: tuple[Trial, ...]
     note: str
+    steps: dict[str, str] = field(default_factory=dict)
 
     @property
     def details(self) -> dict[str, str]:
         """For the manifest of every artifact that is made of it."""
         found = {
-            "calibrator": self.best.calibrator,
-            "calibrators_tried": "; ".join(f"{trial.calibrator}: {_cost_text(trial)}" for trial in self.tried),
-            "held_out_drop": _cost_text(self.best),
+            "calibrator": self.best.candidate.calibrator,
+            "calibrators_tried": "; ".join(f"{trial.candidate.calibrator}: {trial}" for trial in self.tried),
+            "held_out_drop": str(self.best),
             "accuracy_recovery": self.note,
+            **self.steps,
         }
         return found | ({"layers_in_float": ", ".join(self.best.in_float)} if self.best.in_float else {})
-
-
-@dataclass(frozen=True)
-class Search:
-    """What every trial shares.
-
-    Attributes:
-        quantiser: makes the graphs and runs them.
-        images: to rank layers and to judge by.
-        judge: compares with the float graph.
-        scratch: a folder for what is tried.
-        say: told what begins.
-    """
-
-    quantiser: Quantiser
-    images: CalibrationImages
-    judge: Judge
-    scratch: Path
-    say: Callable[[str], None]
-
-    def attempt(self, calibrator: str, ranges: Ranges, in_float: tuple[str, ...] = ()) -> Trial:
-        """Quantise and judge.
-
-        Raises:
-            ExportError: the graph is refused, or gives no numbers.
-        """
-        place = self.scratch / f"{self.quantiser.name}.{calibrator.replace(' ', '-')}.{len(in_float)}"
-        path = self.quantiser.quantise(ranges, place, in_float=in_float)
-        logits = self.quantiser.logits(path, self.images.held_out)
-        if not np.isfinite(logits).all():
-            raise ExportError(
-                f"the quantised graph ({self.quantiser.name}, {calibrator}) gives logits that are no numbers."
-            )
-        return Trial(path, calibrator, self.judge.drop(logits), self.judge.error(logits), in_float)
-
-    def recover(self, start: Trial, ranges: Ranges, limit: float) -> tuple[Trial, str]:
-        """The first graph within the limit as more and more of the worst layers are in float, or the best there is."""
-        self.say("which layers cost most")
-        images = self.images.ranges.spread(_RANKING_IMAGES)
-        ranked = rank_layers(self.quantiser, ranges, images, self.scratch)
-        most = max(1, int(_MOST_IN_FLOAT * len(ranked)))
-        trials, count = [start], 1
-        while count <= most:
-            self.say(f"{count} of {len(ranked)} layers in float")
-            with contextlib.suppress(ExportError):  # what is in int8 altogether runs, and so does not fall with it
-                trials.append(self.attempt(start.calibrator, ranges, tuple(ranked[:count])))
-            if trials[-1].within(limit):
-                return trials[-1], f"{len(trials[-1].in_float)} of {len(ranked)} layers in float"
-            count = count + 1 if count < _ONE_BY_ONE else count + count // 2
-        best = min(trials, key=lambda trial: trial.cost)
-        return best, f"{len(best.in_float)} of {len(ranked)} layers in float, and still not within {limit:g} points"
 
 
 def choose(
@@ -141,7 +60,7 @@ def choose(
     Args:
         quantiser: of the runtime.
         histograms: of its float graph's activations.
-        images: to judge by.
+        images: to correct and to judge by.
         limits: the drop that the whole interval must stay within, and its confidence.
         scratch: for the files.
         say: told what begins.
@@ -150,21 +69,13 @@ def choose(
         ExportError: with no calibrator a graph runs and gives numbers.
     """
     judge = Judge.of(quantiser.logits(quantiser.source, images.held_out), images.targets, limits.confidence)
-    search = Search(quantiser, images, judge, scratch, say)
-    tried: list[Trial] = []
-    failed: ExportError | None = None
-    ranges: dict[str, Ranges] = {}
-    for name, calibrate in CALIBRATORS.items():
-        say(name)
-        ranges[name] = {tensor: calibrate(histogram) for tensor, histogram in histograms.items()}
-        try:
-            tried.append(search.attempt(name, ranges[name]))
-        except ExportError as error:  # another calibrator may do
-            failed = error
-    if not tried:
-        assert failed is not None
-        raise failed
-    best, limit = min(tried, key=lambda trial: trial.cost), limits.max_map_drop
+    search = Search(images, judge, scratch, say)
+    quantiser, steps = _correcting(search, quantiser, histograms)
+    tried = _with_each_calibrator(search, quantiser, histograms)
+    best = best_of(tried, limits.confidence)
+    if isinstance(quantiser, GraphQuantiser) and quantiser.corrects:
+        best, steps["bias_correction"] = _corrected_or_not(search, quantiser, best)
+    limit, all_int8 = limits.max_map_drop, best
     if limit is None:
         note = "no gate asks for any"
     elif best.within(limit):
@@ -174,23 +85,64 @@ def choose(
     elif not judge.can_settle(limit):
         note = f"none: {len(images.held_out)} held-out images cannot show a drop within {limit:g} points"
     else:
-        best, note = search.recover(best, ranges[best.calibrator], limit)
-    return Chosen(best, tuple(tried), note)
+        found = recover(search, best, limit)
+        best, all_int8, note = found.best, found.all_int8, found.note
+        steps |= found.details
+    used = best.candidate.quantiser
+    if isinstance(used, GraphQuantiser):
+        steps["layer_snr"] = _snr_text(search, used, best)
+        if best.in_float and used.timed_here:
+            ratio = latency_ratio(best.path, all_int8.path, images.held_out)
+            steps["latency_price"] = f"{ratio:.2f} times the all-int8 file (onnxruntime, batch 1, at export)"
+    return Chosen(best, tuple(tried), note, steps)
 
 
-def rank_layers(quantiser: Quantiser, ranges: Ranges, images: GraphImages, scratch: Path) -> list[str]:
-    """The layers by how far the logits move when each alone is quantised, the worst first."""
-    expected = quantiser.logits(quantiser.source, images)
-    noise = {}
-    for name, alone in quantiser.each_alone(ranges, scratch):
-        noise[name] = float(np.square(quantiser.logits(alone, images) - expected).mean())
-    return sorted(noise, key=lambda name: -noise[name])
+def _correcting(
+    search: Search, quantiser: Quantiser, histograms: Mapping[str, Histogram]
+) -> tuple[Quantiser, dict[str, str]]:
+    """The quantiser with bias correction, or as it is and why."""
+    if not isinstance(quantiser, GraphQuantiser):
+        return quantiser, {}
+    search.say("correct biases")
+    try:  # rounded weights are the same with each calibrator
+        ranges = calibrated(histograms, next(iter(CALIBRATORS)))
+        return quantiser.corrected(ranges, search.images.ranges, search.scratch), {}
+    except ExportError as error:
+        return quantiser, {"bias_correction": f"not kept: {error}"}
 
 
-def _cost_text(trial: Trial) -> str:
-    """For people: the drop with its interval, or the logits' error where no label is known."""
-    if trial.drop is None:
-        return f"logits off by {trial.error:.3g} on average"
-    if trial.drop.low is None or trial.drop.high is None:
-        return f"{trial.drop.estimate:.2f} mAP points"
-    return f"{trial.drop.estimate:.2f} [{trial.drop.low:.2f}, {trial.drop.high:.2f}] mAP points"
+def _with_each_calibrator(search: Search, quantiser: Quantiser, histograms: Mapping[str, Histogram]) -> list[Trial]:
+    """One trial per calibrator that gives a graph."""
+    tried, failed = [], None
+    for name in CALIBRATORS:
+        search.say(name)
+        try:
+            tried.append(search.attempt(Candidate(quantiser, name, calibrated(histograms, name))))
+        except ExportError as error:  # another calibrator may do
+            failed = error
+    if not tried:
+        assert failed is not None
+        raise failed
+    return tried
+
+
+def _corrected_or_not(search: Search, quantiser: GraphQuantiser, corrected: Trial) -> tuple[Trial, str]:
+    """The trial, or that of the same graph with its own biases unless correcting them is better by more than noise."""
+    search.say("without corrected biases")
+    try:
+        plain = search.attempt(replace(corrected.candidate, quantiser=quantiser.uncorrected()))
+    except ExportError as error:
+        return corrected, f"kept; without it: {error}"
+    if improves(corrected, plain, search.judge.confidence):
+        return corrected, f"kept; without it: {plain}"
+    return plain, f"not kept; with it: {corrected}"
+
+
+def _snr_text(search: Search, quantiser: GraphQuantiser, trial: Trial) -> str:
+    """The worst layers of a graph, or why they are not known."""
+    search.say("signal to noise of each layer")
+    images = search.images.ranges.spread(IMAGES)
+    try:
+        return worst_text(quantiser.layer_snr(trial.path, images, search.scratch))
+    except ExportError as error:
+        return f"not measured: {error}"

@@ -1,5 +1,6 @@
 """What a graph says of the held-out images, and what int8 costs there."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,18 @@ from ...runtime.metrics import LeftOut, leave_one_out, map_drop_interval
 from ..errors import ExportError, one_line
 from .graph_images import GraphImages
 
-_BATCH = 16
-
 
 def run_logits(model: Path, images: GraphImages) -> np.ndarray:
     """The logits float32 (N, C) that onnxruntime's CPU provider computes.
+
+    Raises:
+        ExportError: it refuses the graph.
+    """
+    return np.concatenate([logits for (logits,) in run(model, images, ["logits"])])
+
+
+def run(model: Path, images: GraphImages, outputs: Sequence[str], batch: int = 16) -> Iterator[list[np.ndarray]]:
+    """The named outputs for one batch of images after the other, by onnxruntime's CPU provider.
 
     Raises:
         ExportError: it refuses the graph.
@@ -26,10 +34,10 @@ def run_logits(model: Path, images: GraphImages) -> np.ndarray:
     try:
         session = onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
-        parts = [session.run(["logits"], {name: images[at : at + _BATCH]})[0] for at in range(0, len(images), _BATCH)]
+        for at in range(0, len(images), batch):
+            yield session.run(list(outputs), {name: images[at : at + batch]})
     except Exception as error:  # its exception types are not exported for catching
         raise ExportError(f"onnxruntime refuses the graph: {one_line(error)}") from error
-    return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -53,15 +61,19 @@ class Judge:
         labelled = bool((targets == 1).any())
         return cls(logits, targets, confidence, leave_one_out(logits, targets) if labelled else None)
 
-    def drop(self, logits: np.ndarray) -> Interval | None:
-        """The mAP that is lost, in points; None where no label is known."""
-        if self.reference is None:
-            return None
-        return map_drop_interval(self.reference, leave_one_out(logits, self.targets), self.confidence)
+    def left_out(self, logits: np.ndarray) -> LeftOut | None:
+        """What the mAP of these logits rests on; None where no label is known."""
+        return None if self.reference is None else leave_one_out(logits, self.targets)
 
-    def error(self, logits: np.ndarray) -> float:
-        """Mean |difference| of a logit."""
-        return float(np.abs(logits - self.logits).mean())
+    def drop(self, left_out: LeftOut | None) -> Interval | None:
+        """The mAP that is lost, in points; None where no label is known."""
+        if self.reference is None or left_out is None:
+            return None
+        return map_drop_interval(self.reference, left_out, self.confidence)
+
+    def errors(self, logits: np.ndarray) -> np.ndarray:
+        """Mean |difference| of a logit, float64 (M,) by image."""
+        return np.abs(logits - self.logits).mean(axis=1, dtype=np.float64)
 
     def can_settle(self, limit: float) -> bool:
         """Whether so many images could show a drop to be within `limit` at all."""

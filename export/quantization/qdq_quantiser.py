@@ -1,15 +1,22 @@
 """ONNX files in int8, for choosing."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from .bias_correction import correct_biases, expected_shifts, weight_errors
+from .calibrators import Histogram
+from .equalising import equalise
 from .graph_images import GraphImages
 from .held_out import run_logits
-from .qdq import Flavour, heavy_layers, quantise
+from .layers import layer_snr
+from .qdq import OPERATORS, Flavour, heavy_layers, quantise
 from .quantiser import Ranges
+from .ranges import measure
+
+_SHIFT_IMAGES = 64  # a mean over images and places wants few
 
 
 @dataclass(frozen=True)
@@ -17,26 +24,64 @@ class QdqQuantiser:
     """Of one flavour; onnxruntime's CPU provider runs what it makes.
 
     Attributes:
-        source: the float32 graph, from `qdq.prepare`.
+        source: the float32 graph, from `qdq.prepare`, perhaps equalised.
         flavour: of the runtime.
+        shifts: what is taken from the bias of each layer that is in int8, (O,) by layer.
     """
 
     source: Path
     flavour: Flavour
+    shifts: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
         return self.flavour.name
 
+    @property
+    def corrects(self) -> bool:
+        return bool(self.shifts)
+
+    @property
+    def timed_here(self) -> bool:
+        return self.flavour.timed_here
+
     def layers(self) -> list[str]:
         return heavy_layers(self.source)
 
     def quantise(self, ranges: Ranges, out: Path, *, in_float: Iterable[str] = ()) -> Path:
-        return quantise(self.source, ranges, self.flavour, out.with_name(f"{out.name}.onnx"), in_float=in_float)
+        source = self._corrected_source(set(self.shifts) - set(in_float), out)
+        return quantise(source, ranges, self.flavour, out.with_name(f"{out.name}.onnx"), in_float=in_float)
 
     def each_alone(self, ranges: Ranges, scratch: Path) -> Iterator[tuple[str, Path]]:
         for name in self.layers():
-            yield name, quantise(self.source, ranges, self.flavour, scratch / "alone.onnx", only=[name])
+            source = self._corrected_source({name} & set(self.shifts), scratch / "alone")
+            yield name, quantise(source, ranges, self.flavour, scratch / "alone.onnx", only=[name])
 
     def logits(self, model: Path, images: GraphImages) -> np.ndarray:
         return run_logits(model, images)
+
+    def corrected(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "QdqQuantiser":
+        rounded = self.uncorrected().quantise(ranges, scratch / "rounded")
+        errors = weight_errors(self.source, rounded)
+        return replace(self, shifts=expected_shifts(self.source, errors, images.spread(_SHIFT_IMAGES), scratch))
+
+    def uncorrected(self) -> "QdqQuantiser":
+        return replace(self, shifts={})
+
+    def equalised(
+        self, images: GraphImages, scratch: Path
+    ) -> tuple["QdqQuantiser", Mapping[str, Histogram], int] | None:
+        graph = scratch / "equalised.onnx"
+        pairs = equalise(self.source, graph)
+        if not pairs:
+            return None
+        return QdqQuantiser(graph, self.flavour), measure(graph, images, scratch, OPERATORS), pairs
+
+    def layer_snr(self, model: Path, images: GraphImages, scratch: Path) -> Mapping[str, float]:
+        return layer_snr(self.source, model, images, scratch)
+
+    def _corrected_source(self, layers: set[str], out: Path) -> Path:
+        if not layers:
+            return self.source
+        shifts = {layer: shift for layer, shift in self.shifts.items() if layer in layers}
+        return correct_biases(self.source, shifts, out.with_name(f"{out.name}.corrected.onnx"))

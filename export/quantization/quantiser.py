@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from .calibrators import Histogram
 from .graph_images import GraphImages
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -58,5 +59,54 @@ class Quantiser(Protocol):
 
         Raises:
             ExportError: the runtime refuses the graph.
+        """
+        ...
+
+
+@runtime_checkable
+class GraphQuantiser(Quantiser, Protocol):
+    """One that can also rewrite its float graph, and look into what it made of it.
+
+    Attributes:
+        corrects: whether it takes from biases what rounded weights add.
+        timed_here: what runs its files on this machine is also what runs them in the end.
+    """
+
+    @property
+    def corrects(self) -> bool: ...
+
+    @property
+    def timed_here(self) -> bool: ...
+
+    def corrected(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "GraphQuantiser":
+        """The same with bias correction, see `bias_correction`.
+
+        Raises:
+            ExportError: the shift of the layers cannot be measured.
+        """
+        ...
+
+    def uncorrected(self) -> "GraphQuantiser":
+        """The same without."""
+        ...
+
+    def equalised(
+        self, images: GraphImages, scratch: Path
+    ) -> "tuple[GraphQuantiser, Mapping[str, Histogram], int] | None":
+        """The same, uncorrected, of the graph with weights equalised across layers, see `equalising`.
+
+        Returns:
+            it, the histograms of its activations on `images`, and the number of pairs; None where there are none.
+
+        Raises:
+            ExportError: the weights cannot be equalised.
+        """
+        ...
+
+    def layer_snr(self, model: Path, images: GraphImages, scratch: Path) -> Mapping[str, float]:
+        """The signal-to-noise ratio of what each layer gives in a file that it made, in dB, the worst first.
+
+        Raises:
+            ExportError: a graph cannot be run with its layers as outputs.
         """
         ...

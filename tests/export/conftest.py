@@ -1,5 +1,6 @@
 """Untrained students with statistics as trained ones have them, their graphs, and one bundle that all tests read."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,16 @@ from edgedistill.export import export_bundle, reparameterize
 from edgedistill.export.conversions.onnx_fp32 import export_onnx
 from edgedistill.export.graph import DeployGraph
 from edgedistill.export.probes import framework_logits
+from edgedistill.export.quantization import calibration, held_out, qdq, ranges
+from edgedistill.export.quantization.graph_images import GraphImages
 from edgedistill.export.signature import input_spec
+from edgedistill.runtime.bundle import CalibrationData
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.preprocess import Preprocessing
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from small_network import small_network
 
 SIZE = (64, 64)
 CLASSES = ("cat", "dog", "tree", "car", "boat")
@@ -129,3 +137,17 @@ def exported(student, photographs, split, tmp_path_factory):
         progress=lambda *step: steps.append(step),
     )
     return bundle, steps
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory):
+    """A small network of nine layers: (prepared graph, histograms, images, scratch folder)."""
+    scratch = tmp_path_factory.mktemp("quantise")
+    prepared = qdq.prepare(small_network(scratch / "float.onnx"), scratch / "prepared.onnx")
+    pixels = np.random.default_rng(3).integers(0, 256, (120, 6, 6, 3), np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    logits = held_out.run_logits(prepared, GraphImages(pixels))
+    labels = (logits > np.quantile(logits, 0.8, axis=0)).astype(np.int8)
+    record = CalibrationData("training", "a", 60, "training", "b", 60)
+    pictures = GraphImages(pixels[:60]), GraphImages(pixels[60:])
+    images = calibration.CalibrationImages(*pictures, labels[60:], record)
+    return prepared, ranges.measure(prepared, images.ranges, scratch, qdq.OPERATORS), images, scratch

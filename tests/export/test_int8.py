@@ -6,16 +6,15 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from small_network import LAYERS, small_network
 
 from edgedistill.export import export_bundle
 from edgedistill.export.operating_points import at_temperature_one
 from edgedistill.export.probes import framework_logits
 from edgedistill.export.proving import count_int8
-from edgedistill.export.quantization import calibration, choosing, held_out, qdq, ranges
+from edgedistill.export.quantization import held_out, qdq, ranges
 from edgedistill.export.quantization.graph_images import GraphImages
-from edgedistill.export.quantization.qdq_quantiser import QdqQuantiser
 from edgedistill.runtime import selftest
-from edgedistill.runtime.bundle import CalibrationData
 from edgedistill.runtime.bundle.file_facts import decode_facts
 from edgedistill.runtime.bundle.selection import open_artifact
 from edgedistill.runtime.datasets import Dataset
@@ -63,52 +62,6 @@ def quantised(student, photographs, split, training, tmp_path_factory):
         progress=lambda *step: steps.append(step),
     )
     return bundle, steps
-
-
-LAYERS = 9
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """A small network of nine layers: (prepared graph, histograms, images, scratch folder)."""
-    scratch = tmp_path_factory.mktemp("quantise")
-    prepared = qdq.prepare(small_network(scratch / "float.onnx"), scratch / "prepared.onnx")
-    pixels = np.random.default_rng(3).integers(0, 256, (120, 6, 6, 3), np.uint8).repeat(4, axis=1).repeat(4, axis=2)
-    logits = held_out.run_logits(prepared, GraphImages(pixels))
-    labels = (logits > np.quantile(logits, 0.8, axis=0)).astype(np.int8)
-    record = CalibrationData("training", "a", 60, "training", "b", 60)
-    pictures = GraphImages(pixels[:60]), GraphImages(pixels[60:])
-    images = calibration.CalibrationImages(*pictures, labels[60:], record)
-    return prepared, ranges.measure(prepared, images.ranges, scratch, qdq.OPERATORS), images, scratch
-
-
-def small_network(path):
-    """uint8 (N, 24, 24, 3) -> logits and probabilities (N, 4)."""
-    rng = np.random.default_rng(0)
-    make = helper.make_node
-    nodes = [make("Cast", ["image"], ["real"], to=1), make("Transpose", ["real"], ["x0"], perm=[0, 3, 1, 2])]
-    tensors = []
-    for i in range(LAYERS - 1):
-        channels = 3 if i == 0 else 8
-        # Each channel of another size: what one scale for all of them cannot hold.
-        weight = rng.normal(0, 1, (8, channels, 3, 3)) * np.geomspace(0.05, 1, 8).reshape(-1, 1, 1, 1)
-        weight /= np.sqrt(channels) * (300 if i == 0 else 1)
-        tensors.append(numpy_helper.from_array(weight.astype(np.float32), f"w{i}"))
-        tensors.append(numpy_helper.from_array(rng.normal(0, 0.3, 8).astype(np.float32), f"b{i}"))
-        nodes.append(make("Conv", [f"x{i}", f"w{i}", f"b{i}"], [f"c{i}"], f"conv{i}", pads=[1, 1, 1, 1]))
-        nodes.append(make("Relu", [f"c{i}"], [f"x{i + 1}"], f"relu{i}"))
-    tensors.append(numpy_helper.from_array(rng.normal(0, 3, (8, 4)).astype(np.float32), "head"))
-    nodes += [
-        make("GlobalAveragePool", [f"x{LAYERS - 1}"], ["pooled"], "pool"),
-        make("Flatten", ["pooled"], ["flat"], "flatten"),
-        make("Gemm", ["flat", "head"], ["logits"], "linear"),
-        make("Sigmoid", ["logits"], ["probabilities"], "sigmoid"),
-    ]
-    takes = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 24, 24, 3])
-    gives = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", 4]) for n in ("logits", "probabilities")]
-    graph = helper.make_graph(nodes, "small", [takes], gives, tensors)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
-    return path
 
 
 def artifact_of(bundle, name):
@@ -266,48 +219,6 @@ def test_per_channel_loses_less_than_per_tensor(measured, tmp_path):
     assert errors[0].mean() < errors[1].mean()
 
 
-def test_layers_are_ranked_by_what_each_alone_costs(measured, tmp_path):
-    prepared, histograms, images, scratch = measured
-    full = {name: (h.low, h.high) for name, h in histograms.items()}
-    ranked = choosing.rank_layers(QdqQuantiser(prepared, qdq.U8S8), full, images.ranges.spread(8), scratch)
-    assert sorted(ranked) == sorted(qdq.heavy_layers(prepared))
-    assert len(ranked) == LAYERS
-    expected = held_out.run_logits(prepared, images.ranges.spread(8))
-
-    def cost(name):
-        alone = qdq.quantise(prepared, full, qdq.U8S8, tmp_path / "alone.onnx", only=[name])
-        return np.square(held_out.run_logits(alone, images.ranges.spread(8)) - expected).mean()
-
-    assert cost(ranked[0]) > cost(ranked[4]) > cost(ranked[-1])
-
-
-def test_layers_go_back_into_float_until_the_gate_is_met(measured, monkeypatch, tmp_path):
-    prepared, histograms, images, scratch = measured
-    free = choosing.choose(QdqQuantiser(prepared, qdq.U8S8), histograms, images, limits=Gates(), scratch=tmp_path)
-    assert free.note == "no gate asks for any"
-    assert free.best.cost == min(trial.cost for trial in free.tried)
-
-    # So few images settle nothing: the interval of the tests' size is pretended to be that of many.
-    high = {0: 2.0, 1: 1.5, 2: 0.4}
-    monkeypatch.setattr(held_out.Judge, "can_settle", lambda self, limit: True)
-    monkeypatch.setattr(choosing.Trial, "within", lambda self, limit: high[min(len(self.in_float), 2)] <= limit)
-    chosen = choosing.choose(
-        QdqQuantiser(prepared, qdq.U8S8), histograms, images, limits=Gates(max_map_drop=0.5), scratch=tmp_path
-    )
-    assert chosen.note == f"2 of {LAYERS} layers in float"
-    ranked = choosing.rank_layers(
-        QdqQuantiser(prepared, qdq.U8S8),
-        {name: choosing.CALIBRATORS[chosen.best.calibrator](h) for name, h in histograms.items()},
-        images.ranges.spread(choosing._RANKING_IMAGES),
-        scratch,
-    )
-    assert chosen.best.in_float == tuple(ranked[:2])
-    assert chosen.details["layers_in_float"] == ", ".join(ranked[:2])
-    nodes = {node.name: node for node in onnx.load(chosen.best.path).graph.node}
-    made_by = {name: node.op_type for node in nodes.values() for name in node.output}
-    assert [made_by.get(nodes[name].input[1]) for name in ranked[:3]] == [None, None, "DequantizeLinear"]
-
-
 def test_logits_leave_the_last_layer_unrounded(measured, tmp_path):
     """256 levels for all classes would tie images that the float graph ranks."""
     prepared, histograms, images, _ = measured
@@ -351,34 +262,6 @@ def test_a_column_of_a_map_is_not_taken_for_the_map(tmp_path):
     pixels[..., 0] = 1.0
     found = ranges.measure(tmp_path / "border.onnx", pixels, tmp_path, ["Relu"])["logits"]
     assert found.counts[-1] / found.counts.sum() == pytest.approx(1 / side, rel=0.2)
-
-
-def test_a_calibrator_that_fails_leaves_the_others(measured, monkeypatch, tmp_path):
-    prepared, histograms, images, _ = measured
-    monkeypatch.setitem(choosing.CALIBRATORS, "entropy", lambda histogram: (float("nan"), float("nan")))
-    chosen = choosing.choose(QdqQuantiser(prepared, qdq.U8S8), histograms, images, limits=Gates(), scratch=tmp_path)
-    assert [trial.calibrator for trial in chosen.tried] == [n for n in choosing.CALIBRATORS if n != "entropy"]
-
-
-def test_too_few_images_to_judge_by_recover_nothing_and_say_so(measured, tmp_path):
-    prepared, histograms, images, _ = measured
-    chosen = choosing.choose(
-        QdqQuantiser(prepared, qdq.U8S8), histograms, images, limits=Gates(max_map_drop=0.01), scratch=tmp_path
-    )
-    assert chosen.note == "none: 60 held-out images cannot show a drop within 0.01 points"
-
-
-def test_without_labels_the_logits_choose(measured, tmp_path):
-    prepared, histograms, images, _ = measured
-    unlabelled = calibration.CalibrationImages(
-        images.ranges, images.held_out, np.full_like(images.targets, -1), images.record
-    )
-    chosen = choosing.choose(
-        QdqQuantiser(prepared, qdq.U8S8), histograms, unlabelled, limits=Gates(max_map_drop=1.0), scratch=tmp_path
-    )
-    assert chosen.best.error == min(trial.error for trial in chosen.tried)
-    assert "logits off by" in chosen.details["calibrators_tried"]
-    assert chosen.note == "none: no held-out image has a label"
 
 
 @pytest.mark.parametrize(("name", "options"), [("shufflenetv2", {"width": 0.5}), ("repvgg_a0", {})])
