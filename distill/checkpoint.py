@@ -14,6 +14,8 @@ from ..runtime.files import atomic_path, sha256_of
 from ..runtime.preprocess import Preprocessing
 from ..runtime.record import Record
 from .models import Classifier, ModelSpec, build_from_spec
+from .models.folded import FoldedClassifier
+from .models.rounding import is_range
 
 _KEY = "edgedistill"
 
@@ -30,6 +32,8 @@ class ModelCard(Record):
         thresholds: per class, the probability of the best F1 on the validation part.
         metrics: of the selected epoch on the validation part, in points.
         recipe_sha256: of the resolved recipe.
+        int8_ranges: (low, high) of each rounded activation of a student that was trained in int8, whose weights are
+            those of its deploy form; see `models.folded`.
     """
 
     edgedistill: str
@@ -40,6 +44,7 @@ class ModelCard(Record):
     thresholds: tuple[float, ...]
     metrics: dict[str, float] = {}
     recipe_sha256: str = ""
+    int8_ranges: dict[str, tuple[float, float]] = {}
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,13 @@ def digest_weights(model: nn.Module) -> str:
 
 def save_student(path: Path, model: Classifier, card: ModelCard) -> None:
     """Write weights and card; branches that the card's model does not name are training-only and left out."""
+    if isinstance(model, FoldedClassifier):
+        card = msgspec.structs.replace(card, int8_ranges=model.int8_ranges)
     dropped = tuple(f"branches.{name}." for name in model.branches if name not in card.model.branches)
     state = {
         key: value.detach().to("cpu").contiguous()
         for key, value in model.state_dict().items()
-        if not (dropped and key.startswith(dropped))
+        if not (dropped and key.startswith(dropped)) and not is_range(key)
     }
     with atomic_path(path) as temporary:
         try:
@@ -122,8 +129,10 @@ def load_student(path: str | Path) -> Student:
         len(card.classes),
         mean=card.preprocessing.mean,
         std=card.preprocessing.std,
-        class_embeddings=state.get("head.class_embeddings"),
+        class_embeddings=next((state[key] for key in state if key.endswith("head.class_embeddings")), None),
     )
+    if card.int8_ranges:
+        model = FoldedClassifier(model)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -16,12 +17,13 @@ from ..runtime.progress import counting
 from .checkpoint import ModelCard, Student, load_student, save_student
 from .continuing import continue_from, refuse_another_network, sharing_weights
 from .data.materialize import materialize
-from .engine import Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
+from .engine import Job, Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from .engine.features import Features, predict_features
 from .methods import Method, labels_alone
 from .methods.base import require_maps
-from .models import Classifier, ModelSpec
+from .models import Classifier, ModelSpec, TeacherModel
 from .models.branches import branch_for
+from .models.folded import FoldedClassifier
 from .models.heads import HEADS
 from .recipe import LoadedRecipe, TeacherSpec
 from .splits import Splits, open_splits
@@ -29,7 +31,7 @@ from .sub_teachers import MergedCheckpoint, SubTeachers
 from .training import Training, build_network, card_of, describe_job, resolved
 
 T = TypeVar("T")
-Role = Literal["teacher", "baseline", "student"]
+Role = Literal["teacher", "baseline", "student", "int8"]
 
 
 class Experiment:
@@ -111,8 +113,26 @@ class Experiment:
         return self._train("baseline", teacher)
 
     def student(self, teacher: Student | MergedCheckpoint | None) -> Student:
-        """The student taught by the recipe's method."""
-        return self._train("student", teacher)
+        """The student taught by the recipe's method; where the recipe says so, in int8 at the end."""
+        student = self._train("student", teacher)
+        if self.recipe.student.int8 is None:
+            return student
+        return self._fit(self.int8_training(teacher, student))
+
+    def int8_training(self, teacher: Student | MergedCheckpoint | None, student: Student) -> Training:
+        """What the training in int8 is that `student` goes through at the end, ready to start; nothing is written."""
+        spec, int8, method = self.recipe.student.model, self.loaded.int8(), self.loaded.method()
+        assert int8 is not None
+        taught_by = self._ready(method, teacher.model) if teacher is not None and method.needs_teacher else None
+        job = self._job("int8", spec, int8.settings, method, teacher=taught_by, start=student.model)
+        model = FoldedClassifier(student.model).round_to_int8()
+        method.extend_student(model, taught_by, job.card.preprocessing.size)
+        return Training(job, model, taught_by)
+
+    def checkpoint(self, role: Role) -> Path:
+        """Where the recipe's training of a role leaves its best weights."""
+        folder = "int8" if role == "student" and self.recipe.student.int8 is not None else role
+        return self.folder / folder / _file_of(role)
 
     def training(self, role: Role, teacher: Student | MergedCheckpoint | None) -> Training:
         """What `role`'s training is, ready to start; nothing is written.
@@ -210,7 +230,10 @@ class Experiment:
         return teacher.preprocessing(shared) if role == "teacher" and teacher is not None else shared
 
     def _train(self, role: Role, teacher: Student | MergedCheckpoint | None) -> Student:
-        job, model, taught_by = self.training(role, teacher)
+        return self._fit(self.training(role, teacher))
+
+    def _fit(self, training: Training) -> Student:
+        job, model, taught_by = training
         return load_student(fit(job, model, taught_by, self.console))
 
     def _describe(
@@ -221,7 +244,6 @@ class Experiment:
         method: Method,
         teacher: Student | MergedCheckpoint | None,
     ) -> Training:
-        section = self.loaded.tasks() or self.recipe.teacher
         taught_by = teacher.model if teacher is not None and method.needs_teacher else None
         start: Any = None  # the network that the student continues
         if role != "teacher" and self.recipe.student.start == "teacher":
@@ -231,30 +253,48 @@ class Experiment:
             # Of its branches the student continues those that teach nothing, too.
             taught_by = None if taught_by is None else sharing_weights(start)
         if taught_by is not None:
-            require_maps(method, taught_by, f"{self.loaded.where}: the teacher")
-            taught_by.detach_branches(keep=method.needs)  # nothing reads the others
-            method.prepare_teacher(taught_by)
-        job = describe_job(
-            self.loaded,
-            self.splits,
-            title=role,
-            folder=self.folder / role,
-            checkpoint="teacher.safetensors" if role == "teacher" else "student.safetensors",
-            spec=spec,
-            preprocessing=self._preprocessing(role),
-            settings=settings,
-            method=method,
-            seed=self.recipe.seed,
-            teacher=taught_by,
-            cache_teacher=section.cache if section else None,
-            start=start,
-        )
+            taught_by = self._ready(method, taught_by)
+        job = self._job(role, spec, settings, method, teacher=taught_by, start=start)
         model = build_network(self.loaded, spec, job.card, self.recipe.seed)
         require_maps(method, model, f"{self.loaded.where}: the {role}")
         method.extend_student(model, taught_by, job.card.preprocessing.size)
         if start is not None:
             continue_from(model, start, self.loaded.where)
         return Training(job, model, taught_by)
+
+    def _ready(self, method: Method, teacher: TeacherModel) -> TeacherModel:
+        """The teacher, as the method asks for it."""
+        require_maps(method, teacher, f"{self.loaded.where}: the teacher")
+        teacher.detach_branches(keep=method.needs)  # nothing reads the others
+        method.prepare_teacher(teacher)
+        return teacher
+
+    def _job(
+        self,
+        role: Role,
+        spec: ModelSpec,
+        settings: TrainSettings,
+        method: Method,
+        *,
+        teacher: TeacherModel | None,
+        start: Classifier | None,
+    ) -> Job:
+        section = self.loaded.tasks() or self.recipe.teacher
+        return describe_job(
+            self.loaded,
+            self.splits,
+            title=role,
+            folder=self.folder / role,
+            checkpoint=_file_of(role),
+            spec=spec,
+            preprocessing=self._preprocessing(role),
+            settings=settings,
+            method=method,
+            seed=self.recipe.seed,
+            teacher=teacher,
+            cache_teacher=section.cache if section else None,
+            start=start,
+        )
 
     def _once(self, write: Callable[[], T]) -> T:
         """Let rank 0 write files first; the others then find them written."""
@@ -281,3 +321,7 @@ class Experiment:
                     f"{where}: the method needs {need.replace('_', ' ')}, which this teacher was not trained with. Set "
                     f"`teacher.model.branches: [{branch}]` and run `edgedistill train {self.loaded.where}`."
                 )
+
+
+def _file_of(role: Role) -> str:
+    return "teacher.safetensors" if role == "teacher" else "student.safetensors"

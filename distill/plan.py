@@ -52,6 +52,8 @@ def plan(experiment: Experiment, command: Command, measured: dict[PlannedRole, E
             planner.student("baseline")
         if command != "train":
             planner.student("student")
+        if command != "train" and loaded.recipe.student.int8 is not None:
+            planner.int8()
     parts: list[tuple[Part, Dataset]] = [
         ("train", splits.train),
         ("validation", splits.validation),
@@ -121,6 +123,15 @@ class _Planner:
         self._model(role, self.loaded.recipe.student.model, training.model, [training.model])
         name = method if isinstance(method, str) else method["name"]
         self._training(role, name, [training], final=self.teacher_is_final or not reads_teacher)
+
+    def int8(self) -> None:
+        """The last training of the student; measured on the student as it is built, where that is not trained yet."""
+        job, model, _ = self.experiment.training("student", self.taught_by)
+        done = self.teacher_is_final and _epochs_done(job) >= job.settings.epochs
+        student = Student(model, job.card, self.experiment.folder / "student" / job.checkpoint)
+        training = self.experiment.int8_training(self.taught_by, load_student(student.path) if done else student)
+        method = self.loaded.recipe.method
+        self._training("int8", method if isinstance(method, str) else method["name"], [training], final=done)
 
     def all_kept(self) -> tuple[Kept, ...]:
         """Each thing once: trainings share caches, and one of them saves at a time."""

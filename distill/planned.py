@@ -8,7 +8,7 @@ from .storage import Kept
 
 Command = Literal["train", "distill", "run"]
 Part = Literal["train", "validation", "test"]
-PlannedRole = Literal["teacher", "sub-tasks", "baseline", "student"]
+PlannedRole = Literal["teacher", "sub-tasks", "baseline", "student", "int8"]
 
 
 class PlannedSplit(Record):

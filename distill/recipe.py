@@ -97,18 +97,43 @@ class TeacherSpec(Config):
         return msgspec.structs.replace(shared, mean=self.mean or shared.mean, std=self.std or shared.std)
 
 
+class Int8Spec(Config):
+    """A last training of the student, in its deploy form and rounded as int8 runtimes compute it.
+
+    Attributes:
+        train: what differs from the student's training; what is not named there is 1 epoch, a tenth of the rate, and
+            float32 beside the rounding.
+    """
+
+    train: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def resolve(self, student: TrainSettings, *, where: str) -> "Int8Spec":
+        """With every key of `train`; raises ConfigError for one that does not exist or has an impossible value."""
+        own = {"epochs": 1, "schedule_epochs": None, "lr": student.lr / 10, "precision": "fp32"}
+        merged = {**msgspec.to_builtins(student), **own, **self.train}
+        settings = decode(merged, TrainSettings, where=where, prefix="student.int8.train")
+        return msgspec.structs.replace(self, train=msgspec.to_builtins(settings))
+
+    @property
+    def settings(self) -> TrainSettings:
+        """Hyper-parameters, once resolved."""
+        return msgspec.convert(self.train, TrainSettings)
+
+
 class StudentSpec(Config):
     """The network that ships, and how it is trained.
 
     Attributes:
         model: the network.
         train: hyper-parameters.
+        int8: a last training in int8, by the same method and teacher; what ships is then its result. None: none.
         start: the weights that training begins with: "model", as `model` says, or "teacher", those of a teacher of the
             same network, which the student then continues (UD's self-distillation, one run with one restart).
     """
 
     model: ModelSpec
     train: TrainSettings
+    int8: Int8Spec | None = None
     start: Literal["model", "teacher"] = "model"
 
 
@@ -227,6 +252,11 @@ class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
         if not self.method().trains_teachers:
             return None
         return (self.recipe.tasks or TasksSpec()).resolve(self.recipe.student.train, where=self.where)
+
+    def int8(self) -> Int8Spec | None:
+        """The student's training in int8, with every default; None where it has none."""
+        student = self.recipe.student
+        return None if student.int8 is None else student.int8.resolve(student.train, where=self.where)
 
     def resolve(self, path: str) -> str:
         """A path in the recipe, taken from the recipe's folder when it is relative."""

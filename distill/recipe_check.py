@@ -51,6 +51,7 @@ def check(loaded: "LoadedRecipe") -> None:
             size = recipe.input.preprocessing().size
             prefix = f"{role}.train.augment"
             build_augmentations(read_augmentations(spec.train.augment, where=where, prefix=prefix), size)
+    _check_int8(loaded)
     tasks = loaded.tasks()
     _check_pieces(where, "teacher.train", None if teacher is None else teacher.train)
     _check_pieces(where, "student.train", recipe.student.train)
@@ -81,6 +82,20 @@ def _check_export(loaded: "LoadedRecipe") -> None:
         loaded.targets()
     except ConfigError as error:
         raise ConfigError(f"{loaded.where}: `export.{key}`: {error}") from None
+
+
+def _check_int8(loaded: "LoadedRecipe") -> None:
+    spec, where, prefix = loaded.int8(), loaded.where, "student.int8.train"
+    if spec is None:
+        return
+    _check_pieces(where, prefix, spec.settings)
+    augment = read_augmentations(spec.settings.augment, where=where, prefix=f"{prefix}.augment")
+    build_augmentations(augment, loaded.recipe.input.preprocessing().size)
+    if "attention" in loaded.method().needs:
+        raise ConfigError(
+            f"{where}: `student.int8`: the method's attention asks the head about single positions, and a network in "
+            "int8 is one graph: set `method.beta: 0` or leave `student.int8` out."
+        )
 
 
 def _check_pieces(where: str, key: str, settings: "TrainSettings | None") -> None:

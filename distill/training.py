@@ -153,6 +153,7 @@ def _files(loaded: LoadedRecipe, spec: ModelSpec) -> dict[str, str]:
 
 def resolved(loaded: LoadedRecipe) -> str:
     """The recipe with every default, as YAML."""
-    recipe = msgspec.structs.replace(loaded.recipe, tasks=loaded.tasks())
+    student = msgspec.structs.replace(loaded.recipe.student, int8=loaded.int8())
+    recipe = msgspec.structs.replace(loaded.recipe, tasks=loaded.tasks(), student=student)
     header = f"# Relative paths are taken from {loaded.base}\n"
     return header + format_yaml(msgspec.to_builtins(recipe))

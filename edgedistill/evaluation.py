@@ -108,9 +108,9 @@ def finished_checkpoint(experiment: Experiment, role: Role) -> Checkpoint:
         ConfigError: the recipe has no teacher, or its sub-teachers are not all trained.
         CheckpointError: it is not trained yet.
     """
-    recipe, folder = experiment.recipe, experiment.folder / role
+    recipe, path = experiment.recipe, experiment.checkpoint(role)
     if role != "teacher":
-        return _trained(folder / "student.safetensors", experiment, role)
+        return _trained(path, experiment, role)
     where = experiment.loaded.where
     if experiment.loaded.method().trains_teachers:
         sub_teachers = experiment.sub_teachers
@@ -123,7 +123,7 @@ def finished_checkpoint(experiment: Experiment, role: Role) -> Checkpoint:
         raise ConfigError(f"{where}: the recipe has no teacher.")
     if recipe.teacher.checkpoint is not None:
         return load_student(experiment.loaded.resolve(recipe.teacher.checkpoint))
-    return _trained(folder / "teacher.safetensors", experiment, role)
+    return _trained(path, experiment, role)
 
 
 def _trained(path: Path, experiment: Experiment, role: Role) -> Student:

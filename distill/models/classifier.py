@@ -174,9 +174,13 @@ class Classifier(nn.Module):
         # In the exported graph nobody reads a mean beside the head, and the exporter drops it.
         return representation if representation is not None and self._pools_by_average else features.mean((2, 3))
 
+    @property
+    def _reads_pooled(self) -> bool:
+        return isinstance(self.head, LinearHead)
+
     def _calibrated(self, representation: Tensor | None, pooled: Tensor) -> Tensor:
         # What the head reads, where that is a vector: UD pools by the maximum, like its classifier.
-        return representation if representation is not None and isinstance(self.head, LinearHead) else pooled
+        return representation if representation is not None and self._reads_pooled else pooled
 
     def _opinions(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and calibration logits (B, C) of a map, read without touching BatchNorm's running statistics."""

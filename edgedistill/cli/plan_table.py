@@ -16,6 +16,7 @@ _ROLES = {
     "sub-tasks": "teachers of sub-tasks",
     "baseline": "student, no teacher",
     "student": "student",
+    "int8": "student in int8",
 }
 
 

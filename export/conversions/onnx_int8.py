@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from ..quantization.calibrators import Histogram
-from ..quantization.choosing import choose
-from ..quantization.qdq import OPERATORS, S8S8, U8S8, Flavour, prepare
+from ..quantization.choosing import choose, judge_trained
+from ..quantization.qdq import OPERATORS, S8S8, U8S8, Flavour, prepare, settle
 from ..quantization.qdq_quantiser import QdqQuantiser
 from ..quantization.ranges import measure
 from .base import CONVERSIONS, Converted, Ingredients
+from .onnx_fp32 import write_facts
 
 
 @CONVERSIONS.register("onnx.prepared")
@@ -40,7 +41,7 @@ def calibration_histograms(ingredients: Ingredients) -> Converted:
 @CONVERSIONS.register("onnx.int8.u8s8")
 def onnx_int8_u8s8(ingredients: Ingredients) -> Converted:
     """For onnxruntime and OpenVINO: unsigned activations, signed weights per channel."""
-    return _quantised(ingredients, U8S8)
+    return _trained(ingredients) if ingredients.source.trained_in_int8 else _quantised(ingredients, U8S8)
 
 
 @CONVERSIONS.register("onnx.int8.s8s8")
@@ -62,6 +63,18 @@ def _quantised(ingredients: Ingredients, flavour: Flavour) -> Converted:
         say=ingredients.say,
     )
     return Converted(chosen.best.path, prepared.details | {"quantization": flavour.name} | chosen.details)
+
+
+def _trained(ingredients: Ingredients) -> Converted:
+    """As a training in int8 left it: judged on the held-out images, and not changed."""
+    images, prepared = ingredients.calibration_images, ingredients.get("onnx.prepared")
+    written = ingredients.source.write_int8(
+        ingredients.input, ingredients.scratch / "trained.int8.onnx", opset=ingredients.opset
+    )
+    settle(written)
+    write_facts(written, ingredients.facts)
+    chosen = judge_trained(QdqQuantiser(prepared.path, U8S8), written, images, limits=ingredients.int8_limits)
+    return Converted(written, prepared.details | {"quantization": U8S8.name} | chosen.details)
 
 
 def _load_histograms(path: Path) -> dict[str, Histogram]:

@@ -97,6 +97,24 @@ def choose(
     return Chosen(best, tuple(tried), note, steps)
 
 
+def judge_trained(quantiser: Quantiser, path: Path, images: CalibrationImages, *, limits: Gates) -> Chosen:
+    """A graph whose ranges were learned with its weights: it is what it is.
+
+    Args:
+        quantiser: runs it and its float graph.
+        path: the file.
+        images: to judge by.
+        limits: for the confidence of the drop's interval.
+
+    Raises:
+        ExportError: the graph is refused, or gives no numbers.
+    """
+    judge = Judge.of(quantiser.logits(quantiser.source, images.held_out), images.targets, limits.confidence)
+    search = Search(images, judge, path.parent, lambda text: None)
+    trial = search.judged(path, Candidate(quantiser, "trained", {}))
+    return Chosen(trial, (trial,), "none: the student was trained in int8")
+
+
 def _correcting(
     search: Search, quantiser: Quantiser, histograms: Mapping[str, Histogram]
 ) -> tuple[Quantiser, dict[str, str]]:

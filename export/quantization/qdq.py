@@ -61,6 +61,16 @@ def prepare(source: Path, out: Path) -> Path:
     return out
 
 
+def settle(path: Path) -> None:
+    """Bring a quantised file that the tracer wrote into the form of those that are written here."""
+    import onnx
+
+    model = onnx.load(path)
+    _name_nodes(model.graph)
+    _normalise_at_once(model.graph)
+    onnx.save(model, path)
+
+
 def heavy_layers(prepared: Path) -> list[str]:
     """Names of the nodes with nearly all of the arithmetic, in the graph's order."""
     import onnx

@@ -39,6 +39,15 @@ class Search:
         quantiser = candidate.quantiser
         place = self.scratch / f"{quantiser.name}.{next(self._numbers)}"
         path = quantiser.quantise(candidate.ranges, place, in_float=in_float)
+        return self.judged(path, candidate, in_float)
+
+    def judged(self, path: Path, candidate: Candidate, in_float: tuple[str, ...] = ()) -> Trial:
+        """What a file of the candidate says on the held-out images.
+
+        Raises:
+            ExportError: the graph is refused, or gives no numbers.
+        """
+        quantiser = candidate.quantiser
         logits = quantiser.logits(path, self.images.held_out)
         if not np.isfinite(logits).all():
             raise ExportError(

@@ -110,6 +110,15 @@ class Source:
         """
         raise NotImplementedError
 
+    @property
+    def trained_in_int8(self) -> bool:
+        """Whether the network was trained as int8 runtimes compute it, so that `write_int8` writes that."""
+        return False
+
+    def write_int8(self, input: InputKind, path: Path, *, opset: int | None = None) -> Path:
+        """Write the int8 graph that the network was trained as: U8S8, in QDQ form; as `write_onnx` otherwise."""
+        raise NotImplementedError
+
     def graph(self, input: InputKind) -> "DeployGraph":
         """The PyTorch module that conversions trace, in its deploy form.
 

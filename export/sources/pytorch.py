@@ -1,7 +1,7 @@
 """Networks in PyTorch: a checkpoint of ours, or any module that gives logits."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +12,7 @@ from torch import nn
 
 from ...distill.checkpoint import Student, digest_weights
 from ...distill.models import Classifier
+from ...distill.models.folded import FoldedClassifier
 from ...distill.models.reparameterize import reparameterize
 from ...distill.models.whole import LibraryClassifier, LogitsAlone
 from ...runtime.bundle import InputKind
@@ -22,6 +23,7 @@ from ..conversions import onnx_fp32
 from ..graph import DeployGraph
 from ..optional_outputs import framework_outputs, optional_specs
 from ..probes import framework_logits
+from ..quantization.trained import quantised_model
 from .base import NetworkCard, Source
 
 THRESHOLD = 0.5
@@ -33,13 +35,17 @@ class PyTorchSource(Source):
     Args:
         model: as it was trained, not re-parameterized: the comparison then covers that step too.
         card: what the bundle says of it.
+        int8_ranges: of its activations, where it was trained in int8; see `distill.checkpoint.ModelCard`.
     """
 
     toolchain: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxscript")
 
-    def __init__(self, model: Classifier, card: NetworkCard) -> None:
+    def __init__(
+        self, model: Classifier, card: NetworkCard, int8_ranges: Mapping[str, tuple[float, float]] | None = None
+    ) -> None:
         super().__init__(card)
         self.model = model
+        self._int8_ranges = int8_ranges or {}
 
     @property
     def framework(self) -> str:
@@ -49,7 +55,7 @@ class PyTorchSource(Source):
         return framework_logits(self.model, images)
 
     def giving(self, outputs: Sequence[str]) -> "PyTorchSource":
-        found = PyTorchSource(self.model, self.card)
+        found = PyTorchSource(self.model, self.card, self._int8_ranges)
         found.further = optional_specs(self.model, outputs, self.card.preprocessing.size)
         return found
 
@@ -66,6 +72,16 @@ class PyTorchSource(Source):
     def write_onnx(self, input: InputKind, path: Path, *, opset: int | None = None) -> Path:
         return onnx_fp32.export_onnx(self.graph(input), self.image(input), path, opset=opset)
 
+    @property
+    def trained_in_int8(self) -> bool:
+        return bool(self._int8_ranges)
+
+    def write_int8(self, input: InputKind, path: Path, *, opset: int | None = None) -> Path:
+        assert isinstance(self.model, FoldedClassifier)
+        model = quantised_model(self.model, self._int8_ranges)
+        graph = DeployGraph(model, input, [spec.name for spec in self.further])
+        return onnx_fp32.export_onnx(graph, self.image(input), path, opset=opset)
+
 
 def from_student(student: Student) -> PyTorchSource:
     """A checkpoint of ours."""
@@ -81,6 +97,7 @@ def from_student(student: Student) -> PyTorchSource:
             sha256=student.sha256,
             recipe_sha256=card.recipe_sha256,
         ),
+        card.int8_ranges,
     )
 
 
