@@ -64,7 +64,8 @@ class Evaluation:
         checkpoint: its file or folder.
         data: the test images that could be decoded.
         found: `metrics.evaluate` on them.
-        calibration_error: UD's ECE, in points.
+        calibration_error: ECE over all labels together, in points.
+        classwise_error: the mean over the classes of each one's own (UD Eq. 2), in points.
         bins: confidence against accuracy.
         difficult: `metrics.evaluate` on the images with a difficult label (UD Table 2); None where there is none.
         retrieval: precision at 1..K on the model's features, where it was asked for.
@@ -77,6 +78,7 @@ class Evaluation:
     data: Dataset
     found: dict[str, Any]
     calibration_error: float
+    classwise_error: float
     bins: metrics.CalibrationBins
     difficult: dict[str, Any] | None
     retrieval: training_metrics.RetrievalPrecision | None
@@ -92,6 +94,7 @@ class Evaluation:
             **self.found,
             "class_names": self.data.classes,
             "ECE": self.calibration_error,
+            "classwise_ECE": self.classwise_error,
             "calibration": self.bins._asdict(),
             "difficult": self.difficult,
             "retrieval": None if self.retrieval is None else self.retrieval._asdict(),
@@ -178,6 +181,7 @@ def evaluate_checkpoint(
         data=data,
         found=metrics.evaluate(scores, data.labels, chosen, top_k),
         calibration_error=100 * metrics.expected_calibration_error(scores, data.labels),
+        classwise_error=100 * metrics.classwise_calibration_error(scores, data.labels),
         bins=metrics.calibration_bins(scores, data.labels),
         difficult=metrics.evaluate(scores[rows], data.labels[rows], chosen, top_k)
         if rows is not None and rows.any()

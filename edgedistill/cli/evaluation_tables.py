@@ -35,7 +35,10 @@ def evaluation_tables(evaluation: Evaluation, console: Console) -> None:
         if numbers["classes_without_positives"]:
             left_out = f"{numbers['classes_without_positives']} of {numbers['classes']} classes have no positive"
             console.print(f"[yellow]left out[/]  {name}: {left_out} and no part in mAP, CP, CR and CF1")
-    console.print(f"calibration error (ECE) [bold]{evaluation.calibration_error:.2f}[/] points")
+    console.print(
+        f"calibration error (ECE) [bold]{evaluation.calibration_error:.2f}[/] points; mean of the classes' own "
+        f"{evaluation.classwise_error:.2f}"
+    )
     if evaluation.retrieval is not None:
         _retrieval(evaluation.retrieval, console)
     if evaluation.teacher is not None:

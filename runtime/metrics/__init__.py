@@ -5,7 +5,12 @@ precision) is a fraction. Targets are int8: 1 present, 0 absent, -1 unknown; unk
 """
 
 from .bootstrap import bootstrap_average_precision, least_resamples, percentile_interval, resampled_average_precision
-from .calibration import CalibrationBins, calibration_bins, expected_calibration_error
+from .calibration import (
+    CalibrationBins,
+    calibration_bins,
+    classwise_calibration_error,
+    expected_calibration_error,
+)
 from .decisions import Threshold, evaluate, protocol_name
 from .jackknife import LeftOut, leave_one_out
 from .logistic import sigmoid
@@ -33,6 +38,7 @@ __all__ = [
     "bootstrap_average_precision",
     "calibration_bins",
     "class_drop_intervals",
+    "classwise_calibration_error",
     "evaluate",
     "expected_calibration_error",
     "fit_temperature",

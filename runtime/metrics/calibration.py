@@ -44,10 +44,31 @@ def calibration_bins(scores: np.ndarray, targets: np.ndarray, bins: int = BINS) 
 
 
 def expected_calibration_error(scores: np.ndarray, targets: np.ndarray, bins: int = BINS) -> float:
-    """ECE = E_i E_{f_i} |P(y_i = 1 | f_i) - f_i| (UD Eq. 2): every probability of a class i enters, whatever its size.
+    """ECE over all labels together: the sum over bins of share x |accuracy - confidence|.
 
-    The conditional probability is that of the bin: per class, sum over bins of share x |accuracy - confidence|; then
-    the mean over the classes. Few images per bin raise it: compare on the same images and bins alone.
+    Every known (image, class) entry weighs the same. Source: C. Guo et al., ICML 2017, Eq. 5, with the probability of
+    each label in place of that of the most probable class.
+
+    Args:
+        scores: (N, C) probabilities.
+        targets: (N, C); 1, 0 or -1 (left out).
+        bins: of equal width.
+
+    Returns:
+        a fraction; NaN when no label is known.
+
+    Raises:
+        ValueError: shapes differ, a score is no probability, or a target is not 1, 0 or -1.
+    """
+    count, confidence, present = (sums.sum(axis=0) for sums in _sums(scores, targets, bins))
+    return float(np.abs(present - confidence).sum() / count.sum()) if count.any() else float("nan")
+
+
+def classwise_calibration_error(scores: np.ndarray, targets: np.ndarray, bins: int = BINS) -> float:
+    """The mean over the classes of each one's own ECE: E_i E_{f_i} |P(y_i = 1 | f_i) - f_i| (UD Eq. 2).
+
+    A class weighs the same however few its known labels. With few images in a class's bins chance alone makes an error:
+    compare on the same images and bins only.
 
     Args:
         scores: (N, C) probabilities.

@@ -89,6 +89,7 @@ def test_every_number_is_that_of_the_outputs(recipe, experiment, command):
     assert got["CF1"] == pytest.approx(expected["CF1"])
     assert got["class_names"] == list(outputs.dataset.classes)
     assert got["ECE"] == pytest.approx(100 * metrics.expected_calibration_error(scores, labels))
+    assert got["classwise_ECE"] == pytest.approx(100 * metrics.classwise_calibration_error(scores, labels))
     assert sum(got["calibration"]["count"]) == (labels >= 0).sum()
 
     rows = (labels == -1).any(axis=1)  # `difficult: ignore` shows the marks in the labels
