@@ -9,6 +9,7 @@ from ..quantization.choosing import choose, judge_trained
 from ..quantization.qdq import OPERATORS, S8S8, U8S8, Flavour, prepare, settle
 from ..quantization.qdq_quantiser import QdqQuantiser
 from ..quantization.ranges import measure
+from ..quantization.weight_ranges import low_ranges
 from .base import CONVERSIONS, Converted, Ingredients
 from .onnx_fp32 import write_facts
 
@@ -62,7 +63,9 @@ def _quantised(ingredients: Ingredients, flavour: Flavour) -> Converted:
         scratch=ingredients.scratch,
         say=ingredients.say,
     )
-    return Converted(chosen.best.path, prepared.details | {"quantization": flavour.name} | chosen.details)
+    low = low_ranges(prepared.path)
+    ranges = {"weight_ranges": low} if low else {}
+    return Converted(chosen.best.path, prepared.details | {"quantization": flavour.name} | chosen.details | ranges)
 
 
 def _trained(ingredients: Ingredients) -> Converted:

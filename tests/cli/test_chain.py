@@ -107,6 +107,9 @@ def test_the_steps_one_at_a_time(finished, recipe, command, tmp_path):
     assert found["protocol"] == "oracle_k"
     assert len(found["AP"]) == 20
     student, labels = folder / "student" / "student.safetensors", folder / "test" / "labels.csv"
+    layers = json.loads(command("inspect", student, "--json")[1])["layers"]
+    assert sorted(layers, key=lambda layer: layer["after"]["snr"]) == layers
+    assert layers[0]["name"] in command("inspect", student)[1]
     code, out, err = command(
         "export", student, "-t", recipe.parent / "target.yaml", "--data", labels, "-o", tmp_path / "bundle", "--zip"
     )

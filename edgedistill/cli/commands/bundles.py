@@ -13,7 +13,7 @@ from edgedistill.runtime.verdicts import EXIT_CODES
 
 from .. import console
 from ..console import escape
-from ..extras import register_training_formats
+from ..extras import register_training_formats, require_training
 from ..model_options import Size, is_model_file, parse_size
 from ..options import (
     ArtifactNames,
@@ -169,8 +169,13 @@ def selftest(
 def inspect(bundle: BundleOrModel, json: Json = False) -> None:
     """What a bundle holds, where it came from, and whether its files are intact; or what a model file takes and gives.
 
+    Of a student (.safetensors) it says how well the weights suit int8, before and after re-parameterization.
+
     Example: [bold]edgedistill inspect bundle[/]
     """
+    if bundle.suffix == ".safetensors":
+        _inspect_student(bundle, json)
+        return
     if is_model_file(bundle):
         _inspect_model_file(bundle, json)
         return
@@ -194,6 +199,17 @@ def _inspect_model_file(path: Path, json: bool) -> None:
     with open_artifact(opened, opened.manifest.artifacts[0]) as loaded:
         facts = model_file_facts(path, opened.manifest.artifacts[0], loaded)
     console.print_json(facts) if json else model_file_table(facts, console.out)
+
+
+def _inspect_student(path: Path, json: bool) -> None:
+    from ..checkpoints import checkpoint_classes
+
+    require_training("inspect STUDENT")
+    checkpoint_classes(path)  # a mistake is told before torch is imported
+    from ..student_facts import student_facts, student_table
+
+    facts = student_facts(path)
+    console.print_json(facts) if json else student_table(facts, console.out)
 
 
 @contextmanager
