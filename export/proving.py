@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from ..runtime.backends.base import Backend
+from ..runtime.backends.base import BACKENDS, Backend
 from ..runtime.bundle import Artifact, Bundle, Coverage, ExportParity, Manifest
 from ..runtime.bundle.selection import open_artifact
 from ..runtime.bundle.storage import FolderStorage
@@ -58,7 +58,8 @@ def compare(logits: np.ndarray, probabilities: np.ndarray, expected: np.ndarray,
 def check_artifact(bundle: Bundle, artifact: Artifact, probes: "Probes", *, built_for_elsewhere: bool) -> Artifact:
     """Run an artifact with batches of several sizes and return it with its status, reason and parity.
 
-    In a process of its own: a library that crashes on the file fails this artifact only.
+    Where its device is not here and its backend has another that can run the same file, that one does as a surrogate,
+    and is called so: a file that is wrong there does not ship, one that is right stays "built_not_run".
 
     Args:
         bundle: a folder with the artifact's files; its manifest needs the inputs and outputs only.
@@ -67,6 +68,22 @@ def check_artifact(bundle: Bundle, artifact: Artifact, probes: "Probes", *, buil
         built_for_elsewhere: the files are machine code for other devices, so that a refusal to load them here says
             nothing about them.
     """
+    judged = _check(bundle, artifact, probes, built_for_elsewhere=built_for_elsewhere)
+    surrogate = BACKENDS.get(artifact.backend).surrogate
+    if judged.status != "built_not_run" or built_for_elsewhere or not surrogate:
+        return judged
+    target = msgspec.structs.replace(artifact.target, device=surrogate)
+    other = _check(bundle, msgspec.structs.replace(artifact, target=target), probes, built_for_elsewhere=False)
+    if other.status == "failed":
+        return _judged(artifact, "failed", f"run on {surrogate} in place of {artifact.target.device}: {other.reason}")
+    if other.parity is None:  # the library is not here either
+        return judged
+    runner = f"{other.parity.runner} on {surrogate}"
+    return msgspec.structs.replace(judged, surrogate=msgspec.structs.replace(other.parity, runner=runner))
+
+
+def _check(bundle: Bundle, artifact: Artifact, probes: "Probes", *, built_for_elsewhere: bool) -> Artifact:
+    """In a process of its own: a library that crashes on the file fails this artifact only."""
     rows = list(probes.rows(artifact.target.batch))
     with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
         images, outputs = Path(folder, "images.npy"), Path(folder, "outputs.npz")

@@ -85,7 +85,7 @@ def _could_be_better(artifact: Artifact) -> bool:
     """It failed, or could not run where it was made and may run here."""
     if artifact.status == "verified":
         return False
-    return artifact.status == "failed" or BACKENDS.get(artifact.backend).unavailable() is None
+    return artifact.status == "failed" or BACKENDS.get(artifact.backend).lacking(artifact.target.device) is None
 
 
 def _stamp(split: Dataset) -> list[str | list[int]]:

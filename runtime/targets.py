@@ -15,6 +15,7 @@ from .tensors import BatchRange
 
 BenchPreset = Literal["demo", "smoke", "quick", "full"]
 
+GENERIC = "generic"
 MOST_THREADS = 1024
 _NOT_IN_NAMES = ': * ? " < > |'  # Windows refuses them in a file's name
 _PORTABLE_NAME = re.compile(r'[^/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+')
@@ -46,6 +47,7 @@ class Target(Record):
         backend: the library that runs the artifact.
         precision: what the arithmetic is done in.
         format: of the file, where the backend reads several, e.g. "ort"; empty for its usual one.
+        hardware: what people call the thing that it is for, e.g. "Raspberry Pi 5"; decides nothing.
         device: the backend's own device or provider word, e.g. "cpu", "gpu", "cuda:0".
         threads: intra-op threads; None leaves the choice to the backend.
         batch: batch sizes that the artifact accepts.
@@ -60,6 +62,7 @@ class Target(Record):
     precision: str
     format: str = ""
     description: str = ""
+    hardware: str = GENERIC
     device: str = "cpu"
     threads: int | None = None
     batch: BatchRange = BatchRange()
@@ -91,6 +94,7 @@ class _TargetFile(Config):
     precision: str
     format: str = ""
     description: str = ""
+    hardware: str = GENERIC
     device: str = "cpu"
     threads: int | None = None
     batch: _BatchFile = _BatchFile()

@@ -37,7 +37,7 @@ def bundle_table(bundle: Bundle, console: Console) -> None:
             size(artifact.size) if artifact.files else "-",
             status(artifact.status),
             difference,
-            escape(artifact.reason or int8_note(artifact)),
+            escape(f"{artifact.reason} {surrogate_note(artifact)}".strip() or int8_note(artifact)),
         )
     console.print(rows)
     for artifact in manifest.artifacts:
@@ -48,6 +48,12 @@ def bundle_table(bundle: Bundle, console: Console) -> None:
     int8_notes(manifest.artifacts, console)
     operating_point_table(manifest, console)
     console.print(f"[dim]{escape(', '.join(manifest.classes))}[/]", soft_wrap=True)
+
+
+def surrogate_note(artifact: Artifact) -> str:
+    """What ran in place of an artifact whose device was not there."""
+    found = artifact.surrogate
+    return "" if found is None else f"Surrogate ({found.runner}): max |logit diff| {found.max_abs_logit:.1e}."
 
 
 def int8_note(artifact: Artifact) -> str:

@@ -21,6 +21,11 @@ from ..conversions import Ingredients
 from ..errors import ExportError, one_line
 from .base import BUILDERS, Builder, Built
 
+_ELSEWHERE = (
+    "Export on such a device, whose own TensorRT builds for it, or ship the ONNX file to it (backend onnxruntime, "
+    "device cuda)."
+)
+
 
 @BUILDERS.register("tensorrt")
 class TensorRtBuilder(Builder):
@@ -56,6 +61,7 @@ def _flavour(target: Target) -> tuple[str, list[str]]:
     """The library to build with and the SM versions that the engine will be for; none means portable."""
     if find_spec("tensorrt") is not None:
         with contextlib.suppress(MissingDependencyError), contextlib.closing(cuda.Gpu(0)) as gpu:
+            _check_here(target, gpu.compute_capability)
             return "tensorrt", [gpu.compute_capability]
     if find_spec("tensorrt_rtx") is None:
         raise MissingDependencyError(
@@ -63,6 +69,15 @@ def _flavour(target: Target) -> tuple[str, list[str]]:
             'index; tensorrt_rtx builds without a GPU: `pip install "edgedistill[tensorrt]"` (x86-64 only).'
         )
     return "tensorrt_rtx", target.compute_capabilities
+
+
+def _check_here(target: Target, compute_capability: str) -> None:
+    """The classic library builds for the GPU that it runs on, and for no other."""
+    if target.compute_capabilities and compute_capability not in target.compute_capabilities:
+        raise ExportError(
+            f"TensorRT builds for the GPU that is here, SM {compute_capability}, and {target.name} is for SM "
+            f"{', '.join(target.compute_capabilities)}. {_ELSEWHERE}"
+        )
 
 
 def write_engine(flavour: str, source: str, out: str, image: dict[str, Any], target: dict[str, Any]) -> str:
@@ -111,7 +126,7 @@ def _set_compute_capabilities(trt: ModuleType, config: Any, target: Target) -> N
         if name not in known:
             raise ExportError(
                 f"{trt.__name__} {trt.__version__} builds nothing for SM {version} (`compute_capabilities` of "
-                f"{target.name}): it knows {', '.join(sorted(known))}."
+                f"{target.name}): it knows {', '.join(sorted(known))}. {_ELSEWHERE}"
             )
     if wanted:
         config.num_compute_capabilities = len(wanted)

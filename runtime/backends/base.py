@@ -75,6 +75,7 @@ class Backend:
         devices: the device words it knows, for messages and `list backends`.
         suffixes: of the main files that it opens by themselves, e.g. (".onnx",).
         hints: what it asks of its library for each precision that it can choose; empty where the file alone decides.
+        surrogate: the device word that can run a file in place of one that is not here; empty where none can.
         inputs: the loaded graph's own.
         outputs: the loaded graph's own.
         effective: what really runs: library, device or providers, precision, threads.
@@ -86,6 +87,7 @@ class Backend:
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     suffixes: ClassVar[tuple[str, ...]] = ()
     hints: ClassVar[Mapping[str, str]] = {}
+    surrogate: ClassVar[str] = ""
 
     def __init__(self, model: Model, *, threads: int | None = None, device: str = "cpu") -> None:
         self.model = model
@@ -122,6 +124,23 @@ class Backend:
         except Exception as error:  # a backend of another distribution may raise anything
             return f"{cls.__module__}: {type(error).__name__}: {first_line(error)}"
         return None
+
+    @classmethod
+    def lacking(cls, device: str) -> str | None:
+        """Why the library, or the device of that word, cannot be had here, in one sentence; None when it can."""
+        if reason := cls.unavailable():
+            return reason
+        try:
+            cls.find_device(device)
+        except EdgedistillError as error:
+            return str(error)
+        return None
+
+    @classmethod
+    def find_device(cls, device: str) -> None:
+        """What a backend may define: raise MissingDependencyError where the library finds no such device here, and
+        ConfigError where it has no such word. It asks the library, which is installed, and loads nothing.
+        """
 
     @classmethod
     def companions(cls, path: Path) -> tuple[Path, ...]:

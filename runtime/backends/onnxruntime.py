@@ -28,6 +28,7 @@ _PROVIDERS = {
     "qnn": ("QNNExecutionProvider", "onnxruntime-qnn"),
     "xnnpack": ("XnnpackExecutionProvider", "an onnxruntime built with XNNPACK"),
 }
+_BROWSERS = ("wasm", "webgpu")
 _TAKES_DEVICE_ID = frozenset({"cuda", "gpu", "tensorrt", "migraphx", "directml"})
 _DTYPES = {"float": "float32", "double": "float64", "float16": "float16"}  # the others are called as in numpy
 _FATAL_ONLY = 4  # what goes wrong comes as an exception; its echo on stderr would tear tables and JSON
@@ -40,13 +41,14 @@ class OnnxRuntimeBackend(Backend):
     Precision is the file's own; a provider that does not take effect is an error.
 
     Device words: cpu, cuda, gpu, tensorrt, migraphx, coreml, directml, openvino, qnn, xnnpack, with `:index` where
-    there are several devices. Operators that an accelerator's provider lacks run on the CPU provider, which
-    `effective["providers"]` then lists second.
+    there are several devices; wasm and webgpu are onnxruntime-web's, in a browser, and never here. Operators that an
+    accelerator's provider lacks run on the CPU provider, which `effective["providers"]` then lists second.
     """
 
     extra = "onnxruntime"
     distributions = ("onnxruntime", "onnxruntime-gpu")
-    devices = tuple(_PROVIDERS)
+    devices = (*_PROVIDERS, *_BROWSERS)
+    surrogate = "cpu"
     suffixes = (".onnx", ".ort")
 
     @classmethod
@@ -70,7 +72,7 @@ class OnnxRuntimeBackend(Backend):
 
     def _load(self) -> None:
         ort = self.library()
-        provider, _ = self._provider(ort)
+        provider, _ = _find_provider(self.device, ort)
         self._session, facts = self._start(self._settings())
         active = self._session.get_providers()
         if provider not in active:
@@ -98,7 +100,7 @@ class OnnxRuntimeBackend(Backend):
     def _start(self, settings: Any) -> tuple[Any, OnnxFacts]:
         """A session of the model, and what its file says."""
         ort = self.library()
-        provider, options = self._provider(ort)
+        provider, options = _find_provider(self.device, ort)
         providers = [(provider, options)]
         if provider != "CPUExecutionProvider":
             providers.append(("CPUExecutionProvider", {}))
@@ -142,20 +144,9 @@ class OnnxRuntimeBackend(Backend):
             external = []  # what is wrong with the file is said when it is loaded
         return (path, *(path.parent / name for name in external))
 
-    def _provider(self, ort: ModuleType) -> tuple[str, dict[str, Any]]:
-        word, _, index = self.device.lower().partition(":")
-        if word not in _PROVIDERS or (index and (word not in _TAKES_DEVICE_ID or not index.isdigit())):
-            raise ConfigError(
-                f"unknown onnxruntime device {self.device!r}: one of {', '.join(_PROVIDERS)}; "
-                f"`:index` goes with {', '.join(sorted(_TAKES_DEVICE_ID))}."
-            )
-        provider, package = _PROVIDERS[word]
-        if provider not in ort.get_available_providers():
-            raise MissingDependencyError(
-                f"this onnxruntime has no {provider} for the device {self.device!r}: it comes with {package}. "
-                f"Here: {', '.join(ort.get_available_providers())}."
-            )
-        return provider, ({"device_id": int(index)} if index else {})
+    @classmethod
+    def find_device(cls, device: str) -> None:
+        _find_provider(device, cls.library())
 
     def _run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         names = self._wanted()
@@ -163,6 +154,27 @@ class OnnxRuntimeBackend(Backend):
 
     def _close(self) -> None:
         self._session = None
+
+
+def _find_provider(device: str, ort: ModuleType) -> tuple[str, dict[str, Any]]:
+    """The provider of a device word, and its options."""
+    word, _, index = device.lower().partition(":")
+    if word in _BROWSERS and not index:
+        raise MissingDependencyError(
+            f"the device {word!r} is a browser's, where onnxruntime-web loads the same file: open it there."
+        )
+    if word not in _PROVIDERS or (index and (word not in _TAKES_DEVICE_ID or not index.isdigit())):
+        raise ConfigError(
+            f"unknown onnxruntime device {device!r}: one of {', '.join(OnnxRuntimeBackend.devices)}; "
+            f"`:index` goes with {', '.join(sorted(_TAKES_DEVICE_ID))}."
+        )
+    provider, package = _PROVIDERS[word]
+    if provider not in ort.get_available_providers():
+        raise MissingDependencyError(
+            f"this onnxruntime has no {provider} for the device {device!r}: it comes with {package}. "
+            f"Here: {', '.join(ort.get_available_providers())}."
+        )
+    return provider, ({"device_id": int(index)} if index else {})
 
 
 def _spec(value: Any) -> TensorSpec:

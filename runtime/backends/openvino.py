@@ -35,6 +35,7 @@ class OpenVinoBackend(Backend):
     devices = ("cpu", "gpu", "npu")
     suffixes = (".xml",)
     hints = _HINTS
+    surrogate = "cpu"
 
     @classmethod
     def library(cls) -> ModuleType:
@@ -45,6 +46,10 @@ class OpenVinoBackend(Backend):
         return openvino
 
     @classmethod
+    def find_device(cls, device: str) -> None:
+        _find_device(cls.library().Core(), device)
+
+    @classmethod
     def companions(cls, path: Path) -> tuple[Path, ...]:
         """The .xml file and the .bin of the same name with its weights."""
         return (path, path.with_suffix(".bin"))
@@ -52,13 +57,7 @@ class OpenVinoBackend(Backend):
     def _load(self) -> None:
         ov = self.library()
         core = ov.Core()
-        device = self.device.upper()
-        known = {name.partition(".")[0] for name in core.available_devices} | set(core.available_devices)
-        if device not in known:
-            raise MissingDependencyError(
-                f"openvino finds no device {device} here, only {', '.join(sorted(known))}: install its driver, or ask "
-                "for the device `cpu`."
-            )
+        device = _find_device(core, self.device)
         if len(self.model.files) < 2:
             raise ConfigError(f"{self.model.files[0].label}: an OpenVINO model needs its .bin beside its .xml.")
         network = core.read_model(*(file.read() for file in self.model.files[:2]))
@@ -136,6 +135,18 @@ class OpenVinoBackend(Backend):
 
     def _close(self) -> None:
         self._request = self._compiled = None
+
+
+def _find_device(core: Any, word: str) -> str:
+    """OpenVINO's own spelling of a device word."""
+    device = word.upper()
+    known = {name.partition(".")[0] for name in core.available_devices} | set(core.available_devices)
+    if device not in known:
+        raise MissingDependencyError(
+            f"openvino finds no device {device} here, only {', '.join(sorted(known))}: install its driver, or ask "
+            "for the device `cpu`."
+        )
+    return device
 
 
 def _word(precision: str) -> str:

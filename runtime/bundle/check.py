@@ -146,8 +146,10 @@ def _artifacts(manifest: Manifest) -> Iterator[str]:
             yield f"the artifact {artifact.name}: {problem}"
         if artifact.status in ("verified", "built_not_run") and not artifact.files:
             yield f"the artifact {artifact.name} is {artifact.status} and has no file"
-        if artifact.parity is not None and not artifact.parity.max_abs_logit >= 0:
-            yield f"the artifact {artifact.name}: its parity is no number"
+        for what in ("parity", "surrogate"):
+            measured = getattr(artifact, what)
+            if measured is not None and not measured.max_abs_logit >= 0:
+                yield f"the artifact {artifact.name}: its {what} is no number"
         if (point := artifact.operating_point) is not None:
             yield from _of(artifact, threshold_problems(manifest.classes, point.thresholds))
             yield from _of(artifact, operating_point_problems(manifest.classes, point))

@@ -99,6 +99,8 @@ class Artifact(Record):
         reason: why the status is not "verified".
         format: of the main file, e.g. "onnx", "openvino-ir", "tensorrt-engine"; empty in older bundles.
         parity: against the training framework, for what ran.
+        surrogate: the same of what ran in its place where its device was not there: another device with the same file,
+            or the same graph in another format; its runner says which. It proves the graph, not the device.
         coverage: of an int8 artifact that ran: what is computed in int8.
         operating_point: its own temperature and thresholds; None where it did not run at export, or there were no
             validation images: then the manifest's thresholds hold, at temperature 1.
@@ -112,6 +114,7 @@ class Artifact(Record):
     reason: str = ""
     format: str = ""
     parity: ExportParity | None = None
+    surrogate: ExportParity | None = None
     coverage: Coverage | None = None
     operating_point: OperatingPoint | None = None
     details: dict[str, str] = {}

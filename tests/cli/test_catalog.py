@@ -41,10 +41,24 @@ def test_what_is_not_here_says_how_to_get_it_once(command, monkeypatch):
     backend = BACKENDS.get("tensorrt")
     monkeypatch.setattr(backend, "unavailable", classmethod(lambda cls: "get it [/there]."))
     out = command("list", "targets")[1]
-    assert "not here  tensorrt-gpu-fp16, tensorrt-gpu-fp32, tensorrt-gpu-int8: get it [/there].\n" in out
+    told = next(line for line in out.splitlines() if line.endswith(": get it [/there]."))
+    assert set(told.removeprefix("not here  ").split(":")[0].split(", ")) == {
+        *("tensorrt-gpu-fp16", "tensorrt-gpu-fp32", "tensorrt-gpu-int8", "tensorrt-desktop-fp16", "tensorrt-orin-fp16")
+    }
     assert "not here  tensorrt: get it [/there].\n" in command("list", "backends")[1]
     rows = {row["target"]: row for row in json.loads(command("list", "targets", "--json")[1])}
     assert rows["tensorrt-gpu-fp16"]["here"] == "get it [/there]."
+
+
+def test_targets_are_grouped_by_what_people_own(command):
+    lines = [line.strip() for line in command("list", "targets")[1].splitlines()]
+    groups = [lines.index(name) for name in ("generic", "Browser", "Raspberry Pi 5")]
+    assert groups == sorted(groups)
+    assert lines[groups[-1] + 1].startswith("onnxruntime-pi5-fp32 ")
+    rows = json.loads(command("list", "targets", "--json")[1])
+    assert {row["target"]: row["hardware"] for row in rows}["openvino-npu-fp16"] == "Intel PC"
+    (npu,) = (row for row in rows if row["target"] == "openvino-npu-fp16")
+    assert npu["here"].startswith("openvino finds no device NPU here")
 
 
 def test_a_target_is_told_with_its_precision_and_gates(command):

@@ -28,7 +28,10 @@ from small_network import small_network
 
 SIZE = (64, 64)
 CLASSES = ("cat", "dog", "tree", "car", "boat")
-TARGETS = ("onnxruntime-cpu-fp32", "openvino-cpu-fp32", "openvino-cpu-bf16", "tensorrt-gpu-fp16", "tensorrt-gpu-fp32")
+TARGETS = (
+    *("onnxruntime-cpu-fp32", "openvino-cpu-fp32", "openvino-cpu-bf16", "tensorrt-gpu-fp16", "tensorrt-gpu-fp32"),
+    *("openvino-npu-fp16", "onnxruntime-wasm-fp32", "tensorrt-orin-fp16"),
+)
 
 
 @torch.no_grad()

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from edgedistill.export.probes import framework_logits
+from edgedistill.export.probes import Probes, framework_logits
+from edgedistill.export.proving import check_artifact
+from edgedistill.export.repeating import _could_be_better
 from edgedistill.runtime import selftest
 from edgedistill.runtime.backends.base import BACKENDS
 from edgedistill.runtime.bundle import open_bundle
@@ -34,6 +37,8 @@ def test_the_layout_is_the_documented_one(exported):
         "onnx/model.fp32.onnx",
         "openvino/model.fp32.xml",
         "openvino/model.fp32.bin",
+        "openvino/model.fp16.b1.xml",
+        "openvino/model.fp16.b1.bin",
         "tensorrt/model.fp16.engine",
         "tensorrt/model.fp32.engine",
         "selftest/00.jpg",
@@ -75,6 +80,40 @@ def test_the_page_reads_a_file_s_own_facts(exported, capsys):
         "[64, 64] uint8_nhwc",
         str(dict(zip(bundle.manifest.classes, bundle.manifest.thresholds, strict=True))),
     ]
+
+
+def test_what_has_no_device_here_is_built_and_its_file_judged_by_another(exported):
+    bundle, _ = exported
+    npu, wasm = (artifact_of(bundle, name) for name in ("openvino-npu-fp16", "onnxruntime-wasm-fp32"))
+    assert (npu.status, wasm.status) == ("built_not_run", "built_not_run")
+    assert "openvino finds no device NPU here" in npu.reason
+    assert "the device 'wasm' is a browser's" in wasm.reason
+    whole = artifact_of(bundle, "onnxruntime-cpu-fp32")
+    assert wasm.files == whole.files
+    assert wasm.parity is None
+    assert wasm.surrogate.runner == f"{whole.parity.runner} on cpu"
+    assert wasm.surrogate.max_abs_logit == pytest.approx(whole.parity.max_abs_logit)
+    assert npu.surrogate.runner.startswith("openvino ")
+    assert npu.surrogate.runner.endswith(" on cpu")
+    # Asking again would build the same: the device is still not here.
+    assert not any(map(_could_be_better, (npu, wasm)))
+
+
+def test_an_engine_for_a_jetson_says_where_it_is_built(exported):
+    orin = artifact_of(exported[0], "tensorrt-orin-fp16")
+    assert (orin.status, orin.files) == ("failed", ())
+    assert "builds nothing for SM 8.7 (`compute_capabilities` of tensorrt-orin-fp16): it knows SM" in orin.reason
+    assert orin.reason.endswith("ship the ONNX file to it (backend onnxruntime, device cuda).")
+
+
+def test_a_surrogate_that_disagrees_fails_the_file(exported):
+    bundle, _ = exported
+    wasm = artifact_of(bundle, "onnxruntime-wasm-fp32")
+    probes = Probes(np.zeros((2, 64, 64, 3), np.uint8), np.full((2, 5), 100, np.float32))
+    unknown = msgspec.structs.replace(wasm, surrogate=None)
+    judged = check_artifact(bundle, unknown, probes, built_for_elsewhere=False)
+    assert (judged.status, judged.files, judged.surrogate) == ("failed", (), None)
+    assert judged.reason.startswith("run on cpu in place of wasm: its logits differ")
 
 
 def test_bf16_shares_the_fp32_file(exported):
@@ -141,7 +180,7 @@ def test_the_manifest_says_where_everything_comes_from(exported, student):
 
 def test_progress_counts_every_step_once(exported):
     numbers = [(step, total) for step, total, _ in exported[1]]
-    assert numbers == [(i + 1, 11) for i in range(11)]
+    assert numbers == [(i + 1, 13) for i in range(13)]
 
 
 def test_the_zip_is_the_same_bundle(exported):

@@ -1,11 +1,14 @@
 """Deploy configs: what is impossible is one line before any work, and only there, not when a manifest is read."""
 
+import re
+from pathlib import Path
+
 import pytest
 import yaml
 
 from edgedistill.export.requested import resolve_targets
 from edgedistill.runtime.errors import ConfigError
-from edgedistill.runtime.targets import Target, load_target, packaged_targets, target_problem
+from edgedistill.runtime.targets import GENERIC, Target, load_target, packaged_targets, target_problem
 
 MISTAKES = [
     ({"device": "gqu"}, r"device gqu: onnxruntime has cpu, cuda"),
@@ -51,6 +54,42 @@ def test_mistakes_are_told_before_any_work(tmp_path, changes, message):
 def test_device_words_with_an_index_are_known(backend, device):
     precision = "fp32"
     assert resolve_targets([Target(name="my target-1.2", backend=backend, precision=precision, device=device)])
+
+
+@pytest.mark.parametrize("name", packaged_targets())
+def test_a_packaged_target_is_called_by_what_it_is(name):
+    target = load_target(name)
+    assert name.startswith(f"{target.backend}-")
+    assert name.endswith(f"-{target.precision}")
+    assert target.gates["max_map_drop"] > 0
+    if target.device == "npu" or target.format == "ort":
+        assert target.batch.fixed == 1
+    assert (target.threads == 4) == target.hardware.startswith("Raspberry Pi ")
+
+
+def test_there_is_a_target_for_what_people_own():
+    hardware = {load_target(name).hardware for name in packaged_targets()}
+    assert hardware >= {
+        "Raspberry Pi 4",
+        "Raspberry Pi 5",
+        "Android",
+        "Jetson Orin",
+        "Intel PC",
+        "NVIDIA PC",
+        "Browser",
+    }
+    assert load_target("onnxruntime-cpu-fp32").hardware == GENERIC
+    assert load_target("tensorrt-desktop-fp16").compute_capabilities == ["8.6", "8.9", "12.0"]
+
+
+def test_the_page_names_targets_that_there_are_and_a_deploy_config_that_works(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "targets.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"[ `]((?:onnxruntime|openvino|tensorrt|litert)-[a-z0-9]+-[a-z0-9]+)", page))
+    assert len(named) > 10
+    assert named <= set(packaged_targets())
+    (written,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "my_kiosk.yaml").write_text(written, encoding="utf-8")
+    assert load_target(tmp_path / "my_kiosk.yaml").hardware == "Kiosk 3"
 
 
 def test_packaged_and_capable_targets_are_fine():

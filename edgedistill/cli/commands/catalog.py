@@ -57,11 +57,16 @@ def list_(
     if json:
         console.print_json([dict(zip(headings, row, strict=True)) for row in rows])
         return
-    columns = [index for index, heading in enumerate(headings) if heading not in _JSON_ONLY]
+    grouping = _GROUPED_BY.get(kind)
+    columns = [index for index, heading in enumerate(headings) if heading not in {*_JSON_ONLY, grouping}]
     made = named_table(*(headings[column] for column in columns))
     missing: dict[str, list[str]] = {}
+    group = None
     for row in rows:
         told = dict(zip(headings, row, strict=True))
+        if grouping is not None and told[grouping] != group:
+            group = told[grouping]
+            made.add_row(f"[bold cyan]{escape(group)}[/]")
         if told.get("here", _HERE) != _HERE:
             missing.setdefault(told["here"], []).append(row[0])
             told["here"] = "no"
@@ -123,15 +128,16 @@ def _datasets() -> tuple[list[str], list[list[str]]]:
 
 def _targets() -> tuple[list[str], list[list[str]]]:
     from edgedistill.runtime.backends.base import BACKENDS
-    from edgedistill.runtime.targets import load_target, packaged_targets
+    from edgedistill.runtime.targets import GENERIC, load_target, packaged_targets
 
     rows = []
     for name in packaged_targets():
         target = load_target(name)
-        missing = BACKENDS.get(target.backend).unavailable()
+        missing = BACKENDS.get(target.backend).lacking(target.device)
         gates = ", ".join(f"{key} {value:g}" for key, value in target.gates.items()) or "none"
-        rows.append([name, target.precision, gates, missing or _HERE, target.description])
-    return ["target", "precision", "gates", "here", "description"], rows
+        rows.append([name, target.hardware, target.precision, gates, missing or _HERE, target.description])
+    rows.sort(key=lambda row: (row[1] != GENERIC, row[1], row[0]))
+    return ["target", "hardware", "precision", "gates", "here", "description"], rows
 
 
 def _backends() -> tuple[list[str], list[list[str]]]:
@@ -165,6 +171,7 @@ def _list_recipes(wanted: Sequence[str | None], json: bool) -> None:
 
 
 _HERE = "yes"
+_GROUPED_BY = {Kind.targets: "hardware"}
 _JSON_ONLY = {"hyper-parameters"}
 _CAPTIONS = {Kind.methods: "* relates the images of a batch. Hyper-parameters: edgedistill list methods --markdown"}
 _LISTINGS = {
