@@ -136,7 +136,7 @@ def build_network(
         std=card.preprocessing.std,
         class_embeddings=vectors,
     )
-    require_size(model, card.preprocessing.size, where=loaded.where, name=spec.name)
+    require_size(model, card.preprocessing.size, where=f"{loaded.where}: `input.size`", name=spec.name)
     return model
 
 

@@ -31,6 +31,7 @@ from .provenance import make_provenance
 from .quantization.calibration import Calibration, decode_calibration
 from .references import write_references
 from .requested import check_outputs, int8_gates, require_calibration, resolve_targets
+from .signature import allowed_batch
 from .sources import NetworkCard, Source
 from .staging import refuse_foreign, refuse_foreign_zip, staged_bundle, zip_beside
 from .steps import Progress, Steps
@@ -95,12 +96,12 @@ def export_bundle(
             stands in the way.
     """
     out = Path(out)
-    targets = resolve_targets(targets)
-    require_calibration(targets, given=calibration is not None)
+    wanted = resolve_targets(targets)
+    require_calibration(wanted, given=calibration is not None)
     check_outputs(outputs)
     rule = threshold_rule(str(thresholds))
     references = _as_pairs(reference)
-    limits = int8_gates(targets)
+    limits = int8_gates(wanted)
     calibration, validation = set_apart(calibration, validation, [split for split, _ in references])
     refuse_foreign(out, zip=zip)
     check_opset(opset)
@@ -108,9 +109,10 @@ def export_bundle(
     require_modules(*source.toolchain)
     source = source.giving(outputs)
     card, image = source.card, source.image(input)
-    conversions = needed_conversions(targets)
+    resolved = [msgspec.structs.replace(one, batch=allowed_batch(image, one.batch)) for one in wanted]
+    conversions = needed_conversions(resolved)
     more = (calibration is not None) + (validation is not None) + zip
-    step = Steps(progress, total=2 + more + len(conversions) + len(targets))
+    step = Steps(progress, total=2 + more + len(conversions) + len(resolved))
 
     with staged_bundle(out, zip=zip) as staging:
         root, scratch = staging.root, staging.scratch
@@ -148,7 +150,7 @@ def export_bundle(
             references=reference_records,
             calibration=ingredients.calibration.record if ingredients.calibration is not None else None,
         )
-        artifacts = build_artifacts(targets, ingredients, Bundle(FolderStorage(root), manifest, b""), step)
+        artifacts = build_artifacts(resolved, ingredients, Bundle(FolderStorage(root), manifest, b""), step)
         manifest = msgspec.structs.replace(manifest, artifacts=artifacts)
         if validation is not None:
             step("thresholds and temperatures on validation images")

@@ -1,19 +1,23 @@
 """The original network's logits on whole splits, so that `verify` needs nothing of what trained it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..runtime.batches import decode_batches
 from ..runtime.bundle import Reference, describe_file
 from ..runtime.datasets.base import Dataset
 from ..runtime.errors import DataError
-from ..runtime.preprocess import load
+from ..runtime.metrics.logistic import sigmoid
+from ..runtime.preprocess import ImageSource, load
 from .errors import ExportError
 from .sources.base import Source
 
 _SAMPLES = 16
+_BATCH = 64
 # Of the logits' spread: far above TF32's or bf16's rounding, far below another student's logits.
 _MIXED_UP = 0.1
 
@@ -50,6 +54,51 @@ def write_references(
         np.save(path, logits.astype(np.float32), allow_pickle=False)
         records.append(Reference(file=describe_file(path, root), dataset=split.name, fingerprint=split.fingerprint()))
     return tuple(records), np.concatenate(samples)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a network says of a split.
+
+    Attributes:
+        reference: the split, and logits float32 (N, C); NaN for an image that could not be decoded.
+        images: the M others.
+        reported: bool (M, C): their probability reaches its threshold.
+    """
+
+    reference: tuple[Dataset, np.ndarray]
+    images: list[ImageSource]
+    reported: np.ndarray
+
+
+def predict_split(
+    source: Source, split: Dataset, *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Predicted:
+    """Run the network itself over every image that can be decoded.
+
+    Args:
+        source: the network.
+        split: with its classes, in its order.
+        progress: called with (images done, images in all).
+
+    Raises:
+        DataError: too many images cannot be decoded.
+        ExportError: logits are NaN or infinite.
+    """
+    logits = np.full((len(split), len(source.card.classes)), np.nan, np.float32)
+    rows: list[int] = []
+    for indices, images in decode_batches(split.images, source.card.preprocessing, _BATCH, ids=split.ids):
+        logits[indices] = source.logits(images)
+        rows.extend(indices)
+        progress(len(rows), len(split))
+    broken = [row for row in rows if not np.isfinite(logits[row]).all()]
+    if broken:
+        raise ExportError(
+            f"{split.name}: the network's logits of {len(broken)} of {len(rows)} images ({split.ids[broken[0]]}, ...) "
+            "are not finite: its weights are damaged."
+        )
+    reported = sigmoid(logits[rows]) >= np.asarray(source.card.thresholds)
+    return Predicted((split, logits), [split.images[row] for row in rows], reported)
 
 
 def _checked_sample(split: Dataset, logits: np.ndarray, source: Source) -> np.ndarray:

@@ -21,7 +21,7 @@ from .toolchain import installed_toolchain
 
 
 def request_digest(
-    checkpoint_sha256: str,
+    network_sha256: str,
     targets: Sequence[Target],
     *,
     name: str = "",
@@ -37,9 +37,9 @@ def request_digest(
     """SHA-256 over all that decides a bundle, our version and the toolchain's included.
 
     Args:
-        checkpoint_sha256: of the student's file.
+        network_sha256: of the student's file; of another network, over its files and all that was said of it.
         targets: checked deploy configs.
-        name: of the bundle, where it is not the student's.
+        name: of the bundle, where it is not the network's.
         input: what the graph takes.
         opset: of ONNX files, where one is asked for.
         outputs: optional ones.
@@ -52,7 +52,7 @@ def request_digest(
     parts = {
         "edgedistill": __version__,
         "toolchain": installed_toolchain(),
-        "checkpoint": checkpoint_sha256,
+        "network": network_sha256,
         "targets": list(targets),
         "name": name,
         "input": input,

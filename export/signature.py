@@ -1,7 +1,7 @@
 """What an exported graph takes and gives; needs no torch."""
 
 from ..runtime.bundle import InputKind
-from ..runtime.tensors import TensorSpec
+from ..runtime.tensors import BatchRange, TensorSpec
 
 BATCH = "batch"
 SCORES = ("logits", "probabilities")
@@ -14,6 +14,12 @@ def input_spec(input: InputKind, size: tuple[int, int]) -> TensorSpec:
     return TensorSpec(name="image", dtype="float32", shape=(BATCH, 3, *size))
 
 
-def output_specs(num_classes: int) -> tuple[TensorSpec, ...]:
+def output_specs(num_classes: int, batch: int | str = BATCH) -> tuple[TensorSpec, ...]:
     """The outputs that every graph has, in order."""
-    return tuple(TensorSpec(name=name, dtype="float32", shape=(BATCH, num_classes)) for name in SCORES)
+    return tuple(TensorSpec(name=name, dtype="float32", shape=(batch, num_classes)) for name in SCORES)
+
+
+def allowed_batch(image: TensorSpec, wanted: BatchRange) -> BatchRange:
+    """The batch sizes of an artifact: those that are wanted, or the only one that the graph takes."""
+    size = image.shape[0]
+    return BatchRange(min=size, typical=size, max=size) if isinstance(size, int) else wanted

@@ -54,9 +54,7 @@ def torchvision_network(name: str, pretrained: str | None, num_classes: int) -> 
 
 
 def _torchvision(name: str, pretrained: str | None, num_classes: int | None = None) -> nn.Module:
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise _unknown("torchvision", name, known)
+    require_network("torchvision", name)
     # GoogLeNet and Inception v3 would train an auxiliary classifier, and take 7 s to initialise their weights.
     plain: dict[str, Any] = (
         {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
@@ -166,8 +164,7 @@ def timm_network(name: str, pretrained: str | None, num_classes: int) -> nn.Modu
 
 
 def _timm(name: str, pretrained: str | None, num_classes: int | None = None) -> nn.Module:
-    if not timm.is_model(name):
-        raise _unknown("timm", name, timm.list_models())
+    require_network("timm", name)
     named = (timm.get_pretrained_cfg_value(name, "classifier") if timm.is_model_pretrained(name) else None) or ()
     classifier = {"head", "fc", "classifier", *((named,) if isinstance(named, str) else named)}
     own: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
@@ -211,7 +208,13 @@ def _marked(network: Any, model: nn.Module) -> nn.Module:
     return network
 
 
-def _unknown(library: str, name: str, known: list[str]) -> ConfigError:
+def require_network(library: str, name: str) -> None:
+    """Raise ConfigError, with the nearest names, where "timm" or "torchvision" has no such network."""
+    if library == "timm" and timm.is_model(name):  # a name may end in a tag of its weights, which no list holds
+        return
+    known = timm.list_models() if library == "timm" else torchvision.models.list_models(module=torchvision.models)
+    if name in known:
+        return
     near = difflib.get_close_matches(name, known, n=3)
     hint = f" Near: {', '.join(f'{library}/{n}' for n in near)}." if near else ""
-    return ConfigError(f"unknown model {library}/{name}.{hint}")
+    raise ConfigError(f"unknown model {library}/{name}.{hint}")

@@ -47,7 +47,7 @@ def require_size(model: Classifier, size: tuple[int, int], *, where: str, name: 
     Args:
         model: left as it is.
         size: (height, width) in pixels.
-        where: the recipe, for the message.
+        where: what asks for this size, for the message.
         name: of the network, for the message.
     """
     modes = {module: module.training for module in model.modules()}
@@ -59,7 +59,7 @@ def require_size(model: Classifier, size: tuple[int, int], *, where: str, name: 
         own = own_size(getattr(model.backbone, "model", model.backbone))
         reason = first_line(error).rstrip(".")
         raise ConfigError(
-            f"{where}: `input.size`: {name} takes no images of {size[0]} x {size[1]} pixels ({reason}). It "
+            f"{where}: {name} takes no images of {size[0]} x {size[1]} pixels ({reason}). It "
             f"was made for {own[0]} x {own[1]}."
         ) from error
     finally:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgedistill.runtime.errors import ConfigError, DataError
 
-from .checkpoints import checkpoint_classes
+from .asked_network import AskedNetwork
 from .extras import register_training_formats
 from .photos import check_photo, find_photos
 
@@ -45,7 +45,7 @@ class ExportRequest(NamedTuple):
 
 
 def check_export(
-    student: Path,
+    network: AskedNetwork,
     targets: Sequence[str],
     out: Path,
     *,
@@ -62,11 +62,10 @@ def check_export(
     outputs: Sequence[str] = (),
     zip: bool = False,
 ) -> ExportRequest:
-    """Check everything that can be checked without the network.
+    """Check everything that can be checked without loading the network.
 
     Raises:
         ConfigError: a target is unknown or impossible, or the options do not go together.
-        CheckpointError: the student is missing, or no checkpoint of ours.
         DataError: an image cannot be read, or the data set is faulty or has other classes.
         ExportError: at `out` stands something that is not ours to replace.
     """
@@ -78,7 +77,6 @@ def check_export(
     from edgedistill.export.requested import check_outputs, require_calibration, resolve_targets
     from edgedistill.export.staging import refuse_foreign, zip_beside
     from edgedistill.runtime.datasets import open_dataset
-    from edgedistill.runtime.files import sha256_of
     from edgedistill.runtime.metrics import threshold_rule
     from edgedistill.runtime.preprocess import open_image
 
@@ -97,7 +95,7 @@ def check_export(
     require_calibration(resolved, given=calibration is not None)
     check_outputs(outputs)
     refuse_foreign(out, zip=zip)
-    classes = checkpoint_classes(student)
+    classes = network.classes
     for path in selftest:
         problem = check_photo(path).problem
         if problem:
@@ -118,7 +116,7 @@ def check_export(
             held_out = apart_from(held_out, labelled)
         held_out = choose_validation(held_out, validation_images)
     request = request_digest(
-        sha256_of(student),
+        network.sha256,
         resolved,
         input=input,
         opset=opset,

@@ -77,8 +77,8 @@ def described(
         "size": None if size is None else parse_size(size),
         "resize": resize,
         "interpolation": interpolation,
-        "mean": None if mean is None else _channels("--mean", mean),
-        "std": None if std is None else _channels("--std", std),
+        "mean": None if mean is None else parse_channels("--mean", mean),
+        "std": None if std is None else parse_channels("--std", std),
         "gives": gives,
         "threshold": threshold,
     }
@@ -101,7 +101,7 @@ def parse_size(text: str) -> int | tuple[int, int]:
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
-def _channels(option: str, text: str) -> tuple[float, float, float]:
+def parse_channels(option: str, text: str) -> tuple[float, float, float]:
     """`0.5` or `0.485,0.456,0.406`."""
     try:
         numbers = [float(part) for part in text.split(",")]

@@ -9,8 +9,9 @@ from ...runtime.bundle import InputKind
 from ...runtime.errors import EdgedistillError
 from ...runtime.registry import Registry
 from ...runtime.targets import Gates
-from ...runtime.tensors import TensorSpec
+from ...runtime.tensors import BatchRange, TensorSpec
 from ..errors import ExportError
+from ..signature import allowed_batch
 
 if TYPE_CHECKING:  # they need torch, and a builder's facts do not
     from ..graph import DeployGraph
@@ -66,6 +67,11 @@ class Ingredients:
     def image(self) -> TensorSpec:
         """The graph's input."""
         return self.source.image(self.input)
+
+    @property
+    def batch(self) -> BatchRange:
+        """The batch sizes that the graph takes."""
+        return allowed_batch(self.image, BatchRange())
 
     @property
     def graph(self) -> "DeployGraph":

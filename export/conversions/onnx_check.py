@@ -2,15 +2,12 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...runtime.errors import MissingDependencyError
 from ...runtime.tensors import BatchRange
 from ..errors import ExportError, one_line
+from ..probes import Probes
 from ..proving import compare
-
-if TYPE_CHECKING:  # it needs torch
-    from ..probes import Probes
 
 
 def require_modules(*names: str) -> None:
@@ -22,7 +19,7 @@ def require_modules(*names: str) -> None:
         raise MissingDependencyError(f'{error.name} is not installed: `pip install "edgedistill[export]"`.') from error
 
 
-def check_onnx(path: Path, probes: "Probes") -> None:
+def check_onnx(path: Path, probes: Probes, batch: BatchRange) -> None:
     """Check a float32 file by onnx.checker and by running it with batches of several sizes.
 
     Raises:
@@ -37,7 +34,7 @@ def check_onnx(path: Path, probes: "Probes") -> None:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         outputs = [
             (*session.run(["logits", "probabilities"], {"image": images}), expected)
-            for images, expected in probes.batches(BatchRange())
+            for images, expected in probes.batches(batch)
         ]
     except Exception as error:  # the exception types of onnx and onnxruntime are not exported for catching
         raise ExportError(f"the ONNX graph is refused: {one_line(error)}") from error

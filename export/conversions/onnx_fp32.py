@@ -24,8 +24,8 @@ def onnx_fp32(ingredients: Ingredients) -> Converted:
     written = ingredients.source.write_onnx(
         ingredients.input, ingredients.scratch / "written.onnx", opset=ingredients.opset
     )
-    check_onnx(written, ingredients.probes)
-    simplified = simplify(written, ingredients.scratch / "model.fp32.onnx", ingredients.probes)
+    check_onnx(written, ingredients.probes, ingredients.batch)
+    simplified = simplify(written, ingredients.scratch / "model.fp32.onnx", ingredients.probes, ingredients.batch)
     write_facts(simplified.path, ingredients.facts)
     return Converted(simplified.path, simplified.details)
 

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ...runtime.tensors import BatchRange
 from ..child import run_in_child
 from ..errors import ExportError
+from ..probes import Probes
 from .onnx_check import check_onnx, count_nodes
-
-if TYPE_CHECKING:  # the child would pay for torch
-    from ..probes import Probes
 
 
 @dataclass(frozen=True)
@@ -35,18 +33,19 @@ class Simplified:
         return counts | ({"onnxsim": self.note} if self.note else {})
 
 
-def simplify(path: Path, out: Path, probes: "Probes") -> Simplified:
+def simplify(path: Path, out: Path, probes: Probes, batch: BatchRange) -> Simplified:
     """Simplify the ONNX file `path` into `out`; the original is kept, with the reason, where that goes wrong.
 
     Args:
         path: a checked float32 file.
         out: another path.
         probes: what the result is checked against.
+        batch: the sizes that it takes.
     """
     before = count_nodes(path)
     try:
         run_in_child(_write_simplified, path, out, what="onnxsim")
-        check_onnx(out, probes)
+        check_onnx(out, probes, batch)
     except ExportError as error:
         return Simplified(path, before, before, f"not simplified: {error}")
     return Simplified(out, before, count_nodes(out))

@@ -1,5 +1,6 @@
 """Images as a graph takes them, one batch at a time."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,20 @@ class GraphImages:
     def __getitem__(self, rows: slice) -> np.ndarray:
         batch = self.pixels[rows]
         return batch if self.normalised_by is None else normalize(batch, self.normalised_by)
+
+    def batches(self, graph_takes: int | str | None, most: int) -> Iterator[np.ndarray]:
+        """All of them in batches of `most`; where a graph takes a fixed number, of that, the last one filled up.
+
+        Args:
+            graph_takes: the first axis of its input: a number, or none.
+            most: images at a time, where it takes any number.
+        """
+        size = graph_takes if isinstance(graph_takes, int) else most
+        for at in range(0, len(self), size):
+            batch = self[at : at + size]
+            if isinstance(graph_takes, int) and len(batch) < size:
+                batch = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
+            yield batch
 
     def spread(self, count: int) -> "GraphImages":
         """`count` of them from first to last, so that a list in the order of its classes shows them all."""

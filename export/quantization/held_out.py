@@ -33,9 +33,11 @@ def run(model: Path, images: GraphImages, outputs: Sequence[str], batch: int = 1
     settings.log_severity_level = 4  # what goes wrong comes as an exception
     try:
         session = onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        for at in range(0, len(images), batch):
-            yield session.run(list(outputs), {name: images[at : at + batch]})
+        takes = session.get_inputs()[0]
+        left = len(images)
+        for fed in images.batches(takes.shape[0], batch):
+            yield [values[:left] for values in session.run(list(outputs), {takes.name: fed})]
+            left -= len(fed)
     except Exception as error:  # its exception types are not exported for catching
         raise ExportError(f"onnxruntime refuses the graph: {one_line(error)}") from error
 

@@ -21,7 +21,8 @@ def latency_ratio(model: Path, other: Path, images: GraphImages) -> float:
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4  # what goes wrong comes as an exception
     sessions = [onnxruntime.InferenceSession(str(path), settings) for path in (model, other)]
-    feeds = {sessions[0].get_inputs()[0].name: images[0:1]}
+    takes = sessions[0].get_inputs()[0]
+    feeds = {takes.name: next(images.batches(takes.shape[0], 1))}
     times = np.empty((_WARM_UP + _TURNS, 2))
     for turn in range(len(times)):
         for at, session in enumerate(sessions):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,8 +43,9 @@ def measure(model: Path, images: GraphImages, scratch: Path, operators: Sequence
 class _Reader:
     """Batches of images, as onnxruntime's calibrators ask for them."""
 
-    def __init__(self, name: str, images: GraphImages) -> None:
-        self._feeds = ({name: images[at : at + _BATCH]} for at in range(0, len(images), _BATCH))
+    def __init__(self, session: Any, images: GraphImages) -> None:
+        takes = session.get_inputs()[0]
+        self._feeds = ({takes.name: batch} for batch in images.batches(takes.shape[0], _BATCH))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._feeds, None)
@@ -61,7 +63,7 @@ def _limits(
         augmented_model_path=str(scratch / "minmax.onnx"),
         calibrate_method=CalibrationMethod.MinMax,
     )
-    calibrator.collect_data(_Reader(calibrator.infer_session.get_inputs()[0].name, images))
+    calibrator.collect_data(_Reader(calibrator.infer_session, images))
     found = calibrator.compute_data().items()
     return {name: (float(np.min(data.lowest)), float(np.max(data.highest))) for name, data in found}
 
@@ -81,7 +83,7 @@ def _inner_values(
     rng = np.random.default_rng(0)
     session = calibrator.infer_session
     names = sorted(calibrator.tensors_to_calibrate)
-    reader = _Reader(session.get_inputs()[0].name, images)
+    reader = _Reader(session, images)
     while (feeds := reader.get_next()) is not None:
         for name, values in zip(names, session.run(names, feeds), strict=True):
             yield name, drawn(values, len(next(iter(feeds.values()))), rng)

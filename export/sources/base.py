@@ -1,12 +1,14 @@
 """What an export needs of a network, wherever it comes from."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ...runtime.bundle import InputKind
+from ...runtime.bundle.check import class_problems, preprocessing_problems, threshold_problems
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ...runtime.record import Record
@@ -16,6 +18,8 @@ from ..signature import input_spec, output_specs
 
 if TYPE_CHECKING:
     from ..graph import DeployGraph
+
+_THRESHOLD = 0.5
 
 
 class NetworkCard(Record):
@@ -45,17 +49,20 @@ class Source:
 
     Args:
         card: what the bundle says of it.
+        reading: see below.
 
     Attributes:
         toolchain: modules that turning it into ONNX needs.
         further: optional outputs that its graphs give.
+        reading: one sentence for people on how its images and outputs are read, and what of that nobody said.
     """
 
     toolchain: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
 
-    def __init__(self, card: NetworkCard) -> None:
+    def __init__(self, card: NetworkCard, reading: str = "") -> None:
         self.card = card
         self.further: tuple[TensorSpec, ...] = ()
+        self.reading = reading
 
     @property
     def framework(self) -> str:
@@ -129,3 +136,37 @@ class Source:
             "it is converted from a network in PyTorch, and an ONNX file was given: export the network itself "
             "(`--model` and `--weights`, or `export.from_module` in Python)."
         )
+
+
+def make_card(
+    *,
+    name: str,
+    model: str,
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    sha256: str,
+    thresholds: Sequence[float] | None = None,
+) -> NetworkCard:
+    """The card of a network that is no student of ours; see `NetworkCard`. Thresholds are 0.5 where none are given.
+
+    Raises:
+        ConfigError: a class is empty or given twice, a number has no sense, or there are not as many thresholds as
+            classes.
+    """
+    names = tuple(classes)
+    limits = (_THRESHOLD,) * len(names) if thresholds is None else tuple(thresholds)
+    problems = chain(class_problems(names), threshold_problems(names, limits), preprocessing_problems(preprocessing))
+    if problem := next(problems, ""):
+        raise ConfigError(f"{model}: {problem}.")
+    return NetworkCard(
+        name=name, model=model, classes=names, preprocessing=preprocessing, thresholds=limits, sha256=sha256
+    )
+
+
+def preprocessing_text(preprocessing: Preprocessing, *, normalised: bool = True) -> str:
+    """For people: how an image becomes the network's input; `normalised` unless the network does that itself."""
+    height, width = preprocessing.size
+    how = {"squash": "squashed to", "center_crop": "cut to the centre's"}[preprocessing.resize]
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (preprocessing.mean, preprocessing.std))
+    normalisation = f"mean {mean}, std {std}" if normalised else "normalised by the network itself"
+    return f"{how} {height}x{width} pixels ({preprocessing.interpolation}), {normalisation}"

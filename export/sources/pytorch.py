@@ -16,17 +16,13 @@ from ...distill.models.folded import FoldedClassifier
 from ...distill.models.reparameterize import reparameterize
 from ...distill.models.whole import LibraryClassifier, LogitsAlone
 from ...runtime.bundle import InputKind
-from ...runtime.datasets.reading import class_names
-from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ..conversions import onnx_fp32
 from ..graph import DeployGraph
 from ..optional_outputs import framework_outputs, optional_specs
 from ..probes import framework_logits
 from ..quantization.trained import quantised_model
-from .base import NetworkCard, Source
-
-THRESHOLD = 0.5
+from .base import NetworkCard, Source, make_card
 
 
 class PyTorchSource(Source):
@@ -36,14 +32,20 @@ class PyTorchSource(Source):
         model: as it was trained, not re-parameterized: the comparison then covers that step too.
         card: what the bundle says of it.
         int8_ranges: of its activations, where it was trained in int8; see `distill.checkpoint.ModelCard`.
+        reading: see `Source`.
     """
 
     toolchain: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "onnxscript")
 
     def __init__(
-        self, model: Classifier, card: NetworkCard, int8_ranges: Mapping[str, tuple[float, float]] | None = None
+        self,
+        model: Classifier,
+        card: NetworkCard,
+        *,
+        int8_ranges: Mapping[str, tuple[float, float]] | None = None,
+        reading: str = "",
     ) -> None:
-        super().__init__(card)
+        super().__init__(card, reading)
         self.model = model
         self._int8_ranges = int8_ranges or {}
 
@@ -55,7 +57,7 @@ class PyTorchSource(Source):
         return framework_logits(self.model, images)
 
     def giving(self, outputs: Sequence[str]) -> "PyTorchSource":
-        found = PyTorchSource(self.model, self.card, self._int8_ranges)
+        found = PyTorchSource(self.model, self.card, int8_ranges=self._int8_ranges, reading=self.reading)
         found.further = optional_specs(self.model, outputs, self.card.preprocessing.size)
         return found
 
@@ -97,7 +99,7 @@ def from_student(student: Student) -> PyTorchSource:
             sha256=student.sha256,
             recipe_sha256=card.recipe_sha256,
         ),
-        card.int8_ranges,
+        int8_ranges=card.int8_ranges,
     )
 
 
@@ -122,22 +124,17 @@ def from_module(
         thresholds: (C,) probabilities from which a label is reported; 0.5 when absent.
 
     Raises:
-        DataError: a class name is empty or given twice.
-        ConfigError: there are not as many thresholds as classes.
+        ConfigError: a class name is empty or given twice, a number has no sense, or the thresholds do not fit.
     """
-    names = class_names(classes, "`classes`")
-    limits = (THRESHOLD,) * len(names) if thresholds is None else tuple(thresholds)
-    if len(limits) != len(names):
-        raise ConfigError(f"{len(limits)} thresholds for {len(names)} classes.")
     kind = type(module).__name__
-    network = LogitsAlone(copy.deepcopy(module))
-    model = LibraryClassifier(network, len(names), mean=preprocessing.mean, std=preprocessing.std)
-    card = NetworkCard(
+    card = make_card(
         name=name or kind,
         model=kind,
-        classes=names,
+        classes=classes,
         preprocessing=preprocessing,
-        thresholds=limits,
         sha256=digest_weights(module),
+        thresholds=thresholds,
     )
+    network = LogitsAlone(copy.deepcopy(module))
+    model = LibraryClassifier(network, len(card.classes), mean=preprocessing.mean, std=preprocessing.std)
     return PyTorchSource(model.eval().requires_grad_(False), card)

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from ..errors import DataError
@@ -40,20 +41,34 @@ def read_lines(path: Path) -> list[str]:
 
 
 def class_list(option: Sequence[str] | str | None, base: Path) -> tuple[str, ...] | None:
-    """The `classes` option: the names themselves, or the path of a text file with one name per line.
+    """The `classes` option: the names themselves, or the path of a text file with one per line or of a .json list.
 
     Raises:
-        DataError: the list is empty, or `class_names` refuses it.
+        DataError: the list is empty, a line between two names is, or `class_names` refuses it.
     """
     if option is None:
         return None
     where, names = "`classes`", list(option)
     if isinstance(option, str):
         path = resolve(base, option)
-        where, names = str(path), read_lines(path)
+        where, names = str(path), _class_file(path)
     if not names:
         raise DataError(f"{where}: the class list is empty.")
     return class_names(names, where)
+
+
+def _class_file(path: Path) -> list[str]:
+    text = read_text(path)
+    if path.suffix.lower() == ".json":
+        try:
+            return msgspec.json.decode(text, type=list[str])
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise DataError(f'{path}: is no JSON list of class names such as ["cat", "dog"] ({error}).') from None
+    lines = text.rstrip().split("\n") if text.strip() else []
+    if empty := [number for number, line in enumerate(lines, 1) if not line.strip()]:
+        # Dropped, it would move every later name to another score.
+        raise DataError(f"{path}: line {empty[0]} is empty, and each line is a class: name it or remove the line.")
+    return lines
 
 
 def class_names(names: Iterable[str], where: str) -> tuple[str, ...]:

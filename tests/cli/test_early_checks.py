@@ -46,6 +46,7 @@ def told(tmp_path_factory, tiny_bundle):
         shutil.copy(tiny_bundle / "selftest" / photo, folder)
     (folder / "web" / "app").mkdir(parents=True)
     (folder / "web" / "manifest.json").write_text("{}")
+    (folder / "names.txt").write_text("red\ngreen\n\nblue\n")
     student = f"{folder}/student.safetensors"
     export = ["export", student, "-o", f"{folder}/out"]
     cases = {
@@ -78,6 +79,18 @@ def told(tmp_path_factory, tiny_bundle):
         "text as photograph": [*export, "--selftest", f"{folder}/text.jpg"],
         "somebody's folder": ["export", student, "-o", f"{folder}/web"],
         "a zip": ["export", student, "-o", f"{folder}/out.zip"],
+        "no network": ["export", "-o", f"{folder}/out"],
+        "two networks": [*export, "--model", "timm/resnet18"],
+        "weights of a student": [*export, "--weights", f"{folder}/bare.safetensors"],
+        "classes of a student": [*export, "--classes", f"{folder}/names.txt", "--size", "64"],
+        "library": ["export", "--model", "timm/resnet18", "--classes", f"{folder}/names.txt"],
+        "library, weights": ["export", "--model", "timm/resnet18", "--weights", "x.pth", "--classes", "names.txt"],
+        "library, classes": [
+            *("export", "--model", "timm/resnet18", "--weights", f"{folder}/bare.safetensors"),
+            *("--classes", f"{folder}/names.txt"),
+        ],
+        "no library": ["export", "--model", "mobilenetv2", "--weights", "x.pth", "--classes", "names.txt"],
+        "no onnx": ["export", f"{folder}/none.onnx", "--classes", f"{folder}/names.txt"],
         "run": ["run", f"{folder}/none.yaml"],
         "run, packaged": ["run", "dmeo"],
         "run, seeds": ["run", "demo", "--seeds", "1,x"],
@@ -131,6 +144,15 @@ def told(tmp_path_factory, tiny_bundle):
         ("text as photograph", "text.jpg: cannot be decoded"),
         ("somebody's folder", "web: is not empty"),
         ("a zip", "out.zip: a bundle is a folder"),
+        ("no network", "give one network: a student.safetensors, an .onnx file, or --model timm/NAME with --weights"),
+        ("two networks", "give one network"),
+        ("weights of a student", "bare.safetensors: are those of --model timm/NAME; "),
+        ("classes of a student", "--classes, --size: "),
+        ("library", "--model timm/resnet18: --weights is missing"),
+        ("library, weights", "x.pth: no such weights file"),
+        ("library, classes", "names.txt: line 3 is empty, and each line is a class"),
+        ("no library", "--model mobilenetv2: give timm/NAME or torchvision/NAME"),
+        ("no onnx", "names.txt: line 3 is empty"),
         ("run", "none.yaml"),
         ("run, packaged", "dmeo: no such recipe file, nor a packaged recipe. Did you mean demo?"),
         ("run, seeds", "'x' is no seed"),

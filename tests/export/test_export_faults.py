@@ -46,7 +46,7 @@ def traced(trace):
 def quick(monkeypatch, traced):
     """Tracing and simplifying give the student's graph of the session, and artifacts run in this process: a moment."""
 
-    def export_onnx(graph, image, path):
+    def export_onnx(graph, image, path, *, opset):
         return shutil.copyfile(traced, path)
 
     monkeypatch.setattr(export_module, "export_onnx", export_onnx)
@@ -54,7 +54,7 @@ def quick(monkeypatch, traced):
     def run_here(function, *arguments, what):
         return function(*msgspec.json.decode(msgspec.json.encode(arguments, enc_hook=str)))
 
-    monkeypatch.setattr(export_module, "simplify", lambda path, out, probes: Simplified(path, 1, 1))
+    monkeypatch.setattr(export_module, "simplify", lambda path, out, *_: Simplified(path, 1, 1))
     monkeypatch.setattr(proving, "run_in_child", run_here)
 
 
@@ -96,7 +96,7 @@ def test_a_failing_conversion_fails_only_the_targets_that_need_it(quick, student
 def test_an_untraceable_student_is_one_clear_error(student, tmp_path, monkeypatch):
     tries = []
 
-    def export_onnx(graph, image, path):
+    def export_onnx(graph, image, path, *, opset):
         tries.append(1)
         raise ExportError("the network cannot be traced.")
 
@@ -204,7 +204,7 @@ def test_onnxruntime_fp16_and_a_fixed_batch(quick, student, tmp_path):
     target = Target(name="half", backend="onnxruntime", precision="fp16", batch=BatchRange(min=3, typical=3, max=3))
     artifact = export_bundle(student, [target], tmp_path / "b").manifest.artifacts[0]
     assert artifact.status == "verified", artifact.reason
-    assert [entry.path for entry in artifact.files] == ["onnx/model.fp16.onnx"]
+    assert [entry.path for entry in artifact.files] == ["onnx/model.fp16.b3.onnx"]
 
 
 def test_arrays_become_jpeg_files_whose_decoded_pixels_count(quick, student, tmp_path):
@@ -328,7 +328,7 @@ def test_a_crashing_simplifier_keeps_the_original(traced, student, tmp_path, mon
 
     monkeypatch.setattr(simplify_module, "run_in_child", crashing)
     probes = make_probes(from_student(student), np.empty((0, 64, 64, 3), np.uint8))
-    kept = simplify_module.simplify(traced, tmp_path / "out.onnx", probes)
+    kept = simplify_module.simplify(traced, tmp_path / "out.onnx", probes, BatchRange())
     assert kept.path == traced
     assert kept.nodes_before == kept.nodes_after
     assert kept.note.startswith("not simplified: onnxsim: its process crashed with SIGSEGV")

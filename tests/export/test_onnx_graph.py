@@ -21,6 +21,7 @@ from edgedistill.export.probes import Probes, framework_logits, make_probes
 from edgedistill.export.signature import input_spec
 from edgedistill.export.sources.pytorch import from_student
 from edgedistill.runtime.preprocess import normalize
+from edgedistill.runtime.tensors import BatchRange
 
 
 def operators(path) -> Counter:
@@ -148,6 +149,6 @@ def test_phones_accelerators_want_known_shapes(trace, tmp_path):
 def test_a_graph_that_disagrees_is_refused(trace):
     student, path = trace("mobilenetv2", width=0.35)
     probes = make_probes(from_student(student), np.empty((0, 64, 64, 3), np.uint8))
-    check_onnx(path, probes)
+    check_onnx(path, probes, BatchRange())
     with pytest.raises(ExportError, match="more than the .* allowed in fp32"):
-        check_onnx(path, Probes(probes.images, probes.logits + 0.01 * np.ptp(probes.logits)))
+        check_onnx(path, Probes(probes.images, probes.logits + 0.01 * np.ptp(probes.logits)), BatchRange())

@@ -68,7 +68,7 @@ def trained():
     card = NetworkCard(
         name="tiny", model="tiny", classes=CLASSES, preprocessing=preprocessing, thresholds=(0.5,) * 3, sha256="ab" * 32
     )
-    return simulated.eval(), PyTorchSource(FoldedClassifier(model).eval(), card, simulated.int8_ranges)
+    return simulated.eval(), PyTorchSource(FoldedClassifier(model).eval(), card, int8_ranges=simulated.int8_ranges)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""`export`: a checkpoint becomes a bundle."""
+"""`export`: a network becomes a bundle."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from .. import console
+from .. import console, network_options
+from ..asked_network import asked_network
 from ..console import escape
 from ..export_request import SELFTEST_IMAGES, check_export
 from ..extras import require_export
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def export(
-    student: Annotated[Path, typer.Argument(help="A student.safetensors.")],
+    network: Annotated[
+        Path | None, typer.Argument(help="A student.safetensors, or an .onnx file; or see --model.", show_default=False)
+    ] = None,
     target: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,20 +70,34 @@ def export(
         typer.Option(help="What the graphs give beside logits and probabilities; repeat. docs/outputs.md tells more."),
     ] = None,
     zip: Annotated[bool, typer.Option("--zip", help="Also write the bundle as one .zip.")] = False,
+    model: network_options.Model = None,
+    weights: network_options.Weights = None,
+    classes: network_options.Classes = None,
+    size: network_options.Size = None,
+    resize: network_options.Resize = None,
+    interpolation: network_options.Interpolation = None,
+    mean: network_options.Mean = None,
+    std: network_options.Std = None,
 ) -> None:
-    """Build a bundle: ONNX, OpenVINO, TensorRT; each file checked against PyTorch where it can run.
+    """Build a bundle: ONNX, OpenVINO, TensorRT; each file checked against the network itself where it can run.
 
     Exit codes: 0 every target was built and nothing disagrees, 1 one failed (the table says why).
 
     Example: [bold]edgedistill export student.safetensors -t onnxruntime-cpu-int8 --calibration train.csv
     --validation val.csv --data test.csv -o bundle[/]
+
+    Your own network: [bold]edgedistill export --model timm/resnet18 --weights mine.pth --classes labels.txt[/],
+    or [bold]edgedistill export model.onnx --classes labels.txt[/].
     """
     from ..bundle_table import bundle_table
 
-    require_export("export")
+    if network is None or network.suffix.lower() != ".onnx":  # which needs no torch
+        require_export("export")
     targets = target or ["onnxruntime-cpu-fp32"]
+    images_said = {"size": size, "resize": resize, "interpolation": interpolation, "mean": mean, "std": std}
+    given = asked_network(network, model, weights, classes, **images_said)
     asked = check_export(
-        student,
+        given,
         targets,
         out,
         data=data,
@@ -101,25 +118,25 @@ def export(
         bundle_table(asked.made, console.out)
         return
     with console.err.status("loading"):
-        from edgedistill.distill.checkpoint import load_student
-        from edgedistill.distill.engine import predict_logits
         from edgedistill.export import export_bundle
         from edgedistill.export.golden import choose_golden
+        from edgedistill.export.references import predict_split
 
-        trained = load_student(student)
+        source = given.load()
+    if source.reading:
+        console.err.print(f"{escape(source.card.model)}: {escape(source.reading)}", soft_wrap=True)
     from edgedistill.runtime.progress import counting
 
     golden: Sequence[ImageSource] = asked.golden
     reference = []
     if asked.data is not None:
         with counting("reference", console.err) as progress:
-            outputs = predict_logits(trained.model, asked.data, trained.card.preprocessing, progress=progress)
-        reference = [outputs.reference]
-        reported = outputs.scores >= trained.card.thresholds
-        golden = golden or choose_golden(outputs.dataset.images, reported, SELFTEST_IMAGES)
+            predicted = predict_split(source, asked.data, progress=progress)
+        reference = [predicted.reference]
+        golden = golden or choose_golden(predicted.images, predicted.reported, SELFTEST_IMAGES)
     with console.err.status("exporting") as status:
         bundle = export_bundle(
-            trained,
+            source,
             asked.targets,
             out,
             golden=golden,

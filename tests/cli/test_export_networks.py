@@ -1,0 +1,65 @@
+"""`export` of networks that we did not distil."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from edgedistill.runtime.preprocess import Preprocessing, load
+
+CLASSES = "red\ngreen\nblue\nbright\n"
+
+
+@pytest.fixture
+def given(tiny_bundle, tmp_path, monkeypatch):
+    """A folder with somebody's .onnx file, which says nothing of its classes, and their names."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.onnx").write_bytes((tiny_bundle / "onnx" / "model.fp32.onnx").read_bytes())
+    (tmp_path / "labels.txt").write_text(CLASSES)
+    return tmp_path
+
+
+def test_an_onnx_file_is_exported_where_there_is_no_torch(given, tiny_bundle):
+    photo = str(tiny_bundle / "selftest" / "red.jpg")
+    arguments = ["export", "model.onnx", "--classes", "labels.txt", "--selftest", photo]
+    program = "import sys\nsys.modules['torch'] = None\nfrom edgedistill.cli import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    assert "verified" in done.stdout
+    assert "model.onnx: squashed to 16x16 pixels (bilinear), normalised by the network itself" in done.stderr
+    manifest = json.loads((given / "bundle" / "manifest.json").read_text())
+    assert manifest["classes"] == CLASSES.split()
+    assert manifest["selftest"]
+
+
+def test_a_request_is_another_one_when_anything_about_the_network_is(given, command):
+    export = ["export", "model.onnx", "-o", "b", "--classes"]
+    assert command(*export, "labels.txt")[0] == 0
+    assert "nothing to do" in command(*export, "labels.txt")[2]
+    (given / "labels.json").write_text(json.dumps(CLASSES.split()))
+    assert "nothing to do" in command(*export, "labels.json")[2]
+    assert "nothing to do" not in command(*export, "labels.txt", "--resize", "center_crop")[2]
+    (given / "labels.txt").write_text("a\nb\nc\nd\n")
+    assert "nothing to do" not in command(*export, "labels.txt", "--resize", "center_crop")[2]
+    assert json.loads((given / "b" / "manifest.json").read_text())["classes"] == ["a", "b", "c", "d"]
+
+
+def test_a_library_network_is_exported_and_predicts(given, command, tiny_bundle):
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    network = timm.create_model("test_resnet", num_classes=4)
+    torch.save(network.state_dict(), given / "mine.pth")
+    code, out, said = command(
+        *("export", "--model", "timm/test_resnet", "--weights", "mine.pth", "--classes", "labels.txt"),
+        *("--size", "64", "-o", "b"),
+    )
+    assert (code, "verified" in out) == (0, True)
+    assert "squashed to 64x64 pixels (bilinear), mean 0.5, 0.5, 0.5" in said
+    photo = tiny_bundle / "selftest" / "red.jpg"
+    pixels = torch.from_numpy(load(photo, Preprocessing(size=(64, 64)))).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        logits = dict(zip(CLASSES.split(), network.eval()(pixels)[0].tolist(), strict=True))
+    found = json.loads(command("predict", "b", photo, "--json")[1])["labels"]
+    assert set(found) == {name for name, logit in logits.items() if logit >= 0}
