@@ -85,13 +85,14 @@ def parity_report(report: ParityReport, console: Console) -> None:
         soft_wrap=True,
     )
     drop = f"drop [{_levels(report)} CI]"
-    numbers = ("mAP", drop, "max diff", "same")
+    numbers = ("mAP", drop, "max diff", "same", "precision", "recall")
     rows = named_table("artifact", *numbers, "verdict", right=numbers)
     for artifact in report.artifacts:
         rows.add_row(*_parity_row(artifact))
     console.print(rows)
     console.print(
-        "[dim]drop: mAP points lost to the reference; max diff: of any logit; same: images with the same labels[/]",
+        "[dim]drop: mAP points lost to the reference; max diff: of any logit; same: images with the same labels; "
+        "precision, recall: of all labels, at the artifact's own thresholds[/]",
         soft_wrap=True,
     )
     for artifact in report.artifacts:
@@ -118,11 +119,23 @@ def _levels(report: ParityReport) -> str:
 
 def _parity_row(artifact: ArtifactParity) -> list[str]:
     if not artifact.ran:
-        return [escape(artifact.name), "-", "-", "-", "-", status(artifact.verdict)]
+        return [escape(artifact.name), *"------", status(artifact.verdict)]
     same = f"{100 * artifact.unchanged_images:.1f} %" if artifact.unchanged_images is not None else "-"
     mean_ap = f"{artifact.mean_ap.estimate:.2f}" if artifact.mean_ap and artifact.mean_ap.estimate is not None else "-"
     difference = f"{artifact.max_abs_logit:.1e}" if artifact.max_abs_logit is not None else "-"
-    return [escape(artifact.name), mean_ap, interval(artifact.drop, 3), difference, same, status(artifact.verdict)]
+    found = artifact.labels
+    right = [
+        f"{value:.1f}" if value is not None else "-" for value in ((found.OP, found.OR) if found else (None, None))
+    ]
+    return [
+        escape(artifact.name),
+        mean_ap,
+        interval(artifact.drop, 3),
+        difference,
+        same,
+        *right,
+        status(artifact.verdict),
+    ]
 
 
 def selftest_report(report: SelfTestReport, console: Console) -> None:

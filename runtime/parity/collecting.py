@@ -40,11 +40,11 @@ class Collected:
     failures: dict[str, NotRunnable]
 
     def outputs(self, artifact: Artifact, manifest: Manifest, rows: np.ndarray) -> Outputs:
-        """One artifact's outputs at `rows` (bool (N,)), with the labels that it reports at its thresholds."""
+        """One artifact's outputs at `rows` (bool (N,)), with the probabilities and thresholds that it reports by."""
         logits = self.logits[artifact.name][rows]
         calibrated = artifact.calibrated(logits, self.probabilities[artifact.name][rows])
-        labels = calibrated >= np.asarray(manifest.thresholds_of(artifact))
-        return Outputs(logits, labels, self.effective[artifact.name])
+        thresholds = np.asarray(manifest.thresholds_of(artifact))
+        return Outputs(logits, calibrated, thresholds, self.effective[artifact.name])
 
 
 def collect_outputs(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from ..bundle.records import Artifact
@@ -11,13 +12,15 @@ from ..interval import Interval
 from ..metrics import (
     LeftOut,
     class_drop_intervals,
+    evaluate,
+    expected_calibration_error,
     images_to_settle,
     leave_one_out,
     map_drop_interval,
     map_interval,
 )
 from ..verdicts import Judgement, judge_at_most, overall
-from .report import ArtifactParity, ClassParity
+from .report import ArtifactParity, ClassParity, ReportedLabels
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,20 @@ class Outputs:
 
     Attributes:
         logits: float32 (N, C), finite.
-        labels: bool (N, C), the labels it reports.
+        probabilities: float32 (N, C), those that it reports.
+        thresholds: float64 (C,), from which it reports a label.
         effective: the backend's effective properties.
     """
 
     logits: np.ndarray
-    labels: np.ndarray
+    probabilities: np.ndarray
+    thresholds: np.ndarray
     effective: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels that it reports, bool (N, C)."""
+        return self.probabilities >= self.thresholds
 
 
 def judge_parity(
@@ -59,10 +69,23 @@ def judge_parity(
     """
     expected = _Measured(reference, leave_one_out(reference.logits, targets))
     records = [
-        _compare(artifact, expected, _Measured(outputs, leave_one_out(outputs.logits, targets)), classes, itself)
+        msgspec.structs.replace(
+            _compare(artifact, expected, _Measured(outputs, leave_one_out(outputs.logits, targets)), classes, itself),
+            labels=judge_labels(outputs, targets),
+        )
         for artifact, outputs in artifacts
     ]
     return map_interval(expected.left_out), records
+
+
+def judge_labels(outputs: Outputs, targets: np.ndarray) -> ReportedLabels:
+    """How right the reported labels and probabilities are, for targets int8 (N, C)."""
+    found = evaluate(outputs.probabilities, targets, outputs.thresholds)
+    error = 100 * expected_calibration_error(outputs.probabilities, targets)
+    return ReportedLabels(
+        **{name: found[name] if np.isfinite(found[name]) else None for name in ("OP", "OR", "OF1", "CP", "CR", "CF1")},
+        ECE=error if np.isfinite(error) else None,
+    )
 
 
 def judge_gates(artifact: Artifact, drop: Interval, images: int, *, is_reference: bool) -> tuple[Judgement, ...]:

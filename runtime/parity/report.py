@@ -23,6 +23,28 @@ class ClassParity(Record):
     drop: Interval
 
 
+class ReportedLabels(Record):
+    """How right an artifact's labels are at its own thresholds, in points; None for a mean over nothing.
+
+    Attributes:
+        OP: precision over all labels that it reports.
+        OR: recall over all labels that are there.
+        OF1: their harmonic mean.
+        CP: mean precision of the classes.
+        CR: mean recall of the classes.
+        CF1: their harmonic mean.
+        ECE: expected calibration error of its probabilities.
+    """
+
+    OP: float | None
+    OR: float | None
+    OF1: float | None
+    CP: float | None
+    CR: float | None
+    CF1: float | None
+    ECE: float | None
+
+
 class SkippedImageRecord(Record):
     """An image that is in no number of the report, and why."""
 
@@ -61,6 +83,7 @@ class ArtifactParity(Record):
         mean_abs_logit: the mean absolute difference.
         unchanged_images: share (0-1) of images whose reported labels, at the artifact's own thresholds, are those that
             the reference's logits give at the bundle's.
+        labels: how right they are; None in reports of earlier versions.
         effective: what the backend says it really used.
         gates: the deploy config's limits, judged.
     """
@@ -78,6 +101,7 @@ class ArtifactParity(Record):
     max_abs_logit: float | None = None
     mean_abs_logit: float | None = None
     unchanged_images: float | None = None
+    labels: ReportedLabels | None = None
     effective: dict[str, str] = {}
     gates: tuple[Judgement, ...] = ()
 

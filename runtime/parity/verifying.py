@@ -97,7 +97,7 @@ def verify(
 
     mean_ap, records = judge_parity(
         [(artifact, collected.outputs(artifact, opened.manifest, kept)) for artifact in ran],
-        Outputs(logits[kept], sigmoid(logits[kept]) >= np.asarray(opened.manifest.thresholds)),
+        Outputs(logits[kept], sigmoid(logits[kept]), np.asarray(opened.manifest.thresholds)),
         data.labels[kept],
         data.classes,
         itself="" if stored else own[0].name,

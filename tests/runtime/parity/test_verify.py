@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from verify_cases import CLASSES, QUICK, by_name
 
-from edgedistill.runtime import verify
+from edgedistill.runtime import metrics, verify
 from edgedistill.runtime.bundle import Bundle, Reference, describe_file
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import BundleError, ConfigError, DataError
@@ -36,7 +36,14 @@ def test_labels_are_those_of_the_artifacts_own_operating_point(
     only = {"reference": logits, "artifacts": ["ov-fp32"], **QUICK}
     assert verify(bundle, data, **only).artifacts[0].unchanged_images < 1.0  # "bright" is reported from 0.4 on
     own = at_operating_point(bundle, "ov-fp32", 0.5, bundle.manifest.thresholds)
-    assert verify(own, data, **only).artifacts[0].unchanged_images == 1.0
+    found = verify(own, data, **only).artifacts[0]
+    assert found.unchanged_images == 1.0
+    probabilities = metrics.sigmoid(logits)
+    expected = metrics.evaluate(probabilities, data.labels, np.array(bundle.manifest.thresholds))
+    for name in ("OP", "OR", "OF1", "CP", "CR", "CF1"):
+        assert getattr(found.labels, name) == pytest.approx(expected[name])
+    error = found.labels.ECE
+    assert error == pytest.approx(100 * metrics.expected_calibration_error(probabilities, data.labels))
 
 
 def test_without_a_stored_reference_onnxruntime_fp32_serves_and_the_report_says_so(bundle, data):
