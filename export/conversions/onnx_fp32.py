@@ -82,8 +82,8 @@ def _check_size(graph: "DeployGraph") -> None:
     size = sum(tensor.numel() * tensor.element_size() for tensor in (*graph.parameters(), *graph.buffers()))
     if size >= _MOST_BYTES:
         raise ExportError(
-            f"the network's weights take {size / 2**30:.2f} GiB: an ONNX file holds less than 2 GiB, and none is written "
-            "with weights outside itself. Take a smaller network."
+            f"the network's weights take {size / 2**30:.2f} GiB: an ONNX file holds less than 2 GiB, and none is "
+            "written with weights outside itself. Take a smaller network."
         )
 
 
