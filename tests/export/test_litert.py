@@ -122,6 +122,7 @@ def test_ranges_are_those_of_the_graphs_own_values(pictures):
     assert (found["sub_1"].low, found["sub_1"].high) == pytest.approx((pixels.min(), pixels.max()), rel=1e-5)
     assert found["conv_2d_1"].low == 0.0  # after its ReLU6
     assert found["conv_2d_1"].high <= 6.0
+    assert found["padv2_1"].low == 0.0  # max pooling's border of -inf apart
 
 
 @needs_litert
