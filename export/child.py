@@ -38,7 +38,7 @@ def run_in_child(
         what: what failed when it fails, as the beginning of a sentence, e.g. "OpenVINO cannot convert the graph".
         timeout_s: it is stopped after so many seconds.
         python: another environment's interpreter, which need not have edgedistill: the function's file is then
-            imported by itself and may import only what stands in that environment.
+            imported without the packages above it, and may import what stands in that environment or beside the file.
 
     Raises:
         ExportError: the function raised, its process crashed or took too long; says which, with its last words.

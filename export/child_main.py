@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,18 +38,24 @@ def main() -> None:
 def _function(request: dict[str, Any]) -> Callable[..., Any]:
     for package, file in request["packages"].items():
         _import_file(package, file)
-    name = request["module"]
-    module = importlib.import_module(name) if request["packages"] else _import_file("child_work", request["file"])
-    return operator.attrgetter(request["function"])(module)
+    name = request["module"] if request["packages"] else _beside(Path(request["file"]))
+    return operator.attrgetter(request["function"])(importlib.import_module(name))
 
 
-def _import_file(name: str, file: str) -> Any:
+def _beside(file: Path) -> str:
+    """Name a module so that it can import those beside it (`from .other import ...`), and nothing above them."""
+    package = types.ModuleType("child_work")
+    package.__path__ = [str(file.parent)]
+    sys.modules[package.__name__] = package
+    return f"{package.__name__}.{file.stem}"
+
+
+def _import_file(name: str, file: str) -> None:
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
 
 
 def _is_ours(error: Exception) -> bool:

@@ -1,6 +1,7 @@
 """Does an artifact say what the training framework says? Judged through the very backend that ships."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,24 +106,36 @@ def _check(bundle: Bundle, artifact: Artifact, probes: "Probes", *, built_for_el
         coverage=msgspec.convert(ran["coverage"], Coverage | None),
         details=artifact.details | ran["details"],
     )
-    order = np.concatenate(rows)
-    logits, expected = found["logits"], probes.logits[order]
-    difference = compare(logits, found["probabilities"], expected, artifact.precision)
-    if difference.problem:
+    difference = judge(found, np.concatenate(rows), probes, artifact.precision)
+    if difference.problem or difference.parity is None:
         return _judged(artifact, "failed", f"{difference.problem}.", difference.parity)
+    parity = msgspec.structs.replace(difference.parity, runner=ran["runner"])
+    return msgspec.structs.replace(artifact, status="verified", parity=parity)
+
+
+def judge(outputs: Mapping[str, np.ndarray], rows: np.ndarray, probes: "Probes", precision: str) -> Difference:
+    """Compare a graph's outputs with the training framework's.
+
+    Args:
+        outputs: (M, ...) by name.
+        rows: (M,) which of the probes each row is of; the golden images come first.
+        probes: what to compare with.
+        precision: what the arithmetic is claimed to be.
+    """
+    logits, expected = outputs["logits"], probes.logits[rows]
+    difference = compare(logits, outputs["probabilities"], expected, precision)
+    if difference.problem:
+        return difference
     assert difference.parity is not None
     try:
         further = {
-            name: _relative_error(name, found[name], values[order], artifact.precision)
+            name: _relative_error(name, outputs[name], values[rows], precision)
             for name, values in probes.further.items()
         }
     except ExportError as error:
-        return _judged(artifact, "failed", str(error), difference.parity)
+        return Difference(difference.parity, str(error).removesuffix("."))
     golden = float(np.abs(logits - expected)[: probes.golden].mean()) if probes.golden else None
-    parity = msgspec.structs.replace(
-        difference.parity, golden_mean_abs_logit=golden, runner=ran["runner"], further=further
-    )
-    return msgspec.structs.replace(artifact, status="verified", parity=parity)
+    return Difference(msgspec.structs.replace(difference.parity, golden_mean_abs_logit=golden, further=further))
 
 
 def run_artifact(root: str, manifest: dict[str, Any], images: str, rows: list[list[int]], out: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from ...runtime.bundle import ExportParity
 from ...runtime.errors import ConfigError
 from ...runtime.registry import Registry
 from ...runtime.targets import Target
@@ -19,12 +20,14 @@ class Built:
         format: of the main file, e.g. "onnx".
         details: what the backend must know or a person may ask.
         for_elsewhere: the files are machine code for devices that this machine need not be.
+        surrogate: of files that no library here can run: what the same graph gives in another one.
     """
 
     files: tuple[Path, ...]
     format: str
     details: dict[str, str] = field(default_factory=dict)
     for_elsewhere: bool = False
+    surrogate: ExportParity | None = None
 
 
 class Builder:
@@ -65,6 +68,11 @@ class Builder:
         """
         fixed = "" if target.batch.fixed is None else f".b{target.batch.fixed}"
         return f"model.{precision or target.precision}{fixed}.{suffix}"
+
+    @classmethod
+    def toolchain_missing(cls) -> str:
+        """What `build` lacks here and how to get it, in one sentence; empty where it can be tried."""
+        return ""
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         """Write the artifact's files.

@@ -5,6 +5,7 @@ import shutil
 from ...runtime.errors import ConfigError
 from ...runtime.targets import Target
 from ..conversions import Ingredients
+from ..toolchains import toolchain_missing
 from .base import BUILDERS, Builder, Built
 
 
@@ -16,16 +17,20 @@ class LiteRtBuilder(Builder):
 
     @classmethod
     def conversion(cls, target: Target) -> str:
-        if target.batch.fixed != 1:
+        if target.batch.max != 1:
             raise ConfigError(
-                f"{target.name}: a .tflite file takes one image at a time: write "
-                "`batch: {min: 1, typical: 1, max: 1}` in the deploy config."
+                f"{target.name}: a .tflite file takes one image at a time: write `batch: {{max: 1}}`, "
+                f"not {target.batch.max}."
             )
         return super().conversion(target)
 
+    @classmethod
+    def toolchain_missing(cls) -> str:
+        return toolchain_missing("litert")
+
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         source = ingredients.get(self.conversion(target))
-        path = ingredients.root / "litert" / self.file_name(target, "tflite")
+        path = ingredients.root / "litert" / f"model.{target.precision}.tflite"
         if not path.exists():  # targets for several devices share the file
             path.parent.mkdir(exist_ok=True)
             shutil.copyfile(source.path, path)

@@ -8,6 +8,7 @@ from .environment import (
     installed_here,
     own_versions,
     remove,
+    toolchain_missing,
     toolchain_python,
 )
 from .table import TOOLCHAINS, Toolchain, toolchain
@@ -23,5 +24,6 @@ __all__ = [
     "own_versions",
     "remove",
     "toolchain",
+    "toolchain_missing",
     "toolchain_python",
 ]

@@ -78,6 +78,15 @@ def toolchain_python(name: str) -> Path:
     return Path(found.python)
 
 
+def toolchain_missing(name: str) -> str:
+    """Why `toolchain_python` finds none, in one sentence; empty where it finds one."""
+    try:
+        toolchain_python(name)
+    except MissingDependencyError as error:
+        return str(error)
+    return ""
+
+
 def installed_here(row: Toolchain) -> str | None:
     """Its version, where it is installed beside edgedistill."""
     if find_spec(row.module) is None:

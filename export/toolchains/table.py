@@ -57,7 +57,7 @@ TOOLCHAINS = {
             requirements=("litert-torch>=0.10", "ai-edge-litert>=2.1"),
             reason="litert-torch brings jax and transformers, and older typing_extensions and pydantic",
             download_mb=215,
-            disk_mb=900,
+            disk_mb=960,
         ),
     )
 }

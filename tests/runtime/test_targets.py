@@ -77,6 +77,7 @@ def test_there_is_a_target_for_what_people_own():
         "Intel PC",
         "NVIDIA PC",
         "Browser",
+        "iPhone, iPad, Mac",
     }
     assert load_target("onnxruntime-cpu-fp32").hardware == GENERIC
     assert load_target("tensorrt-desktop-fp16").compute_capabilities == ["8.6", "8.9", "12.0"]
@@ -84,7 +85,7 @@ def test_there_is_a_target_for_what_people_own():
 
 def test_the_page_names_targets_that_there_are_and_a_deploy_config_that_works(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "targets.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"[ `]((?:onnxruntime|openvino|tensorrt|litert)-[a-z0-9]+-[a-z0-9]+)", page))
+    named = set(re.findall(r"[ `]((?:onnxruntime|openvino|tensorrt|litert|coreml)-[a-z0-9]+-[a-z0-9]+)", page))
     assert len(named) > 10
     assert named <= set(packaged_targets())
     (written,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)

@@ -1,16 +1,18 @@
 """`list`: what is available here, what is missing, and how to get it."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from importlib import metadata
 from typing import Annotated
 
 import typer
 
+from edgedistill.runtime.errors import MissingDependencyError
+
 from .. import console
 from ..console import escape
-from ..extras import register_training_formats, require_training
+from ..extras import register_training_formats, require_export, require_training
 from ..render import named_table
 
 
@@ -60,22 +62,23 @@ def list_(
     grouping = _GROUPED_BY.get(kind)
     columns = [index for index, heading in enumerate(headings) if heading not in {*_JSON_ONLY, grouping}]
     made = named_table(*(headings[column] for column in columns))
-    missing: dict[str, list[str]] = {}
+    missing: dict[tuple[str, str], list[str]] = {}
     group = None
     for row in rows:
         told = dict(zip(headings, row, strict=True))
         if grouping is not None and told[grouping] != group:
             group = told[grouping]
             made.add_row(f"[bold cyan]{escape(group)}[/]")
-        if told.get("here", _HERE) != _HERE:
-            missing.setdefault(told["here"], []).append(row[0])
-            told["here"] = "no"
+        for heading, words in _MISSING.items():
+            if told.get(heading, _HERE) != _HERE:
+                missing.setdefault((words, told[heading]), []).append(row[0])
+                told[heading] = "no"
         made.add_row(*(escape(told[headings[column]]) for column in columns))
     console.out.print(made)
     if kind in _CAPTIONS:
         console.out.print(f"[dim]{_CAPTIONS[kind]}[/]", soft_wrap=True)
-    for reason, names in missing.items():
-        console.out.print(f"[yellow]not here[/]  {escape(', '.join(names))}: {escape(reason)}", soft_wrap=True)
+    for (words, reason), names in missing.items():
+        console.out.print(f"[yellow]{words}[/]  {escape(', '.join(names))}: {escape(reason)}", soft_wrap=True)
 
 
 def _models() -> tuple[list[str], list[list[str]]]:
@@ -130,14 +133,27 @@ def _targets() -> tuple[list[str], list[list[str]]]:
     from edgedistill.runtime.backends.base import BACKENDS
     from edgedistill.runtime.targets import GENERIC, load_target, packaged_targets
 
+    builds = _builds()
     rows = []
     for name in packaged_targets():
         target = load_target(name)
         missing = BACKENDS.get(target.backend).lacking(target.device)
         gates = ", ".join(f"{key} {value:g}" for key, value in target.gates.items()) or "none"
-        rows.append([name, target.hardware, target.precision, gates, missing or _HERE, target.description])
+        builds_it = builds(target.backend)
+        rows.append([name, target.hardware, target.precision, gates, missing or _HERE, builds_it, target.description])
     rows.sort(key=lambda row: (row[1] != GENERIC, row[1], row[0]))
-    return ["target", "hardware", "precision", "gates", "here", "description"], rows
+    return ["target", "hardware", "precision", "gates", "here", "built here", "description"], rows
+
+
+def _builds() -> Callable[[str], str]:
+    """Whether a backend's artifacts can be built here, or what is missing."""
+    try:
+        require_export("export")
+    except MissingDependencyError:
+        return lambda backend: 'pip install "edgedistill[export]".'
+    from edgedistill.export.builders import BUILDERS
+
+    return lambda backend: BUILDERS.get(backend).toolchain_missing() or _HERE
 
 
 def _backends() -> tuple[list[str], list[list[str]]]:
@@ -172,6 +188,7 @@ def _list_recipes(wanted: Sequence[str | None], json: bool) -> None:
 
 _HERE = "yes"
 _GROUPED_BY = {Kind.targets: "hardware"}
+_MISSING = {"here": "not here", "built here": "not built here"}
 _JSON_ONLY = {"hyper-parameters"}
 _CAPTIONS = {Kind.methods: "* relates the images of a batch. Hyper-parameters: edgedistill list methods --markdown"}
 _LISTINGS = {

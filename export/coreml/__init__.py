@@ -1,0 +1,1 @@
+"""Core ML: what runs in its toolchain's environment. Each module there is imported by itself."""

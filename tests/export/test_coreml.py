@@ -1,0 +1,193 @@
+"""Core ML packages: built on any machine, read back, and evaluated as a surrogate; predicted by a Mac alone."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edgedistill.export import ExportError, export_bundle
+from edgedistill.export.builders import coreml as builder_module
+from edgedistill.export.child import run_in_child
+from edgedistill.export.conversions import Ingredients
+from edgedistill.export.probes import make_probes
+from edgedistill.export.sources.pytorch import from_student
+from edgedistill.export.toolchains import toolchain_missing, toolchain_python
+from edgedistill.runtime.backends.base import Model
+from edgedistill.runtime.backends.coreml import CoreMlBackend
+from edgedistill.runtime.errors import BundleError, ConfigError, MissingDependencyError
+from edgedistill.runtime.targets import Target, load_target
+from edgedistill.runtime.tensors import BatchRange, TensorSpec
+
+from . import coreml_jobs as jobs
+
+PICTURE = "coreml-apple-fp16"
+BATCHES = Target(name="batches", backend="coreml", precision="fp32", batch=BatchRange(min=1, typical=2, max=5))
+
+missing = toolchain_missing("coreml")
+needs_coreml = pytest.mark.skipif(bool(missing), reason=missing or "it is here")
+
+
+@pytest.fixture(scope="module")
+def bundle(make_student, photographs, tmp_path_factory):
+    """ShuffleNet: its channels are shuffled by the operator that coremltools makes of three others."""
+    student = make_student("shufflenetv2", width=0.5)
+    out = tmp_path_factory.mktemp("coreml") / "bundle"
+    return export_bundle(student, [PICTURE, BATCHES], out, golden=photographs)
+
+
+@needs_coreml
+def test_it_is_built_not_run_and_its_surrogate_is_called_so(bundle, command):
+    picture, batches = bundle.manifest.artifacts
+    for artifact, bound in ((picture, 1.0), (batches, 1e-3)):
+        assert artifact.parity is None
+        assert artifact.surrogate.runner.startswith("the package's program evaluated with torch ")
+        assert 0 < artifact.surrogate.max_abs_logit < bound
+        if sys.platform != "darwin":
+            assert artifact.status == "built_not_run"
+            assert artifact.reason.startswith("Core ML predicts on Apple's systems only")
+    assert picture.details["coremltools"].split(".") >= ["9"]
+    code, out, _ = command("inspect", bundle.root)
+    assert code == 0
+    assert "Surrogate (the package's program evaluated with torch" in " ".join(out.split())
+
+
+@pytest.fixture(scope="module")
+def read_back(bundle):
+    """What the toolchain's environment says of the saved packages, and which operators are evaluated wrongly."""
+    packages = {
+        artifact.name: str(bundle.root / artifact.files[0].path.partition("/Data/")[0])
+        for artifact in bundle.manifest.artifacts
+    }
+    return run_in_child(jobs.read_back, packages, what="x", python=toolchain_python("coreml"))
+
+
+@needs_coreml
+def test_what_the_files_say_when_they_are_read_back(bundle, read_back):
+    picture, batches = bundle.manifest.artifacts
+    described = read_back["packages"]
+    for artifact in (picture, batches):
+        package, _, inside = artifact.files[0].path.partition(".mlpackage/")
+        assert inside == "Data/com.apple.CoreML/model.mlmodel"
+        assert {entry.path.removeprefix(f"{package}.mlpackage/") for entry in artifact.files} == {
+            inside, "Data/com.apple.CoreML/weights/weight.bin", "Manifest.json"
+        }  # fmt: skip
+    assert described[PICTURE]["input"] == {"name": "image", "kind": "imageType", "shape": [64, 64], "type": "RGB"}
+    assert described["batches"]["input"] == {
+        "name": "image", "kind": "multiArrayType", "shape": [[1, 5], [64, 64], [64, 64], [3, 3]], "type": "FLOAT32"
+    }  # fmt: skip
+    for found in described.values():
+        assert found["outputs"] == [["logits", "FLOAT32"], ["probabilities", "FLOAT32"]]
+        assert json.loads(found["metadata"]["edgedistill.classes"]) == list(bundle.manifest.classes)
+    assert picture.details["input"] == "a picture (RGB pixel buffer) 64 wide and 64 high"
+    assert described[PICTURE]["weights"] == "float16"
+    assert described["batches"]["weights"] == "float32"
+
+
+@needs_coreml
+def test_a_wrong_program_fails_and_an_operator_that_is_not_evaluated_leaves_no_surrogate(
+    bundle, make_student, tmp_path, monkeypatch
+):
+    student = from_student(make_student("shufflenetv2", width=0.5))
+    probes = make_probes(student, np.empty((0, 64, 64, 3), np.uint8))
+    ingredients = Ingredients(tmp_path, tmp_path, student, "uint8_nhwc", probes)
+    package = bundle.root / "coreml" / "model.fp16.b1.mlpackage"
+    python, target = toolchain_python("coreml"), load_target(PICTURE)
+    ingredients.probes = replace(probes, logits=probes.logits[:, ::-1])
+    with pytest.raises(ExportError, match="the package's program, evaluated here, is wrong: its logits differ"):
+        builder_module._surrogate(package, target, ingredients, python)
+
+    def refuses(function, *arguments, what, python):
+        raise ExportError(f"{what}: the operator lstm is not evaluated here.")
+
+    monkeypatch.setattr(builder_module, "run_in_child", refuses)
+    parity, note = builder_module._surrogate(package, target, ingredients, python)
+    assert (parity, list(note)) == (None, ["surrogate"])
+    assert "the operator lstm" in note["surrogate"]
+
+
+@needs_coreml
+def test_every_operator_is_evaluated_as_its_own_library_defines_it(read_back):
+    """Against what it infers of constants; pooling and convolution against PyTorch's own."""
+    assert read_back["wrong_operators"] == []
+
+
+class FakeFile:
+    def __init__(self, name):
+        self.name = self.label = name
+
+    def read(self):
+        return b"content"
+
+
+def fake_feature(name, shape=None):
+    """As coremltools' protobuf spells it: a picture of 3 by 2 pixels, or an array."""
+    picture = SimpleNamespace(height=2, width=3)
+    words = SimpleNamespace(Name={65568: "FLOAT32"}.get)
+    array = SimpleNamespace(shape=shape, dataType=65568, ArrayDataType=words)
+    kind = "imageType" if shape is None else "multiArrayType"
+    type = SimpleNamespace(imageType=picture, multiArrayType=array, WhichOneof=lambda _: kind)
+    return SimpleNamespace(name=name, type=type)
+
+
+class FakeCoreMl:
+    """No Mac is here: what the backend hands to Core ML is all that can be shown."""
+
+    __name__, __version__ = "coremltools", "9.0"
+    ComputeUnit = SimpleNamespace(CPU_ONLY="cpu alone", ALL="all")
+
+    def __init__(self, given):
+        self.models = SimpleNamespace(MLModel=self.load)
+        outputs = [fake_feature(name, (1, 2)) for name in ("logits", "probabilities")]
+        self.spec = SimpleNamespace(description=SimpleNamespace(input=[given], output=outputs))
+
+    def load(self, path, compute_units):
+        self.loaded = path, compute_units
+        self.files = sorted(p.relative_to(path).as_posix() for p in Path(path).rglob("*") if p.is_file())
+        return SimpleNamespace(get_spec=lambda: self.spec, predict=self.predict)
+
+    def predict(self, feeds):
+        self.fed = feeds["image"]
+        return {
+            name: np.zeros((len(self.fed) if isinstance(self.fed, np.ndarray) else 1, 2))
+            for name in ("logits", "probabilities")
+        }
+
+
+FILES = ("coreml/m.mlpackage/Data/com.apple.CoreML/model.mlmodel", "coreml/m.mlpackage/Manifest.json")
+
+
+def fake_backend(monkeypatch, given, batch, *, files=FILES, device="cpu"):
+    library = FakeCoreMl(given)
+    monkeypatch.setattr(CoreMlBackend, "library", classmethod(lambda cls: library))
+    inputs = (TensorSpec(name="image", dtype="uint8", shape=("batch", 2, 3, 3)),)
+    model = Model("m", tuple(map(FakeFile, files)), "fp16", inputs=inputs, batch=batch)
+    return CoreMlBackend(model, device=device), library
+
+
+def test_pixels_reach_core_ml_as_its_package_takes_them(monkeypatch):
+    pixels = np.arange(18, dtype=np.uint8).reshape(1, 2, 3, 3)
+    backend, library = fake_backend(monkeypatch, fake_feature("image"), BatchRange(max=1))
+    with backend:
+        assert library.loaded[1] == "cpu alone"
+        assert library.files == ["Data/com.apple.CoreML/model.mlmodel", "Manifest.json"]
+        assert backend.infer(pixels)["logits"].shape == (1, 2)
+    np.testing.assert_array_equal(np.asarray(library.fed), pixels[0])
+    assert not Path(library.loaded[0]).exists()
+
+    backend, library = fake_backend(monkeypatch, fake_feature("image", (1, 2, 3, 3)), BatchRange(max=4), device="all")
+    assert backend.infer(pixels.repeat(3, axis=0))["probabilities"].dtype == np.float32
+    assert (library.fed.shape, library.fed.dtype, library.fed.max()) == ((3, 2, 3, 3), np.float32, 17)
+
+
+def test_what_core_ml_cannot_open_is_one_line(monkeypatch):
+    if sys.platform != "darwin":
+        with pytest.raises(MissingDependencyError, match="Apple's systems only"):
+            CoreMlBackend.library()
+    with pytest.raises(ConfigError, match="unknown coreml device 'tpu': one of cpu, gpu, npu, all"):
+        fake_backend(monkeypatch, fake_feature("image"), BatchRange(max=1), device="tpu")
+    with pytest.raises(BundleError, match=r"x\.mlpackage/\.\./\.\./evil: is no file of an \.mlpackage"):
+        fake_backend(monkeypatch, fake_feature("image"), BatchRange(max=1), files=("x.mlpackage/../../evil",))
