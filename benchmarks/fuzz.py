@@ -2,11 +2,12 @@
 
     python benchmarks/fuzz.py [--cases 12000] [--family manifest] [--seconds 20]
 
-Manifests, archives, listed files with corrected hashes, tampered bundles, model files, images, and CSV, JSON, XML and
-YAML files are spoiled, each case a pure function of its family and number. Each runs in a child process with a time
-limit. A case is sound when it ends in an answer or in one line that names what is wrong; and, for a bundle, when every
-artifact whose self-test passes gives the untampered bundle's scores. Prints a table, writes results/fuzz.json, exits
-with 1 when any case is unsound. One case again: python benchmarks/fuzz_cases.py FAMILY NUMBER.
+Manifests, archives, listed files with corrected hashes, tampered bundles, model files (ONNX, ORT, OpenVINO, LiteRT),
+images, and CSV, JSON, XML and YAML files are spoiled, each case a pure function of its family and number. Each runs in
+a child process with a time limit. A case is sound when it ends in an answer or in one line that names what is wrong;
+and, for a bundle, when every artifact whose self-test passes gives the untampered bundle's scores. Prints a table,
+writes results/fuzz.json, exits with 1 when any case is unsound. One case again: python benchmarks/fuzz_cases.py FAMILY
+NUMBER.
 """
 
 import argparse
@@ -115,6 +116,9 @@ def main() -> None:
     given = parser.parse_args()
     import onnxruntime  # noqa: F401  before the forks: a case then costs milliseconds
     import openvino  # noqa: F401
+
+    with contextlib.suppress(ImportError):  # without it a case ends in the line that says so
+        import ai_edge_litert.interpreter  # noqa: F401
 
     cases = planned(given.cases, given.family)
     random.Random(0).shuffle(cases)

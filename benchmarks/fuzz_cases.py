@@ -20,6 +20,13 @@ from edgedistill.runtime.targets import load_target
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "bundle_schema_1"
 _PHOTOGRAPH = GOLDEN / "selftest" / "red.jpg"
+_MODEL_FILES = (
+    GOLDEN / "onnx" / "model.fp32.onnx",
+    GOLDEN / "openvino" / "model.fp32.xml",
+    GOLDEN.parent / "ort" / "tiny.ort",
+    GOLDEN.parent / "litert" / "tiny.tflite",
+    GOLDEN.parent / "litert" / "convolutions.int8.tflite",
+)
 _LONGEST_LINE = 2000
 _SAME = {"fp32": 1e-3, "bf16": 5e-2}  # of a probability
 
@@ -129,7 +136,7 @@ def tampered_case(folder: Path, rng: random.Random) -> Answers:
 def loose_case(folder: Path, rng: random.Random) -> Answers:
     """A model file without a bundle."""
     answers: Answers = {}
-    source = rng.choice((GOLDEN / "onnx" / "model.fp32.onnx", GOLDEN / "openvino" / "model.fp32.xml"))
+    source = rng.choice(_MODEL_FILES)
     path = folder / source.name
     path.write_bytes(spoil_bytes(source.read_bytes(), rng))
     if source.suffix == ".xml":

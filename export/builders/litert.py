@@ -17,10 +17,10 @@ class LiteRtBuilder(Builder):
 
     @classmethod
     def conversion(cls, target: Target) -> str:
-        if target.batch.max != 1:
+        if target.batch.fixed != 1:
             raise ConfigError(
-                f"{target.name}: a .tflite file takes one image at a time: write `batch: {{max: 1}}`, "
-                f"not {target.batch.max}."
+                f"{target.name}: a .tflite file takes one image at a time: write "
+                "`batch: {min: 1, typical: 1, max: 1}` in the deploy config."
             )
         return super().conversion(target)
 
@@ -30,7 +30,7 @@ class LiteRtBuilder(Builder):
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         source = ingredients.get(self.conversion(target))
-        path = ingredients.root / "litert" / f"model.{target.precision}.tflite"
+        path = ingredients.root / "litert" / self.file_name(target, "tflite")
         if not path.exists():  # targets for several devices share the file
             path.parent.mkdir(exist_ok=True)
             shutil.copyfile(source.path, path)

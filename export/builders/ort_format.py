@@ -7,6 +7,8 @@ from pathlib import Path
 from ..child import run_in_child
 from ..conversions import Converted
 
+# The same network and the same speed: its map of operators to kernels is written in the order of a randomised hash.
+_REPRODUCIBLE = "no: ONNX Runtime writes a table of this format in another order each time"
 _SAID = "Model should perform well with "
 
 
@@ -27,7 +29,7 @@ def to_ort(source: Converted, folder: Path) -> Converted:
     folder.mkdir()
     copy = Path(shutil.copyfile(source.path, folder / "model.onnx"))
     details = run_in_child(_write_ort, copy, what="the graph cannot be converted to ORT format")
-    return Converted(copy.with_suffix(".ort"), source.details | details)
+    return Converted(copy.with_suffix(".ort"), source.details | details | {"reproducible": _REPRODUCIBLE})
 
 
 def _write_ort(path: str) -> dict[str, str]:

@@ -45,6 +45,7 @@ class TensorRtBuilder(Builder):
             "version": version,
             "compute_capabilities": ", ".join(capabilities) or "portable",
             "onnx_precision": read_onnx(onnx).precision,
+            "reproducible": "no: TensorRT chooses and lays out its kernels anew at each build",
             "onnx_sha256": hashlib.sha256(onnx).hexdigest(),
         }
         return Built((path,), "tensorrt-engine", details | source.details, for_elsewhere=flavour == "tensorrt_rtx")

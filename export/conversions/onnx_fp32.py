@@ -17,6 +17,8 @@ from .simplifying import simplify
 if TYPE_CHECKING:
     from ..graph import DeployGraph
 
+_MOST_BYTES = 2 << 30  # of a protobuf message
+
 
 @CONVERSIONS.register("onnx.fp32")
 def onnx_fp32(ingredients: Ingredients) -> Converted:
@@ -47,6 +49,7 @@ def export_onnx(graph: "DeployGraph", image: TensorSpec, path: Path, *, opset: i
     import onnx
     import torch
 
+    _check_size(graph)
     # Two images: a batch of one would be traced as the constant 1.
     example = torch.zeros(2, *map(int, image.shape[1:]), dtype=getattr(torch, image.dtype))
     try:
@@ -72,6 +75,16 @@ def export_onnx(graph: "DeployGraph", image: TensorSpec, path: Path, *, opset: i
     _strip_metadata(model)
     onnx.save(model, path)
     return path
+
+
+def _check_size(graph: "DeployGraph") -> None:
+    """Told before the trace, which takes long for such a network."""
+    size = sum(tensor.numel() * tensor.element_size() for tensor in (*graph.parameters(), *graph.buffers()))
+    if size >= _MOST_BYTES:
+        raise ExportError(
+            f"the network's weights take {size / 2**30:.2f} GiB: an ONNX file holds less than 2 GiB, and none is "
+            "written with weights outside itself. Take a smaller network."
+        )
 
 
 def _opset(model: Any) -> int:

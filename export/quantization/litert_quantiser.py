@@ -159,7 +159,8 @@ def _activations(source: Path, images: GraphImages) -> Iterator[tuple[str, np.nd
         interpreter.set_tensor(image["index"], images[at : at + 1])
         interpreter.invoke()
         for name, place in kept.items():
-            yield name, interpreter.get_tensor(place)
+            values = interpreter.get_tensor(place)
+            yield name, values[np.isfinite(values)]  # max pooling's border is -inf
 
 
 def _variant(path: Path, static: set[str], dynamic: set[str]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class ThresholdRule(NamedTuple):
     def __str__(self) -> str:
         if self.value is None:
             return self.kind
-        return f"{self.value:g}" if self.kind == "fixed" else f"{self.kind}={self.value:g}"
+        return f"{self.value:.15g}" if self.kind == "fixed" else f"{self.kind}={self.value:.15g}"
 
     def choose(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """The thresholds float64 (C,) for probabilities (N, C) of validation images; 0.5 without a positive."""

@@ -112,6 +112,7 @@ def test_the_mobile_format_is_the_same_network(quantised, photographs, tmp_path)
         assert mobile.parity.max_abs_logit == pytest.approx(full.parity.max_abs_logit, rel=0.2, abs=1e-4)
         assert "ai.onnx;" in mobile.details["required_operators"]
         assert mobile.details["mobile_usability"].startswith("NNAPI ")
+        assert mobile.details["reproducible"].startswith("no: ")
         with open_artifact(bundle, mobile) as backend:
             assert backend.effective["precision"] == precision
     assert not [entry for entry in sys.path if "ort_format_model" in entry]

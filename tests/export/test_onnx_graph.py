@@ -20,6 +20,7 @@ from edgedistill.export.graph import DeployGraph
 from edgedistill.export.probes import Probes, framework_logits, make_probes
 from edgedistill.export.signature import input_spec
 from edgedistill.export.sources.pytorch import from_student
+from edgedistill.runtime.backends.onnx_facts import read_onnx
 from edgedistill.runtime.preprocess import normalize
 from edgedistill.runtime.tensors import BatchRange
 
@@ -109,6 +110,21 @@ def test_the_operator_set_is_the_one_that_was_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.onnx, "export", lambda *given, **more: real(*given, **more | {"opset_version": 19}))
     with pytest.raises(ExportError, match="cannot be written in opset 18: PyTorch .* made 19"):
         export_onnx(graph, image, tmp_path / "19.onnx", opset=18)
+
+
+def test_weights_beyond_two_gigabytes_are_told_and_never_written_outside_the_file(tmp_path):
+    model = OneConvolution()
+    model.more = nn.Parameter(torch.empty(2**29, device="meta"))  # takes no memory
+    with pytest.raises(ExportError, match=r"weights take 2\.00 GiB: an ONNX file holds less than 2 GiB, and none is"):
+        export_onnx(DeployGraph(model), input_spec("uint8_nhwc", (8, 8)), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "options"), STUDENTS)
+def test_the_weights_are_in_the_file(trace, name, options):
+    _, path = trace(name, **options)
+    assert read_onnx(path.read_bytes()).external == set()
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
 def test_fp16_keeps_its_interface_and_its_ranking(trace, tmp_path):

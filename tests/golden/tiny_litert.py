@@ -48,6 +48,7 @@ class Convolutions(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             *(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU6()),
+            nn.MaxPool2d(3, 2, 1),  # its border is -inf
             *(nn.Conv2d(8, 8, 3, 1, 1, groups=8), nn.ReLU6()),
             *(nn.Conv2d(8, 16, 1), nn.ReLU6()),
         )

@@ -82,6 +82,7 @@ def test_classes_in_blocks_give_the_same(monkeypatch):
         ("best_f1", ("best_f1", None)),
         ("precision=0.9", ("precision", 0.9)),
         ("recall = 1", ("recall", 1.0)),
+        ("precision=0.12345678", ("precision", 0.12345678)),
     ],
 )
 def test_rules_are_read_as_they_are_written(text, rule):
