@@ -5,9 +5,10 @@
 
 Each student is exported with float and int8 targets, calibrated on 512 training images, and judged on the whole test
 split by the files as they are saved. The naive graphs take every value that was seen for a range (minmax), with one
-scale per weight tensor or one per output channel. Latency is that of `edgedistill bench`: a process per artifact,
-interleaved, on the input that the student was trained with. Writes benchmarks/results/int8.json after each student; a
-student that is there by its checkpoint is not run again. Trained students: benchmarks/recipes/coco18_students.yaml.
+scale per weight tensor or one per output channel; beside each stands the same with corrected biases. Latency is that of
+`edgedistill bench`: a process per artifact, interleaved, on the input that the student was trained with. Writes
+benchmarks/results/int8.json after each student; a student that is there by its checkpoint is not run again. Trained
+students: benchmarks/recipes/coco18_students.yaml.
 """
 
 import argparse
@@ -34,7 +35,7 @@ class Row(Record):
     """One way to int8, or float.
 
     Attributes:
-        name: the artifact's, or "naive, per tensor" and "naive, per channel".
+        name: the artifact's, or e.g. "naive, per tensor" and "per channel, biases corrected".
         drop: mAP points lost against PyTorch on the test split; for the naive graphs against the float ONNX file.
         bytes: of its files.
         p50_ms: median latency; None for the naive graphs.
@@ -163,11 +164,12 @@ def measure(student: "Student", train: Dataset, test: Dataset, preset: str) -> S
 
 
 def naive_rows(student: "Student", train: Dataset, test: Dataset, scratch: Path) -> list[Row]:  # noqa: F821
-    """Our graph and operators, without what is done for accuracy: every value seen is the range."""
+    """Our graph and operators, where every value seen is the range, without and with corrected biases."""
     from edgedistill.distill.models.reparameterize import reparameterize
     from edgedistill.export.conversions.onnx_fp32 import export_onnx
     from edgedistill.export.graph import DeployGraph
     from edgedistill.export.quantization import calibration, calibrators, held_out, qdq, ranges
+    from edgedistill.export.quantization.qdq_quantiser import QdqQuantiser
     from edgedistill.export.signature import input_spec
 
     size = student.card.preprocessing.size
@@ -177,15 +179,17 @@ def naive_rows(student: "Student", train: Dataset, test: Dataset, scratch: Path)
     chosen = calibration.Calibration(calibration.choose_calibration(train).ranges, test)
     images = calibration.decode_calibration(chosen, student.card.classes, student.card.preprocessing, uint8=True)
     histograms = ranges.measure(prepared, images.ranges, scratch, qdq.OPERATORS)
-    everything = {name: calibrators.minmax(histogram) for name, histogram in histograms.items()}
+    everything = calibrators.calibrated(histograms, "minmax")
     judge = held_out.Judge.of(held_out.run_logits(prepared, images.held_out), images.targets, 0.95)
     rows = []
     for what, per_channel in (("per tensor", False), ("per channel", True)):
-        flavour = qdq.Flavour(what, signed=False, per_channel=per_channel)
-        path = qdq.quantise(prepared, everything, flavour, scratch / f"{what.replace(' ', '-')}.onnx")
-        drop = judge.drop(held_out.run_logits(path, images.held_out))
-        assert drop is not None
-        rows.append(Row(name=f"naive, {what}", drop=drop, bytes=path.stat().st_size))
+        naive = QdqQuantiser(prepared, qdq.Flavour(what, signed=False, per_channel=per_channel))
+        corrected = naive.corrected(everything, images.ranges, scratch)
+        for name, quantiser in ((f"naive, {what}", naive), (f"{what}, biases corrected", corrected)):
+            path = quantiser.quantise(everything, scratch / name.replace(" ", "-"))
+            drop = judge.drop(judge.left_out(quantiser.logits(path, images.held_out)))
+            assert drop is not None
+            rows.append(Row(name=name, drop=drop, bytes=path.stat().st_size))
     return rows
 
 
