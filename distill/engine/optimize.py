@@ -7,7 +7,10 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from ...runtime.errors import ConfigError
 from .settings import TrainSettings
+
+_SAFE_CHANNELS = 16
 
 
 def choose_device() -> torch.device:
@@ -34,6 +37,24 @@ def choose_format(settings: TrainSettings, device: torch.device) -> torch.memory
     """Channels last on a GPU, or as the settings say."""
     channels_last = device.type == "cuda" if settings.channels_last is None else settings.channels_last
     return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def refuse_crash(model: nn.Module, settings: TrainSettings, device: torch.device) -> None:
+    """Raise ConfigError for a memory format in which PyTorch's backward pass writes beyond its memory.
+
+    Seen with PyTorch 2.14.1 on x86, in channels last: 1x1 convolutions of stride 2 on 2 to 15 channels, as RepVGG's
+    first block has. 1 channel and 16 or more did not crash, nor did any in the usual format.
+    """
+    if device.type != "cpu" or choose_format(settings, device) is not torch.channels_last:
+        return
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride != (1, 1):
+            channels = module.in_channels // module.groups
+            if channels > 1 and module.in_channels < _SAFE_CHANNELS:
+                raise ConfigError(
+                    f"`channels_last: true`: on a CPU PyTorch crashes in the backward pass of a 1x1 convolution with "
+                    f"stride on few channels ({name} has {module.in_channels}). Leave the key out."
+                )
 
 
 def build_optimizer(model: nn.Module, settings: TrainSettings, device: torch.device) -> Optimizer:

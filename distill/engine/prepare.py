@@ -22,7 +22,7 @@ from ..teacher_cache import open_or_build
 from .batchnorm import require_more_than_one_image, synchronise_batchnorm
 from .environment import describe_environment, store_environment
 from .job import Job
-from .optimize import build_optimizer, build_schedule, choose_device, choose_dtype, choose_format
+from .optimize import build_optimizer, build_schedule, choose_device, choose_dtype, choose_format, refuse_crash
 from .settings import TrainSettings
 from .state import TrainState
 from .step import Step
@@ -145,7 +145,12 @@ def build_views(job: Job) -> Views:
 
 
 def build_state(model: Classifier, settings: TrainSettings, device: torch.device, total_steps: int) -> TrainState:
-    """`model` on `device`, with the optimiser, schedule, scaler and moving average that the settings name."""
+    """`model` on `device`, with the optimiser, schedule, scaler and moving average that the settings name.
+
+    Raises:
+        ConfigError: PyTorch would crash in that memory format.
+    """
+    refuse_crash(model, settings, device)
     model = model.to(device, memory_format=choose_format(settings, device))  # type: ignore[call-overload]  # its stub
     optimizer = build_optimizer(model, settings, device)
     return TrainState(

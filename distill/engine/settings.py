@@ -41,7 +41,7 @@ class TrainSettings(Config):
             they are small.
         precision: "auto" is bf16 where the device computes it natively and the network gains from it, else fp32.
         channels_last: memory format of student and teacher; None takes it on a GPU. On a CPU it speeds some networks
-            up and crashes others (PyTorch 2.15 on RepVGG).
+            up; others, on which PyTorch crashes, are refused (RepVGG).
         compile: torch.compile the student; pays off in long trainings on a GPU.
         deterministic: only algorithms that give the same bits every time; slower on a GPU, a CPU needs none.
         clip_grad_norm: largest gradient norm, or None.

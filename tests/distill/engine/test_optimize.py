@@ -1,11 +1,14 @@
 """Learning rates, weight decay and precision."""
 
+import contextlib
+
 import pytest
 import torch
 from torch.nn import Conv2d
 
 from edgedistill.distill.engine import TrainSettings
-from edgedistill.distill.engine.optimize import build_optimizer, build_schedule, choose_dtype
+from edgedistill.distill.engine.optimize import build_optimizer, build_schedule, choose_dtype, refuse_crash
+from edgedistill.runtime.errors import ConfigError
 
 
 @pytest.mark.parametrize(("schedule", "last"), [("onecycle", 0.001), ("cosine", 0.001), ("constant", 0.1)])
@@ -67,3 +70,24 @@ def test_auto_precision_keeps_depthwise_networks_in_float32_on_a_cpu(make_model)
     assert (
         choose_dtype(TrainSettings(epochs=1, precision="bf16"), Conv2d(3, 3, 1), torch.device("cpu")) is torch.bfloat16
     )
+
+
+@pytest.mark.parametrize(
+    ("layer", "device", "refused"),
+    [
+        (Conv2d(3, 48, 1, stride=2), "cpu", True),
+        (Conv2d(15, 4, 1, stride=2), "cpu", True),
+        (Conv2d(16, 4, 1, stride=2), "cpu", False),
+        (Conv2d(1, 4, 1, stride=2), "cpu", False),
+        (Conv2d(3, 48, 1), "cpu", False),
+        (Conv2d(3, 48, 3, stride=2), "cpu", False),
+        (Conv2d(3, 48, 1, stride=2), "cuda", False),
+    ],
+)
+def test_a_memory_format_in_which_pytorch_crashes_is_refused(layer, device, refused):
+    model, device = torch.nn.Sequential(layer), torch.device(device)
+    refuse_crash(model, TrainSettings(epochs=1, channels_last=False), device)
+    wanted = TrainSettings(epochs=1, channels_last=True)
+    told = pytest.raises(ConfigError, match=r"`channels_last: true`: on a CPU PyTorch crashes .*\(0 has \d+\)")
+    with told if refused else contextlib.nullcontext():
+        refuse_crash(model, wanted, device)
