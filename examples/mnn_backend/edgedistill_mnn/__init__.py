@@ -1,0 +1,1 @@
+"""MNN (https://github.com/alibaba/MNN) as a backend of edgedistill."""
