@@ -26,7 +26,7 @@ from ...runtime.record import Record
 from ..child import run_in_child
 from ..errors import ExportError, one_line
 from .probe import load
-from .table import Toolchain, toolchain
+from .table import TOOLCHAINS, Toolchain, toolchain
 
 CACHE_VARIABLE = "EDGEDISTILL_CACHE"
 _RECORD = "environment.json"
@@ -37,8 +37,8 @@ class Environment(Record):
 
     Attributes:
         toolchain: its name.
-        path: its folder.
-        python: its interpreter.
+        path: its folder, where it was found: a cache folder may have been moved or copied since it was made.
+        python: its interpreter, in that folder.
         over: the prefix of the Python environment that it lies over.
         versions: of the distributions of its own.
         bytes: of its files.
@@ -97,7 +97,7 @@ def installed_here(row: Toolchain) -> str | None:
 
 
 def environments() -> list[Environment]:
-    """All that stand in the cache folder, those over other Python environments included."""
+    """All that stand in the cache folder, over other Python environments and of toolchains not known here, too."""
     folder = _folder()
     found = [_read(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
     return [environment for environment in found if environment is not None]
@@ -105,10 +105,11 @@ def environments() -> list[Environment]:
 
 def own_versions() -> dict[str, str]:
     """Of what the environments over this one have and it lacks, by distribution."""
+    ours = {_place(row) for row in TOOLCHAINS.values()}
     return {
         name: version
         for environment in environments()
-        if Path(environment.path) == _place(toolchain(environment.toolchain))
+        if Path(environment.path) in ours
         for name, version in environment.versions.items()
     }
 
@@ -139,10 +140,16 @@ def install(name: str) -> Environment:
 
 
 def remove(name: str) -> list[Environment]:
-    """Remove all of a toolchain's environments; returns what they were."""
-    row = toolchain(name)
+    """Remove all of a toolchain's environments, of one that is not known here, too; returns what they were.
+
+    Raises:
+        ConfigError: there is neither such a toolchain nor an environment of one.
+        EdgedistillError: the cache folder cannot be written, or another process installs there.
+    """
     with _sole_installer(_folder()):
-        found = [environment for environment in environments() if environment.toolchain == row.name]
+        found = [environment for environment in environments() if environment.toolchain == name]
+        if not found:
+            toolchain(name)
         for environment in found:
             # Without its record it is none, should this be interrupted.
             Path(environment.path, _RECORD).unlink()
@@ -162,9 +169,11 @@ def _place(row: Toolchain) -> Path:
 
 def _read(place: Path) -> Environment | None:
     try:
-        return msgspec.json.decode((place / _RECORD).read_bytes(), type=Environment)
+        found = msgspec.json.decode((place / _RECORD).read_bytes(), type=Environment)
     except (OSError, msgspec.DecodeError):
         return None
+    python = Path(_scheme(place, "scripts"), Path(found.python).name)
+    return msgspec.structs.replace(found, path=str(place), python=str(python))
 
 
 @contextlib.contextmanager

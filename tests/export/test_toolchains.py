@@ -1,14 +1,17 @@
 """A toolchain has an environment of its own: over this one, whole or not at all. Made of a wheel written here."""
 
 import json
+import shutil
 import sys
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgedistill.export.child import run_in_child
 from edgedistill.export.errors import ExportError
+from edgedistill.export.toolchain import installed_toolchain
 from edgedistill.export.toolchains import TOOLCHAINS, Toolchain, environments, install, remove, toolchain_python
 from edgedistill.export.toolchains import environment as environment_module
 from edgedistill.export.toolchains.probe import load
@@ -66,7 +69,21 @@ def test_made_once_over_this_environment_and_removed(toy, tmp_path, command, mon
     assert ours == sys.modules["msgspec"].__file__
     code, out, _ = command("toolchain", "list", "--json")
     row = next(row for row in json.loads(out) if row["toolchain"] == "toy")
-    assert (code, row["where"], row["versions"]) == (0, made.path, "toy-tool 3.1")
+    assert (code, row) == (0, {
+        "toolchain": "toy", "installed": True, "versions": {"toy-tool": "3.1"}, "where": made.path, "over": sys.prefix,
+        "bytes": made.bytes, "how_to_get": None, "reason": "it wants an older numpy",
+    })  # fmt: skip
+    assert "toy-tool 3.1" in command("toolchain", "list")[1]
+
+    copy = tmp_path / "copied"
+    shutil.copytree(tmp_path / "cache", copy, symlinks=True)
+    with monkeypatch.context() as patch:
+        patch.setenv("EDGEDISTILL_CACHE", str(copy))
+        assert toolchain_python("toy").is_relative_to(copy)
+        run_in_child(load, "toy_tool", what="x", python=toolchain_python("toy"))
+        assert Path(remove("toy")[0].path).parent == copy / "toolchains"
+        assert environments() == []
+    assert toolchain_python("toy") == python
 
     monkeypatch.setattr(environment_module, "_make", None)
     assert install("toy") == made
@@ -96,6 +113,33 @@ def test_half_an_environment_is_never_taken_for_a_whole_one(toy, tmp_path):
     with pytest.raises(MissingDependencyError):
         toolchain_python("toy")
     assert environments() == []
+
+
+def test_an_environment_of_a_toolchain_that_is_not_known_is_listed_and_removed(toy, tmp_path, monkeypatch, command):
+    """Another version of edgedistill made it, or one with a plug-in."""
+    place = environment_module._place(toy)
+    place.mkdir(parents=True)
+    of_toy = environment_module.Environment(
+        toolchain="toy", path="", python="bin/python", over="", versions={"toy-tool": "3.1"}, bytes=1
+    )
+    (place / "environment.json").write_bytes(msgspec.json.encode(of_toy))
+    assert installed_toolchain()["toy-tool"] == "3.1"
+    monkeypatch.delitem(TOOLCHAINS, "toy")
+    assert "toy-tool" not in installed_toolchain()
+    listed = {row["toolchain"]: row for row in json.loads(command("toolchain", "list", "--json")[1])}
+    assert (listed["toy"]["where"], listed["toy"]["reason"]) == (str(place), None)
+    assert command("toolchain", "remove", "toy")[0] == 0
+    assert left(tmp_path) == []
+    assert "unknown toolchain 'toy'" in command("toolchain", "remove", "toy")[2]
+
+
+def test_what_is_missing_is_listed_with_the_way_to_get_it(toy, command):
+    listed = {row["toolchain"]: row for row in json.loads(command("toolchain", "list", "--json")[1])}
+    assert listed["toy"] == {
+        "toolchain": "toy", "installed": False, "versions": {}, "where": None, "over": None, "bytes": None,
+        "how_to_get": '`edgedistill toolchain install toy` (or `pip install "edgedistill[toy]"`): about 1 MB',
+        "reason": "it wants an older numpy",
+    }  # fmt: skip
 
 
 def test_one_installer_at_a_time_and_a_folder_that_can_be_written(toy, tmp_path, monkeypatch):

@@ -1,14 +1,18 @@
 """`toolchain`: environments of their own for toolchains whose requirements conflict with ours."""
 
 import sys
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .. import console
 from ..console import escape
 from ..extras import require_export
-from ..render import named_table
+from ..render import named_table, size
+
+if TYPE_CHECKING:  # installed with the extra `export` alone
+    from edgedistill.export.toolchains import Environment, Toolchain
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="coreml or litert; `edgedistill toolchain list` shows all.")]
 
@@ -41,24 +45,43 @@ def list_(json: Annotated[bool, typer.Option("--json", help="Print the rows as J
     """
     from edgedistill.export import toolchains
 
-    rows = []
-    for row in toolchains.TOOLCHAINS.values():
-        made = [found for found in toolchains.environments() if found.toolchain == row.name]
-        if found := toolchains.installed_here(row):
-            rows.append([row.name, sys.executable, "edgedistill's own", "-", f"{row.distribution} {found}"])
-        for environment in made:
-            size = f"{environment.bytes / 1e6:.0f}"
-            rows.append([row.name, environment.path, environment.over, size, _versions(environment.versions)])
-        if not found and not made:
-            rows.append([row.name, "not installed", row.how_to_get, f"about {row.disk_mb}", row.reason])
-    headings = ["toolchain", "where", "over", "MB", "versions"]
+    rows = _rows(toolchains.TOOLCHAINS, toolchains.environments())
     if json:
-        console.print_json([dict(zip(headings, row, strict=True)) for row in rows])
+        console.print_json(rows)
         return
-    table = named_table(*headings)
-    for line in rows:
-        table.add_row(*map(escape, line))
+    table = named_table("toolchain", "installed", "where", "over", "size", "how to get it", right=("size",))
+    for row in rows:
+        told = (_versions(row["versions"]) or "no", row["where"], row["over"])
+        room = "-" if row["bytes"] is None else size(row["bytes"])
+        table.add_row(*(escape(word or "-") for word in (row["toolchain"], *told, room, row["how_to_get"])))
     console.out.print(table)
+
+
+def _rows(known: Mapping[str, "Toolchain"], environments: Sequence["Environment"]) -> list[dict[str, Any]]:
+    """One for each place where a toolchain is, or one that says how to get it; null is what there is not."""
+    from edgedistill.export.toolchains import installed_here
+
+    def row(name: str, versions: Mapping[str, str], **more: str | int) -> dict[str, Any]:
+        empty = dict.fromkeys(("where", "over", "bytes", "how_to_get"))
+        reason = known[name].reason if name in known else None
+        return {"toolchain": name, "installed": bool(versions), "versions": versions, **empty, "reason": reason, **more}
+
+    rows = [
+        row(name, {entry.distribution: version}, where=sys.executable)
+        for name, entry in known.items()
+        if (version := installed_here(entry))
+    ]
+    rows += [
+        row(found.toolchain, found.versions, where=found.path, over=found.over, bytes=found.bytes)
+        for found in environments
+    ]
+    there = {entry["toolchain"] for entry in rows}
+    rows += [
+        row(name, {}, how_to_get=f"{entry.how_to_get}: about {entry.disk_mb} MB")
+        for name, entry in known.items()
+        if name not in there
+    ]
+    return sorted(rows, key=lambda entry: entry["toolchain"])
 
 
 def remove(name: Name) -> None:
