@@ -1,4 +1,4 @@
-"""Does an artifact say what the training framework says? Judged through the very backend that ships."""
+"""Does an artifact say what the network itself says? Judged through the very backend that ships."""
 
 import tempfile
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Difference:
-    """An artifact's outputs against the training framework's; `problem` says in words what is wrong, or nothing."""
+    """An artifact's outputs against the network's own; `problem` says in words what is wrong, or nothing."""
 
     parity: ExportParity | None
     problem: str = ""
@@ -50,7 +50,7 @@ def compare(logits: np.ndarray, probabilities: np.ndarray, expected: np.ndarray,
     if parity.max_abs_logit > limit:
         return Difference(
             parity,
-            f"its logits differ from the training framework's by up to {parity.max_abs_logit:.2g}, "
+            f"its logits differ from the network's own by up to {parity.max_abs_logit:.2g}, "
             f"more than the {limit:.2g} allowed in {precision}",
         )
     return Difference(parity)
@@ -197,7 +197,7 @@ def count_int8(backend: Backend) -> Coverage | None:
 
 
 def _relative_error(name: str, found: np.ndarray, expected: np.ndarray, precision: str) -> float:
-    """Of an optional output: the norm of its difference to the training framework's, in units of that one's norm.
+    """Of an optional output: the norm of its difference to the network's own, in units of that one's norm.
 
     Raises:
         ExportError: it is more than the precision allows.
@@ -209,8 +209,7 @@ def _relative_error(name: str, found: np.ndarray, expected: np.ndarray, precisio
     limit = max(_RELATIVE_FLOOR, _NORMS_IN_A_SPREAD * precision_of(precision).share)
     if not error <= limit:  # NaN is not
         raise ExportError(
-            f"its {name} is off by {error:.2g} of the training framework's, more than the {limit:.2g} allowed in "
-            f"{precision}."
+            f"its {name} is off by {error:.2g} of the network's own, more than the {limit:.2g} allowed in {precision}."
         )
     return error
 

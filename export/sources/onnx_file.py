@@ -11,7 +11,6 @@ import numpy as np
 from ...runtime.backends.onnx_facts import read_onnx
 from ...runtime.bundle import InputKind
 from ...runtime.errors import ConfigError
-from ...runtime.metrics.logistic import sigmoid
 from ...runtime.preprocess import Preprocessing
 from ...runtime.tensors import TensorSpec
 from ...runtime.text_files import read_bytes
@@ -20,11 +19,11 @@ from ..probes import generated_images
 from ..signature import BATCH, output_specs
 from .base import NetworkCard, Source, make_card, preprocessing_text
 from .onnx_graph import GivenGraph, read_graph
-from .onnx_running import GivenRun
+from .onnx_running import GivenRun, check_scores
 from .onnx_wrapping import free_batch, wrap
 
 _BATCH = 16
-_TRIED, _JUDGED = 3, 8  # images
+_TRIED = 3  # images
 _NOTHING_DONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # outside the graph
 _CLOSE = 1e-4  # of the logits' spread: onnxruntime adds in another order for another batch
 
@@ -141,7 +140,7 @@ def from_onnx(
         sha256=sha256,
         thresholds=thresholds or given.facts.thresholds or None,
     )
-    _check_scores(path, given, card)
+    check_scores(path, given, card)
     return OnnxSource(card, given, _reading(given, preprocessing, () if own else tuple(set(options) - set(said))))
 
 
@@ -173,35 +172,6 @@ def _size(
     if found is None:
         raise ConfigError(f"{path}: its graph takes any size: say which, e.g. --size 224.")
     return found
-
-
-def _check_scores(path: Path, given: GivenGraph, card: NetworkCard) -> None:
-    """Run the file as it is and compare it with what is read of it.
-
-    Raises:
-        ConfigError: it gives more or fewer scores than there are classes.
-        ExportError: it does not run, or gives probabilities by other means than a final sigmoid.
-    """
-    images = generated_images(_JUDGED, card.preprocessing.size)
-    how = str(path), given.layout, card.preprocessing, given.batch or 2
-    scores = GivenRun(path, *how).scores(images, given.given)
-    if scores.ndim != 2:
-        raise ExportError(f"{path}: its graph gives {scores.shape}: scores (N, C) are wanted.")
-    if scores.shape[1] != len(card.classes):
-        raise ConfigError(
-            f"{path}: its graph gives {scores.shape[1]} scores, and {len(card.classes)} classes are named."
-        )
-    logits = GivenRun(given.model, *how).scores(images, given.output)
-    if not np.isfinite(logits).all():
-        raise ExportError(f"{path}: its logits of generated images are not finite: its weights are damaged.")
-    expected = sigmoid(logits) if given.had_sigmoid else logits
-    if not np.allclose(scores, expected, rtol=1e-4, atol=1e-5):
-        raise ExportError(f"{path}: what its graph gives is not the sigmoid of what it puts into it.")
-    if not given.had_sigmoid and (scores >= 0).all() and (scores <= 1).all():
-        raise ExportError(
-            f"{path}: all its scores lie within 0 and 1, as probabilities do, and there is no final Sigmoid to take "
-            "off: export the network up to its logits."
-        )
 
 
 def _reading(given: GivenGraph, preprocessing: Preprocessing, assumed: Sequence[str]) -> str:

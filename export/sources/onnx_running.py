@@ -1,13 +1,19 @@
-"""Runs a given ONNX graph by onnxruntime's CPU provider."""
+"""Runs a given ONNX graph by onnxruntime's CPU provider, and checks that it gives what is read of it."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...runtime.errors import ConfigError
+from ...runtime.metrics.logistic import sigmoid
 from ...runtime.preprocess import Preprocessing, normalize
 from ..errors import ExportError, one_line
-from .onnx_graph import Layout
+from ..probes import generated_images
+from .base import NetworkCard
+from .onnx_graph import GivenGraph, Layout
+
+_JUDGED = 8  # images
 
 
 class GivenRun:
@@ -57,3 +63,32 @@ class GivenRun:
             return images
         normalised = normalize(images, self._preprocessing)
         return normalised if self._layout == "float32_nchw" else normalised.transpose(0, 2, 3, 1)
+
+
+def check_scores(path: Path, given: GivenGraph, card: NetworkCard) -> None:
+    """Run the file as it is and compare it with what is read of it.
+
+    Raises:
+        ConfigError: it gives more or fewer scores than there are classes.
+        ExportError: it does not run, or gives probabilities by other means than a final sigmoid.
+    """
+    images = generated_images(_JUDGED, card.preprocessing.size)
+    how = str(path), given.layout, card.preprocessing, given.batch or 2
+    scores = GivenRun(path, *how).scores(images, given.given)
+    if scores.ndim != 2:
+        raise ExportError(f"{path}: its graph gives {scores.shape}: scores (N, C) are wanted.")
+    if scores.shape[1] != len(card.classes):
+        raise ConfigError(
+            f"{path}: its graph gives {scores.shape[1]} scores, and {len(card.classes)} classes are named."
+        )
+    logits = GivenRun(given.model, *how).scores(images, given.output)
+    if not np.isfinite(logits).all():
+        raise ExportError(f"{path}: its logits of generated images are not finite: its weights are damaged.")
+    expected = sigmoid(logits) if given.had_sigmoid else logits
+    if not np.allclose(scores, expected, rtol=1e-4, atol=1e-5):
+        raise ExportError(f"{path}: what its graph gives is not the sigmoid of what it puts into it.")
+    if not given.had_sigmoid and (scores >= 0).all() and (scores <= 1).all():
+        raise ExportError(
+            f"{path}: all its scores lie within 0 and 1, as probabilities do, and there is no final Sigmoid to take "
+            "off: export the network up to its logits."
+        )

@@ -155,7 +155,7 @@ def test_an_artifact_that_disagrees_is_failed_and_does_not_ship(quick, student, 
     bundle = export_bundle(student, [ORT, OPENVINO], tmp_path / "b")
     failed = bundle.manifest.artifacts[1]
     assert (failed.status, failed.files) == ("failed", ())
-    assert "differ from the training framework's by up to 0.5" in failed.reason
+    assert "differ from the network's own by up to 0.5" in failed.reason
     assert failed.parity.max_abs_logit == pytest.approx(0.5, abs=0.01)
     assert not (bundle.root / "openvino").exists()
 

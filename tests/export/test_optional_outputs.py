@@ -79,7 +79,7 @@ def test_one_that_is_wrong_fails_its_artifact(bundle, student):
     probes.further["embedding"][:] *= 1.1
     judged = check_artifact(bundle, bundle.manifest.artifacts[0], probes, built_for_elsewhere=False)
     assert judged.status == "failed"
-    assert "its embedding is off by 0.091 of the training framework's, more than the 0.001 allowed" in judged.reason
+    assert "its embedding is off by 0.091 of the network's own, more than the 0.001 allowed" in judged.reason
 
 
 def test_many_images_and_none(bundle):
