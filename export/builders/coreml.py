@@ -33,8 +33,8 @@ class CoreMlBuilder(Builder):
         return toolchain_missing("coreml")
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
-        python = toolchain_python("coreml")
         program = ingredients.get(self.conversion(target))
+        python = toolchain_python("coreml")
         image, batch = ingredients.image, target.batch
         as_image = ingredients.input == "uint8_nhwc" and batch.fixed == 1
         package = ingredients.root / "coreml" / self.file_name(target, "mlpackage")

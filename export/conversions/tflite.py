@@ -12,6 +12,7 @@ from .base import CONVERSIONS, Converted, Ingredients
 @CONVERSIONS.register("tflite.fp32")
 def tflite_fp32(ingredients: Ingredients) -> Converted:
     """From `torch.exported`, by litert-torch."""
+    outputs = ingredients.graph.output_names  # first: an ONNX file has none, whatever is installed
     python = toolchain_python("litert")
     program = ingredients.get("torch.exported").path
     path = ingredients.scratch / "model.fp32.tflite"
@@ -21,7 +22,7 @@ def tflite_fp32(ingredients: Ingredients) -> Converted:
         litert_child.convert,
         program,
         taken,
-        ingredients.graph.output_names,
+        outputs,
         dict(ingredients.facts),
         path,
         what="LiteRT cannot convert the graph",

@@ -12,13 +12,13 @@ def torch_exported(ingredients: Ingredients) -> Converted:
     Raises:
         ExportError: the network does something that cannot be traced, or is an ONNX file.
     """
+    graph = ingredients.graph
     import torch
 
     image = ingredients.image
     # Two images: a batch of one would be traced as the constant 1.
     example = torch.zeros(2, *map(int, image.shape[1:]), dtype=getattr(torch, image.dtype))
     path = ingredients.scratch / "program.pt2"
-    graph = ingredients.graph
     try:
         program = torch.export.export(graph, (example,), dynamic_shapes=({0: torch.export.Dim(BATCH, min=1)},))
         torch.export.save(program, path)

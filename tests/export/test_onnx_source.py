@@ -264,6 +264,7 @@ def test_weights_beside_the_file_count(write):
     assert read(path).card.sha256 != before
 
 
-def test_a_conversion_from_pytorch_says_what_it_needs(write):
+@pytest.mark.parametrize("target", ["litert-cpu-fp32", "coreml-apple-fp16"])
+def test_what_is_converted_from_pytorch_says_so(write, tmp_path, target):
     with pytest.raises(ExportError, match="converted from a network in PyTorch, and an ONNX file was given"):
-        read(write(Net())).graph("uint8_nhwc")
+        export_bundle(read(write(Net())), [target], tmp_path / "b")
