@@ -29,6 +29,10 @@ from edgedistill.runtime.preprocess import Preprocessing, load
 from edgedistill.runtime.targets import Target
 from edgedistill.runtime.tensors import BatchRange, TensorSpec
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from shared_traces import sharing_traces, traced_once  # noqa: F401
+
 # Workers of pytest-xdist divide the cores among them and the processes that their tests start.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // int(workers))))
@@ -116,6 +120,15 @@ def write_tiny_bundle(root: Path) -> Path:
     )
     (root / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
     return root
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder of this session that all workers of pytest-xdist share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

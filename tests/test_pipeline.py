@@ -7,6 +7,8 @@ from rich.console import Console
 from edgedistill.distill.recipe import load_recipe
 from edgedistill.pipeline import Chain
 
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+
 
 @pytest.fixture
 def write(tmp_path, tinted_photographs):
@@ -15,7 +17,7 @@ def write(tmp_path, tinted_photographs):
     (tmp_path / "target.yaml").write_text("{backend: onnxruntime, precision: fp32, threads: 1}")
 
     def make(images):
-        student = {"model": {"name": "cifar_resnet20"}, "train": {"epochs": 1, "batch_size": 8}}
+        student = {"model": {"name": "timm/test_efficientnet"}, "train": {"epochs": 1, "batch_size": 8}}
         recipe = {
             "output": str(tmp_path / "runs"),
             "data": {

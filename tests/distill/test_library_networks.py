@@ -43,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
         ("timm/hiera_tiny_224", 224, 768),
     ],
 )
-def test_networks_whose_library_has_them_in_its_own_way_give_maps(name, pixels, channels):
+def test_networks_whose_library_has_them_in_its_own_way_give_maps(name, pixels, channels, shapes_alone):
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("error")
         model = build_model(name, 3).eval()
@@ -63,35 +63,39 @@ def test_the_vision_transformer_of_torchvision_normalises_its_last_map_alone():
     torch.testing.assert_close(maps[-1], tokens[:, 1:].transpose(1, 2).reshape(1, 768, 7, 7))
 
 
-# (name, side of an image, whether it has maps) of networks whose classifier is one layer on pooled features, or more.
+# (name, side of an image) of networks whose classifier is one layer on pooled features, or more, or reads tokens.
 OWN = [
     ("timm/mobilenetv3_small_050", 64),
     ("timm/convnext_atto", 64),
     ("timm/vit_tiny_patch16_224", 224),
     ("timm/ghostnet_100", 64),
-    ("timm/resnet10t", 64),
-    ("timm/efficientnet_lite0", 64),
     ("timm/repvit_m0_9", 64),
     ("timm/levit_128s", 224),
-    ("timm/shvit_s1", 64),
     ("timm/tiny_vit_5m_224", 224),
-    ("timm/mobilenetv4_conv_small", 64),
     ("timm/efficientvit_m0", 224),
-    ("timm/efficientvit_b0", 64),
-    ("timm/inception_next_atto", 64),
-    ("timm/edgenext_xx_small", 64),
-    ("timm/poolformer_s12", 64),
     ("timm/hgnetv2_b0", 64),
     ("timm/deit_tiny_distilled_patch16_224", 224),
     ("timm/crossvit_tiny_240", 240),
     ("timm/coat_lite_tiny", 224),
     ("torchvision/squeezenet1_1", 64),
-    ("torchvision/mobilenet_v3_small", 64),
     ("torchvision/alexnet", 96),
-    ("torchvision/mnasnet0_5", 64),
-    ("torchvision/shufflenet_v2_x0_5", 64),
     ("torchvision/googlenet", 64),
 ]
+# Whose maps and classifier lie where those of one above do.
+ALIKE = [
+    ("timm/resnet10t", 64),
+    ("timm/efficientnet_lite0", 64),
+    ("timm/shvit_s1", 64),
+    ("timm/mobilenetv4_conv_small", 64),
+    ("timm/efficientvit_b0", 64),
+    ("timm/inception_next_atto", 64),
+    ("timm/edgenext_xx_small", 64),
+    ("timm/poolformer_s12", 64),
+    ("torchvision/mobilenet_v3_small", 64),
+    ("torchvision/mnasnet0_5", 64),
+    ("torchvision/shufflenet_v2_x0_5", 64),
+]
+OWN += [pytest.param(*one, marks=pytest.mark.slow) for one in ALIKE]
 
 
 def source(name: str, classes: int) -> nn.Module:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from jobs import tint_dataset, tint_job, tint_model
 from rich.console import Console
 
 from edgedistill.distill.checkpoint import load_student
@@ -11,13 +12,16 @@ from edgedistill.distill.engine import fit, predict_logits
 from edgedistill.export import export_bundle
 from edgedistill.runtime import verify
 
-
-@pytest.fixture
-def trained(make_job, make_model, tint_dataset):
-    return load_student(fit(make_job(epochs=4, train=tint_dataset(160)), make_model(), None, Console(quiet=True)))
+pytestmark = pytest.mark.usefixtures("traced_once")
 
 
-def test_fp32_artifacts_keep_every_logit_and_the_map(trained, tint_dataset, tmp_path):
+@pytest.fixture(scope="module")
+def trained(one_thread, tmp_path_factory):
+    job = tint_job(tmp_path_factory.mktemp("trained"), tint_dataset(160), epochs=4)
+    return load_student(fit(job, tint_model(), None, Console(quiet=True)))
+
+
+def test_fp32_artifacts_keep_every_logit_and_the_map(trained, tmp_path):
     test = tint_dataset(200, seed=9, name="test")
     outputs = predict_logits(trained.model, test, trained.card.preprocessing)
     bundle = export_bundle(
@@ -38,7 +42,7 @@ def test_fp32_artifacts_keep_every_logit_and_the_map(trained, tint_dataset, tmp_
         assert artifact.passed
 
 
-def test_one_broken_photograph_does_not_cost_the_reference(trained, tint_dataset, tmp_path):
+def test_one_broken_photograph_does_not_cost_the_reference(trained, tmp_path):
     """The split keeps its identity: the broken image has no logits, and is named where it is left out."""
     test = tint_dataset(40, seed=9, name="test")
     broken = tmp_path / "broken.jpg"

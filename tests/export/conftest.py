@@ -86,7 +86,7 @@ def student(make_student):
 
 
 @pytest.fixture(scope="session")
-def trace(make_student, tmp_path_factory):
+def trace(make_student, sharing_traces, tmp_path_factory):
     """Export a student's graph once; returns (student, path)."""
     done = {}
 
@@ -96,7 +96,8 @@ def trace(make_student, tmp_path_factory):
             student = make_student(name, **options)
             path = tmp_path_factory.mktemp("onnx") / "model.onnx"
             spec = input_spec(input, student.card.preprocessing.size)
-            done[key] = student, export_onnx(DeployGraph(reparameterize(student.model), input), spec, path)
+            with sharing_traces():
+                done[key] = student, export_onnx(DeployGraph(reparameterize(student.model), input), spec, path)
         return done[key]
 
     return make
@@ -126,19 +127,20 @@ def split(student) -> tuple[Dataset, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def exported(student, photographs, split, tmp_path_factory):
+def exported(student, photographs, split, sharing_traces, tmp_path_factory):
     """The whole bundle (do not write into it), with the steps that were announced."""
     out = tmp_path_factory.mktemp("exported") / "bundle"
     steps = []
-    bundle = export_bundle(
-        student,
-        TARGETS,
-        out,
-        golden=photographs,
-        reference=split,
-        zip=True,
-        progress=lambda *step: steps.append(step),
-    )
+    with sharing_traces():
+        bundle = export_bundle(
+            student,
+            TARGETS,
+            out,
+            golden=photographs,
+            reference=split,
+            zip=True,
+            progress=lambda *step: steps.append(step),
+        )
     return bundle, steps
 
 

@@ -25,6 +25,8 @@ from edgedistill.runtime.predictor import load
 from edgedistill.runtime.targets import Gates, Target
 from edgedistill.runtime.tensors import BatchRange
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 TARGETS = (
     *("onnxruntime-cpu-fp32", "onnxruntime-cpu-int8", "openvino-cpu-int8", "tensorrt-gpu-int8"),
     *("onnxruntime-mobile-int8", "onnxruntime-mobile-fp32"),
@@ -49,7 +51,7 @@ def training(student):
 
 
 @pytest.fixture(scope="module")
-def quantised(student, photographs, split, training, tmp_path_factory):
+def quantised(student, photographs, split, training, traced_once, tmp_path_factory):
     steps = []
     bundle = export_bundle(
         student,
@@ -261,11 +263,14 @@ def test_a_column_of_a_map_is_not_taken_for_the_map(tmp_path):
     onnx.save(model, tmp_path / "border.onnx")
     pixels = np.zeros((8, channels, side, side), np.float32)
     pixels[..., 0] = 1.0
-    found = ranges.measure(tmp_path / "border.onnx", pixels, tmp_path, ["Relu"])["logits"]
+    found = ranges.measure(tmp_path / "border.onnx", GraphImages(pixels), tmp_path, ["Relu"])["logits"]
     assert found.counts[-1] / found.counts.sum() == pytest.approx(1 / side, rel=0.2)
 
 
-@pytest.mark.parametrize(("name", "options"), [("shufflenetv2", {"width": 0.5}), ("repvgg_a0", {})])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("shufflenetv2", {"width": 0.5}), pytest.param("repvgg_a0", {}, marks=pytest.mark.slow)],
+)
 def test_the_other_students_run_in_int8_too(make_student, name, options, tmp_path):
     student = make_student(name, **options)
     bundle = export_bundle(

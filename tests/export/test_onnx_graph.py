@@ -72,7 +72,7 @@ def test_the_decoders_query_path_is_a_constant(trace):
 
 
 def test_normalisation_can_be_left_to_the_app(trace):
-    student, path = trace("cifar_resnet20", input="float32_nchw")
+    student, path = trace("timm/test_efficientnet", input="float32_nchw")
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     logits, _ = run(path, normalize(images, student.card.preprocessing))
     np.testing.assert_allclose(logits, framework_logits(student.model, images), atol=1e-3)

@@ -119,7 +119,7 @@ def test_names_that_numpy_s_savez_takes_for_its_own_lose_nothing(make_tiny_bundl
     ort = open_bundle(root).manifest.artifacts[0]
     names = ["file", "allow_pickle", "args", "kwds", "arr_0"]
     rewrite(root, *(msgspec.structs.replace(ort, name=name) for name in names))
-    report = run(root, monkeypatch, artifacts=None, one_at_a_time=True)
+    report = run(root, monkeypatch, artifacts=None, rounds=1)
     assert [artifact.name for artifact in report.artifacts] == names
     (stored,) = (found.decode(BenchReport) for runs in read_runs(root).values() for found in runs)
     whole = msgspec.structs.replace(report, saved=None)
