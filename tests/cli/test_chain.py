@@ -1,6 +1,7 @@
 """`run`, its steps one at a time, and Ctrl-C in the middle: the chain as a user runs it."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from edgedistill.distill.engine.progress import TrainingProgress
 from edgedistill.pipeline import RunSummary
 from edgedistill.runtime.verdicts import judge_at_most
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
 
 RECIPE = {
     "name": "tiny",
@@ -25,9 +26,9 @@ RECIPE = {
         "validation": 0.25,
     },
     "input": {"size": 32},
-    "teacher": {"model": {"name": "shufflenetv2"}, "train": {"epochs": 1, "batch_size": 16, "lr": 0.001}},
+    "teacher": {"model": {"name": "timm/test_resnet"}, "train": {"epochs": 1, "batch_size": 16, "lr": 0.001}},
     "student": {
-        "model": {"name": "cifar_resnet20"},  # few operators: exported and optimised in a second
+        "model": {"name": "timm/test_efficientnet"},
         "train": {"epochs": 2, "batch_size": 16, "lr": 0.001, "augment": ["shift", "cutout"]},
     },
     "method": "mdkd",
@@ -138,7 +139,7 @@ def test_int8_is_exported_once_calibrated_on_a_folder(finished, command, tmp_pat
     code, told, err = command(*export)
     assert code == 0, err
     assert "verified" in told
-    assert "20 of 20 convolutions in int8" in told or "21 of 21 convolutions in int8" in told
+    assert re.search(r"(\d\d) of \1 convolutions in int8", told), told
     made = (out / "manifest.json").stat().st_mtime_ns
     manifest = json.loads((out / "manifest.json").read_text())
     record, point = manifest["calibration"], manifest["artifacts"][0]["operating_point"]

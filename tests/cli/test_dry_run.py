@@ -14,7 +14,7 @@ from edgedistill.distill.storage import Kept
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-NETWORK = {"name": "shufflenetv2", "width": 0.5}
+NETWORK = {"name": "timm/test_efficientnet"}
 RECIPE = {
     "name": "tiny",
     "data": {

@@ -24,7 +24,7 @@ from edgedistill.runtime.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-NETWORK = {"name": "shufflenetv2", "width": 0.5}
+NETWORK = {"name": "timm/test_efficientnet"}
 RECIPE = {
     "name": "tiny",
     "data": {

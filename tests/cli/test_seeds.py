@@ -20,7 +20,7 @@ from edgedistill.seeds import ModelOverSeeds, SeedRun, SeedsReport, paired_gain,
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-NETWORK = {"name": "shufflenetv2", "width": 0.5}
+NETWORK = {"name": "timm/test_efficientnet"}
 CHANGES = ("train.epochs=1", "method.lambda_mld=5")
 
 

@@ -18,12 +18,12 @@ from study_cases import CHILD, cells, checkpoints, pretend, results
 from edgedistill.runtime.errors import DataError
 from edgedistill.study import Store, load_study
 
-NETWORK = {"name": "shufflenetv2", "width": 0.5}
+NETWORK = {"name": "timm/test_efficientnet"}
 STUDY = """
 recipe: recipe.yaml
 students:
   small:
-  large: {student.model.width: 1.0}
+  large: {student.model.name: timm/test_resnet}
 methods:
   vanilla:
   strong: {method: {name: mld, lambda_mld: 5}}

@@ -18,9 +18,7 @@ def make(cpsd_recipe, tmp_path):
     """UD with a teacher of the student's own network; texts change the recipe."""
 
     def open_(*changes):
-        teacher = (
-            "{model: {name: shufflenetv2, width: 0.5, branches: [calibration]}, train: {epochs: 1, batch_size: 16}}"
-        )
+        teacher = "{model: {name: timm/test_efficientnet, branches: [calibration]}, train: {epochs: 1, batch_size: 16}}"
         fixed = ["tasks=null", "method={name: ud, beta: 0}", f"teacher={teacher}", "student.start=teacher"]
         return Experiment(
             load_recipe(cpsd_recipe, assignments=[f"output={tmp_path}", *fixed, *changes]), Console(quiet=True)
@@ -73,7 +71,7 @@ def test_a_branch_that_teaches_nothing_is_continued_too(make):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("student.model.width=1.0", r"`width` is 1\.0, the teacher's 0\.5"),
+        ("student.model.name=timm/test_resnet", "`name` is timm/test_resnet, the teacher's timm/test_efficientnet"),
         ("student.model.head=linear_max", "`head` is linear_max, the teacher's linear"),
         ("student.model.stem=small", "`stem` is small, the teacher's standard"),
         ("teacher.std=[1, 1, 1]", r"`std` is \(0\.229, .*, the teacher's \(1\.0, 1\.0, 1\.0\)"),

@@ -11,7 +11,7 @@ from edgedistill.runtime.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-TEACHER = "teacher={model: {name: shufflenetv2, width: 0.5}, train: {epochs: 1}}"
+TEACHER = "teacher={model: {name: timm/test_efficientnet}, train: {epochs: 1}}"
 
 
 @pytest.fixture

@@ -310,7 +310,7 @@ def test_one_recipe_of_every_method_trains(row, cpsd_recipe, tmp_path, data_fold
         "validation": 0.5,
     }
     content["input"]["size"] = 32
-    for role, network in (("student", {"name": "shufflenetv2", "width": 0.5}), ("teacher", {"name": "cifar_resnet20"})):
+    for role, network in (("student", {"name": "timm/test_efficientnet"}), ("teacher", {"name": "timm/test_resnet"})):
         if role in content:
             content[role]["model"] |= {**network, "pretrained": None}
             content[role]["train"] |= {"epochs": 1, "batch_size": 16, "workers": 0}

@@ -23,8 +23,8 @@ BASE = {
         "validation": 0.25,
     },
     "input": {"size": 32},
-    "teacher": {"model": {"name": "shufflenetv2", "width": 0.5}, "train": {"epochs": 1, "batch_size": 8}},
-    "student": {"model": {"name": "shufflenetv2", "width": 0.5}, "train": {"epochs": 1, "batch_size": 8}},
+    "teacher": {"model": {"name": "timm/test_efficientnet"}, "train": {"epochs": 1, "batch_size": 8}},
+    "student": {"model": {"name": "timm/test_efficientnet"}, "train": {"epochs": 1, "batch_size": 8}},
     "method": "mdkd",
 }
 
@@ -111,8 +111,8 @@ def test_a_teacher_that_lacks_what_the_method_needs_is_refused_with_the_way_out(
 
 @pytest.mark.parametrize("head", ["linear", "ml_decoder"])
 def test_l2d_with_a_taught_decoder_ships_only_the_recipes_head(write, head):
-    teacher = {**BASE["teacher"], "model": {"name": "shufflenetv2", "width": 1.0, "branches": ["ml_decoder"]}}
-    taught = {**BASE["student"], "model": {"name": "shufflenetv2", "width": 0.5, "head": head}}
+    teacher = {**BASE["teacher"], "model": {"name": "timm/test_resnet", "branches": ["ml_decoder"]}}
+    taught = {**BASE["student"], "model": {"name": "timm/test_efficientnet", "head": head}}
     experiment = Experiment(load_recipe(write(method="l2d", teacher=teacher, student=taught)), Console(quiet=True))
     master = experiment.teacher()
     record = json.loads((experiment.folder / "teacher" / "metrics.jsonl").read_text())

@@ -178,7 +178,7 @@ def test_without_a_teacher_or_its_maps_it_says_so():
 
 
 def test_a_cached_teacher_is_refused_before_anything_is_trained(cpsd_recipe):
-    teacher = "teacher={model: {name: shufflenetv2}, train: {epochs: 1}, cache: %s}"
+    teacher = "teacher={model: {name: timm/test_resnet}, train: {epochs: 1}, cache: %s}"
     load_recipe(cpsd_recipe, assignments=["method=reviewkd", "tasks=null", teacher % "false"])
     with pytest.raises(
         ConfigError, match=r"command line: the method reads the teacher's `stages`.*teacher.cache: false"

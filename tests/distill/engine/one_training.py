@@ -5,26 +5,23 @@ import sys
 from pathlib import Path
 
 import torch
+from jobs import tint_job, tint_model, tint_teacher, with_dropout
 from rich.console import Console
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from jobs import tint_job, tint_model, tint_teacher
 
 from edgedistill.distill.engine import fit
 from edgedistill.runtime.errors import EdgedistillError
 
 
-def train(folder: str, save_minutes: float, loading: int) -> None:
+def train(folder: Path, save_minutes: float, loading: int) -> None:
     """A training with everything that has a state: moving average, schedule, dropout, augmentation, stored teacher."""
     os.setpgrp()  # a signal may be sent to it with its loading processes, as torchrun does
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
     job = tint_job(
-        Path(folder), method="mld", epochs=3, views=2, save_minutes=save_minutes, workers=loading, precision="bf16"
+        folder, method="mld", epochs=3, views=2, save_minutes=save_minutes, workers=loading, precision="bf16"
     )
     try:
-        fit(job, tint_model(("ml_decoder",)), tint_teacher(), Console(quiet=True))
+        fit(job, with_dropout(tint_model()), tint_teacher(), Console(quiet=True))
     except EdgedistillError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

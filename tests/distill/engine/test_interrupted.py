@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from jobs import with_dropout
 from rich.console import Console
 
 from edgedistill.distill.checkpoint import load_student
@@ -73,12 +74,12 @@ def test_a_resumed_training_ends_with_the_very_same_weights(make_job, make_model
 
 
 def test_dropout_resumes_exactly_too(make_job, make_model, interrupt_after, monkeypatch):
-    whole = fit(make_job("whole"), make_model(["ml_decoder"]), None, QUIET)
+    whole = fit(make_job("whole"), with_dropout(make_model()), None, QUIET)
     job = make_job("parts")
     interrupt_after(2)
     with pytest.raises(InterruptedRunError):
-        fit(job, make_model(["ml_decoder"]), None, QUIET)
+        fit(job, with_dropout(make_model()), None, QUIET)
     monkeypatch.undo()
-    resumed = fit(job, make_model(["ml_decoder"]), None, QUIET)
+    resumed = fit(job, with_dropout(make_model()), None, QUIET)
     for (name, a), b in zip(weights(whole).items(), weights(resumed).values(), strict=True):
         assert torch.equal(a, b), name

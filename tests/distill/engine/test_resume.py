@@ -1,30 +1,22 @@
 """Whatever ends a training, the same command ends with the very weights of an undisturbed one."""
 
 import json
-import multiprocessing
 import os
 import random
 import signal
-import sys
 import time
-from pathlib import Path
 
+import forked
+import one_training
 import pytest
 from safetensors import safe_open
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import one_training
-
-# A server that has imported torch forks each training: no second import, and no threads to inherit.
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["one_training"])
 
 EACH_STEP, EACH_EPOCH = 1e-9, 60.0
 
 
 def start(folder, save_minutes=EACH_STEP, loading=0):
-    process = processes.Process(target=one_training.train, args=(str(folder), save_minutes, loading))
+    # Not a daemon, which may start no loading process.
+    process = forked.processes.Process(target=one_training.train, args=(folder, save_minutes, loading))
     process.start()
     return process
 
@@ -56,7 +48,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(undisturbed, tmp_path
     while True:
         process = start(folder, save_minutes, loading)
         # From the very start to far into the training, and often enough that some kills hit a file being written.
-        process.join(draw.uniform(0.05, 1.5) if kills < 5 else None)
+        process.join(draw.uniform(0.05, 0.6) if kills < 5 else None)
         if process.exitcode is not None:
             break
         os.kill(process.pid, signal.SIGKILL)

@@ -20,7 +20,7 @@ QUIET = Console(quiet=True)
 
 
 def test_it_learns(make_job, make_model, tint_dataset):
-    job = make_job(epochs=8, train=tint_dataset(256))
+    job = make_job(epochs=2, train=tint_dataset(256))
     assert load_student(fit(job, make_model(), None, QUIET)).card.metrics["mAP"] > 90
 
 

@@ -1,15 +1,11 @@
-"""Run by torchrun from test_distributed.py; a failed assertion is a failed exit."""
+"""What test_distributed.py starts in two processes; a failed assertion is a failed exit."""
 
 import contextlib
-import sys
 from pathlib import Path
 
 import torch
-from rich.console import Console
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from jobs import shared_job, tint_dataset, tint_job, tint_model, tint_teacher
+from rich.console import Console
 
 from edgedistill.distill.engine import current_world, fit, joined_world, predict_logits, trainer
 from edgedistill.distill.engine.gathering import gather_output, gather_rows
@@ -143,13 +139,16 @@ def evaluation_counts_every_image_once() -> None:
     assert shared.dataset is data
 
 
-if __name__ == "__main__":
+def everything_that_is_shared() -> None:
     torch.set_num_threads(1)
     with joined_world():
-        if sys.argv[1] == "losses":
-            gathered_losses_equal_those_of_one_process()
-            a_decoder_that_is_the_head_has_one_supervised_term()
-            attention_leaves_shared_gradients_as_they_are()
-            evaluation_counts_every_image_once()
-        else:
-            training_is_interrupted(Path(sys.argv[2]))
+        gathered_losses_equal_those_of_one_process()
+        a_decoder_that_is_the_head_has_one_supervised_term()
+        attention_leaves_shared_gradients_as_they_are()
+        evaluation_counts_every_image_once()
+
+
+def training(folder: Path) -> None:
+    torch.set_num_threads(1)
+    with joined_world():
+        training_is_interrupted(folder)
