@@ -3,6 +3,7 @@
 from ..errors import ExportError, one_line
 from ..signature import BATCH
 from .base import CONVERSIONS, Converted, Ingredients
+from .onnx_check import require_modules
 
 
 @CONVERSIONS.register("torch.exported")
@@ -10,9 +11,11 @@ def torch_exported(ingredients: Ingredients) -> Converted:
     """Trace the graph with a dynamic batch.
 
     Raises:
+        MissingDependencyError: torch is not installed.
         ExportError: the network does something that cannot be traced, or is an ONNX file.
     """
-    graph = ingredients.graph
+    graph = ingredients.graph  # of an ONNX file there is none, and torch need not be here
+    require_modules("torch")
     import torch
 
     image = ingredients.image

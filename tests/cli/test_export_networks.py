@@ -22,14 +22,18 @@ def given(tiny_bundle, tmp_path, monkeypatch):
 
 def test_an_onnx_file_is_exported_where_there_is_no_torch(given, tiny_bundle):
     photo = str(tiny_bundle / "selftest" / "red.jpg")
-    arguments = ["export", "model.onnx", "--classes", "labels.txt", "--selftest", photo]
+    targets = ["-t", "coreml-apple-fp16", "-t", "onnxruntime-cpu-fp32"]
+    arguments = ["export", "model.onnx", "--classes", "labels.txt", "--selftest", photo, *targets]
     program = "import sys\nsys.modules['torch'] = None\nfrom edgedistill.cli import main\nmain()"
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
-    assert "verified" in done.stdout
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr  # one artifact failed, and the other stands
     assert "model.onnx: squashed to 16x16 pixels (bilinear), normalised by the network itself" in done.stderr
     manifest = json.loads((given / "bundle" / "manifest.json").read_text())
     assert manifest["classes"] == CLASSES.split()
     assert manifest["selftest"]
+    coreml, onnxruntime = manifest["artifacts"]
+    assert (coreml["status"], onnxruntime["status"]) == ("failed", "verified")
+    assert "and an ONNX file was given" in coreml["reason"]
 
 
 def test_a_request_is_another_one_when_anything_about_the_network_is(given, command):
