@@ -16,7 +16,6 @@ import msgspec
 from . import child_main
 from .errors import ExportError, one_line
 
-_TIMEOUT_S = 600.0
 _TAIL_BYTES = 8192
 
 
@@ -24,7 +23,7 @@ def run_in_child(
     function: Callable[..., Any],
     *arguments: object,
     what: str,
-    timeout_s: float = _TIMEOUT_S,
+    timeout_s: float | None = None,
     python: Path | None = None,
 ) -> Any:
     """Call a function in a child process and return what it returns, which must be of JSON's types.
@@ -36,7 +35,8 @@ def run_in_child(
         function: of a module's top level.
         arguments: of JSON's types, or paths and msgspec's structs, which arrive as JSON's types.
         what: what failed when it fails, as the beginning of a sentence, e.g. "OpenVINO cannot convert the graph".
-        timeout_s: it is stopped after so many seconds.
+        timeout_s: it is stopped after so many seconds; None, the default, lets it take what it takes: an engine for a
+            small device may be hours in the making.
         python: another environment's interpreter, which need not have edgedistill: the function's file is then
             imported without the packages above it, and may import what stands in that environment or beside the file.
 
@@ -68,7 +68,7 @@ def _packages(module: str) -> dict[str, str]:
     return {root: file for root, file in files.items() if file and Path(file).name == "__init__.py"}
 
 
-def _run(python: Path | None, request: bytes, folder: Path, what: str, timeout_s: float) -> str:
+def _run(python: Path | None, request: bytes, folder: Path, what: str, timeout_s: float | None) -> str:
     """Let the child do its work; how it ended, in words."""
     own = Path(sys.executable)
     # -P: a file called onnx.py in the current folder must not be taken for the library.
@@ -96,13 +96,13 @@ def _run(python: Path | None, request: bytes, folder: Path, what: str, timeout_s
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            if os.name == "posix":
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-        process.wait()
+    """Also where it has ended already: what it started may live on."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: no permission for what has just ended
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
     with contextlib.suppress(OSError):  # what was not flushed cannot be now
         process.stdin.close()  # type: ignore[union-attr]
 

@@ -30,10 +30,19 @@ def segfault():
 
 def sleep_with_a_child(pids):
     """A tool that starts a process of its own and hangs."""
+    start_a_child(pids)
+    time.sleep(60)
+
+
+def crash_with_a_child(pids):
+    start_a_child(pids)
+    ctypes.string_at(0)
+
+
+def start_a_child(pids):
     inner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     Path(pids + ".tmp").write_text(f"{os.getpid()} {inner.pid}")
     Path(pids + ".tmp").rename(pids)
-    time.sleep(60)
 
 
 def stdin_is_empty():

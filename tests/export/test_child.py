@@ -56,6 +56,14 @@ def test_one_that_takes_too_long_is_ended_with_its_own_children(tmp_path):
     assert_gone(tmp_path / "pids")
 
 
+def test_what_it_started_ends_with_it_however_it_ends(tmp_path):
+    with pytest.raises(ExportError, match="crashed with SIGSEGV"):
+        run_alone(jobs.crash_with_a_child, tmp_path / "crashed")
+    assert run_alone(jobs.start_a_child, tmp_path / "returned") is None
+    assert_gone(tmp_path / "crashed")
+    assert_gone(tmp_path / "returned")
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_it_ends_with_its_parent_however_that_ends(tmp_path, sign):
     script = (
