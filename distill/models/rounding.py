@@ -74,6 +74,11 @@ class ActivationRounding(nn.Module):
 
     def _observe(self, values: Tensor) -> None:
         low, high = torch.aminmax(values)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # The range of the whole step, whichever process has its ends.
+            ends = torch.stack([-low, high])
+            torch.distributed.all_reduce(ends, torch.distributed.ReduceOp.MAX)
+            low, high = -ends[0], ends[1]
         share = torch.where(self.observed == 0, 1.0, _MOMENTUM)
         self.low.copy_(torch.lerp(self.low, low.clamp(max=0.0), share))
         self.high.copy_(torch.lerp(self.high, high.clamp(min=0.0), share))

@@ -110,6 +110,17 @@ def test_levels_are_the_ones_of_onnx():
     assert outside.grad.tolist() == [0.0, 1.0], "a gradient passes rounding, not clipping"
 
 
+def test_a_range_is_that_of_all_processes(monkeypatch):
+    def with_another(ends, _):
+        ends.copy_(torch.maximum(ends, torch.tensor([5.0, 1.0])))  # whose values go from -5 to 1
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", with_another)
+    rounding = ActivationRounding().train()
+    rounding(torch.tensor([-2.0, 3.0]))
+    assert (rounding.low.item(), rounding.high.item()) == (-5.0, 3.0)
+
+
 def test_weights_have_a_scale_for_each_output_channel():
     layer = nn.Conv2d(2, 3, 1)
     with torch.no_grad():
