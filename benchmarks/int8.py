@@ -6,9 +6,9 @@
 Each student is exported for every packaged target, calibrated on 512 training images, and its int8 artifacts are
 judged on the whole test split by the files as they are saved. The naive graphs take every value that was seen for a
 range (minmax), with one scale per weight tensor or one per output channel; beside each stands the same with corrected
-biases. Latency is that of `edgedistill bench`, a process per artifact, interleaved, one image of 224 pixels: of the same
-student exported for that size. Writes benchmarks/results/int8.json after each student; a student that is there by its
-checkpoint is not run again. Trained students: benchmarks/recipes/coco18_students.yaml, `edgedistill demo`.
+biases. Latency is that of `edgedistill bench`, a process per artifact, interleaved, one image of 224 pixels: of the
+same student exported for that size. Writes benchmarks/results/int8.json after each student; a student that is there
+by its checkpoint is not run again. Trained students: benchmarks/recipes/coco18_students.yaml, `edgedistill demo`.
 """
 
 import argparse
