@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from types import ModuleType
@@ -121,22 +122,28 @@ def _spec(name: str, detail: dict[str, Any]) -> TensorSpec:
 
 @contextlib.contextmanager
 def _greeting_kept_back() -> Iterator[None]:
-    """LiteRT writes one line to standard error when it first takes its delegate, which would tear tables and progress.
+    """LiteRT writes one line to standard error when it first takes its delegate, and has no setting for that.
 
-    It has no setting for that. What goes wrong comes as an exception.
+    It is left out on a terminal, where it would tear tables and progress; all else that was written meanwhile follows.
+    Elsewhere nothing is held back: a process that crashes here leaves its last words in a log or to its parent.
     """
-    try:
-        kept = os.dup(2)
-    except OSError:  # there is no standard error
+    if not os.isatty(2):
         yield
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        if sys.stderr is not None:
+    with tempfile.TemporaryFile() as held:
+        kept = os.dup(2)
+        sys.stderr.flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
             sys.stderr.flush()
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            for line in held:
+                if line.strip() != _GREETING:
+                    os.write(2, line)
+
+
+_GREETING = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."

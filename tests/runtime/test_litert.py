@@ -1,6 +1,9 @@
 """The LiteRT backend on files of a few kilobytes; tests/golden/tiny_litert.py made them."""
 
 import contextlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -137,9 +140,26 @@ def test_reading_a_damaged_file_ends_in_facts_or_in_words():
                 read_litert(damaged)
 
 
-def test_it_is_quiet(capfd):
-    logits(TINY)
-    assert capfd.readouterr() == ("", "")
+LOADS = f"""
+import os
+from edgedistill.runtime.backends import litert
+litert.start(open({str(TINY)!r}, "rb").read())
+with litert._greeting_kept_back():
+    os.write(2, b"another thread's words\\n")
+"""
+
+
+def test_its_greeting_alone_is_kept_from_a_terminal_and_nothing_from_a_log():
+    done = subprocess.run([sys.executable, "-c", LOADS], stderr=subprocess.PIPE, check=True)
+    assert done.stderr.splitlines() == [b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.", WORDS]
+    ours, terminal = os.openpty()
+    subprocess.run([sys.executable, "-c", LOADS], stderr=terminal, check=True)
+    os.close(terminal)
+    assert os.read(ours, 1000).splitlines() == [WORDS]
+    os.close(ours)
+
+
+WORDS = b"another thread's words"
 
 
 def test_only_the_cpu_is_known():
