@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from edgedistill.runtime.bundle import Artifact, Bundle, Coverage
+from edgedistill.runtime.bundle import NO_SURROGATE, Artifact, Bundle, Coverage
 
 from .console import escape
 from .int8_notes import int8_notes
@@ -51,9 +51,12 @@ def bundle_table(bundle: Bundle, console: Console) -> None:
 
 
 def surrogate_note(artifact: Artifact) -> str:
-    """What ran in place of an artifact whose device was not there."""
+    """What ran in place of an artifact whose device was not there, or why nothing did where that was to be told."""
     found = artifact.surrogate
-    return "" if found is None else f"Surrogate ({found.runner}): max |logit diff| {found.max_abs_logit:.1e}."
+    if found is not None:
+        return f"Surrogate ({found.runner}): max |logit diff| {found.max_abs_logit:.1e}."
+    why = artifact.details.get(NO_SURROGATE)
+    return f"No surrogate: {why}." if why else ""
 
 
 def int8_note(artifact: Artifact) -> str:

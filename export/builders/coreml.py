@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ...runtime.bundle import ExportParity
+from ...runtime.bundle import NO_SURROGATE, ExportParity
 from ...runtime.targets import Target
 from ..child import run_in_child
 from ..conversions import Ingredients
@@ -74,7 +74,7 @@ def _surrogate(
     """What the saved program computes, evaluated here; or why it was not, for the manifest.
 
     Raises:
-        ExportError: it computes something else than the training framework.
+        ExportError: it cannot be evaluated, or computes something else than the training framework.
     """
     from ..coreml.evaluate import evaluate
 
@@ -83,14 +83,14 @@ def _surrogate(
     with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
         images, outputs = Path(folder, "images.npy"), Path(folder, "outputs.npz")
         np.save(images, probes.images)
-        what = "the package's program is not evaluated here"
-        try:
-            runner = run_in_child(evaluate, package, images, rows, outputs, what=what, python=python)
-        except ExportError as error:
-            return None, {"surrogate": str(error)}
+        what = "the package's program cannot be evaluated"
+        found = run_in_child(evaluate, package, images, rows, outputs, what=what, python=python)
+        if "not_evaluated" in found:
+            return None, {NO_SURROGATE: f"not evaluated: {found['not_evaluated']}"}
+        runner = found["runner"]
         with np.load(outputs, allow_pickle=False) as stored:
-            found = dict(stored)
-    difference = judge(found, np.concatenate(rows), probes, target.precision)
+            computed = dict(stored)
+    difference = judge(computed, np.concatenate(rows), probes, target.precision)
     if difference.problem or difference.parity is None:
         raise ExportError(f"the package's program, evaluated here, is wrong: {difference.problem}.")
     return msgspec.structs.replace(difference.parity, runner=runner), {}

@@ -17,8 +17,8 @@ from .operators import OPERATORS
 _TYPES = {"fp16": torch.float16, "fp32": torch.float32, "int32": torch.int32, "bool": torch.bool}
 
 
-def evaluate(package: str, images: str, batches: list[list[int]], out: str) -> str:
-    """Write the outputs of all batches, joined, as an .npz by name; returns what computed them.
+def evaluate(package: str, images: str, batches: list[list[int]], out: str) -> dict[str, str]:
+    """Write the outputs of all batches, joined, as an .npz by name.
 
     Args:
         package: the .mlpackage.
@@ -26,12 +26,16 @@ def evaluate(package: str, images: str, batches: list[list[int]], out: str) -> s
         batches: which images make up each batch.
         out: of the .npz.
 
-    Raises:
-        NotImplementedError: names an operator that is not evaluated here.
+    Returns:
+        the "runner" that computed them; or, of a program that has operators which are not evaluated here, and nothing
+        is written, their names as "not_evaluated".
     """
     import coremltools as ct
 
     program, as_image = _load(package)
+    unknown = {operation.op_type for operation in program.operations} - {"const", *OPERATORS}
+    if unknown:
+        return {"not_evaluated": ", ".join(sorted(unknown))}
     pixels = np.load(images)
     found = []
     with torch.inference_mode():
@@ -41,7 +45,8 @@ def evaluate(package: str, images: str, batches: list[list[int]], out: str) -> s
             found.append(_run(program, given.permute(0, 3, 1, 2) if as_image else given))
     joined: dict[str, Any] = {name: np.concatenate([outputs[name] for outputs in found]) for name in found[0]}
     np.savez(out, **joined)
-    return f"the package's program evaluated with torch {torch.__version__}, coremltools {ct.__version__}"
+    versions = f"torch {torch.__version__}, coremltools {ct.__version__}"
+    return {"runner": f"the package's program evaluated with {versions}"}
 
 
 def _load(package: str) -> tuple[Any, bool]:
@@ -62,8 +67,6 @@ def _run(function: Any, image: Tensor) -> dict[str, np.ndarray]:
     for operation in function.operations:
         if operation.op_type == "const":
             continue
-        if operation.op_type not in OPERATORS:
-            raise NotImplementedError(f"the operator {operation.op_type} is not evaluated here")
         given = {key: _value(getattr(operation, key, None), values) for key in operation.input_spec.input_types}
         result = OPERATORS[operation.op_type](**{key: value for key, value in given.items() if value is not None})
         results = result if isinstance(result, tuple) else (result,)

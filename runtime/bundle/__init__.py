@@ -6,6 +6,7 @@ from .operating_point import OperatingPoint
 from .packing import describe_file, zip_bundle
 from .records import (
     MANIFEST,
+    NO_SURROGATE,
     SCHEMA_VERSION,
     Artifact,
     CalibrationData,
@@ -23,6 +24,7 @@ from .results import Run, latest_run, read_runs, read_samples, save_or_say, save
 
 __all__ = [
     "MANIFEST",
+    "NO_SURROGATE",
     "SCHEMA_VERSION",
     "Artifact",
     "Bundle",

@@ -12,6 +12,7 @@ from .operating_point import OperatingPoint
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+NO_SURROGATE = "no_surrogate"  # of an artifact's details: why nothing could be evaluated in its place
 
 # On the wire a status is a string; these are the ones that export writes.
 Status = Literal["verified", "built_not_run", "failed"]

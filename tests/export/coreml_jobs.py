@@ -1,6 +1,8 @@
 """What test_coreml.py runs in the toolchain's environment; imported there by its path alone."""
 
 import importlib.util
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,15 @@ def read_back(packages):
         "packages": {name: describe_package(path) for name, path in packages.items()},
         "wrong_operators": compare_operators(),
     }
+
+
+def evaluate_without(operator, *arguments):
+    """The evaluation, were an operator not known to it."""
+    package = sys.modules["coreml_work"] = types.ModuleType("coreml_work")
+    package.__path__ = [str(OPERATORS.parent)]
+    module = importlib.import_module("coreml_work.evaluate")
+    del module.OPERATORS[operator]
+    return module.evaluate(*arguments)
 
 
 def describe_package(path):

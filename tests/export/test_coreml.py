@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 
+from edgedistill.cli.bundle_table import surrogate_note
 from edgedistill.export import ExportError, export_bundle
 from edgedistill.export.builders import coreml as builder_module
 from edgedistill.export.child import run_in_child
@@ -88,7 +90,7 @@ def test_what_the_files_say_when_they_are_read_back(bundle, read_back):
 
 
 @needs_coreml
-def test_a_wrong_program_fails_and_an_operator_that_is_not_evaluated_leaves_no_surrogate(
+def test_a_wrong_or_broken_program_fails_and_an_operator_that_is_not_evaluated_leaves_no_surrogate(
     bundle, make_student, tmp_path, monkeypatch
 ):
     student = from_student(make_student("shufflenetv2", width=0.5))
@@ -100,13 +102,18 @@ def test_a_wrong_program_fails_and_an_operator_that_is_not_evaluated_leaves_no_s
     with pytest.raises(ExportError, match="the package's program, evaluated here, is wrong: its logits differ"):
         builder_module._surrogate(package, target, ingredients, python)
 
-    def refuses(function, *arguments, what, python):
-        raise ExportError(f"{what}: the operator lstm is not evaluated here.")
+    ingredients.probes = probes
+    with pytest.raises(ExportError, match="the package's program cannot be evaluated: "):
+        builder_module._surrogate(tmp_path / "none.mlpackage", target, ingredients, python)
 
-    monkeypatch.setattr(builder_module, "run_in_child", refuses)
+    def knows_no_convolution(function, *arguments, **options):
+        return run_in_child(jobs.evaluate_without, "conv", *arguments, **options)
+
+    monkeypatch.setattr(builder_module, "run_in_child", knows_no_convolution)
     parity, note = builder_module._surrogate(package, target, ingredients, python)
-    assert (parity, list(note)) == (None, ["surrogate"])
-    assert "the operator lstm" in note["surrogate"]
+    assert (parity, note) == (None, {"no_surrogate": "not evaluated: conv"})
+    artifact = msgspec.structs.replace(bundle.manifest.artifacts[0], surrogate=parity, details=note)
+    assert surrogate_note(artifact) == "No surrogate: not evaluated: conv."
 
 
 @needs_coreml
