@@ -62,7 +62,10 @@ class CoreMlBackend(Backend):
         (given,) = description.input
         self._takes_picture = given.type.WhichOneof("Type") == "imageType"
         self.inputs = (self._input(given),)
-        self.outputs = tuple(_array(feature, self.model.batch.fixed) for feature in description.output)
+        listed = {spec.name: spec for spec in self.model.outputs}
+        self.outputs = tuple(
+            _array(feature, self.model.batch.fixed, listed.get(feature.name)) for feature in description.output
+        )
         self.effective = {
             "library": f"coremltools {ct.__version__}, macOS {platform.mac_ver()[0]}",
             "device": _UNITS[self.device],
@@ -103,11 +106,13 @@ class CoreMlBackend(Backend):
             self._folder = None
 
 
-def _array(feature: Any, batch: int | None) -> TensorSpec:
-    """A multi-array's specification; of a flexible one the file lists the usual shape, or none."""
+def _array(feature: Any, batch: int | None, listed: TensorSpec | None = None) -> TensorSpec:
+    """A multi-array's specification; of a flexible one the file lists the usual shape, or none: then as is `listed`."""
     array = feature.type.multiArrayType
     shape: tuple[int | str, ...] = tuple(map(int, array.shape))
-    if batch is None:
-        shape = ("batch", *shape[1:]) if shape else ("batch", "?")
+    if not shape:
+        shape = listed.shape if listed is not None else ("batch", "?")
+    elif batch is None:
+        shape = ("batch", *shape[1:])
     dtype = _TYPES.get(array.ArrayDataType.Name(array.dataType), "unknown")
     return TensorSpec(name=feature.name, dtype=dtype, shape=shape)

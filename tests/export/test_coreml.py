@@ -146,10 +146,10 @@ class FakeCoreMl:
     __name__, __version__ = "coremltools", "9.0"
     ComputeUnit = SimpleNamespace(CPU_ONLY="cpu alone", ALL="all")
 
-    def __init__(self, given):
+    def __init__(self, given, outputs):
         self.models = SimpleNamespace(MLModel=self.load)
-        outputs = [fake_feature(name, (1, 2)) for name in ("logits", "probabilities")]
-        self.spec = SimpleNamespace(description=SimpleNamespace(input=[given], output=outputs))
+        usual = [fake_feature(name, (1, 2)) for name in ("logits", "probabilities")]
+        self.spec = SimpleNamespace(description=SimpleNamespace(input=[given], output=outputs or usual))
 
     def load(self, path, compute_units):
         self.loaded = path, compute_units
@@ -167,11 +167,11 @@ class FakeCoreMl:
 FILES = ("coreml/m.mlpackage/Data/com.apple.CoreML/model.mlmodel", "coreml/m.mlpackage/Manifest.json")
 
 
-def fake_backend(monkeypatch, given, batch, *, files=FILES, device="cpu"):
-    library = FakeCoreMl(given)
+def fake_backend(monkeypatch, given, batch, *, files=FILES, device="cpu", outputs=None, listed=()):
+    library = FakeCoreMl(given, outputs)
     monkeypatch.setattr(CoreMlBackend, "library", classmethod(lambda cls: library))
     inputs = (TensorSpec(name="image", dtype="uint8", shape=("batch", 2, 3, 3)),)
-    model = Model("m", tuple(map(FakeFile, files)), "fp16", inputs=inputs, batch=batch)
+    model = Model("m", tuple(map(FakeFile, files)), "fp16", inputs=inputs, outputs=listed, batch=batch)
     return CoreMlBackend(model, device=device), library
 
 
@@ -188,6 +188,20 @@ def test_pixels_reach_core_ml_as_its_package_takes_them(monkeypatch):
     backend, library = fake_backend(monkeypatch, fake_feature("image", (1, 2, 3, 3)), BatchRange(max=4), device="all")
     assert backend.infer(pixels.repeat(3, axis=0))["probabilities"].dtype == np.float32
     assert (library.fed.shape, library.fed.dtype, library.fed.max()) == ((3, 2, 3, 3), np.float32, 17)
+
+
+def test_of_outputs_without_a_listed_shape_the_manifest_s_is_taken(monkeypatch):
+    listed = (
+        TensorSpec(name="logits", dtype="float32", shape=("batch", 2)),
+        TensorSpec(name="saliency", dtype="float32", shape=("batch", 2, "h", "w")),
+    )
+    given = fake_feature("image", (1, 2, 3, 3))
+    outputs = [fake_feature("logits", ()), fake_feature("saliency", ()), fake_feature("other", ())]
+    backend, _ = fake_backend(monkeypatch, given, BatchRange(max=4), outputs=outputs, listed=listed)
+    assert backend.outputs == (*listed, TensorSpec(name="other", dtype="float32", shape=("batch", "?")))
+    wrong = [fake_feature("logits", (1, 3)), *outputs[1:]]
+    with pytest.raises(BundleError, match="output is logits: float32 .*the file and the manifest do not belong"):
+        fake_backend(monkeypatch, given, BatchRange(max=4), outputs=wrong, listed=listed)
 
 
 def test_what_core_ml_cannot_open_is_one_line(monkeypatch):
