@@ -40,14 +40,44 @@ def apart_from(used: Dataset, judged_on: Dataset) -> Dataset:
     return used.subset(np.setdiff1d(np.arange(len(used)), shared))
 
 
+def apart_from_ranges(validation: Dataset, calibration: Calibration) -> Dataset:
+    """`validation` without the images that measure int8's ranges, on which int8 is better than on new ones.
+
+    Those that are held out of the calibration stay: they choose among int8 graphs, as they choose the thresholds.
+
+    Raises:
+        ConfigError: nothing is left.
+    """
+    shared = shared_images(validation, calibration.ranges)
+    if not len(shared):
+        return validation
+    if len(shared) == len(validation):
+        raise ConfigError(
+            f"{validation.name}: all of its images measure int8's ranges, so that none is left to estimate thresholds "
+            "and temperatures on: give validation images, or fewer calibration images."
+        )
+    _log.warning(
+        "%s: %d of its %d images measure int8's ranges: thresholds and temperatures are estimated without them.",
+        *(validation.name, len(shared), len(validation)),
+    )
+    return validation.subset(np.setdiff1d(np.arange(len(validation)), shared))
+
+
 def set_apart(
     calibration: Calibration | Dataset | None, validation: Dataset | None, judged_on: Sequence[Dataset]
 ) -> tuple[Calibration | None, Dataset | None]:
-    """Both without the images of the splits that judge; of a data set a calibration is chosen."""
+    """Both without the images of the splits that judge, and the validation without those that measure int8's ranges.
+
+    Of a data set a calibration is chosen.
+    """
     for split in judged_on:
         validation = None if validation is None else apart_from(validation, split)
         if isinstance(calibration, Dataset):
             calibration = apart_from(calibration, split)
         elif calibration is not None:
             calibration = Calibration(apart_from(calibration.ranges, split), apart_from(calibration.held_out, split))
-    return choose_calibration(calibration) if isinstance(calibration, Dataset) else calibration, validation
+    if isinstance(calibration, Dataset):
+        calibration = choose_calibration(calibration)
+    if calibration is not None and validation is not None:
+        validation = apart_from_ranges(validation, calibration)
+    return calibration, validation

@@ -69,7 +69,7 @@ def check_export(
         DataError: an image cannot be read, or the data set is faulty or has other classes.
         ExportError: at `out` stands something that is not ours to replace.
     """
-    from edgedistill.export.judged_apart import apart_from
+    from edgedistill.export.judged_apart import apart_from, apart_from_ranges
     from edgedistill.export.operating_points import choose_validation
     from edgedistill.export.opset import check_opset
     from edgedistill.export.quantization.calibration import choose_calibration
@@ -114,6 +114,8 @@ def check_export(
         held_out = open_dataset(validation, images=images, classes=classes)
         if labelled is not None:
             held_out = apart_from(held_out, labelled)
+        if chosen is not None:
+            held_out = apart_from_ranges(held_out, chosen)
         held_out = choose_validation(held_out, validation_images)
     request = request_digest(
         network.sha256,

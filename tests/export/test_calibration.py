@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedistill.export.judged_apart import apart_from
-from edgedistill.export.quantization.calibration import balanced_sample, choose_calibration
+from edgedistill.export.judged_apart import apart_from, set_apart
+from edgedistill.export.quantization.calibration import Calibration, balanced_sample, choose_calibration
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import ConfigError
 
@@ -90,6 +90,17 @@ def test_images_that_judge_the_bundle_calibrate_nothing(caplog):
     assert "2 of its 200 images are also in split, on which the bundle is judged (7)" in caplog.text
     with pytest.raises(ConfigError, match="3 of its images are also in split"):
         apart_from(many, many.subset([7, 8, 9]))
+
+
+def test_images_that_measured_ranges_estimate_no_thresholds(caplog):
+    training, test = make_split(60), make_split(20, seed=1, prefix="test-")
+    calibration, validation = set_apart(training, training, [test])
+    assert validation.ids == calibration.held_out.ids  # which may choose both
+    assert "split: 45 of its 60 images measure int8's ranges" in caplog.text
+    others = make_split(30, seed=2)  # of the same names
+    assert set_apart(calibration, others, [test])[1] is others
+    with pytest.raises(ConfigError, match="split: all of its images measure int8's ranges"):
+        set_apart(Calibration(training, others), training.subset([3, 4]), [])
 
 
 def test_an_image_that_is_listed_twice_does_not_judge_what_it_measured():
