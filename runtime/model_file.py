@@ -20,7 +20,7 @@ from .precisions import precision_of
 from .predictor import Predictor
 from .preprocess import Preprocessing
 from .targets import check_threads
-from .tensors import BatchRange, TensorSpec
+from .tensors import BatchRange, TensorSpec, by_their_names
 
 MOST_PIXELS = 16384  # of a side
 Gives = Literal["logits", "probabilities"]
@@ -118,7 +118,7 @@ def load_file(
         preprocessing=preprocessing,
         input=kind,
         inputs=loaded.inputs,
-        outputs=loaded.outputs,
+        outputs=by_their_names(loaded.outputs) if facts.classes else loaded.outputs,
         thresholds=thresholds or (0.5,) * count,
     )
     return predictor(manifest, _with_batch(opened.manifest.artifacts[0], loaded.inputs[0].shape[0]), loaded)

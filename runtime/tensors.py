@@ -1,5 +1,9 @@
 """What a graph takes and gives, as values."""
 
+from collections.abc import Iterable
+
+import msgspec
+
 from .record import Record
 
 # Words for `kind`, and the names that export gives such outputs.
@@ -25,6 +29,19 @@ class TensorSpec(Record):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.dtype} ({', '.join(map(str, self.shape))})"
+
+
+def by_their_names(specs: Iterable[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """Outputs with the `kind` that export's names for them say, where their shape can be that of such a one."""
+    return tuple(
+        msgspec.structs.replace(spec, kind=spec.name)
+        if spec.dtype == "float32" and len(spec.shape) == _AXES.get(spec.name) and isinstance(spec.shape[1], int)
+        else spec
+        for spec in specs
+    )
+
+
+_AXES = {EMBEDDING: 2, SALIENCY: 4}
 
 
 class BatchRange(Record):

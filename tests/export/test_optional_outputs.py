@@ -1,6 +1,7 @@
 """Embedding and saliency: from the same graph, the same through every runtime, read by the torch-free predictor."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from edgedistill.export.proving import check_artifact
 from edgedistill.export.sources.pytorch import from_student
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import BundleError, ConfigError
+from edgedistill.runtime.model_file import load_file
 from edgedistill.runtime.predictor import load
 
 BOTH = ("saliency", "embedding")
@@ -88,6 +90,25 @@ def test_many_images_and_none(bundle):
         np.testing.assert_allclose(predictor.embed(pictures(40)[37]), many[37:38], atol=1e-5)
         assert predictor.embed([]).shape == (0, many.shape[1])
         assert predictor.explain([]) == []
+
+
+@pytest.mark.parametrize("file", ["onnx/model.fp32.onnx", "openvino/model.fp32.xml"])
+def test_a_file_alone_gives_them_too(bundle, file):
+    backend = "openvino" if file.endswith(".xml") else "onnxruntime"
+    with load_file(bundle.root / file) as alone, load(bundle, backend=backend, precision="fp32") as whole:
+        assert alone.embed([]).shape == whole.embed([]).shape
+        np.testing.assert_allclose(alone.embed(pictures(1)[0]), whole.embed(pictures(1)[0]), atol=1e-5)
+        own, other = (predictor.explain(pictures(1)[0])[0] for predictor in (alone, whole))
+        np.testing.assert_allclose(own.of("dog"), other.of("dog"), atol=1e-4)
+
+
+def test_a_strangers_output_of_that_name_is_none(bundle, tmp_path):
+    """Its file does not say that it is what export writes."""
+    model = onnx.load(bundle.root / "onnx" / "model.fp32.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "stranger.onnx")
+    with load_file(tmp_path / "stranger.onnx") as predictor, pytest.raises(BundleError, match="without embedding"):
+        predictor.embed(pictures(1)[0])
 
 
 def test_a_bundle_without_them_says_how_to_get_them(exported):
