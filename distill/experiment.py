@@ -119,6 +119,12 @@ class Experiment:
             return student
         return self._fit(self.int8_training(teacher, student))
 
+    def untrained_student(self) -> Classifier:
+        """What `student` would give, before it has learned anything; nothing is written."""
+        model, _ = self._build("student", self.recipe.student.model)
+        model.eval()
+        return model if self.recipe.student.int8 is None else FoldedClassifier(model)
+
     def int8_training(self, teacher: Student | MergedCheckpoint | None, student: Student) -> Training:
         """What the training in int8 is that `student` goes through at the end, ready to start; nothing is written."""
         spec, int8, method = self.recipe.student.model, self.loaded.int8(), self.loaded.method()

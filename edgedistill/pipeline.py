@@ -20,16 +20,15 @@ from .distill.sub_teachers import MergedCheckpoint
 from .export import export_bundle
 from .export.golden import choose_golden
 from .export.operating_points import choose_validation
-from .export.opset import check_opset
 from .export.quantization.calibration import Calibration, choose_calibration
 from .export.repeating import made_already, request_digest
 from .export.requested import int8_gates
+from .export_check import check_export, check_student_gives
 from .runtime import metrics
 from .runtime.bench.report import BenchReport
 from .runtime.bench.running import benchmark
 from .runtime.bundle import Bundle
 from .runtime.datasets import Dataset
-from .runtime.errors import ConfigError
 from .runtime.files import write_atomic
 from .runtime.metrics import threshold_rule
 from .runtime.parity import ParityReport, verify
@@ -119,8 +118,10 @@ class Chain:
     def run(self) -> RunSummary:
         """Every step in order; one that finished in an earlier call is loaded, not repeated."""
         experiment, recipe = self.experiment, self.loaded.recipe
-        self._check_opset()
+        check_export(self.loaded)
         splits = self._step("data", "Reading images and labels", lambda: experiment.splits)
+        self._validation()  # that they have labels is told here, and not after the trainings
+        check_student_gives(experiment)
         self._say(
             f"{len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} test images; "
             f"{len(splits.train.classes)} classes"
@@ -160,13 +161,6 @@ class Chain:
         encoded = msgspec.json.format(msgspec.json.encode(summary), indent=2)
         write_atomic(experiment.folder / "summary.json", encoded)
         return summary
-
-    def _check_opset(self) -> None:
-        """Told before the training, not after it."""
-        try:
-            check_opset(self.loaded.recipe.export.opset)
-        except ConfigError as error:
-            raise ConfigError(f"{self.loaded.where}: `export.opset`: {error}") from None
 
     def _export(self, student: Student, outputs: Outputs) -> Bundle:
         """The bundle of this very checkpoint; an earlier one is kept when it is that already."""

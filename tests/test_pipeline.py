@@ -1,11 +1,17 @@
 """The chain on image files with a broken one among them, and what makes it export again."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import yaml
 from rich.console import Console
 
+from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.recipe import load_recipe
+from edgedistill.export_check import check_student_gives
 from edgedistill.pipeline import Chain
+from edgedistill.runtime.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
 
@@ -16,8 +22,9 @@ def write(tmp_path, tinted_photographs):
     (tmp_path / "test3.jpg").write_bytes(b"broken")
     (tmp_path / "target.yaml").write_text("{backend: onnxruntime, precision: fp32, threads: 1}")
 
-    def make(images):
-        student = {"model": {"name": "timm/test_efficientnet"}, "train": {"epochs": 1, "batch_size": 8}}
+    def make(images, head="linear", int8=None, **export):
+        model = {"name": "timm/test_efficientnet", "head": head}
+        student = {"model": model, "train": {"epochs": 1, "batch_size": 8}, "int8": int8}
         recipe = {
             "output": str(tmp_path / "runs"),
             "data": {
@@ -28,7 +35,7 @@ def write(tmp_path, tinted_photographs):
             },
             "input": {"size": 32},
             "student": student,
-            "export": {"targets": ["target.yaml"], "selftest_images": images, "bench": "demo"},
+            "export": {"targets": ["target.yaml"], "selftest_images": images, "bench": "demo", **export},
         }
         path = tmp_path / "recipe.yaml"
         path.write_text(yaml.safe_dump(recipe))
@@ -50,3 +57,39 @@ def test_parity_stays_against_pytorch_when_a_test_image_is_broken_and_a_changed_
     assert manifest.stat().st_mtime_ns != made
     names = {path.name for path in (manifest.parent / "selftest").iterdir()}
     assert names == {"00.jpg", "01.jpg", "02.jpg", "turned.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"targets": []}, r"recipe.yaml: `export.targets`: no target to export for"),
+        ({"targets": ["target.yaml", "target.yaml"]}, "`export.targets`: the target target is given twice"),
+        ({"targets": ["bf16.yaml"]}, "`export.targets`: bf16: onnxruntime is not built in bf16"),
+        ({"opset": 17}, "`export.opset`: opset 17: PyTorch writes 18 and newer"),
+        ({"outputs": ["saliency", "saliency"]}, "`export.outputs`: the output saliency is given twice"),
+        (
+            {"outputs": ["saliency"], "head": "ml_decoder", "int8": {}},
+            "`export.outputs`: the network's own classifier does not read its last feature map",
+        ),
+    ],
+)
+def test_what_cannot_be_exported_is_told_before_anything_is_trained(write, tmp_path, asked, message):
+    (tmp_path / "bf16.yaml").write_text("{backend: onnxruntime, precision: bf16}")
+    with pytest.raises(ConfigError, match=message):
+        Chain(write(2, **asked), Console(quiet=True)).run()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_student_that_gives_what_is_asked_for_passes(write):
+    check_student_gives(Experiment(write(2, outputs=["saliency", "embedding"], int8={}), Console(quiet=True)))
+    check_student_gives(Experiment(write(2, outputs=["saliency"], head="ml_decoder"), Console(quiet=True)))
+
+
+def test_a_validation_split_without_labels_is_told_before_anything_is_trained(write, tmp_path):
+    chain = Chain(write(2), Console(quiet=True))
+    splits = chain.experiment.splits
+    bare = dataclasses.replace(splits.validation, labels=np.zeros_like(splits.validation.labels))
+    chain.experiment.splits = dataclasses.replace(splits, validation=bare)
+    with pytest.raises(DataError, match="thresholds and a temperature need labels"):
+        chain.run()
+    assert not (tmp_path / "runs").exists()

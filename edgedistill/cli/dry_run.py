@@ -49,6 +49,10 @@ def print_plan(
         from edgedistill.seeds import with_seed
 
         loaded = [with_seed(loaded[0], seed) for seed in chosen]
+    if command == "run":
+        from edgedistill.export_check import check_export
+
+        check_export(loaded[0])
     experiments = [Experiment(one, console.err) for one in loaded]
     if not json:
         console.out.print(experiments[0].resolved().rstrip(), markup=False, soft_wrap=True)

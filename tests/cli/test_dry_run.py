@@ -114,6 +114,9 @@ def test_a_mistake_in_the_recipe_is_one_line(recipe, command):
     code, out, err = command("run", recipe, "train.epochs=0", "--dry-run")
     assert (code, out) == (2, "")
     assert "`student.train.epochs`: expected `int` >= 1" in err
+    code, out, err = command("run", recipe, "export.opset=17", "--dry-run")
+    assert (code, out) == (2, "")
+    assert "`export.opset`: opset 17: PyTorch writes 18 and newer" in err
 
 
 def test_several_processes_are_refused(recipe, command, monkeypatch):

@@ -48,6 +48,25 @@ def test_a_request_is_another_one_when_anything_about_the_network_is(given, comm
     assert json.loads((given / "b" / "manifest.json").read_text())["classes"] == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("--output", "embedding"), "embedding: an ONNX file is exported with the outputs that it has"),
+        (("--input", "float32_nchw"), "model.onnx: its graph takes uint8 pixels"),
+    ],
+)
+def test_what_a_file_cannot_give_is_told_before_the_split_is_predicted(
+    given, command, tiny_bundle, monkeypatch, asked, message
+):
+    (given / "test.csv").write_text(f"path,labels\n{tiny_bundle / 'selftest' / 'red.jpg'},red\n")
+    monkeypatch.setattr("edgedistill.export.references.predict_split", None)
+    code, _, err = command(
+        "export", "model.onnx", "--classes", "labels.txt", "--data", "test.csv", "--images", "/", *asked
+    )
+    assert (code, err.count("\n")) == (2, 1)
+    assert message in err
+
+
 def test_a_library_network_is_exported_and_predicts(given, command, tiny_bundle):
     import timm
     import torch

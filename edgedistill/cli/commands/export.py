@@ -122,7 +122,8 @@ def export(
         from edgedistill.export.golden import choose_golden
         from edgedistill.export.references import predict_split
 
-        source = given.load()
+        source = given.load().giving(output or ())
+        source.image(input)  # refused before the whole split is predicted
     if source.reading:
         console.err.print(f"{escape(source.card.model)}: {escape(source.reading)}", soft_wrap=True)
     from edgedistill.runtime.progress import counting
