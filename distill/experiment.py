@@ -114,9 +114,10 @@ class Experiment:
 
     def student(self, teacher: Student | MergedCheckpoint | None) -> Student:
         """The student taught by the recipe's method; where the recipe says so, in int8 at the end."""
-        student = self._train("student", teacher)
         if self.recipe.student.int8 is None:
-            return student
+            return self._train("student", teacher)
+        self.untrained_student()  # what is no graph is told before it is trained in float
+        student = self._train("student", teacher)
         return self._fit(self.int8_training(teacher, student))
 
     def untrained_student(self) -> Classifier:

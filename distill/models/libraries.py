@@ -96,6 +96,7 @@ class TimmStages(nn.Module):
         super().__init__()
         self.model: Any = model
         self._normalises = type(model).__name__ not in _UNNORMALISED
+        self._ends_in_a_map = False
         self.channels: int = self._last_channels()
         self.pretrained_classifier = getattr(model, "pretrained_classifier", None)
 
@@ -117,7 +118,7 @@ class TimmStages(nn.Module):
     def _forward(self, images: Tensor) -> tuple[list[Tensor], Any]:
         """The maps, and what the network's own head reads."""
         final, maps = self.model.forward_intermediates(images, norm=self._normalises, output_fmt="NCHW")
-        if isinstance(final, Tensor) and final.ndim == 4:
+        if self._ends_in_a_map or (isinstance(final, Tensor) and final.ndim == 4):
             last = final.permute(0, 3, 1, 2) if getattr(self.model, "output_fmt", "NCHW") == "NHWC" else final
             maps = [*maps[:-1], last]
         # Else token sequences, or several maps: the normalised last block, already reshaped to a map.
@@ -130,9 +131,11 @@ class TimmStages(nn.Module):
             return width
         # A last convolution behind the stages, or a classifier that reads several maps side by side.
         training = self.training
-        found = self.eval()(torch.zeros(1, 3, *own_size(self.model)))[-1].shape[1]
+        maps, final = self.eval()._forward(torch.zeros(1, 3, *own_size(self.model)))
         self.train(training)
-        return found
+        # Known by now, since what stands for a tensor while `FoldedClassifier` follows the network tells no dimensions.
+        self._ends_in_a_map = isinstance(final, Tensor) and final.ndim == 4
+        return maps[-1].shape[1]
 
 
 def timm_backbone(name: str, pretrained: str | None) -> nn.Module:

@@ -40,6 +40,7 @@ def trained(name: str, **options) -> nn.Module:
         ("shufflenetv2", {"width": 0.5}),
         ("cifar_resnet20", {"head": "ml_decoder"}),
         ("timm/mobilenetv3_small_050", {"branches": ["calibration"]}),
+        ("timm/test_efficientnet", {}),  # a convolution behind its stages
         ("timm/resnet10t", {"head": "library"}),
     ],
 )
