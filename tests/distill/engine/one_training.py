@@ -18,7 +18,7 @@ def train(folder: Path, save_minutes: float, loading: int) -> None:
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
     job = tint_job(
-        folder, method="mld", epochs=3, views=2, save_minutes=save_minutes, workers=loading, precision="bf16"
+        folder, method="mld", epochs=4, views=2, save_minutes=save_minutes, workers=loading, precision="bf16"
     )
     try:
         fit(job, with_dropout(tint_model()), tint_teacher(), Console(quiet=True))
