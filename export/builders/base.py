@@ -70,8 +70,8 @@ class Builder:
         return f"model.{precision or target.precision}{fixed}.{suffix}"
 
     @classmethod
-    def toolchain_missing(cls) -> str:
-        """What `build` lacks here and how to get it, in one sentence; empty where it can be tried."""
+    def toolchain_missing(cls, target: Target) -> str:
+        """What `build` lacks here for a target and how to get it, in one sentence; empty where it can be tried."""
         return ""
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:

@@ -29,7 +29,7 @@ class CoreMlBuilder(Builder):
     precisions = {"fp32": "torch.exported", "fp16": "torch.exported"}
 
     @classmethod
-    def toolchain_missing(cls) -> str:
+    def toolchain_missing(cls, target: Target) -> str:
         return toolchain_missing("coreml")
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:

@@ -25,7 +25,7 @@ class LiteRtBuilder(Builder):
         return super().conversion(target)
 
     @classmethod
-    def toolchain_missing(cls) -> str:
+    def toolchain_missing(cls, target: Target) -> str:
         return toolchain_missing("litert")
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:

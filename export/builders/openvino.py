@@ -22,9 +22,13 @@ class OpenVinoBuilder(Builder):
 
     precisions = {**dict.fromkeys(("fp32", "fp16", "bf16"), "onnx.fp32"), "int8": "onnx.int8.u8s8"}
 
+    @classmethod
+    def toolchain_missing(cls, target: Target) -> str:
+        return "" if find_spec("openvino") else 'openvino is not installed: `pip install "edgedistill[openvino]"`.'
+
     def build(self, target: Target, ingredients: Ingredients) -> Built:
-        if find_spec("openvino") is None:
-            raise MissingDependencyError('openvino is not installed: `pip install "edgedistill[openvino]"`.')
+        if missing := self.toolchain_missing(target):
+            raise MissingDependencyError(missing)
         source = of_batch(ingredients, self.conversion(target), target.batch.fixed)
         stored = "fp32" if target.precision == "bf16" else target.precision
         path = ingredients.root / "openvino" / self.file_name(target, "xml", stored)

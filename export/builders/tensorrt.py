@@ -1,6 +1,7 @@
 """TensorRT engines: by the classic library on a GPU, else ahead of time by TensorRT-RTX, which needs none."""
 
 import contextlib
+import functools
 import hashlib
 import importlib
 from importlib.util import find_spec
@@ -25,6 +26,10 @@ _ELSEWHERE = (
     "Export on such a device, whose own TensorRT builds for it, or ship the ONNX file to it (backend onnxruntime, "
     "device cuda)."
 )
+_NO_LIBRARY = (
+    "no TensorRT here: the classic tensorrt needs a GPU and comes with JetPack or from NVIDIA's package "
+    'index; tensorrt_rtx builds without a GPU: `pip install "edgedistill[tensorrt]"` (x86-64 only).'
+)
 
 
 @BUILDERS.register("tensorrt")
@@ -33,8 +38,24 @@ class TensorRtBuilder(Builder):
 
     precisions = {"fp32": "onnx.fp32", "fp16": "onnx.fp16", "int8": "onnx.int8.s8s8"}
 
+    @classmethod
+    def toolchain_missing(cls, target: Target) -> str:
+        """The classic library builds for the GPU that it runs on and no other, TensorRT-RTX for the ones it knows."""
+        wanted, here = target.compute_capabilities, _gpu_here()
+        if here is not None:
+            if not wanted or here in wanted:
+                return ""
+            return (
+                f"TensorRT builds for the GPU that is here, SM {here}, and {target.name} is for SM "
+                f"{', '.join(wanted)}. {_ELSEWHERE}"
+            )
+        return _NO_LIBRARY if find_spec("tensorrt_rtx") is None else _unknown_to_rtx(target)
+
     def build(self, target: Target, ingredients: Ingredients) -> Built:
-        flavour, capabilities = _flavour(target)
+        if missing := self.toolchain_missing(target):
+            raise MissingDependencyError(missing)
+        here = _gpu_here()
+        flavour, capabilities = ("tensorrt_rtx", target.compute_capabilities) if here is None else ("tensorrt", [here])
         source = ingredients.get(self.conversion(target))
         path = _unused_path(ingredients.root / "tensorrt", target)
         what = f"{flavour} cannot build the engine"
@@ -58,27 +79,47 @@ def _unused_path(folder: Path, target: Target) -> Path:
     return folder / (f"model.{target.precision}.{taken + 1}.engine" if taken else f"model.{target.precision}.engine")
 
 
-def _flavour(target: Target) -> tuple[str, list[str]]:
-    """The library to build with and the SM versions that the engine will be for; none means portable."""
+def _gpu_here() -> str | None:
+    """The SM version of the GPU that the classic library can build on."""
     if find_spec("tensorrt") is not None:
         with contextlib.suppress(MissingDependencyError), contextlib.closing(cuda.Gpu(0)) as gpu:
-            _check_here(target, gpu.compute_capability)
-            return "tensorrt", [gpu.compute_capability]
-    if find_spec("tensorrt_rtx") is None:
-        raise MissingDependencyError(
-            "no TensorRT here: the classic tensorrt needs a GPU and comes with JetPack or from NVIDIA's package "
-            'index; tensorrt_rtx builds without a GPU: `pip install "edgedistill[tensorrt]"` (x86-64 only).'
-        )
-    return "tensorrt_rtx", target.compute_capabilities
+            return gpu.compute_capability
+    return None
 
 
-def _check_here(target: Target, compute_capability: str) -> None:
-    """The classic library builds for the GPU that it runs on, and for no other."""
-    if target.compute_capabilities and compute_capability not in target.compute_capabilities:
-        raise ExportError(
-            f"TensorRT builds for the GPU that is here, SM {compute_capability}, and {target.name} is for SM "
-            f"{', '.join(target.compute_capabilities)}. {_ELSEWHERE}"
-        )
+@functools.cache
+def _rtx_knows() -> tuple[str, list[str]]:
+    """TensorRT-RTX with its version, and the names of the SM versions that it builds for, e.g. "SM86"."""
+    library, known = run_in_child(architectures, what="tensorrt_rtx cannot be asked what it builds for")
+    return library, known
+
+
+def architectures() -> tuple[str, list[str]]:
+    """In the child: see `_rtx_knows`."""
+    trt = importlib.import_module("tensorrt_rtx")
+    return f"tensorrt_rtx {trt.__version__}", sorted(name for name in vars(trt.ComputeCapability) if name[:2] == "SM")
+
+
+def _unknown_to_rtx(target: Target) -> str:
+    """Why TensorRT-RTX cannot build for a target's GPUs, in one sentence; empty where it can."""
+    if not target.compute_capabilities:
+        return ""
+    try:
+        library, known = _rtx_knows()
+    except ExportError as error:
+        return str(error)
+    unknown = [version for version in target.compute_capabilities if _architecture(version) not in known]
+    if not unknown:
+        return ""
+    return (
+        f"{library} builds nothing for SM {', '.join(unknown)} (`compute_capabilities` of {target.name}): it knows "
+        f"{', '.join(known)}. {_ELSEWHERE}"
+    )
+
+
+def _architecture(compute_capability: str) -> str:
+    """TensorRT-RTX's name of an SM version, e.g. of "8.6"."""
+    return f"SM{compute_capability.replace('.', '')}"
 
 
 def write_engine(flavour: str, source: str, out: str, image: dict[str, Any], target: dict[str, Any]) -> str:
@@ -120,16 +161,9 @@ def write_engine(flavour: str, source: str, out: str, image: dict[str, Any], tar
 
 
 def _set_compute_capabilities(trt: ModuleType, config: Any, target: Target) -> None:
+    """None are set for a portable engine."""
     wanted = target.compute_capabilities
-    known = {name: value for name, value in vars(trt.ComputeCapability).items() if name.startswith("SM")}
-    names = [f"SM{version.replace('.', '')}" for version in wanted]
-    for version, name in zip(wanted, names, strict=True):
-        if name not in known:
-            raise ExportError(
-                f"{trt.__name__} {trt.__version__} builds nothing for SM {version} (`compute_capabilities` of "
-                f"{target.name}): it knows {', '.join(sorted(known))}. {_ELSEWHERE}"
-            )
     if wanted:
         config.num_compute_capabilities = len(wanted)
-        for index, name in enumerate(names):
-            config.set_compute_capability(known[name], index)
+        for index, version in enumerate(wanted):
+            config.set_compute_capability(getattr(trt.ComputeCapability, _architecture(version)), index)

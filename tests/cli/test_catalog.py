@@ -1,7 +1,9 @@
 """`edgedistill list` as documentation."""
 
 import json
+import sys
 from importlib import metadata
+from importlib.util import find_spec
 
 from edgedistill.distill.methods.reference import markdown
 from edgedistill.runtime.backends.base import BACKENDS
@@ -48,6 +50,20 @@ def test_what_is_not_here_says_how_to_get_it_once(command, monkeypatch):
     assert "not here  tensorrt: get it [/there].\n" in command("list", "backends")[1]
     rows = {row["target"]: row for row in json.loads(command("list", "targets", "--json")[1])}
     assert rows["tensorrt-gpu-fp16"]["here"] == "get it [/there]."
+
+
+def test_what_cannot_be_built_here_says_why(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    rows = {row["target"]: row["built here"] for row in json.loads(command("list", "targets", "--json")[1])}
+    assert rows["openvino-cpu-fp32"] == 'openvino is not installed: `pip install "edgedistill[openvino]"`.'
+    assert rows["onnxruntime-cpu-fp32"] == "yes"
+    if find_spec("tensorrt") or not find_spec("tensorrt_rtx"):
+        return  # what the classic library builds depends on the GPU
+    assert "builds nothing for SM 8.7" in rows["tensorrt-orin-fp16"]
+    assert (rows["tensorrt-gpu-fp16"], rows["tensorrt-desktop-fp16"]) == ("yes", "yes")
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    rows = {row["target"]: row["built here"] for row in json.loads(command("list", "targets", "--json")[1])}
+    assert rows["tensorrt-gpu-fp16"].startswith("no TensorRT here: ")
 
 
 def test_targets_are_grouped_by_what_people_own(command):

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from importlib import metadata
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from .. import console
 from ..console import escape
 from ..extras import register_training_formats, require_export, require_training
 from ..render import named_table
+
+if TYPE_CHECKING:
+    from edgedistill.runtime.targets import Target
 
 
 class Kind(str, Enum):
@@ -139,21 +142,21 @@ def _targets() -> tuple[list[str], list[list[str]]]:
         target = load_target(name)
         missing = BACKENDS.get(target.backend).lacking(target.device)
         gates = ", ".join(f"{key} {value:g}" for key, value in target.gates.items()) or "none"
-        builds_it = builds(target.backend)
+        builds_it = builds(target)
         rows.append([name, target.hardware, target.precision, gates, missing or _HERE, builds_it, target.description])
     rows.sort(key=lambda row: (row[1] != GENERIC, row[1], row[0]))
     return ["target", "hardware", "precision", "gates", "here", "built here", "description"], rows
 
 
-def _builds() -> Callable[[str], str]:
-    """Whether a backend's artifacts can be built here, or what is missing."""
+def _builds() -> Callable[["Target"], str]:
+    """Whether a target's artifact can be built here, or what is missing."""
     try:
         require_export("export")
     except MissingDependencyError:
-        return lambda backend: 'pip install "edgedistill[export]".'
+        return lambda target: 'pip install "edgedistill[export]".'
     from edgedistill.export.builders import BUILDERS
 
-    return lambda backend: BUILDERS.get(backend).toolchain_missing() or _HERE
+    return lambda target: BUILDERS.get(target.backend).toolchain_missing(target) or _HERE
 
 
 def _backends() -> tuple[list[str], list[list[str]]]:

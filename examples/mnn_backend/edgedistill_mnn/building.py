@@ -14,8 +14,6 @@ from edgedistill.runtime.targets import Target
 @CONVERSIONS.register("mnn.fp32")
 def mnn_fp32(ingredients: Ingredients) -> Converted:
     """From `onnx.fp32`, without the sigmoid at its end: see `MnnBackend`."""
-    if missing := MnnBuilder.toolchain_missing():
-        raise MissingDependencyError(missing)
     source = ingredients.get("onnx.fp32")
     path = ingredients.scratch / "model.mnn"
     run_in_child(convert, source.path, path, what="MNN cannot convert the graph")
@@ -48,10 +46,12 @@ class MnnBuilder(Builder):
     precisions = {"fp32": "mnn.fp32"}
 
     @classmethod
-    def toolchain_missing(cls) -> str:
+    def toolchain_missing(cls, target: Target) -> str:
         return "" if find_spec("MNN") else "MNN is not installed: `pip install MNN`."
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
+        if missing := self.toolchain_missing(target):
+            raise MissingDependencyError(missing)
         source = ingredients.get(self.conversion(target))
         path = ingredients.root / "mnn" / "model.fp32.mnn"
         if not path.exists():  # targets for several devices share the file
