@@ -1,8 +1,8 @@
 """`tflite.<precision>`: the traced program as LiteRT's file, which takes one image at a time."""
 
 from ...runtime.backends.litert import LiteRtBackend
-from .. import litert_child
 from ..child import run_in_child
+from ..litert.convert import convert
 from ..quantization.choosing import choose
 from ..quantization.litert_quantiser import LiteRtQuantiser, measure
 from ..toolchains import toolchain_python
@@ -19,7 +19,7 @@ def tflite_fp32(ingredients: Ingredients) -> Converted:
     image = ingredients.image
     taken = {"name": image.name, "dtype": image.dtype, "shape": [1, *image.shape[1:]]}
     versions = run_in_child(
-        litert_child.convert,
+        convert,
         program,
         taken,
         outputs,

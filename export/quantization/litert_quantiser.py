@@ -14,9 +14,9 @@ from ...runtime.backends.litert import LiteRtBackend, start
 from ...runtime.backends.litert_facts import Operator, read_litert
 from ...runtime.device import usable_cores
 from ...runtime.errors import EdgedistillError
-from .. import litert_child
 from ..child import run_in_child
 from ..errors import ExportError, one_line
+from ..litert.quantise import quantise
 from .calibrators import BINS, Histogram
 from .graph_images import GraphImages
 from .quantiser import Ranges
@@ -107,7 +107,7 @@ class LiteRtQuantiser:
 
     def _write(self, ranges: Ranges, variants: list[dict[str, Any]]) -> None:
         run_in_child(
-            litert_child.quantise,
+            quantise,
             self.source,
             ranges,
             variants,

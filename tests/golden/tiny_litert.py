@@ -18,8 +18,8 @@ sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from conftest import BIAS, CLASSES, SIZE, WEIGHTS
 
-from edgedistill.export import litert_child
 from edgedistill.export.child import run_in_child
+from edgedistill.export.litert.convert import convert
 from edgedistill.export.quantization.graph_images import GraphImages
 from edgedistill.export.quantization.litert_quantiser import LiteRtQuantiser, measure
 from edgedistill.runtime.bundle.file_facts import FileFacts, encode_facts
@@ -67,7 +67,7 @@ def write(module: nn.Module, path: Path, python: Path) -> None:
         example = torch.zeros(1, *SIZE, 3, dtype=torch.uint8)
         torch.export.save(torch.export.export(module.eval(), (example,)), program)
         arguments = (program, image, ["logits", "probabilities"], METADATA, path)
-        run_in_child(litert_child.convert, *arguments, what="no file", python=python)
+        run_in_child(convert, *arguments, what="no file", python=python)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,7 @@
-"""What LiteRT's converter and quantiser do in a process of their own, in the environment that has them.
+"""In the toolchain's environment: an exported PyTorch program becomes a float32 .tflite file."""
 
-`run_in_child` imports this file by itself there: it may import nothing of edgedistill.
-"""
-
-import re
 from collections import Counter
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,39 +38,7 @@ def convert(program: str, image: dict[str, Any], outputs: list[str], facts: dict
     example = torch.zeros(*image["shape"], dtype=getattr(torch, image["dtype"]))
     litert_torch.convert(named, sample_kwargs={image["name"]: example}).export(out)
     _describe(out, facts)
-    return _versions("litert-torch", "torch")
-
-
-def quantise(source: str, ranges: dict[str, list[float]], variants: list[dict[str, Any]]) -> dict[str, str]:
-    """Write int8 files: weights with a scale for each output channel, activations with one.
-
-    Args:
-        source: the float32 .tflite file.
-        ranges: smallest and largest value of each activation, by its name.
-        variants: of each the file's `out`, and operators by the names of their results: `static`, computed in int8;
-            `dynamic`, which take and give float32 and have int8 weights.
-
-    Returns:
-        versions by distribution.
-    """
-    from ai_edge_quantizer import qtyping, quantizer
-
-    limits = {name: {"min": np.float32(low), "max": np.float32(high)} for name, (low, high) in ranges.items()}
-    kind = qtyping.TFLOperationName.ALL_SUPPORTED
-    for variant in variants:
-        work = quantizer.Quantizer(source)
-        for name in variant["static"]:
-            work.add_static_config(_exactly(name), kind, activation_num_bits=8, weight_num_bits=8)
-        for name in variant["dynamic"]:
-            work.add_dynamic_config(_exactly(name), kind, num_bits=8)
-        made = work.quantize(limits, enable_progress_bar=False, enable_progress_report=False)
-        Path(variant["out"]).write_bytes(made.quantized_model)
-    return _versions("ai-edge-quantizer")
-
-
-def _exactly(name: str) -> str:
-    """For the quantiser, which knows an operator by its results' names, each followed by a semicolon."""
-    return f"^{re.escape(name)};"
+    return {name: metadata.version(name) for name in ("litert-torch", "torch")}
 
 
 def _describe(path: str, facts: dict[str, str]) -> None:
@@ -116,7 +79,3 @@ def _name_tensors(model: Any, graph: Any, prefix: str) -> None:
             if place >= 0 and place not in named:  # -1: an input that is left out
                 graph.tensors[place].name = name
                 named.add(place)
-
-
-def _versions(*names: str) -> dict[str, str]:
-    return {name: metadata.version(name) for name in names}
