@@ -1,5 +1,6 @@
 """The best int8 graph: what is kept is better by more than noise, and layers go back to float where a gate asks."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from edgedistill.export.errors import ExportError
 from edgedistill.export.quantization import calibration, choosing, held_out, latency, layers, qdq, qdq_quantiser
 from edgedistill.export.quantization.qdq_quantiser import QdqQuantiser
 from edgedistill.export.quantization.trials import Candidate, Trial, best_of, improves
+from edgedistill.runtime.interval import Interval
 from edgedistill.runtime.targets import Gates
 
 
@@ -29,6 +31,20 @@ def make_trial(measured, logits):
     left_out = judge.left_out(logits)
     candidate = Candidate(QdqQuantiser(prepared, qdq.U8S8), "minmax", {})
     return Trial(prepared, candidate, judge.drop(left_out), judge.errors(logits), left_out)
+
+
+@pytest.mark.parametrize(
+    ("drop", "met"),
+    [
+        (Interval(estimate=0.3, low=0.0, high=0.7, confidence=0.95), False),  # perhaps, and perhaps not
+        (Interval(estimate=0.3, low=0.1, high=0.5, confidence=0.95), True),
+        (Interval(estimate=-1.0, low=-2.0, high=-0.1, confidence=0.95), True),
+        (Interval(estimate=0.3, low=None, high=None, confidence=0.95), False),
+        (None, False),
+    ],
+)
+def test_a_gate_is_met_where_the_whole_interval_is_within_it(drop, met):
+    assert Trial("unread", None, drop, np.zeros(2)).within(0.5) is met
 
 
 def test_better_is_what_is_nearer_by_more_than_noise(measured):
@@ -168,6 +184,20 @@ def test_without_labels_the_logits_choose(measured, tmp_path):
     assert chosen.best.error == min(trial.error for trial in chosen.tried)
     assert "mAP" not in chosen.details["calibrators_tried"]
     assert chosen.note == "none: no held-out image has a label"
+
+
+def test_a_loose_gate_is_met_by_equalised_weights_whose_ranges_are_measured_anew(measured, tmp_path):
+    """One tensor's range is far too wide, so that in int8 nearly all of its values become 0."""
+    prepared, histograms, images, _ = measured
+    x4 = replace(histograms["x4"], low=250 * histograms["x4"].low, high=250 * histograms["x4"].high)
+    limits = Gates(max_map_drop=12.0)
+    chosen = choosing.choose(
+        QdqQuantiser(prepared, qdq.U8S8), {**histograms, "x4": x4}, images, limits=limits, scratch=tmp_path
+    )
+    assert min(trial.drop.estimate for trial in chosen.tried) > limits.max_map_drop
+    assert chosen.note == "weights equalised across layers"
+    assert chosen.best.drop.high <= limits.max_map_drop
+    assert chosen.best.in_float == ()
 
 
 def test_a_quantiser_that_rewrites_no_graph_is_judged_all_the_same(measured, monkeypatch, tmp_path):

@@ -1,26 +1,42 @@
 """What a request's digest depends on."""
 
+import inspect
+
 import numpy as np
 
 from edgedistill.export.quantization.calibration import Calibration
 from edgedistill.export.repeating import request_digest
 from edgedistill.runtime.datasets import Dataset
+from edgedistill.runtime.metrics import threshold_rule
 from edgedistill.runtime.targets import load_target
 
 
 def test_every_part_of_a_request_tells(photographs):
     target = load_target("onnxruntime-cpu-fp32")
-    data = Dataset("test", ("cat",), ("0",), [np.zeros((2, 2, 3), np.uint8)], np.ones((1, 1), np.int8))
+    data, other = (
+        Dataset("split", ("cat",), (name,), [np.zeros((2, 2, 3), np.uint8)], np.ones((1, 1), np.int8)) for name in "ab"
+    )
+    asked = {
+        "network_sha256": "ab",
+        "targets": [target],
+        "validation": data,  # without it there is no rule for thresholds
+        "thresholds": threshold_rule("best_f1"),
+    }
     changes = {
+        "network_sha256": "cd",
+        "targets": [load_target("openvino-cpu-fp32")],
         "name": "other",
         "input": "float32_nchw",
         "opset": 18,
+        "outputs": ["embedding"],
         "golden": photographs,
         "references": [data],
         "calibration": Calibration(data, data),
+        "validation": other,
+        "thresholds": threshold_rule("recall=0.8"),
     }
-    same = request_digest("ab", [target])
-    digests = {request_digest("ab", [target], **{key: value}) for key, value in changes.items()}
-    others = {request_digest("cd", [target]), request_digest("ab", [load_target("openvino-cpu-fp32")])}
-    assert same == request_digest("ab", [target])
-    assert len({same, *digests, *others}) == 1 + len(changes) + 2
+    assert set(changes) == set(inspect.signature(request_digest).parameters)
+    same = request_digest(**asked)
+    digests = {request_digest(**(asked | {key: value})) for key, value in changes.items()}
+    assert same == request_digest(**asked)
+    assert len({same, *digests}) == 1 + len(changes)
