@@ -18,7 +18,7 @@ from .sources.base import Source
 
 _SAMPLES = 16
 _BATCH = 64
-# Of the logits' spread: far above TF32's or bf16's rounding, far below another student's logits.
+# Of the logits' spread: far above TF32's or bf16's rounding, far below another network's logits.
 _MIXED_UP = 0.1
 
 
@@ -111,7 +111,7 @@ def _checked_sample(split: Dataset, logits: np.ndarray, source: Source) -> np.nd
     difference = float(np.abs(own - logits[rows]).max())
     if difference > _MIXED_UP * max(1.0, float(np.ptp(own))):
         raise ExportError(
-            f"{split.name}: the reference logits are off by up to {difference:.2g} from this student's own: they "
+            f"{split.name}: the reference logits are off by up to {difference:.2g} from this network's own: they "
             "belong to another checkpoint, or were computed with another preprocessing or order of classes."
         )
     return images

@@ -95,6 +95,11 @@ class Predictor:
         """What the backend says it really does: library, device or providers, precision, threads."""
         return self._backend.effective
 
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the loaded file says of itself, by key; export writes what `bundle.file_facts` describes."""
+        return self._backend.metadata
+
     def predict(self, images: Images) -> list[Prediction]:
         """Label one image or a list of them.
 

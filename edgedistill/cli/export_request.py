@@ -88,7 +88,7 @@ def check_export(
     if thresholds is not None and validation is None:
         raise ConfigError(
             f"--thresholds {thresholds}: they are estimated on validation images: give them with --validation DATA. "
-            "Without any the student's own thresholds hold."
+            "Without any the network's own thresholds hold."
         )
     resolved = resolve_targets(targets)
     check_opset(opset)

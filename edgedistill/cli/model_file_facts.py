@@ -14,6 +14,10 @@ from .console import escape
 from .render import size, table
 
 _SHOWN = 8
+WHOSE_THRESHOLDS = (
+    "its thresholds are those of the network that was exported; what was estimated for the file itself, and a "
+    "temperature, only its bundle knows"
+)
 
 
 class ModelFileFacts(Record):
@@ -67,6 +71,9 @@ def model_file_table(facts: ModelFileFacts, console: Console) -> None:
     if (way := facts.says.preprocessing) is not None:
         how = f"{way.size[0]}x{way.size[1]} pixels, {way.resize}, {way.interpolation}"
         console.print(f"[bold]says[/]  {how}, mean {way.mean}, std {way.std}", soft_wrap=True)
+    if facts.says.thresholds:
+        low, high = min(facts.says.thresholds), max(facts.says.thresholds)
+        console.print(f"[bold]says[/]  thresholds from {low:.2g} to {high:.2g}; {WHOSE_THRESHOLDS}", soft_wrap=True)
     for entry in facts.files:
         console.print(
             f"[bold]file[/]  {escape(entry.path)}  {size(entry.bytes)}  SHA-256 {entry.sha256}", soft_wrap=True

@@ -141,14 +141,20 @@ def say(path, facts):
 def test_what_the_file_says_of_itself_counts_until_it_is_overruled(command, onnx, tiny_bundle, classes):
     say(onnx, FACTS)
     photo = tiny_bundle / "selftest" / "red.jpg"
-    assert set(json.loads(command("predict", onnx, photo, "--json")[1])["labels"]) == {"red", "green", "blue"}
+    _, out, err = command("predict", onnx, photo, "--json")
+    assert set(json.loads(out)["labels"]) == {"red", "green", "blue"}
+    assert err.count("\n") == 1
+    assert "its thresholds are those of the network that was exported" in err
+    assert command("predict", onnx, photo, "--threshold", 0)[2] == ""
     assert load_file(onnx).manifest.preprocessing == Preprocessing(size=(16, 16), resize="center_crop")
     classes.write_text("one\ntwo\nthree\nfour\n")
     out = command("predict", onnx, photo, "--classes", classes, "--threshold", 0, "--json")[1]
     assert set(json.loads(out)["labels"]) == {"one", "two", "three", "four"}
     given = load_file(onnx, mean=(0.5, 0.5, 0.5), resize="squash").manifest.preprocessing
     assert (given.resize, given.mean, given.std) == ("squash", (0.5, 0.5, 0.5), IMAGENET_STD)
-    assert "4 classes: red, green, blue, bright" in command("inspect", onnx)[1]
+    told = command("inspect", onnx)[1]
+    assert "4 classes: red, green, blue, bright" in told
+    assert "thresholds from 0 to 1; its thresholds are those of the network" in told
     assert json.loads(command("inspect", onnx, "--json")[1])["says"]["classes"] == FACTS["edgedistill.classes"]
 
 

@@ -29,7 +29,7 @@ def export(
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle's folder.")] = Path("bundle"),
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Labelled images: the bundle gets the student's logits on them, for `verify`."),
+        typer.Option("--data", help="Labelled images: the bundle gets the network's logits on them, for `verify`."),
     ] = None,
     images: Annotated[
         Path | None,
@@ -79,7 +79,7 @@ def export(
     mean: network_options.Mean = None,
     std: network_options.Std = None,
 ) -> None:
-    """Build a bundle: ONNX, OpenVINO, TensorRT; each file checked against the network itself where it can run.
+    """Build a bundle: ONNX, OpenVINO, LiteRT, Core ML, TensorRT; each file is compared with the network where it runs.
 
     Exit codes: 0 every target was built and nothing disagrees, 1 one failed (the table says why).
 

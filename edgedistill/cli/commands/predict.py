@@ -85,7 +85,22 @@ def _load(bundle: Path, artifact: str | None, chosen: dict[str, Any], given: dic
         return runtime.load(bundle, name=artifact, **chosen)
     if artifact is not None:
         raise ConfigError(f"--artifact {artifact}: {bundle} is a model file, not a bundle of several artifacts.")
-    return runtime.load_file(bundle, **chosen, **given)
+    predictor = runtime.load_file(bundle, **chosen, **given)
+    if "threshold" not in given:
+        _tell_whose_thresholds(bundle, predictor)
+    return predictor
+
+
+def _tell_whose_thresholds(file: Path, predictor: "Predictor") -> None:
+    """A file's own are older than what its bundle may say of it."""
+    from edgedistill.runtime.bundle.file_facts import decode_facts
+
+    from ..model_file_facts import WHOSE_THRESHOLDS
+
+    if decode_facts(predictor.metadata, str(file)).thresholds:
+        console.err.print(
+            f"{escape(str(file))}: {WHOSE_THRESHOLDS}; `predict BUNDLE` uses those.", style="dim", soft_wrap=True
+        )
 
 
 def _tell(path: Path, prediction: "Prediction", top: int | None, json: bool) -> None:
