@@ -38,11 +38,17 @@ def operating_point_table(manifest: Manifest, console: Console) -> None:
 
 
 def _notes(points: dict[str, OperatingPoint]) -> list[str]:
-    """What the rule could not do for some classes; the images are the same for all artifacts, the precision is not."""
+    """What the images did not tell of an artifact; the positives among them are the same for all."""
     notes = [
         f"{name}: no threshold reaches {point.rule} for {_listed(point.missed)}: theirs is the most precise"
         for name, point in points.items()
         if point.missed
+    ]
+    notes += [
+        f"{name}: the images tell no temperature, and the search for one ended at {point.temperature:g}: "
+        + ("every logit is on its label's side" if point.temperature < 1 else "the logits tell nothing of the labels")
+        for name, point in points.items()
+        if point.at_bound
     ]
     without = {point.without_positives for point in points.values() if point.without_positives}
     notes += [f"no positive among the images, so nothing estimated: {_listed(classes)}" for classes in sorted(without)]

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..metrics import at_temperature
+from ..metrics.temperature import LEAST, MOST
 from ..record import Record
 
-_LEAST_TEMPERATURE, _LARGEST_TEMPERATURE = 0.01, 100.0
+_MARGIN = 5.0  # what wrote the bundle may have searched further than `fit_temperature`
+_LEAST_TEMPERATURE, _LARGEST_TEMPERATURE = LEAST / _MARGIN, MOST * _MARGIN
 _POINTS = 100
 
 
@@ -39,6 +41,11 @@ class OperatingPoint(Record):
     images: int
     without_positives: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
+
+    @property
+    def at_bound(self) -> bool:
+        """Whether the temperature is where the search for it must end, so that the images did not tell it."""
+        return not LEAST < self.temperature < MOST
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """What it makes of logits (N, C)."""

@@ -1,14 +1,19 @@
 """Each artifact's own thresholds and temperature: estimated through its files, on images that judge nothing."""
 
+import io
+
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 
+from edgedistill.cli.operating_point_table import operating_point_table
 from edgedistill.export import export_bundle, operating_points
 from edgedistill.export.operating_points import at_temperature_one, choose_validation, estimate
 from edgedistill.export.repeating import request_digest
 from edgedistill.runtime import metrics
 from edgedistill.runtime.backends.base import BACKENDS
+from edgedistill.runtime.bundle import open_bundle
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import ConfigError, DataError
 from edgedistill.runtime.metrics import sigmoid, threshold_rule
@@ -38,6 +43,26 @@ def test_overconfident_logits_are_cooled_and_the_error_falls():
     np.testing.assert_array_equal(point.thresholds, metrics.best_thresholds(point.probabilities(logits), data.labels))
     assert (point.images, point.dataset, point.without_positives, point.missed) == (3000, "val", ("never",), ())
     assert point.thresholds[2] == 0.5
+
+
+def test_a_temperature_that_the_images_do_not_tell_is_told(tiny_bundle):
+    opened = open_bundle(tiny_bundle)
+    logits, data = overconfident(30)
+    logits[:, 2] = -1.0  # every logit on its label's side
+    sure = Dataset("val", CLASSES, data.ids, data.images, (logits > 0).astype(np.int8))
+    absurd = Dataset("val", CLASSES, data.ids, data.images, (logits < 0).astype(np.int8))
+    points = [estimate(logits, split, threshold_rule(0.5)) for split in (sure, absurd, data)]
+    assert [point.at_bound for point in points] == [True, True, False]
+    artifacts = [
+        msgspec.structs.replace(opened.manifest.artifacts[0], name=name, operating_point=point)
+        for name, point in zip(("sure", "absurd", "usual"), points, strict=True)
+    ]
+    said = io.StringIO()
+    manifest = msgspec.structs.replace(opened.manifest, artifacts=tuple(artifacts))
+    operating_point_table(manifest, Console(file=said, width=200))
+    assert "sure: the images tell no temperature, and the search for one ended at 0.05: every logit" in said.getvalue()
+    assert "absurd: the images tell no temperature, and the search for one ended at 20: the logits" in said.getvalue()
+    assert "usual: the images" not in said.getvalue()
 
 
 def test_a_precision_that_no_threshold_reaches_is_told_class_by_class():
@@ -99,8 +124,6 @@ def test_other_images_or_another_rule_are_another_request():
 def test_an_artifact_without_numbers_for_these_images_fails_and_the_others_do_not(
     make_tiny_bundle, tiny_reference, tmp_path, monkeypatch
 ):
-    from edgedistill.runtime.bundle import open_bundle
-
     opened = open_bundle(make_tiny_bundle(tmp_path / "b"))
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (40, 1, 1, 3)).repeat(16, axis=1).repeat(16, axis=2).astype(np.uint8)
