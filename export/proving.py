@@ -80,7 +80,10 @@ def check_artifact(bundle: Bundle, artifact: Artifact, probes: "Probes", *, buil
     if other.parity is None:  # the library is not here either
         return judged
     runner = f"{other.parity.runner} on {surrogate}"
-    return msgspec.structs.replace(judged, surrogate=msgspec.structs.replace(other.parity, runner=runner))
+    counted = None if other.coverage is None else msgspec.structs.replace(other.coverage, runner=runner)
+    return msgspec.structs.replace(
+        judged, surrogate=msgspec.structs.replace(other.parity, runner=runner), coverage=counted
+    )
 
 
 def _check(bundle: Bundle, artifact: Artifact, probes: "Probes", *, built_for_elsewhere: bool) -> Artifact:

@@ -54,7 +54,8 @@ def surrogate_note(artifact: Artifact) -> str:
     """What ran in place of an artifact whose device was not there, or why nothing did where that was to be told."""
     found = artifact.surrogate
     if found is not None:
-        return f"Surrogate ({found.runner}): max |logit diff| {found.max_abs_logit:.1e}."
+        counted = f", {note}" if (note := int8_note(artifact)) else ""
+        return f"Surrogate ({found.runner}): max |logit diff| {found.max_abs_logit:.1e}{counted}."
     why = artifact.details.get(NO_SURROGATE)
     return f"No surrogate: {why}." if why else ""
 

@@ -102,7 +102,7 @@ class Artifact(Record):
         parity: against the training framework, for what ran.
         surrogate: the same of what ran in its place where its device was not there: another device with the same file,
             or the same graph in another format; its runner says which. It proves the graph, not the device.
-        coverage: of an int8 artifact that ran: what is computed in int8.
+        coverage: of an int8 artifact that ran, itself or as a surrogate: what is computed in int8 there.
         operating_point: its own temperature and thresholds; None where it did not run at export, or there were no
             validation images: then the manifest's thresholds hold, at temperature 1.
         details: what a backend must know or a person may ask, e.g. TensorRT's flavour, version and target SMs.

@@ -2,18 +2,21 @@
 
 import sys
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from small_network import LAYERS, small_network
 
+from edgedistill.cli.bundle_table import surrogate_note
 from edgedistill.export import export_bundle
 from edgedistill.export.operating_points import at_temperature_one
-from edgedistill.export.probes import framework_logits
-from edgedistill.export.proving import count_int8
+from edgedistill.export.probes import framework_logits, make_probes
+from edgedistill.export.proving import check_artifact, count_int8
 from edgedistill.export.quantization import held_out, qdq, ranges
 from edgedistill.export.quantization.graph_images import GraphImages
+from edgedistill.export.sources.pytorch import from_student
 from edgedistill.runtime import selftest
 from edgedistill.runtime.bundle.file_facts import decode_facts
 from edgedistill.runtime.bundle.selection import open_artifact
@@ -91,6 +94,18 @@ def test_every_convolution_runs_in_int8_and_the_file_is_small(quantised, name):
     with open_artifact(bundle, artifact) as backend:
         assert backend.effective["precision"] == "int8"
     assert artifact.files[-1].bytes < 0.6 * artifact_of(bundle, "onnxruntime-cpu-fp32").size
+
+
+def test_what_a_surrogate_computes_in_int8_is_counted_under_its_name(quantised, student, training):
+    bundle, _ = quantised
+    here = artifact_of(bundle, "onnxruntime-cpu-int8")
+    browser = msgspec.structs.replace(here.target, device="wasm")
+    artifact = msgspec.structs.replace(here, target=browser, coverage=None, parity=None)
+    probes = make_probes(from_student(student), training.images[:8])
+    judged = check_artifact(bundle, artifact, probes, built_for_elsewhere=False)
+    assert (judged.status, judged.parity) == ("built_not_run", None)
+    assert judged.coverage == msgspec.structs.replace(here.coverage, runner=f"{here.coverage.runner} on cpu")
+    assert surrogate_note(judged).endswith(", 52 of 52 convolutions in int8.")
 
 
 def test_a_target_of_one_image_has_a_file_of_its_own(quantised):
