@@ -70,7 +70,7 @@ def work(toy, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (80, 3)).astype(np.int8)
-    images = np.clip(60 + 120 * labels[:, None, None] + rng.integers(-40, 40, (80, SIZE, SIZE, 3)), 0, 255)
+    images = np.clip(60 + 120 * labels[:, None, None].astype(int) + rng.integers(-40, 40, (80, SIZE, SIZE, 3)), 0, 255)
     for name, part in (("train", slice(48)), ("test", slice(48, None))):
         np.savez(folder / f"{name}.npz", images=images[part].astype(np.uint8), labels=labels[part], classes=CLASSES)
     (folder / "photos").mkdir()

@@ -57,7 +57,7 @@ def test_classes_option_sets_the_column_order(folder):
     right = read(folder, "path,bird,cat,dog\na.jpg,0,1,0\nb.jpg,1,0,1\n", classes=classes)
     assert right.classes == left.classes
     assert right.labels.tolist() == left.labels.tolist()
-    (folder / "names.txt").write_text("dog\n\ncat\nbird\n")
+    (folder / "names.txt").write_text("dog\ncat\nbird\n\n")
     assert read(folder, "path,labels\na.jpg,cat\n", classes="names.txt").classes == left.classes
 
 
