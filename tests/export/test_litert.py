@@ -14,6 +14,8 @@ from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import ConfigError, MissingDependencyError
 from edgedistill.runtime.targets import Target, load_target
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "litert"
 TARGETS = ("litert-cpu-fp32", "litert-cpu-int8")
 

@@ -17,6 +17,8 @@ from edgedistill.runtime.errors import BundleError, ConfigError
 from edgedistill.runtime.model_file import load_file
 from edgedistill.runtime.predictor import load
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 BOTH = ("saliency", "embedding")
 SIZE = (64, 64)
 
