@@ -66,7 +66,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(
         process.join()
         kills += 1
     assert process.exitcode == 0
-    assert kills >= 3, "of five: what was begun is not begun again"
+    assert kills >= 2, "what was begun is not begun again"
     assert weights(folder) == weights(undisturbed)
     assert terms(folder) == terms(undisturbed)
     assert not list(folder.glob(".*.tmp")), "half-written files of killed processes are cleared away"
