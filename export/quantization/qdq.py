@@ -1,6 +1,8 @@
 """Writes quantised graphs (QDQ: QuantizeLinear and DequantizeLinear around each operator), one flavour per runtime."""
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +130,8 @@ def quantise(
                 "QuantizeBias": flavour.quantised_bias,
             },
         )
-        quantiser.quantize_model()
+        with _quiet():
+            quantiser.quantize_model()
         _logits_in_float(quantiser.model.model.graph)
         quantiser.model.topological_sort()  # the quantiser appends its nodes, and not every reader sorts
         result = quantiser.model.model
@@ -141,6 +144,21 @@ def quantise(
     except Exception as error:  # the quantiser raises whatever it meets
         raise ExportError(f"the graph cannot be quantised ({flavour.name}): {one_line(error)}") from error
     return out
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out a line for each bias of a channel without weights, which is clipped; what it costs is judged."""
+
+    def is_wanted(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Quantized bias")
+
+    root = logging.getLogger()  # the quantiser has no logger of its own
+    root.addFilter(is_wanted)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_wanted)
 
 
 def _tensor_data(kind: type, low: float, high: float) -> object:
