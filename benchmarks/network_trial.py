@@ -3,6 +3,7 @@
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -129,15 +130,17 @@ def _source(model: Classifier, name: str, size: tuple[int, int]) -> PyTorchSourc
 def settle(model: Classifier, images: np.ndarray) -> None:
     """Random weights as a trained network has them: no branch is silent, every map of unit scale, logits that differ.
 
-    BatchNorm statistics are those of the images, then shaken, so that a wrong folding shows. What libraries begin at
-    nearly nothing (the last scale of a residual branch) counts as the others.
+    BatchNorm statistics are those of the images; then they are shaken, so that a wrong folding shows, and scale and
+    shift make up for it, so that what comes after is as before. What libraries begin at nearly nothing (the last scale
+    of a residual branch) counts as the others.
     """
     torch.manual_seed(0)
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     for norm in norms:
         if norm.affine:
-            nn.init.uniform_(norm.weight, 0.5, 1.5)
-            nn.init.uniform_(norm.bias, -0.3, 0.3)
+            small = not norm.weight.any()  # the last of a residual branch
+            nn.init.uniform_(norm.weight, *((0.2, 0.6) if small else (0.5, 1.5)))
+            nn.init.uniform_(norm.bias, 0.5, 1.5)  # above zero, or random layers amplify each other's errors
         norm.momentum = 1.0
     for path, value in model.named_parameters():
         if value.ndim <= 1 and not path.endswith("bias") and value.abs().max() < _NEARLY_NOTHING:
@@ -145,8 +148,7 @@ def settle(model: Classifier, images: np.ndarray) -> None:
     fed = torch.from_numpy(images)
     model.train()(fed)
     for norm in norms:
-        norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
-        norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.8, 1.25)
+        _shake(norm)
     last = [
         module
         for module in model.modules()
@@ -154,6 +156,18 @@ def settle(model: Classifier, images: np.ndarray) -> None:
     ][-1]
     for _ in range(2):  # the second time for heads that sum two classifiers
         last.weight *= SPREAD / max(1e-6, float(model.eval()(fed).logits.std(0).mean()))
+    if last.bias is not None:
+        last.bias -= model(fed).logits.mean(0)
+
+
+def _shake(norm: Any) -> None:
+    deviation = (norm.running_var + norm.eps).sqrt()
+    moved = 0.3 * deviation * torch.randn_like(deviation)
+    norm.running_mean += moved
+    norm.running_var *= torch.empty_like(deviation).uniform_(0.5, 2.0)
+    if norm.affine:
+        norm.bias += norm.weight * moved / deviation
+        norm.weight *= (norm.running_var + norm.eps).sqrt() / deviation
 
 
 def _off_by_one_percent(images: np.ndarray) -> np.ndarray:
