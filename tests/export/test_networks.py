@@ -8,7 +8,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 # A mobile network with squeeze-and-excitation; others take up to half a minute.
-HERE = ("timm/mobilenetv3_small_050",)
+HERE = ("timm/mobilenetv3_small_050", "timm/repghostnet_050", "timm/lcnet_050")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
