@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "distill"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "distill" / "losses"))
 
 import loss_cases
 from plain_numbers import Number, gradient

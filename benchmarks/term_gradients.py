@@ -27,11 +27,11 @@ from edgedistill.distill.engine.prepare import Prepared, prepare
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.losses import bce
 from edgedistill.distill.methods import TrainingContext
+from edgedistill.distill.study.cell import Cell
+from edgedistill.distill.study.study import Study, load_study
 from edgedistill.runtime.device import describe_device
 from edgedistill.runtime.errors import EdgedistillError
 from edgedistill.runtime.files import write_atomic
-from edgedistill.study.cell import Cell
-from edgedistill.study.plan import Study, load_study
 
 RESULTS = Path(__file__).parent / "results" / "term_gradients.json"
 LABELS = "(bce on the annotations)"

@@ -15,11 +15,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 _HOMES = {
     "build_method": "methods",
     "build_model": "models",
-    "load_recipe": "recipe",
+    "load_recipe": "recipe.load",
     "load_student": "checkpoint",
-    "partition_labels": "partition",
+    "partition_labels": "data.partition",
 }
-_MODULES = ("checkpoint", "data", "engine", "experiment", "losses", "methods", "models", "recipe")
+_MODULES = ("checkpoint", "data", "engine", "experiment", "losses", "methods", "models", "recipe", "study")
 
 __all__ = [*_HOMES, *_MODULES]  # noqa: PLE0604 (names, computed)
 

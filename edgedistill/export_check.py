@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .distill.experiment import Experiment
-from .distill.recipe import LoadedRecipe
+from .distill.recipe.loaded import LoadedRecipe
 from .export.opset import check_opset
 from .export.optional_outputs import optional_specs
 from .export.requested import check_outputs, resolve_targets

@@ -12,11 +12,11 @@ from .distill.checkpoint import Student
 from .distill.data.decoded import release_memory
 from .distill.engine import Outputs
 from .distill.experiment import Experiment
+from .distill.experiment.sub_teachers import MergedCheckpoint
 from .distill.models import MergedTeacher
 from .distill.models.reparameterize import reparameterize
 from .distill.models.size import count_parameters
-from .distill.recipe import LoadedRecipe
-from .distill.sub_teachers import MergedCheckpoint
+from .distill.recipe.loaded import LoadedRecipe
 from .export import export_bundle
 from .export.golden import choose_golden
 from .export.operating_points import choose_validation

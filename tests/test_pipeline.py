@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 
 from edgedistill.distill.experiment import Experiment
-from edgedistill.distill.recipe import load_recipe
+from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.export_check import check_student_gives
 from edgedistill.pipeline import Chain
 from edgedistill.runtime.errors import ConfigError, DataError

@@ -1,16 +1,18 @@
-"""Losses of multi-label classification and distillation: functional, one per file, each documenting its reduction."""
+"""Losses of multi-label classification and distillation: functional, each documenting its reduction."""
 
 from .asymmetric import asymmetric
 from .attention import attention_distance
-from .batch_dependency import batch_dependencies, batch_dependency
 from .bce import bce
 from .binary_kl import binary_kl
-from .class_aware import class_aware
-from .instance_aware import instance_aware
-from .instance_dependency import instance_dependencies, instance_dependency
-from .label_dependencies import batch_and_instance_dependencies
+from .l2d import class_and_instance_aware, class_aware, instance_aware
 from .label_smoothing import label_smoothing
-from .label_structure import class_and_instance_aware
+from .mdkd import (
+    batch_and_instance_dependencies,
+    batch_dependencies,
+    batch_dependency,
+    instance_dependencies,
+    instance_dependency,
+)
 from .mld import mld
 from .mse import mse
 from .pal import pal

@@ -7,9 +7,9 @@ from msgspec import Meta
 from torch import Tensor
 
 from ...runtime.errors import ConfigError
+from ..data.partition import Kind, partition_labels
 from ..losses import mse
 from ..models.output import ModelOutput
-from ..partition import Kind, partition_labels
 from .base import METHODS, Method, Protocol, Supervised, TrainingContext, require_teacher
 from .supervised import Reduction
 

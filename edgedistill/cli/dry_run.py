@@ -12,8 +12,8 @@ from .processes import process_count
 from .recipe_arguments import check_recipe, parse_seeds
 
 if TYPE_CHECKING:
-    from edgedistill.distill.engine.estimate import Estimate
-    from edgedistill.distill.planned import Command, PlannedRole
+    from edgedistill.distill.plan.facts import Command, PlannedRole
+    from edgedistill.distill.plan.time import Estimate
 
 
 def refuse_parts(task: int | None, jobs: int | None) -> None:
@@ -40,13 +40,13 @@ def print_plan(
     check_recipe(recipe, changes)
     from edgedistill.distill.experiment import Experiment
     from edgedistill.distill.plan import plan
-    from edgedistill.distill.recipe import load_recipe
+    from edgedistill.distill.recipe.load import load_recipe
 
     from .plan_table import plan_tables
 
     loaded = [load_recipe(recipe, assignments=changes or ())]
     if chosen is not None:
-        from edgedistill.seeds import with_seed
+        from edgedistill.distill.study.seeds import with_seed
 
         loaded = [with_seed(loaded[0], seed) for seed in chosen]
     if command == "run":

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from rich.console import Console
 
+from edgedistill.distill.experiment.evaluation import Evaluation, LabelPair
 from edgedistill.distill.metrics import RetrievalPrecision
-from edgedistill.evaluation import Evaluation, LabelPair
 
 from .console import escape
 from .render import table

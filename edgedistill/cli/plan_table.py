@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.filesize import decimal
 
-from edgedistill.distill.planned import Plan, PlannedTraining
-from edgedistill.distill.storage import Kept, missing_bytes
+from edgedistill.distill.plan.disk import Kept, missing_bytes
+from edgedistill.distill.plan.facts import Plan, PlannedTraining
 
 from .console import escape
 from .render import table

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from edgedistill.distill.paper_recipes import Published
+from edgedistill.distill.recipe.papers.published import Published
 
 from .console import escape
 

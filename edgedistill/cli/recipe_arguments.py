@@ -44,8 +44,8 @@ def check_recipe(recipe: Path, changes: Sequence[str] | None) -> None:
     Raises:
         ConfigError: there is no such recipe, it is no YAML, or a change is none.
     """
-    from edgedistill.distill.overrides import apply_assignments, parse_assignment
-    from edgedistill.distill.packaged import read_content
+    from edgedistill.distill.recipe.overrides import apply_assignments, parse_assignment
+    from edgedistill.distill.recipe.packaged import read_content
 
     content, _, _ = read_content(recipe)
     apply_assignments(content, [parse_assignment(text) for text in changes or ()])

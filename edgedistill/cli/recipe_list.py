@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.text import Text
 
-from edgedistill.distill.packaged import packaged_recipes, read_content
-from edgedistill.distill.paper_recipes import PaperRecipe, paper_recipes
+from edgedistill.distill.recipe.packaged import packaged_recipes, read_content
+from edgedistill.distill.recipe.papers.rows import PaperRecipe, paper_recipes
 from edgedistill.runtime.errors import ConfigError
 
 from .console import escape

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from edgedistill.seeds import Gain, SeedsReport, Spread
+from edgedistill.distill.study.seeds import SeedsReport
+from edgedistill.distill.study.spread import Gain, Spread
 
 from .console import escape
 from .render import interval, status, table

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from rich.console import Console
 
 from edgedistill.distill.methods import METHODS
-from edgedistill.study.record import Row, StudyRecord
-from edgedistill.study.spec import TEACHER
+from edgedistill.distill.study.record import Row, StudyRecord
+from edgedistill.distill.study.spec import TEACHER
 
 from .console import escape
 from .render import table

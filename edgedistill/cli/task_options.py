@@ -62,6 +62,6 @@ def train_task(experiment: "Experiment", number: int, json: bool) -> None:
 
 def train_side_by_side(experiment: "Experiment", jobs: int) -> None:
     """Train what is left of the sub-tasks, up to `jobs` at once."""
-    from edgedistill.task_jobs import train_tasks
+    from edgedistill.distill.experiment.processes import train_tasks
 
     train_tasks(experiment.sub_teachers, jobs, console.err)

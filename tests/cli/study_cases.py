@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from edgedistill.study import Store
-from edgedistill.study.record import Finished
+from edgedistill.distill.study import Store
+from edgedistill.distill.study.record import Finished
 
 CHILD = """#!{python}
 import fcntl, json, os, shutil, signal, sys, time

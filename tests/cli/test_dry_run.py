@@ -9,8 +9,8 @@ import yaml
 from rich.console import Console
 
 from edgedistill.cli.plan_table import about, count, plan_tables
-from edgedistill.distill.planned import Plan, PlannedModel, PlannedSplit, PlannedTraining
-from edgedistill.distill.storage import Kept
+from edgedistill.distill.plan.disk import Kept
+from edgedistill.distill.plan.facts import Plan, PlannedModel, PlannedSplit, PlannedTraining
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,7 +32,7 @@ RECIPE = {
 
 @pytest.fixture(autouse=True)
 def a_measurement_is_short(monkeypatch):
-    monkeypatch.setattr("edgedistill.distill.engine.estimate._ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr("edgedistill.distill.plan.time._ENOUGH_SECONDS", 0.0)
 
 
 @pytest.fixture

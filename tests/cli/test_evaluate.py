@@ -15,9 +15,9 @@ from edgedistill.cli.evaluation_tables import evaluation_tables
 from edgedistill.distill import metrics as training_metrics
 from edgedistill.distill.checkpoint import save_student
 from edgedistill.distill.experiment import Experiment
-from edgedistill.distill.recipe import load_recipe
-from edgedistill.distill.training import build_network, card_of
-from edgedistill.evaluation import evaluate_checkpoint, finished_checkpoint
+from edgedistill.distill.experiment.evaluation import evaluate_checkpoint, finished_checkpoint
+from edgedistill.distill.experiment.jobs import build_network, card_of
+from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.runtime import metrics
 from edgedistill.runtime.batches import decode_batches
 from edgedistill.runtime.errors import ConfigError

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from edgedistill.cli.recipe_list import recipe_overview
-from edgedistill.distill.paper_recipes import paper_recipes
+from edgedistill.distill.recipe.papers.rows import paper_recipes
 
 
 def names(command, *wanted):

@@ -15,8 +15,9 @@ from safetensors.numpy import load_file
 from edgedistill.cli.recipe_arguments import parse_seeds
 from edgedistill.cli.seeds_table import seeds_table
 from edgedistill.distill.engine.step import Step
+from edgedistill.distill.study.seeds import ModelOverSeeds, SeedRun, SeedsReport, paired_gain
+from edgedistill.distill.study.spread import spread
 from edgedistill.runtime.errors import ConfigError
-from edgedistill.seeds import ModelOverSeeds, SeedRun, SeedsReport, paired_gain, spread
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from study_cases import CHILD, cells, checkpoints, pretend, results
 
+from edgedistill.distill.study import Store, load_study
 from edgedistill.runtime.errors import DataError
-from edgedistill.study import Store, load_study
 
 NETWORK = {"name": "timm/test_efficientnet"}
 STUDY = """
@@ -217,7 +217,7 @@ def test_a_failed_cell_is_recorded_and_the_others_go_on(where, ran, command, mon
     order: list[str] = []
     trouble = {"teacher/3": DataError("a.jpg: gone."), "small/strong/4": RuntimeError("a bug\nof ours")}
     store = Store(load_study(where / "study.yaml"), ran, "")
-    monkeypatch.setattr("edgedistill.study.run.run_cell", pretend(store, results(ran), trouble, order))
+    monkeypatch.setattr("edgedistill.distill.study.run.run_cell", pretend(store, results(ran), trouble, order))
     arguments = ("study", where / "study.yaml", f"output={tmp_path}", "--only", "small/*")
     code, out, err = command(*arguments)
     assert code == 1
@@ -249,7 +249,7 @@ def test_a_teacher_that_fails_when_trained_again_keeps_its_result(where, ran, co
     record.write_text(json.dumps(content))
     store = Store(load_study(where / "study.yaml"), ran, "")
     run = pretend(store, results(ran), {"teacher/4": DataError("a.jpg: gone.")}, [])
-    monkeypatch.setattr("edgedistill.study.run.run_cell", run)
+    monkeypatch.setattr("edgedistill.distill.study.run.run_cell", run)
     code, _, err = command(
         "study", where / "study.yaml", f"output={tmp_path}", "--only", "small/*", "--results", record
     )
@@ -263,8 +263,8 @@ def test_a_cell_that_another_process_runs_is_left_to_it(where, ran, command, mon
     study = load_study(where / "study.yaml", [f"output={tmp_path}"])
     order: list[str] = []
     run = pretend(Store(study, ran, ""), results(ran), {}, order)
-    monkeypatch.setattr("edgedistill.study.run.run_cell", run)
-    monkeypatch.setattr("edgedistill.study.run._POLL_SECONDS", 0.02)
+    monkeypatch.setattr("edgedistill.distill.study.run.run_cell", run)
+    monkeypatch.setattr("edgedistill.distill.study.run._POLL_SECONDS", 0.02)
     (held,) = [cell for cell in study.cells if cell.name == "small/vanilla/3"]
     elsewhere = Store(study, tmp_path / "study.study.json", "")
     lock = elsewhere.lock(held)
@@ -292,7 +292,7 @@ def test_side_by_side_a_student_waits_for_its_teacher_and_a_crash_costs_one_cell
     child.write_text(CHILD.format(python=sys.executable, out=str(tmp_path), ran=str(ran), runs=str(where / "runs")))
     child.chmod(0o755)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr("edgedistill.study.parallel.sys.executable", str(child))
+    monkeypatch.setattr("edgedistill.distill.study.parallel.sys.executable", str(child))
     record = tmp_path / "record.json"
     content = json.loads(ran.read_text())
     record.write_text(json.dumps(content | {"cells": [], "superseded": []}))
@@ -349,7 +349,7 @@ def test_a_folder_with_a_result_on_other_data_is_run_again(where, ran, command, 
     path.write_text(json.dumps(content))
     order: list[str] = []
     store = Store(load_study(where / "study.yaml"), ran, "")
-    monkeypatch.setattr("edgedistill.study.run.run_cell", pretend(store, results(ran), {}, order))
+    monkeypatch.setattr("edgedistill.distill.study.run.run_cell", pretend(store, results(ran), {}, order))
     code, _, err = command("study", where / "study.yaml", f"output={tmp_path}", "--only", "small/*")
     assert code == 0, err
     assert order == ["small/vanilla/4"]

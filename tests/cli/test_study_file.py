@@ -10,11 +10,11 @@ import yaml
 from rich.console import Console
 
 from edgedistill.cli.study_table import study_markdown, study_tables
+from edgedistill.distill.study import load_study
+from edgedistill.distill.study.progress import duration, remaining_seconds
+from edgedistill.distill.study.record import CellRecord, Result, StudyRecord
+from edgedistill.distill.study.summary import summarise
 from edgedistill.runtime.errors import ConfigError
-from edgedistill.study import load_study
-from edgedistill.study.progress import duration, remaining_seconds
-from edgedistill.study.record import CellRecord, Result, StudyRecord
-from edgedistill.study.summary import summarise
 
 PACKAGED = Path(__file__).parents[2] / "benchmarks" / "studies"
 BASE = {"recipe": "demo", "students": {"small": None}, "methods": {"vanilla": None, "mld": None}, "seeds": [1, 2]}

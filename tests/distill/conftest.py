@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from edgedistill.distill.experiment import Experiment
-from edgedistill.distill.recipe import load_recipe
+from edgedistill.distill.recipe.load import load_recipe
 
 sys.path.insert(0, str(Path(__file__).parent))  # `jobs` is also imported by scripts in processes of their own
 

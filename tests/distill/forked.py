@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["edgedistill.distill.experiment"])  # nothing of it starts a thread
+processes.set_forkserver_preload(["edgedistill.distill.experiment.experiment"])  # nothing of it starts a thread
 
 
 class Ended(NamedTuple):

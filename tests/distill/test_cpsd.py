@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from edgedistill.distill.data.partition import partition_labels
 from edgedistill.distill.methods import TrainingContext
 from edgedistill.distill.methods.cpsd import CPSD
 from edgedistill.distill.models import build_model
 from edgedistill.distill.models.merged import MergedTeacher
 from edgedistill.distill.models.output import ModelOutput
-from edgedistill.distill.partition import partition_labels
 from edgedistill.runtime.errors import ConfigError, DataError
 
 B, C = 6, 5

@@ -16,7 +16,7 @@ from edgedistill.distill.models import Classifier, ModelSpec
 from edgedistill.distill.models.folded import FoldedClassifier
 from edgedistill.distill.models.rounding import ActivationRounding, RoundedConv2d, SameLevels
 from edgedistill.distill.plan import plan
-from edgedistill.distill.recipe import load_recipe
+from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.runtime.errors import ConfigError, InterruptedRunError
 from edgedistill.runtime.preprocess import Preprocessing
 

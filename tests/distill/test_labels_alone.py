@@ -6,7 +6,7 @@ from rich.console import Console
 
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.methods import build_method, labels_alone
-from edgedistill.distill.recipe import load_recipe
+from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.runtime.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -19,7 +19,7 @@ from edgedistill.distill.methods import build_method
 from edgedistill.distill.methods.base import require_maps
 from edgedistill.distill.models import ModelSpec, libraries
 from edgedistill.distill.models.whole import LibraryClassifier, LogitsAlone
-from edgedistill.distill.recipe import load_recipe
+from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.runtime.errors import ConfigError
 from edgedistill.runtime.preprocess import Preprocessing
 

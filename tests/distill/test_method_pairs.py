@@ -12,7 +12,7 @@ from edgedistill.distill import build_model
 from edgedistill.distill.methods import METHODS, TrainingContext, build_method
 from edgedistill.distill.models import Classifier, MergedTeacher
 from edgedistill.distill.models.output import ModelOutput
-from edgedistill.distill.paper_recipes import paper_recipes
+from edgedistill.distill.recipe.papers.rows import paper_recipes
 
 SIZE, B, C = 32, 4, 3
 CONTEXT = TrainingContext(epoch=0, step=0, total_steps=10)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from edgedistill.distill.partition import co_occurrence_affinity, partition_labels
+from edgedistill.distill.data.partition import co_occurrence_affinity, partition_labels
 from edgedistill.runtime.errors import ConfigError, DataError
 
 GROUPS = [[0, 3, 7, 10], [1, 4, 5], [2, 6, 8, 9, 11]]

@@ -13,7 +13,7 @@ from edgedistill.distill.checkpoint import load_student
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.methods import TrainingContext, build_method
 from edgedistill.distill.models.output import ModelOutput
-from edgedistill.distill.recipe import load_recipe
+from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.runtime.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

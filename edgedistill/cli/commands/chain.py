@@ -14,7 +14,7 @@ from ..extras import require_export
 from ..recipe_arguments import Changes, DryRun, Recipe, Seeds, check_recipe, parse_seeds
 
 if TYPE_CHECKING:  # it needs torch
-    from edgedistill.distill.recipe import LoadedRecipe
+    from edgedistill.distill.recipe.loaded import LoadedRecipe
 
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
 
@@ -31,7 +31,7 @@ def demo(
     Example: [bold]edgedistill demo[/]
     """
     require_export("demo")
-    from edgedistill.distill.recipe import load_recipe
+    from edgedistill.distill.recipe.load import load_recipe
 
     name = "demo" if seed == 0 else f"demo-seed{seed}"
     _run(load_recipe("demo", {"name": name, "output": str(out), "seed": seed}), json)
@@ -54,7 +54,7 @@ def run(
         print_plan("run", recipe, changes, json=json, seeds=seeds)
         return
     check_recipe(recipe, changes)
-    from edgedistill.distill.recipe import load_recipe
+    from edgedistill.distill.recipe.load import load_recipe
 
     loaded = load_recipe(recipe, assignments=changes or ())
     if chosen is None:
@@ -64,7 +64,8 @@ def run(
 
 
 def _run_over_seeds(loaded: "LoadedRecipe", seeds: tuple[int, ...], json: bool) -> None:
-    from edgedistill.seeds import report_path, run_over_seeds
+    from edgedistill.distill.study.seeds import report_path
+    from edgedistill.seeds import run_over_seeds
 
     from ..seeds_table import seeds_table
 

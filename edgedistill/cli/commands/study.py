@@ -10,7 +10,7 @@ from .. import console
 from ..extras import require_training
 
 if TYPE_CHECKING:  # it needs torch
-    from edgedistill.study.queue import Queue
+    from edgedistill.distill.study.queue import Queue
 
 Changes = Annotated[
     list[str] | None,
@@ -47,14 +47,14 @@ def study(
     Example: [bold]edgedistill study my_study.yaml --jobs 2[/]
     """
     require_training("study")
-    from edgedistill.distill.overrides import parse_assignment
+    from edgedistill.distill.recipe.overrides import parse_assignment
     from edgedistill.runtime.config import read_yaml
 
     read_yaml(file)  # a wrong path or argument is told before torch is imported
     for change in changes or ():
         parse_assignment(change)
-    from edgedistill.study import Store, load_study
-    from edgedistill.study.queue import Queue, select
+    from edgedistill.distill.study import Store, load_study
+    from edgedistill.distill.study.queue import Queue, select
 
     from ..study_table import study_markdown, study_tables
 
@@ -80,8 +80,8 @@ def study(
 
 
 def _run(queue: "Queue", jobs: int, options: list[str]) -> None:
-    from edgedistill.study.parallel import run_cells_side_by_side
-    from edgedistill.study.run import run_cells
+    from edgedistill.distill.study.parallel import run_cells_side_by_side
+    from edgedistill.distill.study.run import run_cells
 
     queue.store.write()
     if jobs > 1:

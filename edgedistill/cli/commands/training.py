@@ -18,7 +18,7 @@ from ..task_options import Jobs, TaskNumber, refuse_together, train_side_by_side
 if TYPE_CHECKING:  # they need torch
     from edgedistill.distill.checkpoint import Student
     from edgedistill.distill.experiment import Experiment
-    from edgedistill.distill.sub_teachers import MergedCheckpoint
+    from edgedistill.distill.experiment.sub_teachers import MergedCheckpoint
 
 Json = Annotated[bool, typer.Option("--json", help="Print what was reached as JSON on stdout.")]
 
@@ -116,7 +116,7 @@ def evaluate(
             checkpoint_classes(checkpoint)
     experiment = _open(recipe, changes, "evaluate")
     from edgedistill.distill.checkpoint import load_student
-    from edgedistill.evaluation import evaluate_checkpoint, finished_checkpoint
+    from edgedistill.distill.experiment.evaluation import evaluate_checkpoint, finished_checkpoint
 
     from ..evaluation_tables import evaluation_tables
     from ..published import published_figures
@@ -157,8 +157,8 @@ def _threshold(text: str) -> float | Literal["oracle_k"]:
 def _distill_over_seeds(recipe: Path, changes: list[str] | None, seeds: tuple[int, ...], json: bool) -> None:
     require_training("distill")
     check_recipe(recipe, changes)
-    from edgedistill.distill.recipe import load_recipe
-    from edgedistill.seeds import distill_over_seeds, report_path
+    from edgedistill.distill.recipe.load import load_recipe
+    from edgedistill.distill.study.seeds import distill_over_seeds, report_path
 
     from ..seeds_table import seeds_table
 
@@ -174,7 +174,7 @@ def _open(recipe: Path, changes: list[str] | None, command: str) -> "Experiment"
     require_training(command)
     check_recipe(recipe, changes)
     from edgedistill.distill.experiment import Experiment
-    from edgedistill.distill.recipe import load_recipe
+    from edgedistill.distill.recipe.load import load_recipe
 
     return Experiment(load_recipe(recipe, assignments=changes or ()), console.err)
 

@@ -8,9 +8,9 @@ import torch
 from rich.console import Console
 
 from edgedistill.distill.engine import fit
-from edgedistill.distill.engine.estimate import estimate
 from edgedistill.distill.methods import build_method
 from edgedistill.distill.models import ModelSpec, build_from_spec
+from edgedistill.distill.plan.time import estimate
 from edgedistill.runtime.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -1,0 +1,336 @@
+"""A recipe at work: its data, its teacher, its baseline, its student, each trained once and resumable."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import numpy as np
+from rich.console import Console
+
+from ...runtime import metrics
+from ...runtime.datasets import Dataset
+from ...runtime.errors import ConfigError
+from ...runtime.preprocess import Preprocessing
+from ...runtime.progress import counting
+from ..checkpoint import ModelCard, Student, load_student, save_student
+from ..data.materialize import materialize
+from ..engine import Job, Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
+from ..engine.features import Features, predict_features
+from ..methods import Method, labels_alone
+from ..methods.base import require_maps
+from ..models import Classifier, ModelSpec, TeacherModel
+from ..models.branches import branch_for
+from ..models.folded import FoldedClassifier
+from ..models.heads import HEADS
+from ..recipe.loaded import LoadedRecipe
+from ..recipe.schema import TeacherSpec
+from ..recipe.start import refuse_another_network
+from .continuing import continue_from, sharing_weights
+from .jobs import Training, build_network, card_of, describe_job, resolved
+from .splits import Splits, open_splits
+from .sub_teachers import MergedCheckpoint, SubTeachers
+
+T = TypeVar("T")
+Role = Literal["teacher", "baseline", "student", "int8"]
+
+
+class Experiment:
+    """Trains what a recipe describes, below its run folder.
+
+    Args:
+        loaded: the recipe.
+        console: where progress is drawn.
+    """
+
+    def __init__(self, loaded: LoadedRecipe, console: Console) -> None:
+        self.loaded, self.recipe, self.console = loaded, loaded.recipe, console
+        self.folder = loaded.folder
+
+    @cached_property
+    def splits(self) -> Splits:
+        """Reads indices and labels; opens no image and writes nothing.
+
+        Raises:
+            DataError: the splits' classes differ, or a file is wrong.
+        """
+        return open_splits(self.recipe.data, self.loaded.base, self.recipe.seed)
+
+    @cached_property
+    def test_files(self) -> Dataset:
+        """The test split; one made in memory is written below the run folder, for devices without its generator."""
+        test = self.splits.test
+        if isinstance(test.images[0], np.ndarray):
+            return self._once(lambda: materialize(test, self.folder / "test"))
+        return test
+
+    @cached_property
+    def sub_teachers(self) -> SubTeachers:
+        """Those that the recipe's method trains itself; ConfigError where it trains none."""
+        return SubTeachers(self.loaded, self.splits, self.console)
+
+    def teacher(self) -> Student | MergedCheckpoint | None:
+        """The teacher: loaded, or trained first; None when the recipe has none.
+
+        Raises:
+            ConfigError: it lacks what the method needs; the message says what trains it.
+        """
+        if self.loaded.method().trains_teachers:
+            return self.sub_teachers.merged()
+        spec = self.recipe.teacher
+        if spec is None:
+            return None
+        if spec.checkpoint is not None:
+            teacher = load_student(self.loaded.resolve(spec.checkpoint))
+            if set(teacher.card.classes) != set(self.splits.train.classes):
+                raise ConfigError(f"{teacher.path}: was trained on other classes than {self.splits.train.name} has.")
+            if teacher.card.classes != self.splits.train.classes:
+                raise ConfigError(f"{teacher.path}: has the classes in another order than {self.splits.train.name}.")
+            self._check_teacher(teacher.card.model, str(teacher.path))
+            return teacher
+        self._check_own_teacher(spec)
+        return self._adopt_teacher() if spec.train is None else self._train("teacher", None)
+
+    def untrained_teacher(self) -> Student | MergedCheckpoint | None:
+        """As `teacher`, but nothing is trained or written: a network of the recipe's own is as it is built."""
+        if self.loaded.method().trains_teachers:
+            return self.sub_teachers.untrained()
+        spec = self.recipe.teacher
+        if spec is None or spec.checkpoint is not None:
+            return self.teacher()
+        self._check_own_teacher(spec)
+        assert spec.model is not None
+        model, card = self._build("teacher", spec.model)
+        if spec.train is None and not model.head_is_pretrained:
+            model, card = self._as_the_library_computes(spec.model)
+        return Student(model.eval().requires_grad_(False), card, self.folder / "teacher" / "teacher.safetensors")
+
+    def baseline(self, teacher: Student | MergedCheckpoint | None = None) -> Student:
+        """The student that only the labels teach: same start, supervised loss, order, augmentation and selection.
+
+        Args:
+            teacher: whose weights it continues where the student does (`student.start: teacher`); else not read.
+        """
+        return self._train("baseline", teacher)
+
+    def student(self, teacher: Student | MergedCheckpoint | None) -> Student:
+        """The student taught by the recipe's method; where the recipe says so, in int8 at the end."""
+        if self.recipe.student.int8 is None:
+            return self._train("student", teacher)
+        self.untrained_student()  # what is no graph is told before it is trained in float
+        student = self._train("student", teacher)
+        return self._fit(self.int8_training(teacher, student))
+
+    def untrained_student(self) -> Classifier:
+        """What `student` would give, before it has learned anything; nothing is written."""
+        model, _ = self._build("student", self.recipe.student.model)
+        model.eval()
+        return model if self.recipe.student.int8 is None else FoldedClassifier(model)
+
+    def int8_training(self, teacher: Student | MergedCheckpoint | None, student: Student) -> Training:
+        """What the training in int8 is that `student` goes through at the end, ready to start; nothing is written."""
+        spec, int8, method = self.recipe.student.model, self.loaded.int8(), self.loaded.method()
+        assert int8 is not None
+        taught_by = self._ready(method, teacher.model) if teacher is not None and method.needs_teacher else None
+        job = self._job("int8", spec, int8.settings, method, teacher=taught_by, start=student.model)
+        model = FoldedClassifier(student.model).round_to_int8()
+        method.extend_student(model, taught_by, job.card.preprocessing.size)
+        return Training(job, model, taught_by)
+
+    def checkpoint(self, role: Role) -> Path:
+        """Where the recipe's training of a role leaves its best weights."""
+        folder = "int8" if role == "student" and self.recipe.student.int8 is not None else role
+        return self.folder / folder / _file_of(role)
+
+    def training(self, role: Role, teacher: Student | MergedCheckpoint | None) -> Training:
+        """What `role`'s training is, ready to start; nothing is written.
+
+        "teacher" is the recipe's; what a method trains itself `sub_teachers` describes. `teacher` teaches the student;
+        where the student continues its weights, the baseline does too, untaught.
+        """
+        student = self.recipe.student
+        if role == "teacher":
+            own = self.recipe.teacher
+            assert own is not None
+            assert own.model is not None
+            assert own.train is not None
+            return self._describe(role, own.model, own.train, self.loaded.teacher_method(), None)
+        if role == "baseline":
+            return self._describe(role, student.model, student.train, labels_alone(self.loaded.method()), teacher)
+        return self._describe(role, student.model, student.train, self.loaded.method(), teacher)
+
+    def test(self, student: Student | MergedCheckpoint) -> Outputs:
+        """Logits of a checkpoint on the test split, in float32; DataError when its classes are others."""
+        return self.predict(student, self.test_files)
+
+    def predict(self, student: Student | MergedCheckpoint, dataset: Dataset) -> Outputs:
+        """As `test`, on any split; nothing is written."""
+        return self._forward(predict_logits, student, dataset)
+
+    def features(self, student: Student | MergedCheckpoint) -> Features:
+        """As `test`, with the pooled features of every image; ConfigError for a merged teacher, which has none."""
+        return self._forward(predict_features, student, self.test_files)
+
+    def _forward(self, predict: Callable[..., T], student: Student | MergedCheckpoint, dataset: Dataset) -> T:
+        with counting("test", self.console) as progress:
+            outputs = predict(
+                student.model.to(choose_device()),
+                dataset.with_classes(student.card.classes),
+                student.card.preprocessing,
+                max_bad_share=self.recipe.data.max_bad_share,
+                progress=progress,
+            )
+        student.model.cpu()  # a Student is on the CPU, where export traces it
+        return outputs
+
+    def resolved(self) -> str:
+        """The recipe with every default, as YAML."""
+        return resolved(self.loaded)
+
+    def _as_the_library_computes(self, spec: ModelSpec) -> tuple[Classifier, ModelCard]:
+        """The user's own network with its own classifier, where that is more than one layer on pooled features.
+
+        Raises:
+            ConfigError: the weights file holds no classifier of the data's classes, or the recipe names another head.
+        """
+        where, train = self.loaded.where, "Add `teacher.train` to fine-tune it first."
+        if spec.pretrained == "imagenet":
+            raise ConfigError(f"{where}: `teacher.model.pretrained`: imagenet has other classes. {train}")
+        if spec.head not in ("linear", "library"):
+            raise ConfigError(
+                f"{where}: `teacher.model.head: {spec.head}` is not the classifier that {spec.pretrained} was trained "
+                f"with: `library` is. {train}"
+            )
+        if "/" not in spec.name:
+            raise ConfigError(
+                f"{where}: `teacher.model.pretrained`: {spec.pretrained} holds no linear classifier on pooled features "
+                f"for the {len(self.splits.train.classes)} classes of {self.splits.train.name}. {train}"
+            )
+        model, card = self._build("teacher", msgspec.structs.replace(spec, head="library"))
+        if not model.head_is_pretrained:
+            raise ConfigError(
+                f"{where}: `teacher.model.pretrained`: {spec.pretrained} holds no classifier of {spec.name} for the "
+                f"{len(card.classes)} classes of {self.splits.train.name}. {train}"
+            )
+        return model, card
+
+    def _adopt_teacher(self) -> Student:
+        """The user's own network as it is, with a card, and its validation mAP told."""
+        untrained = self.untrained_teacher()
+        assert isinstance(untrained, Student)
+        model, card, path = untrained.model, untrained.card, untrained.path
+        data = self.splits.validation
+        outputs = predict_logits(model, data, card.preprocessing, max_bad_share=self.recipe.data.max_bad_share)
+        found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
+        self.console.print(f"teacher as it is: validation mAP {found['mAP']:.2f}", highlight=False)
+        if current_world().is_main:
+            save_student(path, model, msgspec.structs.replace(card, metrics={"mAP": found["mAP"]}))
+        current_world().wait()
+        return load_student(path)
+
+    def _build(self, role: Role, spec: ModelSpec) -> tuple[Classifier, ModelCard]:
+        """A network, initialised from the recipe's seed or its weights file, and the card it will be saved with."""
+        card = card_of(self.loaded, spec, self.splits.train.classes, self._preprocessing(role))
+        return build_network(self.loaded, spec, card, self.recipe.seed), card
+
+    def _preprocessing(self, role: Role) -> Preprocessing:
+        shared, teacher = self.recipe.input.preprocessing(), self.recipe.teacher
+        return teacher.preprocessing(shared) if role == "teacher" and teacher is not None else shared
+
+    def _train(self, role: Role, teacher: Student | MergedCheckpoint | None) -> Student:
+        return self._fit(self.training(role, teacher))
+
+    def _fit(self, training: Training) -> Student:
+        job, model, taught_by = training
+        return load_student(fit(job, model, taught_by, self.console))
+
+    def _describe(
+        self,
+        role: Role,
+        spec: ModelSpec,
+        settings: TrainSettings,
+        method: Method,
+        teacher: Student | MergedCheckpoint | None,
+    ) -> Training:
+        taught_by = teacher.model if teacher is not None and method.needs_teacher else None
+        start: Any = None  # the network that the student continues
+        if role != "teacher" and self.recipe.student.start == "teacher":
+            assert teacher is not None
+            start, card = teacher.model, teacher.card
+            refuse_another_network(spec, self._preprocessing(role), card.model, card.preprocessing, self.loaded.where)
+            # Of its branches the student continues those that teach nothing, too.
+            taught_by = None if taught_by is None else sharing_weights(start)
+        if taught_by is not None:
+            taught_by = self._ready(method, taught_by)
+        job = self._job(role, spec, settings, method, teacher=taught_by, start=start)
+        model = build_network(self.loaded, spec, job.card, self.recipe.seed)
+        require_maps(method, model, f"{self.loaded.where}: the {role}")
+        method.extend_student(model, taught_by, job.card.preprocessing.size)
+        if start is not None:
+            continue_from(model, start, self.loaded.where)
+        return Training(job, model, taught_by)
+
+    def _ready(self, method: Method, teacher: TeacherModel) -> TeacherModel:
+        """The teacher, as the method asks for it."""
+        require_maps(method, teacher, f"{self.loaded.where}: the teacher")
+        teacher.detach_branches(keep=method.needs)  # nothing reads the others
+        method.prepare_teacher(teacher)
+        return teacher
+
+    def _job(
+        self,
+        role: Role,
+        spec: ModelSpec,
+        settings: TrainSettings,
+        method: Method,
+        *,
+        teacher: TeacherModel | None,
+        start: Classifier | None,
+    ) -> Job:
+        section = self.loaded.tasks() or self.recipe.teacher
+        return describe_job(
+            self.loaded,
+            self.splits,
+            title=role,
+            folder=self.folder / role,
+            checkpoint=_file_of(role),
+            spec=spec,
+            preprocessing=self._preprocessing(role),
+            settings=settings,
+            method=method,
+            seed=self.recipe.seed,
+            teacher=teacher,
+            cache_teacher=section.cache if section else None,
+            start=start,
+        )
+
+    def _once(self, write: Callable[[], T]) -> T:
+        """Let rank 0 write files first; the others then find them written."""
+        world = current_world()
+        if not world.is_main:
+            world.wait()
+            return write()
+        written = write()
+        world.wait()
+        return written
+
+    def _check_own_teacher(self, teacher: TeacherSpec) -> None:
+        assert teacher.model is not None
+        self._check_teacher(teacher.model, "teacher.model")
+        if teacher.train is None and teacher.model.branches:
+            raise ConfigError(f"{self.loaded.where}: `teacher.model.branches` must be trained: add `teacher.train`.")
+
+    def _check_teacher(self, spec: ModelSpec, where: str) -> None:
+        method = self.loaded.method()
+        for need in sorted(method.needs):
+            branch = branch_for(need)
+            if branch is not None and HEADS[spec.head].gives != need and branch not in spec.branches:
+                raise ConfigError(
+                    f"{where}: the method needs {need.replace('_', ' ')}, which this teacher was not trained with. Set "
+                    f"`teacher.model.branches: [{branch}]` and run `edgedistill train {self.loaded.where}`."
+                )
+
+
+def _file_of(role: Role) -> str:
+    return "teacher.safetensors" if role == "teacher" else "student.safetensors"

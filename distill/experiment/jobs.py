@@ -1,0 +1,159 @@
+"""What a recipe's trainings are, ready to start: nothing here trains or writes a file."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import torch
+
+from ... import __version__
+from ...runtime.files import sha256_of
+from ...runtime.preprocess import Preprocessing
+from ...runtime.yaml_text import format_yaml
+from ..checkpoint import ModelCard
+from ..engine import Job, TrainSettings
+from ..methods import Method
+from ..models import Classifier, ModelSpec, TeacherModel, build_from_spec
+from ..models.class_embeddings import read_class_embeddings
+from ..models.size import require_size
+from ..recipe.loaded import LoadedRecipe
+from ..teacher_cache import teacher_digest
+from .splits import Splits
+
+
+class Training(NamedTuple):
+    """A training that could start: what it is, its network, and the network that teaches it, if any."""
+
+    job: Job
+    model: Classifier
+    teacher: TeacherModel | None
+
+
+def describe_job(
+    loaded: LoadedRecipe,
+    splits: Splits,
+    *,
+    title: str,
+    folder: Path,
+    checkpoint: str,
+    spec: ModelSpec,
+    preprocessing: Preprocessing,
+    settings: TrainSettings,
+    method: Method,
+    seed: int,
+    teacher: TeacherModel | None = None,
+    cache_teacher: bool | None = None,
+    start: Classifier | None = None,
+) -> Job:
+    """A training of the recipe.
+
+    Args:
+        loaded: the recipe.
+        splits: what is learned and what selects the epoch.
+        title: for progress.
+        folder: that its files go to.
+        checkpoint: file name of the best weights.
+        spec: the network.
+        preprocessing: image file -> the network's input.
+        settings: hyper-parameters.
+        method: the objective.
+        seed: of initialisation, order, augmentation and dropout.
+        teacher: whose weights, layers and normalisation decide the result too.
+        cache_teacher: see `Job`.
+        start: the network whose weights it continues from; None: its own initialisation.
+    """
+    decides = {
+        "seed": seed,
+        "preprocessing": msgspec.to_builtins(preprocessing),
+        "model": [spec.deciding(), _file_digests(loaded, spec)],
+        "train": settings.deciding(),
+        "method": [type(method).__name__, msgspec.to_builtins(method, str_keys=True)],
+        "data": {**msgspec.to_builtins(loaded.recipe.data), "max_bad_share": None},
+        "images": [splits.train.fingerprint(), splits.validation.fingerprint()],
+        "teacher": [teacher_digest(teacher), cache_teacher] if teacher is not None else None,
+        "start": None if start is None else teacher_digest(start),
+    }
+    return Job(
+        title=title,
+        folder=folder,
+        checkpoint=checkpoint,
+        card=card_of(loaded, spec, splits.train.classes, preprocessing),
+        train=splits.train,
+        validation=splits.validation,
+        method=method,
+        settings=settings,
+        seed=seed,
+        identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
+        max_bad_share=loaded.recipe.data.max_bad_share,
+        cache_teacher=cache_teacher,
+        caches=Path(loaded.recipe.output) / "caches",
+        records={loaded.folder / "recipe.yaml": resolved(loaded)},
+    )
+
+
+def card_of(loaded: LoadedRecipe, spec: ModelSpec, classes: tuple[str, ...], preprocessing: Preprocessing) -> ModelCard:
+    """The card that a network of the recipe is saved with; thresholds and metrics are to be filled in."""
+    return ModelCard(
+        edgedistill=__version__,
+        name=loaded.recipe.name,
+        model=msgspec.structs.replace(spec, pretrained=None, class_embeddings=None),
+        classes=classes,
+        preprocessing=preprocessing,
+        thresholds=(0.5,) * len(classes),
+        recipe_sha256=loaded.digest(),
+    )
+
+
+def build_network(
+    loaded: LoadedRecipe, spec: ModelSpec, card: ModelCard, seed: int, data_classes: Sequence[str] = ()
+) -> Classifier:
+    """The network of a card, initialised from the seed or the files that `spec` names.
+
+    Args:
+        loaded: the paths in `spec` are taken from its folder.
+        spec: the network.
+        card: its classes and its normalisation.
+        seed: of the fresh weights.
+        data_classes: those of the data, where the card has only some of them.
+
+    Raises:
+        ConfigError: the files do not fit, or the network does not take images of the recipe's size.
+        CheckpointError: likewise.
+    """
+    files = _files(loaded, spec)
+    vectors = None
+    if "class_embeddings" in files:
+        classes = list(data_classes or card.classes)
+        rows = [classes.index(name) for name in card.classes]
+        vectors = read_class_embeddings(files["class_embeddings"], len(classes))[rows]
+    torch.manual_seed(seed)
+    model = build_from_spec(
+        msgspec.structs.replace(spec, **files),
+        len(card.classes),
+        mean=card.preprocessing.mean,
+        std=card.preprocessing.std,
+        class_embeddings=vectors,
+    )
+    require_size(model, card.preprocessing.size, where=f"{loaded.where}: `input.size`", name=spec.name)
+    return model
+
+
+def _file_digests(loaded: LoadedRecipe, spec: ModelSpec) -> dict[str, str]:
+    """Of the files that a network starts from, so that another one of the same name is noticed."""
+    return {key: sha256_of(Path(path)) for key, path in _files(loaded, spec).items()}
+
+
+def _files(loaded: LoadedRecipe, spec: ModelSpec) -> dict[str, str]:
+    """The keys of a network that name local files, with their paths."""
+    named = {"pretrained": spec.pretrained, "class_embeddings": spec.class_embeddings}
+    return {key: loaded.resolve(path) for key, path in named.items() if path not in (None, "imagenet")}
+
+
+def resolved(loaded: LoadedRecipe) -> str:
+    """The recipe with every default, as YAML."""
+    student = msgspec.structs.replace(loaded.recipe.student, int8=loaded.int8())
+    recipe = msgspec.structs.replace(loaded.recipe, tasks=loaded.tasks(), student=student)
+    header = f"# Relative paths are taken from {loaded.base}\n"
+    return header + format_yaml(msgspec.to_builtins(recipe))

@@ -1,0 +1,139 @@
+"""What a training keeps, told without writing, locking or taking any of it."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from torch import nn
+
+from ...runtime.record import Record
+from ..checkpoint import ModelCard, Student
+from ..data.pixel_cache import PixelCache
+from ..engine import Job, choose_device
+from ..engine.optimize import choose_dtype
+from ..engine.prepare import build_views, stores_teacher
+from ..experiment.jobs import Training
+from ..models import Classifier
+from ..teacher_cache.fields import fields_for
+from ..teacher_cache.forward import TeacherRows
+from ..teacher_cache.layout import Layout, StorageOrder
+from ..teacher_cache.spec import CHUNK, CacheSpec
+from ..teacher_cache.store import Store
+from .time import keeping_no_images
+
+_MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1}
+
+
+class Kept(Record):
+    """Something that a command keeps.
+
+    Attributes:
+        what: in words.
+        where: on the disk, or in memory until the command ends.
+        path: None in memory, and where the name follows from a teacher that is still to be trained.
+        bytes: when it is complete.
+        present_bytes: how many of them are there already.
+    """
+
+    what: str
+    where: Literal["disk", "memory"]
+    path: str | None
+    bytes: int
+    present_bytes: int = 0
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes that are still to be written or taken."""
+        return max(0, self.bytes - self.present_bytes)
+
+
+def missing_bytes(kept: Iterable[Kept]) -> int:
+    """Of all that is kept on the disk."""
+    return sum(one.missing_bytes for one in kept if one.where == "disk")
+
+
+def training_files(trainings: Sequence[Training], what: str, folder: Path) -> Kept:
+    """The best weights and last.ckpt of each; logs and curves are small beside them."""
+    planned = sum(_weights(job.card, model) + _training_state(job, model) for job, model, _ in trainings)
+    files = [file for job, _, _ in trainings for file in (job.folder / job.checkpoint, job.last)]
+    return Kept(what=what, where="disk", path=str(folder), bytes=planned, present_bytes=sum(map(_size, files)))
+
+
+def weights_file(saved: Student) -> Kept:
+    """The checkpoint of a network that is not trained."""
+    size = _weights(saved.card, saved.model)
+    return Kept(what="weights", where="disk", path=str(saved.path), bytes=size, present_bytes=_size(saved.path))
+
+
+def room_to_save(job: Job, model: Classifier, output: Path) -> Kept:
+    """What the next last.ckpt takes below `output` before it replaces the one before."""
+    size = _training_state(job, model)
+    return Kept(what="room for replacing last.ckpt", where="disk", path=str(output), bytes=size)
+
+
+def decoded_images(job: Job) -> Kept | None:
+    """The cache of decoded images that the job would open; None where it keeps none."""
+    images = build_views(keeping_no_images(job)).decoded
+    where = images.choose(job.settings.decoded_cache)
+    if where == "off":
+        return None
+    size = PixelCache.nbytes(len(images), (*job.card.preprocessing.size, 3))
+    what = f"decoded images of {job.train.name}"
+    if where == "memory":
+        return Kept(what=what, where="memory", path=None, bytes=size)
+    file = images.file(job.cache_folder / "images")
+    present = size if file.is_file() else 0  # its space is claimed when it is made
+    return Kept(what=what, where="disk", path=str(file), bytes=size, present_bytes=present)
+
+
+def teacher_outputs(training: Training, *, final: bool) -> Kept | None:
+    """The cache of the teacher's outputs; None where the job keeps none. Reads what is there, to check it.
+
+    Args:
+        training: the job with its teacher.
+        final: whether the teacher has its final weights, which the cache's name follows from.
+    """
+    job, _, teacher = training
+    views = build_views(keeping_no_images(job))
+    if teacher is None or not stores_teacher(job, views):
+        return None
+    device = choose_device()
+    dtype, fields = choose_dtype(job.settings, teacher, device), fields_for(job.method.needs)
+    shapes = TeacherRows(teacher, fields, device, dtype).shapes(job.card.preprocessing.size)
+    order = StorageOrder.of(job.train)
+    layout = Layout(order, views.count or job.settings.epochs, shapes, CHUNK)
+    kept = Kept(what=f"teacher's outputs: {layout}", where="disk", path=None, bytes=layout.bytes)
+    if not final:
+        return kept
+    spec = CacheSpec.of(teacher, job.train, order=order.indices, transform=views.transform, fields=fields, dtype=dtype)
+    folder = job.cache_folder / "teachers" / spec.digest()
+    sound = Store(folder, layout).check(layout.numbers).sound if folder.is_dir() else {}
+    present = sum(
+        (rows.stop - rows.start) * layout.row_bytes(field)
+        for number in sound
+        for field in fields
+        for rows in [layout.rows(field, layout.chunks[number])]
+    )
+    return msgspec.structs.replace(kept, path=str(folder), present_bytes=present)
+
+
+def _weights(card: ModelCard, model: Classifier) -> int:
+    """A checkpoint, which leaves training-only branches out."""
+    dropped = [branch for name, branch in model.branches.items() if name not in card.model.branches]
+    return _state(model) - sum(map(_state, dropped))
+
+
+def _training_state(job: Job, model: Classifier) -> int:
+    """last.ckpt: the network, its moving average and the optimiser's moments."""
+    trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
+    networks = 1 if job.settings.ema is None else 2
+    return networks * _state(model) + _MOMENTS[job.settings.optimizer] * trained
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else 0
+
+
+def _state(model: nn.Module) -> int:
+    return sum(value.nbytes for value in model.state_dict().values())

@@ -1,0 +1,173 @@
+"""What a recipe's types cannot say, told before anything is computed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...runtime.errors import ConfigError
+from ...runtime.metrics import threshold_rule
+from ..data.augment import build_augmentations, read_augmentations
+from ..methods.supervised import loss_of
+from ..models.branches import branch_for
+from ..models.build import check_spec
+from ..models.heads import HEADS
+from ..teacher_cache.fields import fields_for
+from .start import check_start
+
+if TYPE_CHECKING:
+    from ..engine import TrainSettings
+    from ..methods import Method
+    from .loaded import LoadedRecipe
+
+_SMALLEST = 16
+
+
+def check(loaded: "LoadedRecipe") -> None:
+    """Raise ConfigError, naming the file and the key, where the sections of a recipe do not fit each other."""
+    recipe, where, teacher = loaded.recipe, loaded.where, loaded.recipe.teacher
+    _check_name(loaded)
+    _check_teachers_fit(loaded)
+    _check_teacher_method(loaded)
+    _check_labels_are_learned(loaded)
+    if teacher is not None and (teacher.checkpoint is None) == (teacher.model is None):
+        raise ConfigError(f"{where}: `teacher` needs either `checkpoint` or `model`.")
+    if teacher is not None and teacher.model is not None and teacher.train is None and not teacher.model.pretrained:
+        raise ConfigError(
+            f"{where}: `teacher` needs `train`, or `model.pretrained` with weights that teach as they are."
+        )
+    if min(recipe.input.preprocessing().size) < _SMALLEST:
+        raise ConfigError(
+            f"{where}: `input.size`: {recipe.input.size} is too small, at least {_SMALLEST} pixels a side."
+        )
+    if isinstance(recipe.data.validation, float) and not 0 < recipe.data.validation < 1:
+        raise ConfigError(f"{where}: `data.validation` is a share between 0 and 1, or a dataset.")
+    files = {"teacher.checkpoint": teacher.checkpoint if teacher else None}
+    for role, spec in (("student", recipe.student), ("teacher", teacher)):
+        if spec is not None and spec.model is not None:
+            check_spec(spec.model, where=f"{where}: `{role}.model`")
+            if spec.model.pretrained != "imagenet":
+                files[f"{role}.model.pretrained"] = spec.model.pretrained
+            files[f"{role}.model.class_embeddings"] = spec.model.class_embeddings
+        if spec is not None and spec.train is not None:
+            size = recipe.input.preprocessing().size
+            prefix = f"{role}.train.augment"
+            build_augmentations(read_augmentations(spec.train.augment, where=where, prefix=prefix), size)
+    _check_int8(loaded)
+    tasks = loaded.tasks()
+    _check_pieces(where, "teacher.train", None if teacher is None else teacher.train)
+    _check_pieces(where, "student.train", recipe.student.train)
+    _check_pieces(where, "tasks.train", None if tasks is None else tasks.settings)
+    if tasks is not None:
+        augment = read_augmentations(tasks.settings.augment, where=where, prefix="tasks.train.augment")
+        build_augmentations(augment, recipe.input.preprocessing().size)
+    for key, path in files.items():
+        if path is not None and not Path(loaded.resolve(path)).is_file():
+            raise ConfigError(f"{where}: `{key}`: {loaded.resolve(path)} is no file.")
+    _check_export(loaded)
+
+
+def _check_name(loaded: "LoadedRecipe") -> None:
+    name = loaded.recipe.name
+    if not name or Path(name).is_absolute() or {"..", "."} & set(name.split("/")):
+        raise ConfigError(
+            f"{loaded.where}: `name`: {name!r} is no folder below the output folder: give a name, such as trial or "
+            "group/trial."
+        )
+
+
+def _check_export(loaded: "LoadedRecipe") -> None:
+    key = "thresholds"
+    try:
+        threshold_rule(loaded.recipe.export.thresholds)
+        key = "targets"
+        loaded.targets()
+    except ConfigError as error:
+        raise ConfigError(f"{loaded.where}: `export.{key}`: {error}") from None
+
+
+def _check_int8(loaded: "LoadedRecipe") -> None:
+    spec, where, prefix = loaded.int8(), loaded.where, "student.int8.train"
+    if spec is None:
+        return
+    _check_pieces(where, prefix, spec.settings)
+    augment = read_augmentations(spec.settings.augment, where=where, prefix=f"{prefix}.augment")
+    build_augmentations(augment, loaded.recipe.input.preprocessing().size)
+    if "attention" in loaded.method().needs:
+        raise ConfigError(
+            f"{where}: `student.int8`: the method's attention asks the head about single positions, and a network in "
+            "int8 is one graph: set `method.beta: 0` or leave `student.int8` out."
+        )
+
+
+def _check_pieces(where: str, key: str, settings: "TrainSettings | None") -> None:
+    if settings is not None and settings.batch_size % settings.accumulate:
+        raise ConfigError(
+            f"{where}: `{key}`: batch_size {settings.batch_size} is that of a whole step and cannot be computed in "
+            f"{settings.accumulate} equal pieces (`accumulate`)."
+        )
+
+
+def _check_teachers_fit(loaded: "LoadedRecipe") -> None:
+    """The method has the teacher that it needs, from one place."""
+    recipe, where, method = loaded.recipe, loaded.where, loaded.method()
+    name = recipe.method if isinstance(recipe.method, str) else recipe.method["name"]
+    if method.trains_teachers and recipe.teacher is not None:
+        raise ConfigError(
+            f"{where}: method {name!r} trains its own teachers, one for each of its sub-tasks (`tasks:`): remove the "
+            "`teacher:` section (`teacher=null` on the command line)."
+        )
+    if not method.trains_teachers and recipe.tasks is not None:
+        raise ConfigError(
+            f"{where}: `tasks` is for methods that train their own teachers (cpsd); method {name!r} has no sub-tasks: "
+            "remove the section."
+        )
+    check_start(loaded)
+    if method.needs_teacher and not loaded.has_teacher:
+        raise ConfigError(f"{where}: `method` learns from a teacher: add a `teacher:` section.")
+    if recipe.teacher is not None and recipe.teacher.cache:
+        try:
+            fields_for(method.needs)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+
+def _check_teacher_method(loaded: "LoadedRecipe") -> None:
+    where, teacher = loaded.where, loaded.recipe.teacher
+    if teacher is None or teacher.method is None:
+        return
+    if teacher.train is None:
+        raise ConfigError(
+            f"{where}: `teacher.method` says how the teacher is trained, and this recipe trains none: remove it, or "
+            "add `teacher.model` and `teacher.train`."
+        )
+    method = loaded.teacher_method()
+    if method.needs_teacher:
+        raise ConfigError(f"{where}: `teacher.method` learns from a teacher, and the teacher has none: set `vanilla`.")
+    branches = () if teacher.model is None else teacher.model.branches
+    if _weighs_calibration(method) and "calibration" not in branches:
+        raise _without_effect(where, "teacher.method.lambda_calibration", "the teacher has no calibration branch")
+
+
+def _check_labels_are_learned(loaded: "LoadedRecipe") -> None:
+    """What the method says of the annotations has an effect on a training of this recipe."""
+    where, recipe, method = loaded.where, loaded.recipe, loaded.method()
+    spec = recipe.student.model
+    own = set(spec.branches)
+    taught = own | {branch_for(need) for need in method.needs}
+    # They learn from the annotations whatever the method's student does.
+    others = recipe.baseline or method.trains_teachers
+    calibrated = "calibration" in taught and "calibration_logits" in method.labelled
+    if _weighs_calibration(method) and not calibrated and not (others and "calibration" in own):
+        reason = "no calibration branch of the student learns from the annotations"
+        raise _without_effect(where, "method.lambda_calibration", reason)
+    decoded = "ml_decoder" in taught and HEADS[spec.head].gives is None and "embedding_logits" in method.labelled
+    chosen, default = (loss_of(one.learns_by) for one in (method, type(method)()))
+    if chosen != default and not (others or decoded or "logits" in method.labelled):
+        raise _without_effect(where, "method.supervised", "nothing in the student learns from the annotations")
+
+
+def _weighs_calibration(method: "Method") -> bool:
+    return method.lambda_calibration != type(method)().lambda_calibration
+
+
+def _without_effect(where: str, key: str, reason: str) -> ConfigError:
+    return ConfigError(f"{where}: `{key}` would have no effect: {reason}. Remove the key.")

@@ -1,0 +1,222 @@
+"""What a recipe may say: one struct for each of its sections."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ...runtime.config import Config, decode
+from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from ...runtime.targets import BenchPreset
+from ..engine.settings import TrainSettings
+from ..models import ModelSpec
+from .papers.published import Published
+
+Images = Literal["all", "positive"]
+
+
+class DataSpec(Config):
+    """Where images and labels come from.
+
+    Attributes:
+        train: a dataset: `format:` and that format's options.
+        test: never used for any choice; accuracy and parity are reported on it.
+        validation: share of `train` that selects epochs and thresholds, or a dataset of its own.
+        max_bad_share: share of undecodable images at which a run stops instead of skipping them.
+    """
+
+    train: dict[str, Any]
+    test: dict[str, Any]
+    validation: float | dict[str, Any] = 0.1
+    max_bad_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
+
+
+class InputSpec(Config):
+    """How an image becomes the network's input; see runtime.preprocess.Preprocessing.
+
+    Attributes:
+        size: pixels of the square side, or [height, width].
+        resize: "squash" or "center_crop".
+        interpolation: "bilinear" or "bicubic".
+        mean: per RGB channel in [0, 1] units.
+        std: per RGB channel in [0, 1] units.
+    """
+
+    size: int | tuple[int, int] = 224
+    resize: Literal["squash", "center_crop"] = "squash"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def preprocessing(self) -> Preprocessing:
+        """The record that travels with checkpoint and bundle."""
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return Preprocessing(
+            size=size, resize=self.resize, interpolation=self.interpolation, mean=self.mean, std=self.std
+        )
+
+
+class TeacherSpec(Config):
+    """The teacher: a checkpoint of an earlier run, a network of one's own as it is, or one that is trained first.
+
+    Attributes:
+        checkpoint: a teacher.safetensors (or student.safetensors) of an earlier run.
+        model: a network. Without `train`, its `pretrained` file must hold a linear classifier for exactly the data's
+            classes, in the data's order; its validation mAP is printed, so that a wrong order shows.
+        train: hyper-parameters of its training on the training part.
+        method: what trains it, as the recipe's `method`, from labels alone; None is "vanilla", the mean of BCE.
+        mean: the teacher's own normalisation, where it differs from the recipe's `input`.
+        std: likewise.
+        cache: whether its outputs on the training images are stored, once per view, and read instead of computed (in
+            fp16, below the output folder, shared by runs); None: where an epoch would show a view again.
+    """
+
+    checkpoint: str | None = None
+    model: ModelSpec | None = None
+    train: TrainSettings | None = None
+    method: str | dict[str, Any] | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    cache: bool | None = None
+
+    def preprocessing(self, shared: Preprocessing) -> Preprocessing:
+        """The recipe's, with the teacher's own normalisation where it has one."""
+        return msgspec.structs.replace(shared, mean=self.mean or shared.mean, std=self.std or shared.std)
+
+
+class Int8Spec(Config):
+    """A last training of the student, in its deploy form and rounded as int8 runtimes compute it.
+
+    Attributes:
+        train: what differs from the student's training; what is not named there is 1 epoch, a tenth of the rate, and
+            float32 beside the rounding.
+    """
+
+    train: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def resolve(self, student: TrainSettings, *, where: str) -> "Int8Spec":
+        """With every key of `train`; raises ConfigError for one that does not exist or has an impossible value."""
+        own = {"epochs": 1, "schedule_epochs": None, "lr": student.lr / 10, "precision": "fp32"}
+        merged = {**msgspec.to_builtins(student), **own, **self.train}
+        settings = decode(merged, TrainSettings, where=where, prefix="student.int8.train")
+        return msgspec.structs.replace(self, train=msgspec.to_builtins(settings))
+
+    @property
+    def settings(self) -> TrainSettings:
+        """Hyper-parameters, once resolved."""
+        return msgspec.convert(self.train, TrainSettings)
+
+
+class StudentSpec(Config):
+    """The network that ships, and how it is trained.
+
+    Attributes:
+        model: the network.
+        train: hyper-parameters.
+        int8: a last training in int8, by the same method and teacher; what ships is then its result. None: none.
+        start: the weights that training begins with: "model", as `model` says, or "teacher", those of a teacher of the
+            same network, which the student then continues (UD's self-distillation, one run with one restart).
+    """
+
+    model: ModelSpec
+    train: TrainSettings
+    int8: Int8Spec | None = None
+    start: Literal["model", "teacher"] = "model"
+
+
+class TasksSpec(Config):
+    """The teachers that a method trains itself, one for each of its sub-tasks.
+
+    Attributes:
+        train: what differs from the student's training; without `epochs` they are 20, as CPSD
+            (IJCAI 2022) trains them.
+        images: what a sub-task learns from: `all` training images, as CPSD's code does, or those that are `positive`
+            for one of its classes, as the text has it. Validation images are always all.
+        cache: whether the merged outputs are stored, as `teacher.cache`.
+    """
+
+    train: dict[str, Any] = msgspec.field(default_factory=dict)
+    images: Images = "all"
+    cache: bool | None = None
+
+    def resolve(self, student: TrainSettings, *, where: str) -> "TasksSpec":
+        """With every key of `train`; raises ConfigError for one that does not exist or has an impossible value."""
+        merged = {**msgspec.to_builtins(student), "epochs": 20, **self.train}
+        settings = decode(merged, TrainSettings, where=where, prefix="tasks.train")
+        return msgspec.structs.replace(self, train=msgspec.to_builtins(settings))
+
+    @property
+    def settings(self) -> TrainSettings:
+        """Hyper-parameters of every sub-task's training, once resolved."""
+        return msgspec.convert(self.train, TrainSettings)
+
+
+class CalibrationSpec(Config):
+    """What int8 targets are calibrated on.
+
+    Attributes:
+        images: training images that measure the ranges of activations, balanced over the classes.
+        held_out: validation images at most, which select the calibrator and the layers that stay in float.
+    """
+
+    images: Annotated[int, Meta(ge=1)] = 512
+    held_out: Annotated[int, Meta(ge=1)] = 1000
+
+
+class ExportSpec(Config):
+    """What is built from the student.
+
+    Attributes:
+        targets: packaged deploy configs by name, or paths of one's own.
+        opset: ONNX's operator set that the graphs are written in; None is PyTorch's default.
+        calibration: of int8 targets.
+        outputs: what the graphs give beside logits and probabilities.
+        thresholds: how each artifact's own are chosen on validation images: a probability such as 0.5, "best_f1",
+            "precision=0.9" or "recall=0.8".
+        validation_images: how many of them are used at most.
+        selftest_images: how many test images travel with the bundle as proof.
+        bench: preset of the benchmark; None takes each target's own.
+    """
+
+    targets: list[str] = msgspec.field(default_factory=lambda: ["onnxruntime-cpu-fp32"])
+    opset: int | None = None
+    calibration: CalibrationSpec = CalibrationSpec()
+    outputs: list[Literal["embedding", "saliency"]] = []
+    thresholds: float | str = "best_f1"
+    validation_images: Annotated[int, Meta(ge=1)] = 2000
+    selftest_images: Annotated[int, Meta(ge=0)] = 4
+    bench: BenchPreset | None = None
+
+
+class Recipe(Config):
+    """One experiment.
+
+    Attributes:
+        name: of the run's folder.
+        output: the folder that holds run folders.
+        seed: of initialisation, order, augmentation and the validation split.
+        data: images and labels.
+        input: image file -> network input, the same for teacher and student.
+        teacher: None trains the student on labels alone.
+        student: the network that ships.
+        method: a name, or a mapping of `name:` and the method's hyper-parameters.
+        tasks: how a method that trains its own teachers does so; such a recipe has no `teacher`.
+        baseline: also train the same student from the same start by its method's supervised loss alone, to show what
+            distillation brings.
+        export: what is built, verified and benchmarked.
+        published: what papers print of this very experiment; decides nothing. Arguments that make it another one
+            remove them.
+    """
+
+    name: str
+    data: DataSpec
+    student: StudentSpec
+    output: str = "runs"
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    input: InputSpec = InputSpec()
+    teacher: TeacherSpec | None = None
+    method: str | dict[str, Any] = "vanilla"
+    tasks: TasksSpec | None = None
+    baseline: bool = False
+    export: ExportSpec = ExportSpec()
+    published: list[Published] = []

@@ -1,8 +1,0 @@
-"""A study: students x methods x seeds on the same data, as a queue of trainings that any process may continue."""
-
-from .cell import Cell
-from .plan import Study, load_study
-from .record import StudyRecord
-from .store import Store
-
-__all__ = ["Cell", "Store", "Study", "StudyRecord", "load_study"]
