@@ -26,7 +26,6 @@ class Job:
         seed: of order, augmentation and dropout.
         identity: hash of everything that may not change when the run is continued.
         max_bad_share: share of undecodable images at which the run stops.
-        cache_teacher: whether the teacher's outputs are stored; None: where every view is shown more than once.
         caches: folder of stored teachers' outputs and decoded images, shared between runs.
         records: small files, written as soon as the folder is known to be this job's.
     """
@@ -42,7 +41,6 @@ class Job:
     seed: int
     identity: str
     max_bad_share: float = 0.01
-    cache_teacher: bool | None = None
     caches: Path | None = None
     records: Mapping[Path, str] = field(default_factory=dict)
 

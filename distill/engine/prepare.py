@@ -17,8 +17,7 @@ from ...runtime.files import require_space, write_atomic
 from ..data.decoded import DecodedImages
 from ..data.loader import Batch, EpochSampler, Share, training_loader
 from ..data.views import Views
-from ..models import Classifier, TeacherModel
-from ..teacher_cache import open_or_build
+from ..models import Classifier
 from .batchnorm import require_more_than_one_image, synchronise_batchnorm
 from .environment import describe_environment, store_environment
 from .job import Job
@@ -27,7 +26,7 @@ from .settings import TrainSettings
 from .state import TrainState
 from .step import Step
 from .stopwatch import Stopwatch
-from .teachers import LiveTeacher, StoredTeacher, Teacher
+from .teachers import TeacherSource
 from .world import World
 
 _FLOAT = 4
@@ -65,7 +64,7 @@ class Prepared:
             yield pieces
 
 
-def prepare(job: Job, model: Classifier, teacher: TeacherModel | None, console: Console, world: World) -> Prepared:
+def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console: Console, world: World) -> Prepared:
     """Build optimiser, loader and teacher; restore the state where the job stopped before.
 
     Raises:
@@ -90,10 +89,11 @@ def prepare(job: Job, model: Classifier, teacher: TeacherModel | None, console: 
     _tell_batch_terms(job, console, world)
     if settings.compile:
         model.compile()
+    ended = state.epoch >= settings.epochs
     step = Step(
         state=state,
         network=_share(model, device, world),
-        teacher=_teacher(job, teacher, views, console, world) if state.epoch < settings.epochs else None,
+        teacher=None if teacher is None or ended else teacher.open(job, views, device, world, console),
         method=job.method,
         settings=settings,
         device=device,
@@ -162,13 +162,6 @@ def build_state(model: Classifier, settings: TrainSettings, device: torch.device
     )
 
 
-def run_live(teacher: TeacherModel, settings: TrainSettings, device: torch.device) -> LiveTeacher:
-    """The teacher, frozen, on `device`, in the precision that suits it."""
-    teacher = teacher.to(device, memory_format=choose_format(settings, device))  # type: ignore[call-overload]  # its stub
-    teacher = teacher.eval().requires_grad_(False)
-    return LiveTeacher(teacher, device, choose_dtype(settings, teacher, device))
-
-
 def _require_folder(job: Job, model: nn.Module) -> None:
     """Tell before hours are spent that the files will not fit: weights, two moments, an average, old and new."""
     weights = sum(parameter.numel() for parameter in model.parameters()) * _FLOAT
@@ -220,35 +213,3 @@ def _share(model: Classifier, device: torch.device, world: World) -> nn.Module:
     if world.size == 1:
         return model
     return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
-
-
-def _teacher(job: Job, teacher: TeacherModel | None, views: Views, console: Console, world: World) -> Teacher | None:
-    if teacher is None:
-        return None
-    settings, device = job.settings, choose_device()
-    live = run_live(teacher, settings, device)
-    if not stores_teacher(job, views):
-        return live
-    cache = open_or_build(
-        job.cache_folder / "teachers",
-        teacher,
-        job.train,
-        views,
-        job.method.needs,
-        epochs=settings.epochs,
-        device=device,
-        dtype=live.dtype,
-        batch_size=max(64, settings.batch_size),
-        workers=settings.workers,
-        console=console,
-        world=world,
-        max_bad_share=job.max_bad_share,
-    )
-    return StoredTeacher(cache)
-
-
-def stores_teacher(job: Job, views: Views) -> bool:
-    """Whether the teacher's outputs are stored: as the job says, or where a view is shown more than once."""
-    if job.cache_teacher is not None:
-        return job.cache_teacher
-    return views.count is not None and views.count < job.settings.epochs and "stages" not in job.method.needs

@@ -1,16 +1,21 @@
-"""Where a step's teacher outputs come from: the network itself, or what it said before."""
+"""Where a step's teacher outputs come from."""
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from ..data.loader import Batch
+from ..data.views import Views
 from ..models import TeacherModel
 from ..models.output import ModelOutput
+from .job import Job
+from .optimize import choose_dtype, choose_format
+from .settings import TrainSettings
+from .world import World
 
 
 class Teacher(Protocol):
@@ -24,6 +29,27 @@ class Teacher(Protocol):
             images: the batch's images on the training's device, uint8 (B, H, W, 3).
             targets: the batch's targets there, int8 (B, C).
         """
+
+
+class TeacherSource(Protocol):
+    """What a training is given: a teacher that it opens once it knows its device, views and processes."""
+
+    def open(self, job: Job, views: Views, device: torch.device, world: World, console: Console) -> Teacher:
+        """What the job's steps ask; every process of `world` calls it.
+
+        Args:
+            job: the training.
+            views: what it shows of its images.
+            device: where it runs.
+            world: the processes that share it.
+            console: for what takes long.
+        """
+
+    def live(self, settings: TrainSettings, device: torch.device) -> Teacher:
+        """The teacher as it would be asked at every step, whatever is stored of it."""
+
+    def stored_views(self, job: Job, views: Views) -> int:
+        """Of how many views of each image its outputs would be stored first; 0: it is asked at every step."""
 
 
 def autocast(device: torch.device, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[Any]:
@@ -51,15 +77,25 @@ class LiveTeacher:
 
 
 @dataclass(frozen=True)
-class StoredTeacher:
-    """Reads what the network said about the same views before.
+class LiveSource:
+    """A network that is run at every step.
 
     Attributes:
-        cache: maps positions (B,), a view and targets (B, C) to the outputs.
+        network: takes normalised images, has `normalize`, and returns a ModelOutput.
     """
 
-    cache: Callable[[Tensor, int, Tensor], ModelOutput]
+    network: TeacherModel
 
-    def __call__(self, batch: Batch, images: Tensor, targets: Tensor) -> ModelOutput:
-        """One read of the batch's rows."""
-        return self.cache(batch.indices, batch.view, targets)
+    def open(self, job: Job, views: Views, device: torch.device, world: World, console: Console) -> Teacher:
+        """See `TeacherSource`."""
+        return self.live(job.settings, device)
+
+    def live(self, settings: TrainSettings, device: torch.device) -> LiveTeacher:
+        """The network, frozen, on `device`, in the precision that suits it."""
+        network = self.network.to(device, memory_format=choose_format(settings, device))  # type: ignore[call-overload]  # its stub
+        network = network.eval().requires_grad_(False)
+        return LiveTeacher(network, device, choose_dtype(settings, network, device))
+
+    def stored_views(self, job: Job, views: Views) -> int:
+        """None."""
+        return 0

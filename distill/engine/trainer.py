@@ -16,7 +16,7 @@ from ...runtime.errors import DataError, EdgedistillError, InterruptedRunError
 from ..checkpoint import save_student
 from ..data.loader import Batch
 from ..methods import TrainingContext
-from ..models import Classifier, TeacherModel
+from ..models import Classifier
 from .evaluate import NotFiniteError, predict_logits
 from .faults import explained
 from .folder import sole_writer
@@ -28,12 +28,13 @@ from .progress import TrainingProgress
 from .state import Tally, TrainState
 from .step import Taken
 from .summary import is_finished, write_summary
+from .teachers import TeacherSource
 from .world import current_world
 
 _WORTH_SAVING = 60.0  # seconds of training
 
 
-def fit(job: Job, model: Classifier, teacher: TeacherModel | None, console: Console) -> Path:
+def fit(job: Job, model: Classifier, teacher: TeacherSource | None, console: Console) -> Path:
     """Train `model`, or continue where the same job stopped; returns the best checkpoint's path.
 
     Raises:
@@ -56,7 +57,7 @@ def fit(job: Job, model: Classifier, teacher: TeacherModel | None, console: Cons
 class _Training:
     """`fit`, with what its parts share."""
 
-    def __init__(self, job: Job, model: Classifier, teacher: TeacherModel | None, console: Console) -> None:
+    def __init__(self, job: Job, model: Classifier, teacher: TeacherSource | None, console: Console) -> None:
         self.job, self.console, self.world = job, console, current_world()
         self.prepared: Prepared = prepare(job, model, teacher, console, self.world)
         self.state: TrainState = self.prepared.state

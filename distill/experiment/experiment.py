@@ -27,6 +27,7 @@ from ..models.heads import HEADS
 from ..recipe.loaded import LoadedRecipe
 from ..recipe.schema import TeacherSpec
 from ..recipe.start import refuse_another_network
+from ..teacher_cache import CachedSource
 from .continuing import continue_from, sharing_weights
 from .jobs import Training, build_network, card_of, describe_job, resolved
 from .splits import Splits, open_splits
@@ -133,10 +134,11 @@ class Experiment:
         spec, int8, method = self.recipe.student.model, self.loaded.int8(), self.loaded.method()
         assert int8 is not None
         taught_by = self._ready(method, teacher.model) if teacher is not None and method.needs_teacher else None
-        job = self._job("int8", spec, int8.settings, method, teacher=taught_by, start=student.model)
+        source = self._source(taught_by)
+        job = self._job("int8", spec, int8.settings, method, teacher=source, start=student.model)
         model = FoldedClassifier(student.model).round_to_int8()
         method.extend_student(model, taught_by, job.card.preprocessing.size)
-        return Training(job, model, taught_by)
+        return Training(job, model, source)
 
     def checkpoint(self, role: Role) -> Path:
         """Where the recipe's training of a role leaves its best weights."""
@@ -263,13 +265,14 @@ class Experiment:
             taught_by = None if taught_by is None else sharing_weights(start)
         if taught_by is not None:
             taught_by = self._ready(method, taught_by)
-        job = self._job(role, spec, settings, method, teacher=taught_by, start=start)
+        source = self._source(taught_by)
+        job = self._job(role, spec, settings, method, teacher=source, start=start)
         model = build_network(self.loaded, spec, job.card, self.recipe.seed)
         require_maps(method, model, f"{self.loaded.where}: the {role}")
         method.extend_student(model, taught_by, job.card.preprocessing.size)
         if start is not None:
             continue_from(model, start, self.loaded.where)
-        return Training(job, model, taught_by)
+        return Training(job, model, source)
 
     def _ready(self, method: Method, teacher: TeacherModel) -> TeacherModel:
         """The teacher, as the method asks for it."""
@@ -278,6 +281,10 @@ class Experiment:
         method.prepare_teacher(teacher)
         return teacher
 
+    def _source(self, teacher: TeacherModel | None) -> CachedSource | None:
+        section = self.loaded.tasks() or self.recipe.teacher
+        return None if teacher is None else CachedSource(teacher, section.cache if section else None)
+
     def _job(
         self,
         role: Role,
@@ -285,10 +292,9 @@ class Experiment:
         settings: TrainSettings,
         method: Method,
         *,
-        teacher: TeacherModel | None,
+        teacher: CachedSource | None,
         start: Classifier | None,
     ) -> Job:
-        section = self.loaded.tasks() or self.recipe.teacher
         return describe_job(
             self.loaded,
             self.splits,
@@ -300,8 +306,7 @@ class Experiment:
             settings=settings,
             method=method,
             seed=self.recipe.seed,
-            teacher=teacher,
-            cache_teacher=section.cache if section else None,
+            teacher=None if teacher is None else teacher.identity(),
             start=start,
         )
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -13,9 +13,9 @@ from ...runtime.files import sha256_of
 from ...runtime.preprocess import Preprocessing
 from ...runtime.yaml_text import format_yaml
 from ..checkpoint import ModelCard
-from ..engine import Job, TrainSettings
+from ..engine import Job, TeacherSource, TrainSettings
 from ..methods import Method
-from ..models import Classifier, ModelSpec, TeacherModel, build_from_spec
+from ..models import Classifier, ModelSpec, build_from_spec
 from ..models.class_embeddings import read_class_embeddings
 from ..models.size import require_size
 from ..recipe.loaded import LoadedRecipe
@@ -24,11 +24,11 @@ from .splits import Splits
 
 
 class Training(NamedTuple):
-    """A training that could start: what it is, its network, and the network that teaches it, if any."""
+    """A training that could start: what it is, its network, and what teaches it, if anything does."""
 
     job: Job
     model: Classifier
-    teacher: TeacherModel | None
+    teacher: TeacherSource | None
 
 
 def describe_job(
@@ -43,8 +43,7 @@ def describe_job(
     settings: TrainSettings,
     method: Method,
     seed: int,
-    teacher: TeacherModel | None = None,
-    cache_teacher: bool | None = None,
+    teacher: Any = None,
     start: Classifier | None = None,
 ) -> Job:
     """A training of the recipe.
@@ -60,8 +59,7 @@ def describe_job(
         settings: hyper-parameters.
         method: the objective.
         seed: of initialisation, order, augmentation and dropout.
-        teacher: whose weights, layers and normalisation decide the result too.
-        cache_teacher: see `Job`.
+        teacher: plain data that decides what it says; None: there is none.
         start: the network whose weights it continues from; None: its own initialisation.
     """
     decides = {
@@ -72,7 +70,7 @@ def describe_job(
         "method": [type(method).__name__, msgspec.to_builtins(method, str_keys=True)],
         "data": {**msgspec.to_builtins(loaded.recipe.data), "max_bad_share": None},
         "images": [splits.train.fingerprint(), splits.validation.fingerprint()],
-        "teacher": [teacher_digest(teacher), cache_teacher] if teacher is not None else None,
+        "teacher": teacher,
         "start": None if start is None else teacher_digest(start),
     }
     return Job(
@@ -87,7 +85,6 @@ def describe_job(
         seed=seed,
         identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
         max_bad_share=loaded.recipe.data.max_bad_share,
-        cache_teacher=cache_teacher,
         caches=Path(loaded.recipe.output) / "caches",
         records={loaded.folder / "recipe.yaml": resolved(loaded)},
     )

@@ -11,10 +11,10 @@ from ...runtime.record import Record
 from ..checkpoint import ModelCard, Student
 from ..data.pixel_cache import PixelCache
 from ..engine import Job, choose_device
-from ..engine.optimize import choose_dtype
-from ..engine.prepare import build_views, stores_teacher
+from ..engine.prepare import build_views
 from ..experiment.jobs import Training
 from ..models import Classifier
+from ..teacher_cache import CachedSource
 from ..teacher_cache.fields import fields_for
 from ..teacher_cache.forward import TeacherRows
 from ..teacher_cache.layout import Layout, StorageOrder
@@ -96,17 +96,17 @@ def teacher_outputs(training: Training, *, final: bool) -> Kept | None:
     """
     job, _, teacher = training
     views = build_views(keeping_no_images(job))
-    if teacher is None or not stores_teacher(job, views):
+    if not isinstance(teacher, CachedSource) or not teacher.stored_views(job, views):
         return None
-    device = choose_device()
-    dtype, fields = choose_dtype(job.settings, teacher, device), fields_for(job.method.needs)
-    shapes = TeacherRows(teacher, fields, device, dtype).shapes(job.card.preprocessing.size)
+    network, fields, device = teacher.network, fields_for(job.method.needs), choose_device()
+    dtype = teacher.live(job.settings, device).dtype
+    shapes = TeacherRows(network, fields, device, dtype).shapes(job.card.preprocessing.size)
     order = StorageOrder.of(job.train)
-    layout = Layout(order, views.count or job.settings.epochs, shapes, CHUNK)
+    layout = Layout(order, teacher.stored_views(job, views), shapes, CHUNK)
     kept = Kept(what=f"teacher's outputs: {layout}", where="disk", path=None, bytes=layout.bytes)
     if not final:
         return kept
-    spec = CacheSpec.of(teacher, job.train, order=order.indices, transform=views.transform, fields=fields, dtype=dtype)
+    spec = CacheSpec.of(network, job.train, order=order.indices, transform=views.transform, fields=fields, dtype=dtype)
     folder = job.cache_folder / "teachers" / spec.digest()
     sound = Store(folder, layout).check(layout.numbers).sound if folder.is_dir() else {}
     present = sum(

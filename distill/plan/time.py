@@ -17,13 +17,13 @@ from ..data.views import Views
 from ..engine.faults import explained
 from ..engine.job import Job
 from ..engine.optimize import choose_device
-from ..engine.prepare import build_state, build_views, check_pieces, run_live, set_backends, stores_teacher
+from ..engine.prepare import build_state, build_views, check_pieces, set_backends
 from ..engine.step import Step
 from ..engine.stopwatch import Stopwatch
-from ..engine.teachers import LiveTeacher
+from ..engine.teachers import Teacher, TeacherSource
 from ..engine.world import ALONE
 from ..methods import TrainingContext
-from ..models import Classifier, TeacherModel
+from ..models import Classifier
 from ..models.output import ModelOutput
 
 _FEWEST, _MOST = 3, 30  # measurements of one thing
@@ -94,7 +94,7 @@ class Estimate:
         return max(computing, loading / self.loading_processes) if self.loading_processes else computing + loading
 
 
-def estimate(job: Job, model: Classifier, teacher: TeacherModel | None) -> Estimate:
+def estimate(job: Job, model: Classifier, teacher: TeacherSource | None) -> Estimate:
     """Measure it; `model` is trained by a few steps and of no use afterwards. Nothing is written or kept in memory.
 
     Raises:
@@ -108,12 +108,12 @@ def estimate(job: Job, model: Classifier, teacher: TeacherModel | None) -> Estim
     views = build_views(job)
     sampler = EpochSampler(views, settings.batch_size, job.seed, Share(pieces=settings.accumulate))
     check_pieces(job, model, sampler.batch_size, ALONE)
-    live = run_live(teacher, settings, device) if teacher is not None else None
-    stored = (views.count or settings.epochs) if live is not None and stores_teacher(job, views) else 0
+    live = teacher.live(settings, device) if teacher is not None else None
+    stored = teacher.stored_views(job, views) if teacher is not None else 0
     piece = _random_batch(job, sampler.batch_size // settings.accumulate)
     with explained(job.title):
         step_seconds = _step_seconds(job, model, _Remembered(live) if live is not None and stored else live, piece)
-        teacher_seconds = _teacher_seconds(live, piece) if live is not None else 0.0
+        teacher_seconds = _teacher_seconds(live, piece, device) if live is not None else 0.0
     keeps = views.decoded.choose(settings.decoded_cache) != "off"
     load_seconds, reload_seconds = _load_seconds(views, job, keeps=keeps)
     return Estimate(
@@ -139,7 +139,7 @@ def keeping_no_images(job: Job) -> Job:
 class _Remembered:
     """A teacher whose outputs cost nothing after the first time, as if they were read."""
 
-    live: LiveTeacher
+    live: Teacher
     output: ModelOutput | None = None
 
     def __call__(self, batch: Batch, images: Tensor, targets: Tensor) -> ModelOutput:
@@ -147,7 +147,7 @@ class _Remembered:
         return self.output
 
 
-def _step_seconds(job: Job, model: Classifier, teacher: LiveTeacher | _Remembered | None, piece: Batch) -> float:
+def _step_seconds(job: Job, model: Classifier, teacher: Teacher | None, piece: Batch) -> float:
     settings, device = job.settings, choose_device()
     steps = _MOST + 1  # a schedule refuses to go on past its end
     state = build_state(model, settings, device, steps)
@@ -170,9 +170,9 @@ def _step_seconds(job: Job, model: Classifier, teacher: LiveTeacher | _Remembere
     return _median_seconds(lambda number: step(pieces, TrainingContext(0, number, steps)))
 
 
-def _teacher_seconds(live: LiveTeacher, piece: Batch) -> float:
+def _teacher_seconds(live: Teacher, piece: Batch, device: torch.device) -> float:
     """Of one image; a GPU is waited for, as a step does by itself."""
-    images, targets = piece.images.to(live.device), piece.targets.to(live.device)
+    images, targets = piece.images.to(device), piece.targets.to(device)
     return _median_seconds(lambda _: live(piece, images, targets).logits.sum().item()) / len(images)
 
 

@@ -2,6 +2,7 @@
 
 from .cached import CachedTeacher
 from .opening import open_or_build
+from .source import CachedSource
 from .spec import teacher_digest
 
-__all__ = ["CachedTeacher", "open_or_build", "teacher_digest"]
+__all__ = ["CachedSource", "CachedTeacher", "open_or_build", "teacher_digest"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -13,14 +12,12 @@ from ...runtime.datasets.base import POSITIVE
 from ...runtime.errors import DataError, InterruptedRunError
 from ..data.loader import choose_workers
 from ..data.views import Views
+from ..engine.interrupt import Interrupt, catch_interrupt, print_at_once
+from ..engine.world import World
 from .forward import TeacherRows
 from .images import StoredBatch, stored_batches
 from .progress import image_progress
 from .store import Store
-
-if TYPE_CHECKING:  # the engine imports this package
-    from ..engine.interrupt import Interrupt
-    from ..engine.world import World
 
 
 def build(
@@ -34,7 +31,7 @@ def build(
     workers: int | None,
     max_bad_share: float,
     console: Console,
-    world: "World",
+    world: World,
 ) -> None:
     """Build the chunks `numbers`, shared out between the processes of `world`.
 
@@ -55,8 +52,6 @@ def build(
         DataError: too many images cannot be decoded.
         EdgedistillError: the disk does not take it, or an output is not finite.
     """
-    from ..engine.interrupt import catch_interrupt, print_at_once  # the engine imports this package
-
     chunks, mine = store.layout.chunks, numbers[world.rank :: world.size]
     total, own = (sum(len(chunks[number]) for number in part) for part in (numbers, mine))
     stopping = "stopping; what is finished of the teacher cache is kept"
@@ -87,7 +82,7 @@ class _Part:
     teacher: TeacherRows
     dataset: Dataset
     batches: Iterator[StoredBatch]
-    interrupt: "Interrupt"
+    interrupt: Interrupt
     tell: Callable[[int], None]
     done: int = 0
     undecodable: set[str] = field(default_factory=set)

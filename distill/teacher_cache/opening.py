@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import torch
@@ -15,6 +14,7 @@ from ...runtime.errors import DataError, EdgedistillError
 from ...runtime.files import write_atomic
 from ...runtime.record import Record
 from ..data.views import Views
+from ..engine.world import World
 from .build import build
 from .cached import CachedTeacher
 from .fields import fields_for
@@ -24,9 +24,6 @@ from .processes import only_builder
 from .progress import image_progress
 from .spec import CHUNK, CacheSpec
 from .store import Entry, Found, Store
-
-if TYPE_CHECKING:  # the engine imports this package
-    from ..engine.world import World
 
 
 class Description(Record):
@@ -58,7 +55,7 @@ def open_or_build(
     batch_size: int,
     workers: int | None,
     console: Console,
-    world: "World",
+    world: World,
     max_bad_share: float = MAX_BAD_SHARE,
     chunk: int = CHUNK,
 ) -> CachedTeacher:
@@ -152,7 +149,7 @@ def _read_description(folder: Path, spec: CacheSpec) -> Description | None:
     return described if described.spec.digest() == spec.digest() and tuple(described.shapes) == spec.fields else None
 
 
-def _check(store: Store, numbers: Sequence[int], views: Views, world: "World", console: Console) -> Found:
+def _check(store: Store, numbers: Sequence[int], views: Views, world: World, console: Console) -> Found:
     """The state of chunks, each read by one process. One whose image could not be decoded and now can is missing."""
     mine, found, chunks = numbers[world.rank :: world.size], Found(), store.layout.chunks
     with image_progress("checking the teacher cache", sum(len(chunks[number]) for number in mine), console) as tell:

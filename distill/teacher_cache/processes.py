@@ -3,21 +3,18 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from ..engine.world import World
 from .store import told
-
-if TYPE_CHECKING:  # the engine imports this package
-    from ..engine.world import World
 
 _POLL_SECONDS = 0.5
 
 
 @contextlib.contextmanager
-def only_builder(folder: Path, world: "World", console: Console) -> Iterator[None]:
+def only_builder(folder: Path, world: World, console: Console) -> Iterator[None]:
     """Wait until no other run builds the cache in `folder`; a killed one's claim ends with its last process."""
     lock = FileLock(str(folder / ".lock"))
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from edgedistill.distill import build_model, load_recipe, load_student, losses
 from edgedistill.distill.checkpoint import save_student
+from edgedistill.distill.engine import LiveSource
 from edgedistill.distill.engine.prepare import prepare
 from edgedistill.distill.engine.world import ALONE
 from edgedistill.distill.methods import TrainingContext, build_method
@@ -202,7 +203,7 @@ def test_it_is_trained_continues_exactly_and_does_not_ship(tmp_path):
         job = replace(job, method=build_method("reviewkd", mid_channels=8))
         model, teacher = tint_model(), tint_teacher()
         job.method.extend_student(model, teacher, job.card.preprocessing.size)
-        return job, prepare(job, model, teacher, Console(quiet=True), ALONE)
+        return job, prepare(job, model, LiveSource(teacher), Console(quiet=True), ALONE)
 
     def advance(prepared, steps: int) -> None:
         prepared.state.model.train()

@@ -9,6 +9,7 @@ from jobs import tint_job, tint_model, tint_teacher, with_dropout
 from rich.console import Console
 
 from edgedistill.distill.engine import fit
+from edgedistill.distill.teacher_cache import CachedSource
 from edgedistill.runtime.errors import EdgedistillError
 
 
@@ -21,7 +22,7 @@ def train(folder: Path, save_minutes: float, loading: int) -> None:
         folder, method="mld", epochs=4, views=2, save_minutes=save_minutes, workers=loading, precision="bf16"
     )
     try:
-        fit(job, with_dropout(tint_model()), tint_teacher(), Console(quiet=True))
+        fit(job, with_dropout(tint_model()), CachedSource(tint_teacher()), Console(quiet=True))
     except EdgedistillError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

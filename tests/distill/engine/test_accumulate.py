@@ -7,7 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from edgedistill.distill.engine import fit
+from edgedistill.distill.engine import LiveSource, fit
 from edgedistill.distill.methods import build_method
 from edgedistill.distill.models import ModelSpec, build_from_spec
 from edgedistill.distill.plan.time import estimate
@@ -29,7 +29,7 @@ def test_accumulated_pieces_give_the_gradient_of_the_whole_batch(make_job, make_
                 module.training = False
         job = make_job(f"by{accumulate}", accumulate=accumulate, ema=None, optimizer="sgd", lr=1e-4)
         job = replace(job, method=build_method("mld", protocol=protocol))
-        fit(job, model, make_model().requires_grad_(False), QUIET)
+        fit(job, model, LiveSource(make_model()), QUIET)
         found.append(model.state_dict())
     for name, value in found[0].items():
         assert torch.allclose(value, found[1][name], atol=1e-5), name
@@ -37,7 +37,7 @@ def test_accumulated_pieces_give_the_gradient_of_the_whole_batch(make_job, make_
 
 def test_terms_that_see_a_piece_of_the_batch_are_named(make_job, make_model):
     told = io.StringIO()
-    fit(make_job(method="mdkd", accumulate=4), make_model(), make_model(), Console(file=told, width=200))
+    fit(make_job(method="mdkd", accumulate=4), make_model(), LiveSource(make_model()), Console(file=told, width=200))
     assert "bd2, bd3, bd4 see 4 images at a time, not the whole batch of 16" in told.getvalue()
     told = io.StringIO()
     fit(make_job("plain", accumulate=4), make_model(), None, Console(file=told, width=200))

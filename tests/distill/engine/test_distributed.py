@@ -14,7 +14,7 @@ from jobs import shared_job, tint_model, tint_teacher
 from rich.console import Console
 from safetensors.torch import load_file
 
-from edgedistill.distill.engine import fit
+from edgedistill.distill.engine import LiveSource, fit
 
 
 def together(function, *arguments):
@@ -37,7 +37,7 @@ def test_two_processes_then_one_end_with_the_weights_of_one(tmp_path, one_thread
         if folder == "shared":
             together(two_processes.training, job.folder)
         console = Console(file=told, width=500)
-        checkpoint = fit(job, tint_model().double(), tint_teacher().double(), console)
+        checkpoint = fit(job, tint_model().double(), LiveSource(tint_teacher().double()), console)
         found.append((load_file(checkpoint), [json.loads(line) for line in (job.folder / "metrics.jsonl").open()]))
     assert "processes: 2 -> 1" in told.getvalue()
     (weights, records), (shared_weights, shared_records) = found

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from edgedistill.distill.checkpoint import load_student
-from edgedistill.distill.engine import fit, predict_logits
+from edgedistill.distill.engine import LiveSource, fit, predict_logits
 from edgedistill.distill.methods import build_method
 from edgedistill.runtime.errors import DataError
 
@@ -68,7 +68,7 @@ def test_a_teacher_is_used_and_left_alone(make_job, make_model):
     teacher = make_model()
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     job = replace(make_job(), method=build_method("mld"))
-    fit(job, make_model(), teacher, QUIET)
+    fit(job, make_model(), LiveSource(teacher), QUIET)
     record = json.loads((job.folder / "metrics.jsonl").read_text().splitlines()[0])
     assert set(record["terms"]) == {"bce", "mld"}
     assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())

@@ -7,7 +7,7 @@ import torch
 from jobs import shared_job, tint_dataset, tint_job, tint_model, tint_teacher
 from rich.console import Console
 
-from edgedistill.distill.engine import current_world, fit, joined_world, predict_logits, trainer
+from edgedistill.distill.engine import LiveSource, current_world, fit, joined_world, predict_logits, trainer
 from edgedistill.distill.engine.gathering import gather_output, gather_rows
 from edgedistill.distill.methods import METHODS, TrainingContext, build_method
 from edgedistill.distill.models.output import ModelOutput
@@ -123,7 +123,7 @@ def training_is_interrupted(folder: Path) -> None:
     steps = 6 if current_world().rank == 1 else 1000
     trainer.catch_interrupt = lambda _: contextlib.nullcontext(AskedAfter(steps))
     try:
-        fit(shared_job(folder), tint_model().double(), tint_teacher().double(), Console(quiet=True))
+        fit(shared_job(folder), tint_model().double(), LiveSource(tint_teacher().double()), Console(quiet=True))
     except InterruptedRunError:
         return
     raise AssertionError("nobody stopped")

@@ -33,7 +33,7 @@ def test_without_a_start_nothing_is_written(open_cpsd):
     teacher = run.untrained_teacher()
     assert teacher.card.classes == CPSD_CLASSES
     assert len(teacher.model.models) == 4
-    assert run.training("student", teacher).teacher is teacher.model
+    assert run.training("student", teacher).teacher.network is teacher.model
     assert not run.folder.exists()
 
 

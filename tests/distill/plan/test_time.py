@@ -10,9 +10,10 @@ from PIL import Image
 import edgedistill.distill.plan.time as module
 from edgedistill.distill.data.views import Views
 from edgedistill.distill.engine.step import Step
-from edgedistill.distill.engine.teachers import LiveTeacher
+from edgedistill.distill.engine.teachers import LiveSource, LiveTeacher
 from edgedistill.distill.methods import build_method
 from edgedistill.distill.plan.time import Estimate, estimate
+from edgedistill.distill.teacher_cache import CachedSource
 from edgedistill.runtime.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -123,7 +124,7 @@ def test_a_step_is_the_jobs_own(clock, make_job, make_model, tint_dataset):
 
 def test_a_live_teacher_is_part_of_the_step_and_measured_alone(clock, make_job, make_model):
     job = replace(make_job(), method=build_method("mld"))
-    found = estimate(job, make_model(), make_model(seed=1))
+    found = estimate(job, make_model(), LiveSource(make_model(seed=1)))
     assert found.step_seconds == 3.0 + 2.0
     assert found.teacher_seconds == 2.0 / 16
     assert found.stored_views == 0
@@ -134,8 +135,8 @@ def test_a_live_teacher_is_part_of_the_step_and_measured_alone(clock, make_job, 
     [({"views": 1}, None, 1), ({"augment": []}, None, 1), ({"views": 2}, None, 0), ({}, True, 2), ({}, False, 0)],
 )
 def test_a_stored_teacher_costs_its_passes_and_no_step(clock, make_job, make_model, settings, cache, stored):
-    job = replace(make_job(**settings), method=build_method("mld"), cache_teacher=cache)
-    found = estimate(job, make_model(), make_model(seed=1))
+    job = replace(make_job(**settings), method=build_method("mld"))
+    found = estimate(job, make_model(), CachedSource(make_model(seed=1), cache))
     assert found.stored_views == stored
     assert found.step_seconds == (3.0 if stored else 5.0)
     assert found.teacher_seconds == 2.0 / 16

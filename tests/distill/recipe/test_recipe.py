@@ -227,6 +227,7 @@ def test_a_seed_that_no_generator_takes_is_refused():
 def test_a_students_job_is_another_when_its_teacher_normalises_otherwise(tint_dataset):
     from edgedistill.distill.experiment.jobs import describe_job
     from edgedistill.distill.experiment.splits import Splits
+    from edgedistill.distill.teacher_cache import CachedSource
 
     loaded = load_recipe("demo")
     splits = Splits(tint_dataset(8), tint_dataset(4, seed=1), tint_dataset(4, seed=2))
@@ -245,7 +246,7 @@ def test_a_students_job_is_another_when_its_teacher_normalises_otherwise(tint_da
             settings=loaded.recipe.student.train,
             method=loaded.method(),
             seed=0,
-            teacher=build_from_spec(spec, 3, **normalisation),
+            teacher=CachedSource(build_from_spec(spec, 3, **normalisation)).identity(),
         ).identity
 
     assert identity() == identity()

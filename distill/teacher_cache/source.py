@@ -1,0 +1,86 @@
+"""A network as a training's teacher, whose outputs are stored where that pays."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from ..data.loader import Batch
+from ..data.views import Views
+from ..engine.job import Job
+from ..engine.settings import TrainSettings
+from ..engine.teachers import LiveSource, LiveTeacher, Teacher
+from ..engine.world import World
+from ..models import TeacherModel
+from ..models.output import ModelOutput
+from .cached import CachedTeacher
+from .opening import open_or_build
+from .spec import teacher_digest
+
+
+@dataclass(frozen=True)
+class StoredTeacher:
+    """Reads what the network said about the same views before.
+
+    Attributes:
+        cache: its outputs.
+    """
+
+    cache: CachedTeacher
+
+    def __call__(self, batch: Batch, images: Tensor, targets: Tensor) -> ModelOutput:
+        """One read of the batch's rows."""
+        return self.cache(batch.indices, batch.view, targets)
+
+
+@dataclass(frozen=True)
+class CachedSource:
+    """A network whose outputs on a job's views are computed once and shared by runs, in `teachers` of its caches.
+
+    Attributes:
+        network: takes normalised images, has `normalize`, and returns a ModelOutput.
+        store: whether that is done; None: where a view is shown more than once.
+    """
+
+    network: TeacherModel
+    store: bool | None = None
+
+    def open(self, job: Job, views: Views, device: torch.device, world: World, console: Console) -> Teacher:
+        """See `TeacherSource`; raises as `open_or_build`."""
+        live = self.live(job.settings, device)
+        if not self.stored_views(job, views):
+            return live
+        cache = open_or_build(
+            job.cache_folder / "teachers",
+            self.network,
+            job.train,
+            views,
+            job.method.needs,
+            epochs=job.settings.epochs,
+            device=device,
+            dtype=live.dtype,
+            batch_size=max(64, job.settings.batch_size),
+            workers=job.settings.workers,
+            console=console,
+            world=world,
+            max_bad_share=job.max_bad_share,
+        )
+        return StoredTeacher(cache)
+
+    def live(self, settings: TrainSettings, device: torch.device) -> LiveTeacher:
+        """See `TeacherSource`."""
+        return LiveSource(self.network).live(settings, device)
+
+    def stored_views(self, job: Job, views: Views) -> int:
+        """See `TeacherSource`."""
+        count, epochs = views.count, job.settings.epochs
+        store = self.store
+        if store is None:
+            store = count is not None and count < epochs and "stages" not in job.method.needs
+        return (count or epochs) if store else 0
+
+    def identity(self) -> list[Any]:
+        """Plain data that decides what a student learns from it."""
+        return [teacher_digest(self.network), self.store]
