@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 from .. import __version__
 from ..runtime.bundle import Provenance
 from .sources.base import Source
-from .toolchain import installed_toolchain
+from .toolchains.installed import installed_toolchain
 
 
 def make_provenance(source: Source, request: str = "") -> Provenance:

@@ -17,7 +17,7 @@ from ..runtime.files import sha256_of
 from ..runtime.metrics import ThresholdRule
 from ..runtime.targets import Target
 from .quantization.calibration import Calibration
-from .toolchain import installed_toolchain
+from .toolchains.installed import installed_toolchain
 
 
 def request_digest(

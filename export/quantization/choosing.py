@@ -73,8 +73,8 @@ def choose(
     quantiser, steps = _correcting(search, quantiser, histograms)
     tried = _with_each_calibrator(search, quantiser, histograms)
     best = best_of(tried, limits.confidence)
-    if isinstance(quantiser, GraphQuantiser) and quantiser.corrects:
-        best, steps["bias_correction"] = _corrected_or_not(search, quantiser, best)
+    if quantiser.graph is not None and quantiser.graph.corrects:
+        best, steps["bias_correction"] = _corrected_or_not(search, quantiser.graph, best)
     limit, all_int8 = limits.max_map_drop, best
     if limit is None:
         note = "no gate asks for any"
@@ -88,8 +88,8 @@ def choose(
         found = recover(search, best, limit)
         best, all_int8, note = found.best, found.all_int8, found.note
         steps |= found.details
-    used = best.candidate.quantiser
-    if isinstance(used, GraphQuantiser):
+    used = best.candidate.quantiser.graph
+    if used is not None:
         steps["layer_snr"] = _snr_text(search, used, best)
         if best.in_float and used.timed_here:
             ratio = latency_ratio(best.path, all_int8.path, images.held_out)
@@ -119,12 +119,13 @@ def _correcting(
     search: Search, quantiser: Quantiser, histograms: Mapping[str, Histogram]
 ) -> tuple[Quantiser, dict[str, str]]:
     """The quantiser with bias correction, or as it is and why."""
-    if not isinstance(quantiser, GraphQuantiser):
+    graph = quantiser.graph
+    if graph is None:
         return quantiser, {}
     search.say("correct biases")
     try:  # rounded weights are the same with each calibrator
         ranges = calibrated(histograms, next(iter(CALIBRATORS)))
-        return quantiser.corrected(ranges, search.images.ranges, search.scratch), {}
+        return graph.corrected(ranges, search.images.ranges, search.scratch), {}
     except ExportError as error:
         return quantiser, {"bias_correction": f"not kept: {error}"}
 

@@ -43,6 +43,7 @@ class LiteRtQuantiser:
     source: Path
     python: Path
     name: str = "litert"
+    graph: None = None  # its files are not rewritten
 
     @cached_property
     def _operators(self) -> list[Operator]:

@@ -38,6 +38,10 @@ class QdqQuantiser:
         return self.flavour.name
 
     @property
+    def graph(self) -> "QdqQuantiser":
+        return self
+
+    @property
     def corrects(self) -> bool:
         return bool(self.shifts)
 

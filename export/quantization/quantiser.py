@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 
@@ -25,6 +25,11 @@ class Quantiser(Protocol):
 
     @property
     def source(self) -> Path: ...
+
+    @property
+    def graph(self) -> "GraphQuantiser | None":
+        """Itself, where it can also rewrite its float graph and look into what it made of it; None where it cannot."""
+        ...
 
     def layers(self) -> list[str]:
         """Names of the operators with nearly all of the arithmetic, in the graph's order."""
@@ -63,7 +68,6 @@ class Quantiser(Protocol):
         ...
 
 
-@runtime_checkable
 class GraphQuantiser(Quantiser, Protocol):
     """One that can also rewrite its float graph, and look into what it made of it.
 

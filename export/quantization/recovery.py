@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from ..errors import ExportError
 from .calibrators import calibrated
 from .layers import IMAGES, rank_layers, worst_text
-from .quantiser import GraphQuantiser
 from .search import Search
 from .trials import Trial, best_of, improves
 
@@ -69,9 +68,9 @@ def recover(search: Search, start: Trial, limit: float) -> Recovered:
 def _equalised(search: Search, start: Trial) -> tuple[Trial, str]:
     """With equalised weights where that is better by more than noise, and a note for people."""
     candidate, images = start.candidate, search.images.ranges
-    quantiser = candidate.quantiser
-    if not isinstance(quantiser, GraphQuantiser):
-        return start, f"none: {quantiser.name} files are not rewritten"
+    quantiser = candidate.quantiser.graph
+    if quantiser is None:
+        return start, f"none: {candidate.quantiser.name} files are not rewritten"
     search.say("equalise weights across layers")
     try:
         found = quantiser.equalised(images, search.scratch)

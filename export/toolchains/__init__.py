@@ -2,11 +2,13 @@
 
 from .environment import (
     Environment,
+    Remains,
     cache_folder,
     environments,
     install,
     installed_here,
     own_versions,
+    remains,
     remove,
     toolchain_missing,
     toolchain_python,
@@ -16,12 +18,14 @@ from .table import TOOLCHAINS, Toolchain, toolchain
 __all__ = [
     "TOOLCHAINS",
     "Environment",
+    "Remains",
     "Toolchain",
     "cache_folder",
     "environments",
     "install",
     "installed_here",
     "own_versions",
+    "remains",
     "remove",
     "toolchain",
     "toolchain_missing",

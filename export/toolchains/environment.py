@@ -6,6 +6,7 @@ So torch is not downloaded twice, and the older numpy that a toolchain wants com
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import site
 import subprocess
@@ -30,6 +31,7 @@ from .table import TOOLCHAINS, Toolchain, toolchain
 
 CACHE_VARIABLE = "EDGEDISTILL_CACHE"
 _RECORD = "environment.json"
+_NAMED = re.compile(r"\w[\w.-]*-[0-9a-f]{8}")  # as `_place` names a folder
 
 
 class Environment(Record):
@@ -50,6 +52,18 @@ class Environment(Record):
     over: str
     versions: dict[str, str]
     bytes: int
+
+
+class Remains(Record):
+    """A folder that is no environment: its record is missing or cannot be read, as when a removal was interrupted.
+
+    Attributes:
+        toolchain: whose it was, by the folder's name.
+        path: the folder.
+    """
+
+    toolchain: str
+    path: str
 
 
 def cache_folder() -> Path:
@@ -98,9 +112,14 @@ def installed_here(row: Toolchain) -> str | None:
 
 def environments() -> list[Environment]:
     """All that stand in the cache folder, over other Python environments and of toolchains not known here, too."""
-    folder = _folder()
-    found = [_read(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
-    return [environment for environment in found if environment is not None]
+    return [environment for environment in map(_read, _places()) if environment is not None]
+
+
+def remains() -> list[Remains]:
+    """What takes room in the cache folder and is no environment."""
+    return [
+        Remains(toolchain=place.name.rpartition("-")[0], path=str(place)) for place in _places() if _read(place) is None
+    ]
 
 
 def own_versions() -> dict[str, str]:
@@ -139,26 +158,35 @@ def install(name: str) -> Environment:
     return made
 
 
-def remove(name: str) -> list[Environment]:
-    """Remove all of a toolchain's environments, of one that is not known here, too; returns what they were.
+def remove(name: str) -> list[Environment | Remains]:
+    """Remove all of a toolchain's environments, of one that is not known here, too, and what remains of others.
+
+    Returns what they were.
 
     Raises:
         ConfigError: there is neither such a toolchain nor an environment of one.
         EdgedistillError: the cache folder cannot be written, or another process installs there.
     """
     with _sole_installer(_folder()):
-        found = [environment for environment in environments() if environment.toolchain == name]
+        standing: list[Environment | Remains] = [*environments(), *remains()]
+        found = [entry for entry in standing if entry.toolchain == name]
         if not found:
             toolchain(name)
-        for environment in found:
+        for entry in found:
             # Without its record it is none, should this be interrupted.
-            Path(environment.path, _RECORD).unlink()
-            shutil.rmtree(environment.path)
+            Path(entry.path, _RECORD).unlink(missing_ok=True)
+            shutil.rmtree(entry.path)
     return found
 
 
 def _folder() -> Path:
     return cache_folder() / "toolchains"
+
+
+def _places() -> list[Path]:
+    """The folders of environments, whole or not."""
+    folder = _folder()
+    return sorted(path for path in folder.iterdir() if _NAMED.fullmatch(path.name)) if folder.is_dir() else []
 
 
 def _place(row: Toolchain) -> Path:

@@ -145,14 +145,23 @@ def exported(student, photographs, split, sharing_traces, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def measured(tmp_path_factory):
+def measured(measure_small_network, tmp_path_factory):
     """A small network of nine layers: (prepared graph, histograms, images, scratch folder)."""
-    scratch = tmp_path_factory.mktemp("quantise")
-    prepared = qdq.prepare(small_network(scratch / "float.onnx"), scratch / "prepared.onnx")
-    pixels = np.random.default_rng(3).integers(0, 256, (120, 6, 6, 3), np.uint8).repeat(4, axis=1).repeat(4, axis=2)
-    logits = held_out.run_logits(prepared, GraphImages(pixels))
-    labels = (logits > np.quantile(logits, 0.8, axis=0)).astype(np.int8)
-    record = CalibrationData("training", "a", 60, "training", "b", 60)
-    pictures = GraphImages(pixels[:60]), GraphImages(pixels[60:])
-    images = calibration.CalibrationImages(*pictures, labels[60:], record)
-    return prepared, ranges.measure(prepared, images.ranges, scratch, qdq.OPERATORS), images, scratch
+    return measure_small_network(tmp_path_factory.mktemp("quantise"))
+
+
+@pytest.fixture(scope="session")
+def measure_small_network():
+    """A `small_network`: (prepared graph, histograms, images whose labels are its own, the folder)."""
+
+    def measure(scratch, **options):
+        prepared = qdq.prepare(small_network(scratch / "float.onnx", **options), scratch / "prepared.onnx")
+        pixels = np.random.default_rng(3).integers(0, 256, (120, 6, 6, 3), np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+        logits = held_out.run_logits(prepared, GraphImages(pixels))
+        labels = (logits > np.quantile(logits, 0.8, axis=0)).astype(np.int8)
+        record = CalibrationData("training", "a", 60, "training", "b", 60)
+        pictures = GraphImages(pixels[:60]), GraphImages(pixels[60:])
+        images = calibration.CalibrationImages(*pictures, labels[60:], record)
+        return prepared, ranges.measure(prepared, images.ranges, scratch, qdq.OPERATORS), images, scratch
+
+    return measure

@@ -7,8 +7,14 @@ from onnx import TensorProto, helper, numpy_helper
 LAYERS = 9
 
 
-def small_network(path):
-    """uint8 (N, 24, 24, 3) -> logits and probabilities (N, 4)."""
+def small_network(path, *, ruined=False):
+    """uint8 (N, 24, 24, 3) -> logits and probabilities (N, 4).
+
+    Args:
+        path: of the file.
+        ruined: whether the last layer's weights of a channel that is always 0 are so large that in 8 bits nothing is
+            left of all the others.
+    """
     rng = np.random.default_rng(0)
     make = helper.make_node
     nodes = [make("Cast", ["image"], ["real"], to=1), make("Transpose", ["real"], ["x0"], perm=[0, 3, 1, 2])]
@@ -22,7 +28,12 @@ def small_network(path):
         tensors.append(numpy_helper.from_array(rng.normal(0, 0.3, 8).astype(np.float32), f"b{i}"))
         nodes.append(make("Conv", [f"x{i}", f"w{i}", f"b{i}"], [f"c{i}"], f"conv{i}", pads=[1, 1, 1, 1]))
         nodes.append(make("Relu", [f"c{i}"], [f"x{i + 1}"], f"relu{i}"))
-    tensors.append(numpy_helper.from_array(rng.normal(0, 3, (8, 4)).astype(np.float32), "head"))
+    head = rng.normal(0, 3, (8, 4)).astype(np.float32)
+    if ruined:
+        last = numpy_helper.to_array(tensors[-1]).copy()
+        last[0], head[0] = -1.0, 5000.0
+        tensors[-1] = numpy_helper.from_array(last, tensors[-1].name)
+    tensors.append(numpy_helper.from_array(head, "head"))
     nodes += [
         make("GlobalAveragePool", [f"x{LAYERS - 1}"], ["pooled"], "pool"),
         make("Flatten", ["pooled"], ["flat"], "flatten"),

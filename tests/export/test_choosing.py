@@ -12,6 +12,7 @@ from edgedistill.export.errors import ExportError
 from edgedistill.export.quantization import calibration, choosing, held_out, latency, layers, qdq, qdq_quantiser
 from edgedistill.export.quantization.qdq_quantiser import QdqQuantiser
 from edgedistill.export.quantization.trials import Candidate, Trial, best_of, improves
+from edgedistill.runtime import metrics
 from edgedistill.runtime.interval import Interval
 from edgedistill.runtime.targets import Gates
 
@@ -134,6 +135,18 @@ def test_layers_go_back_into_float_until_the_gate_is_met(measured, monkeypatch, 
     assert [nodes[name].input[2] for name in ranked[:2] if name in own] == [own[n] for n in ranked[:2] if n in own]
 
 
+def test_the_one_layer_that_int8_ruins_goes_back_into_float(measure_small_network, tmp_path):
+    prepared, histograms, images, scratch = measure_small_network(tmp_path, ruined=True)
+    limits = Gates(max_map_drop=12.0)
+    chosen = choosing.choose(QdqQuantiser(prepared, qdq.U8S8), histograms, images, limits=limits, scratch=scratch)
+    assert min(trial.drop.low for trial in chosen.tried) > 50.0  # all images alike
+    assert (chosen.best.in_float, chosen.note) == (("linear",), f"1 of {LAYERS} layers in float")
+    assert chosen.best.drop.high <= limits.max_map_drop
+    exact, shipped = (held_out.run_logits(path, images.held_out) for path in (prepared, chosen.best.path))
+    lost = np.subtract(*(metrics.evaluate(logits, images.targets)["mAP"] for logits in (exact, shipped)))
+    assert lost == pytest.approx(chosen.best.drop.estimate, abs=1e-6)
+
+
 def test_equalised_weights_are_kept_where_they_are_better(measured, monkeypatch, tmp_path):
     """In one scale for a whole tensor, channels of different sizes cost most."""
     prepared, histograms, images, _ = measured
@@ -204,7 +217,7 @@ def test_a_quantiser_that_rewrites_no_graph_is_judged_all_the_same(measured, mon
     prepared, histograms, images, _ = measured
     whole = QdqQuantiser(prepared, qdq.U8S8)
     methods = {name: getattr(whole, name) for name in ("layers", "quantise", "each_alone", "logits")}
-    plain = SimpleNamespace(name="plain", source=prepared, **methods)
+    plain = SimpleNamespace(name="plain", source=prepared, graph=None, **methods)
     monkeypatch.setattr(held_out.Judge, "can_settle", lambda self, limit: True)
     monkeypatch.setattr(Trial, "within", lambda self, limit: bool(self.in_float))
     chosen = choosing.choose(plain, histograms, images, limits=Gates(max_map_drop=0.5), scratch=tmp_path)

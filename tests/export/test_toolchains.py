@@ -11,9 +11,9 @@ import pytest
 
 from edgedistill.export.child import run_in_child
 from edgedistill.export.errors import ExportError
-from edgedistill.export.toolchain import installed_toolchain
 from edgedistill.export.toolchains import TOOLCHAINS, Toolchain, environments, install, remove, toolchain_python
 from edgedistill.export.toolchains import environment as environment_module
+from edgedistill.export.toolchains.installed import installed_toolchain
 from edgedistill.export.toolchains.probe import load
 from edgedistill.export.toolchains.table import toolchain
 from edgedistill.runtime.errors import ConfigError, EdgedistillError, MissingDependencyError
@@ -113,6 +113,21 @@ def test_half_an_environment_is_never_taken_for_a_whole_one(toy, tmp_path):
     with pytest.raises(MissingDependencyError):
         toolchain_python("toy")
     assert environments() == []
+
+
+@pytest.mark.parametrize("record", [None, b"{", b'{"toolchain": "toy"}'])
+def test_what_remains_of_an_environment_is_listed_and_removed(toy, tmp_path, command, record):
+    """A removal that was interrupted leaves no record, a full disk one that cannot be read."""
+    place = environment_module._place(toy)
+    (place / "bin").mkdir(parents=True)
+    if record is not None:
+        (place / "environment.json").write_bytes(record)
+    rows = [row for row in json.loads(command("toolchain", "list", "--json")[1]) if row["toolchain"] == "toy"]
+    assert [(row["installed"], row["where"]) for row in rows] == [(False, None), (False, str(place))]
+    assert "edgedistill toolchain remove toy" in rows[1]["how_to_get"]
+    code, out, _ = command("toolchain", "remove", "toy")
+    assert (code, out.split()) == (0, ["removed", str(place)])
+    assert left(tmp_path) == []
 
 
 def test_an_environment_of_a_toolchain_that_is_not_known_is_listed_and_removed(toy, tmp_path, monkeypatch, command):

@@ -12,7 +12,7 @@ from ..extras import require_export
 from ..render import named_table, size
 
 if TYPE_CHECKING:  # installed with the extra `export` alone
-    from edgedistill.export.toolchains import Environment, Toolchain
+    from edgedistill.export.toolchains import Environment, Remains, Toolchain
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="coreml or litert; `edgedistill toolchain list` shows all.")]
 
@@ -45,7 +45,7 @@ def list_(json: Annotated[bool, typer.Option("--json", help="Print the rows as J
     """
     from edgedistill.export import toolchains
 
-    rows = _rows(toolchains.TOOLCHAINS, toolchains.environments())
+    rows = _rows(toolchains.TOOLCHAINS, toolchains.environments(), toolchains.remains())
     if json:
         console.print_json(rows)
         return
@@ -57,7 +57,9 @@ def list_(json: Annotated[bool, typer.Option("--json", help="Print the rows as J
     console.out.print(table)
 
 
-def _rows(known: Mapping[str, "Toolchain"], environments: Sequence["Environment"]) -> list[dict[str, Any]]:
+def _rows(
+    known: Mapping[str, "Toolchain"], environments: Sequence["Environment"], remains: Sequence["Remains"]
+) -> list[dict[str, Any]]:
     """One for each place where a toolchain is, or one that says how to get it; null is what there is not."""
     from edgedistill.export.toolchains import installed_here
 
@@ -80,6 +82,15 @@ def _rows(known: Mapping[str, "Toolchain"], environments: Sequence["Environment"
         row(name, {}, how_to_get=f"{entry.how_to_get}: about {entry.disk_mb} MB")
         for name, entry in known.items()
         if name not in there
+    ]
+    rows += [
+        row(
+            left.toolchain,
+            {},
+            where=left.path,
+            how_to_get=f"not whole, and never used: `edgedistill toolchain remove {left.toolchain}` frees its room",
+        )
+        for left in remains
     ]
     return sorted(rows, key=lambda entry: entry["toolchain"])
 

@@ -2,8 +2,8 @@
 
 from importlib import metadata
 
-from ..runtime.backends.base import recorded_distributions
-from .toolchains import own_versions
+from ...runtime.backends.base import recorded_distributions
+from .environment import own_versions
 
 # Distribution names: with the backends' own they decide what the artifacts look like.
 _TOOLCHAIN = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxsim", "Pillow", "numpy")
