@@ -8,6 +8,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from ...runtime.errors import ConfigError
+from .groups import parameter_groups
 from .settings import TrainSettings
 
 _SAFE_CHANNELS = 16
@@ -57,12 +58,22 @@ def refuse_crash(model: nn.Module, settings: TrainSettings, device: torch.device
                 )
 
 
-def build_optimizer(model: nn.Module, settings: TrainSettings, device: torch.device) -> Optimizer:
-    """Weight decay on matrices and kernels only."""
-    trained = [p for p in model.parameters() if p.requires_grad]
+def build_optimizer(
+    model: nn.Module, settings: TrainSettings, device: torch.device, method_part: nn.Module | None = None
+) -> Optimizer:
+    """Weight decay on matrices and kernels only; parts that learn alike are one group."""
+    alike: dict[tuple[bool, float, float, str | None], list[nn.Parameter]] = {}
+    for group in parameter_groups(model, method_part, settings):
+        # PyTorch's fused SGD wants the first gradients of a group all at once.
+        frozen = group.part if settings.parts.of(group.part).freeze_epochs else None
+        key = (group.parameters[0].ndim <= 1, group.lr_scale, group.weight_decay, frozen)
+        alike.setdefault(key, []).extend(group.parameters)
+    place = {id(parameter): number for number, parameter in enumerate(model.parameters())}
+    for parameters in alike.values():  # last.ckpt knows them by their order
+        parameters.sort(key=lambda parameter: place.get(id(parameter), len(place)))
     groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": parameters, "weight_decay": decay, "lr": settings.lr * scale, "lr_scale": scale}
+        for (_, scale, decay, _), parameters in alike.items()
     ]
     fused = device.type in ("cuda", "cpu")
     if settings.optimizer == "sgd":
@@ -77,8 +88,9 @@ def build_schedule(optimizer: Optimizer, settings: TrainSettings, total_steps: i
         total_steps = total_steps // settings.epochs * settings.schedule_epochs
     if settings.schedule == "onecycle":
         steps = total_steps + 1  # the scheduler counts its own construction as a step
+        peaks = [group["lr"] for group in optimizer.param_groups]
         rising = max(settings.warmup * steps, 1.5)  # it divides by the rising steps less one
-        return OneCycleLR(optimizer, settings.lr, total_steps=steps, pct_start=min(rising / steps, 0.9))
+        return OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=min(rising / steps, 0.9))
     rising = max(1, round(settings.warmup * total_steps)) if settings.warmup else 0
 
     def factor(step: int) -> float:

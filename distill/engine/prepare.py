@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from ...runtime.errors import EdgedistillError
+from ...runtime.errors import ConfigError, EdgedistillError
 from ...runtime.files import require_space, write_atomic
 from ..data.decoded import DecodedImages
 from ..data.loader import Batch, EpochSampler, Share, training_loader
@@ -20,6 +20,7 @@ from ..data.views import Views
 from ..models import Classifier
 from .batchnorm import require_more_than_one_image, synchronise_batchnorm
 from .environment import describe_environment, store_environment
+from .groups import Freezing
 from .job import Job
 from .optimize import build_optimizer, build_schedule, choose_device, choose_dtype, choose_format, refuse_crash
 from .settings import TrainSettings
@@ -43,6 +44,7 @@ class Prepared:
         sampler: the order; its `epoch` and `start` are to be set.
         loader: follows the sampler.
         pieces: batches of this process per step.
+        freezing: of the network's parts.
     """
 
     state: TrainState
@@ -50,6 +52,12 @@ class Prepared:
     sampler: EpochSampler
     loader: "DataLoader[Batch]"
     pieces: int
+    freezing: Freezing
+
+    def freeze(self) -> None:
+        """Hold still what the settings freeze in the epoch that the state stands in, of a network in training mode."""
+        if self.freezing.apply(self.state.epoch):
+            self.step.network = share(self.state.model, self.step.device, self.step.world)
 
     @property
     def total_steps(self) -> int:
@@ -68,7 +76,7 @@ def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console:
     """Build optimiser, loader and teacher; restore the state where the job stopped before.
 
     Raises:
-        ConfigError: a step cannot be shared out, or leaves a BatchNorm one image.
+        ConfigError: a step cannot be shared out, or leaves a BatchNorm one image, or all is frozen.
         CheckpointError: last.ckpt is damaged or belongs to another recipe.
         EdgedistillError: the folder cannot be written, or will be too small.
     """
@@ -86,13 +94,17 @@ def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console:
     world.together(lambda: state.restore(job.last, job.identity) if continued else None)
     world.together(lambda: _record(job, device, console, world, continued=continued))
     _require_agreement(job, state, world)
+    freezing = Freezing(model, None, settings.parts)
+    if not freezing.learns(0):
+        raise ConfigError(f"{job.title}: `parts` freezes all that it has at once: leave a part that learns.")
+    freezing.apply(state.epoch)
     _tell_batch_terms(job, console, world)
     if settings.compile:
         model.compile()
     ended = state.epoch >= settings.epochs
     step = Step(
         state=state,
-        network=_share(model, device, world),
+        network=share(model, device, world),
         teacher=None if teacher is None or ended else teacher.open(job, views, device, world, console),
         method=job.method,
         settings=settings,
@@ -102,7 +114,7 @@ def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console:
         seed=job.seed,
     )
     loader = training_loader(job.train, views, sampler, workers=settings.workers, device=device)
-    return Prepared(state, step, sampler, loader, settings.accumulate)
+    return Prepared(state, step, sampler, loader, settings.accumulate, freezing)
 
 
 def set_backends(settings: TrainSettings) -> None:
@@ -209,7 +221,8 @@ def _tell_batch_terms(job: Job, console: Console, world: World) -> None:
         )
 
 
-def _share(model: Classifier, device: torch.device, world: World) -> nn.Module:
+def share(model: Classifier, device: torch.device, world: World) -> nn.Module:
+    """The network as several processes train it: gradients of what is not frozen now are averaged."""
     if world.size == 1:
         return model
     return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)

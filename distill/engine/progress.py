@@ -55,7 +55,7 @@ class TrainingProgress:
             status.append(f"[yellow]{state.skipped_steps} steps skipped[/]")
         self._bar.update(self._task, completed=done, status="  ".join(status))
         terms = [f"{name} {value:.3g}" for name, value in state.tally.means().items()]
-        self._terms.plain = "  ".join([f"lr {state.schedule.get_last_lr()[0]:.2g}", *terms])
+        self._terms.plain = "  ".join([f"lr {state.rate:.2g}", *terms])
         self._shown = now
 
     def epoch(self, record: dict[str, Any], epochs: int) -> None:

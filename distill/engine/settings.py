@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from ...runtime.config import Config
 from ..data.decoded import Decode, DecodedCache
+from .parts import Parts
 
 
 class TrainSettings(Config):
@@ -24,6 +25,10 @@ class TrainSettings(Config):
         lr: peak learning rate.
         optimizer: "adam" (L2 weight decay, as the papers' code), "adamw" (decoupled) or "sgd" (momentum 0.9, Nesterov).
         weight_decay: on weights only, never on biases and normalisation.
+        parts: what backbone, head and the method's own parts learn with, where that is not what is said here: a share
+            of the rate, a weight decay, and for how long they are frozen.
+        layer_decay: the rate falls by this factor with every layer of the backbone below the head, as in timm; 0.65 to
+            0.8 is usual for fine-tuning transformers. None: one rate.
         schedule: "onecycle", "cosine" or "constant", all per step.
         schedule_epochs: that the schedule is laid out for, where training stops before its end (L2D's teachers: 80,
             stopped after 30); None: `epochs`.
@@ -60,6 +65,8 @@ class TrainSettings(Config):
     lr: Annotated[float, Meta(gt=0)] = 1e-4
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: Annotated[float, Meta(ge=0)] = 1e-4
+    parts: Parts = Parts()
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] | None = None
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     schedule_epochs: Annotated[int, Meta(ge=1)] | None = None
     warmup: Annotated[float, Meta(ge=0, le=1)] = 0.2
@@ -88,8 +95,10 @@ class TrainSettings(Config):
             raise ValueError(f"schedule_epochs {self.schedule_epochs} ends before the training's {self.epochs} epochs")
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that decide the resulting weights, as plain data."""
+        """The settings that decide the resulting weights, as plain data, without what came later and is off."""
         plain = msgspec.to_builtins(self)
-        for key in ("workers", "decoded_cache", "save_minutes", "skip_limit"):
+        came_later = {"parts": Parts(), "layer_decay": None}
+        off = {key for key, value in came_later.items() if getattr(self, key) == value}
+        for key in {"workers", "decoded_cache", "save_minutes", "skip_limit"} | off:
             del plain[key]
         return plain

@@ -78,6 +78,12 @@ class TrainState:
         """The weights that are evaluated and saved."""
         return self.ema.module if self.ema is not None else self.model
 
+    @property
+    def rate(self) -> float:
+        """The training's rate at the next step, which that of a part may be a share of."""
+        scale: float = self.optimizer.param_groups[0].get("lr_scale", 1.0)
+        return float(self.schedule.get_last_lr()[0]) / scale
+
     def save(self, path: Path, identity: str) -> None:
         """Write last.ckpt; `identity` is the hash of what may not change between the parts of a run."""
         # No generator: a step's draws depend on (seed, step) alone.

@@ -104,6 +104,7 @@ class _Training:
         state, prepared, step = self.state, self.prepared, self.prepared.step
         step.stopwatch.reset(state.tally.seconds)
         state.model.train()
+        prepared.freeze()
         for pieces in prepared.steps():
             done = state.epoch * len(prepared.sampler) + state.batch
             taken = step(pieces, TrainingContext(state.epoch, done, prepared.total_steps))
@@ -131,7 +132,7 @@ class _Training:
             raise EdgedistillError(
                 f"{self.job.title}: {taken.culprit} was not finite in {self.skipped_in_a_row} steps in a row, the last "
                 f"one step {self.state.batch} of {in_epoch} in epoch {self.state.epoch + 1}, at learning rate "
-                f"{self.state.schedule.get_last_lr()[0]:.3g}, on {', '.join(ids[:4])}"
+                f"{self.state.rate:.3g}, on {', '.join(ids[:4])}"
                 f"{f' and {len(ids) - 4} more' if len(ids) > 4 else ''}. Lower `lr`, set `clip_grad_norm: 1.0` or "
                 "`precision: fp32`; the last good checkpoint is kept."
             )
@@ -144,7 +145,7 @@ class _Training:
         record = {
             "epoch": state.epoch,
             "terms": {name: _mean([means[name] for means in per_process]) for name in per_process[0]},
-            "lr": state.schedule.get_last_lr()[0],
+            "lr": state.rate,
             "images_per_second": state.batch * self.prepared.sampler.batch_size / max(sum(seconds.values()), 1e-9),
             "seconds": round(sum(seconds.values()), 3),
             "time": {phase: round(value, 3) for phase, value in seconds.items()},
@@ -162,7 +163,7 @@ class _Training:
         job, state = self.job, self.state
         # Each process has its own BatchNorm statistics; the network that is scored is the one that rank 0 saves.
         self.world.share(state.evaluated.buffers())
-        tolerated_share, rate = job.max_bad_share, state.schedule.get_last_lr()[0]
+        tolerated_share, rate = job.max_bad_share, state.rate
         try:
             outputs = predict_logits(
                 state.evaluated, job.validation, job.card.preprocessing, max_bad_share=tolerated_share, world=self.world

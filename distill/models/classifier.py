@@ -90,6 +90,11 @@ class Classifier(nn.Module):
         return int(self.backbone.channels) > 0
 
     @property
+    def head_names(self) -> tuple[str, ...]:
+        """The modules that turn the last map into logits, as `get_submodule` finds them."""
+        return ("head",)
+
+    @property
     def gives(self) -> frozenset[str]:
         """The ModelOutput fields beyond the maps that forward fills."""
         embeds = {"embeddings"} if self._head_embeds else set()

@@ -34,12 +34,19 @@ class FoldedClassifier(Classifier):
     def __init__(self, model: Classifier) -> None:
         super().__init__(_Operations(reparameterize(model)), model.num_classes, head="library")
         self._head_embeds = model._head_embeds
+        self._head_names = tuple(f"backbone.graph.{name}" for name in model.head_names)
         self._pooling = model._pools_by_average, model._reads_pooled
         self.branches = copy.deepcopy(model.branches)
         self.scale.copy_(model.scale)
         self.shift.copy_(model.shift)
         self.requires_grad_(True)
         self.train(model.training)
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """As of every classifier; the graph's modules have the names of the network that it was made from."""
+        names = {name for name, _ in self.named_modules()}
+        return tuple(name for name in self._head_names if name in names)
 
     @property
     def int8_ranges(self) -> dict[str, tuple[float, float]]:

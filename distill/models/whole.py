@@ -28,6 +28,20 @@ class LibraryClassifier(Classifier):
         super().__init__(network, num_classes, head="library", **options)
         self.head_is_pretrained = bool(getattr(network, "classifier_is_pretrained", False))
 
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """The library's classifier, wherever it lies in the network."""
+        network: Any = self.backbone
+        if isinstance(network, WithTail):
+            return ("backbone.tail",)
+        model = network.model
+        found = model.get_classifier() if hasattr(model, "get_classifier") else None  # timm's
+        heads = found if isinstance(found, (tuple, list, nn.ModuleList)) else [found]
+        own = [getattr(model, name, None) for name in ("fc", "classifier", "head", "heads")] if found is None else heads
+        return tuple(
+            f"backbone.model.{name}" for name, module in model.named_modules() if any(module is one for one in own)
+        )
+
     def attend(self, channel_weights: Any) -> None:
         """Refused: UD's attention asks the head about maps that the network did not see.
 

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from ...runtime.record import Record
+from ..engine.parts import PartName
 from .disk import Kept
 from .time import Bound
 
@@ -37,6 +38,26 @@ class PlannedModel(Record):
     training_parameters: int | None
 
 
+class PlannedPart(Record):
+    """A part of a network that learns alike.
+
+    Attributes:
+        part: "backbone", "head" or "method".
+        below_head: layers between it and the head, where the rate falls with them (`layer_decay`); else None.
+        parameters: that learn.
+        lr: at the peak of the schedule.
+        weight_decay: of its weights; biases and normalisations have none.
+        freeze_epochs: for which it is held still, or "all".
+    """
+
+    part: PartName
+    below_head: int | None
+    parameters: int
+    lr: float
+    weight_decay: float
+    freeze_epochs: int | Literal["all"]
+
+
 class PlannedTraining(Record):
     """A training, or the sub-tasks of a method that trains its own teachers.
 
@@ -53,6 +74,7 @@ class PlannedTraining(Record):
         bound: what most of the time goes to.
         teacher: whether it runs in every step (`live`) or its outputs are read (`stored`); None without one.
         estimated_seconds: of all that is left, without evaluation.
+        parts: of the network, of the first training that is left.
         note: what could not be found out.
     """
 
@@ -68,6 +90,7 @@ class PlannedTraining(Record):
     bound: Bound | None = None
     teacher: Literal["live", "stored"] | None = None
     estimated_seconds: float = 0.0
+    parts: tuple[PlannedPart, ...] = ()
     note: str = ""
 
 

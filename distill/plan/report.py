@@ -16,17 +16,19 @@ from ...runtime.datasets import Dataset
 from ...runtime.device import usable_cores
 from ..checkpoint import Student, digest_weights, load_student
 from ..data.loader import Share
-from ..engine import Job, choose_device
+from ..engine import Job, TrainSettings, choose_device
+from ..engine.groups import ParameterGroup, parameter_groups
+from ..engine.parts import PartName
 from ..engine.state import read_position
 from ..experiment import Experiment
 from ..experiment.jobs import Training
 from ..experiment.sub_tasks import draw_tasks, read_tasks
 from ..experiment.sub_teachers import MergedCheckpoint
-from ..models import ModelSpec
+from ..models import Classifier, ModelSpec
 from ..models.size import count_parameters, deployed_size
 from ..models.weights import no_downloads
 from .disk import Kept, decoded_images, missing_bytes, room_to_save, teacher_outputs, training_files, weights_file
-from .facts import Command, Part, Plan, PlannedModel, PlannedRole, PlannedSplit, PlannedTraining
+from .facts import Command, Part, Plan, PlannedModel, PlannedPart, PlannedRole, PlannedSplit, PlannedTraining
 from .time import Estimate, estimate
 
 
@@ -197,6 +199,7 @@ class _Planner:
     def _measured(self, planned: PlannedTraining, training: Training, images: float, *, final: bool) -> PlannedTraining:
         """`planned` with what `training`, one of them, tells; `images` are left to be shown, once per epoch."""
         job, model, teacher = training
+        parts = _parts(model, job.settings)  # before the model is measured
         outputs = teacher_outputs(training, final=final)
         self.kept += [kept for kept in (outputs, decoded_images(job)) if kept is not None]
         self.room.append(room_to_save(job, model, self.experiment.folder.parent))
@@ -210,9 +213,29 @@ class _Planner:
             steps=found.steps,
             step_seconds=found.step_seconds,
             bound=found.bound,
+            parts=parts,
             teacher=None if teacher is None else "stored" if found.stored_views else "live",
             estimated_seconds=found.seconds(epochs=images / found.images, stored_views=views),
         )
+
+
+def _parts(model: Classifier, settings: TrainSettings) -> tuple[PlannedPart, ...]:
+    """What learns alike, weights and biases together, from the head down."""
+    found: dict[tuple[PartName, int], list[ParameterGroup]] = {}
+    for group in parameter_groups(model, None, settings):
+        found.setdefault((group.part, group.below_head or 0), []).append(group)
+    order = ("method", "head", "backbone")
+    return tuple(
+        PlannedPart(
+            part=part,
+            below_head=groups[0].below_head,
+            parameters=sum(parameter.numel() for group in groups for parameter in group.parameters),
+            lr=settings.lr * groups[0].lr_scale,
+            weight_decay=max(group.weight_decay for group in groups),
+            freeze_epochs=settings.parts.of(part).freeze_epochs,
+        )
+        for (part, _), groups in sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+    )
 
 
 def _epochs_done(job: Job) -> float:

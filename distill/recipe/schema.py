@@ -88,16 +88,18 @@ class Int8Spec(Config):
     """A last training of the student, in its deploy form and rounded as int8 runtimes compute it.
 
     Attributes:
-        train: what differs from the student's training; what is not named there is 1 epoch, a tenth of the rate, and
-            float32 beside the rounding.
+        train: what differs from the student's training; what is not named there is 1 epoch, a tenth of the rate,
+            nothing frozen, and float32 beside the rounding.
     """
 
     train: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def resolve(self, student: TrainSettings, *, where: str) -> "Int8Spec":
         """With every key of `train`; raises ConfigError for one that does not exist or has an impossible value."""
-        own = {"epochs": 1, "schedule_epochs": None, "lr": student.lr / 10, "precision": "fp32"}
-        merged = {**msgspec.to_builtins(student), **own, **self.train}
+        given = msgspec.to_builtins(student)
+        own: dict[str, Any] = {"epochs": 1, "schedule_epochs": None, "lr": student.lr / 10, "precision": "fp32"}
+        own["parts"] = {name: {**part, "freeze_epochs": 0} for name, part in given["parts"].items()}
+        merged = {**given, **own, **self.train}
         settings = decode(merged, TrainSettings, where=where, prefix="student.int8.train")
         return msgspec.structs.replace(self, train=msgspec.to_builtins(settings))
 

@@ -74,6 +74,7 @@ def _trainings(plans: Sequence[Plan], console: Console) -> None:
     first = plans[0]
     console.print(f"\n[bold]Trainings[/] on this machine ({escape(first.device)}, cores: {first.cores})")
     console.print(rows)
+    _parts(entries, console)
     for plan, training in entries:
         if training.note:
             console.print(f"[yellow]{escape(plan.name)}, {_ROLES[training.role]}:[/] {escape(training.note)}")
@@ -106,6 +107,21 @@ def _training_row(training: PlannedTraining) -> list[str]:
         time += f" for the {left:.3g} epochs left"
     milliseconds = f"{1000 * training.step_seconds:.3g}"
     return [*row, str(training.epochs), f"{training.steps:,}", milliseconds, training.bound or "-", time]
+
+
+def _parts(entries: Sequence[tuple[Plan, PlannedTraining]], console: Console) -> None:
+    """What learns at which rate: of each training once, since seeds do not differ in it."""
+    numbers = ("parameters", "rate", "weight decay")
+    rows = table("training", "part", *numbers, "frozen", right=numbers)
+    for role, training in {training.role: training for _, training in entries if training.parts}.items():
+        for part in training.parts:
+            below = "" if part.below_head is None else f", {part.below_head} below the head"
+            frozen = {0: "no", "all": "always"}.get(part.freeze_epochs, f"{part.freeze_epochs} epochs")
+            decay = f"{part.weight_decay:g}" if part.weight_decay else "-"
+            rows.add_row(_ROLES[role], part.part + below, count(part.parameters), f"{part.lr:.3g}", decay, frozen)
+    if rows.rows:
+        console.print("\n[bold]Parts[/] and their rates; weight decay is that of weights, not of biases and norms")
+        console.print(rows)
 
 
 def _kept(plans: Sequence[Plan], console: Console) -> None:

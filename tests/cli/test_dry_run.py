@@ -10,7 +10,7 @@ from rich.console import Console
 
 from edgedistill.cli.plan_table import about, count, plan_tables
 from edgedistill.distill.plan.disk import Kept
-from edgedistill.distill.plan.facts import Plan, PlannedModel, PlannedSplit, PlannedTraining
+from edgedistill.distill.plan.facts import Plan, PlannedModel, PlannedPart, PlannedSplit, PlannedTraining
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -53,7 +53,9 @@ def test_the_chain_is_told_and_nothing_is_written(recipe, command, tmp_path):
     assert content["teacher"]["train"]["lr"] == 0.001
     rows = [line.split("  ") for line in tables.splitlines()]
     named = [row[0] for row in rows]
-    assert named.count("teacher") == named.count("student") == named.count("student, no teacher") == 2
+    assert (
+        named.count("teacher") == named.count("student") == named.count("student, no teacher") == 4
+    )  # with two parts each
     assert "36 training, 12 validation, 12 test images; 20 classes" in tables
     assert "on this machine as it is now, without evaluation" in tables
     assert "mld, live teacher" in tables
@@ -187,6 +189,19 @@ def test_what_is_half_there_and_a_full_disk_are_told():
                 step_seconds=0.25,
                 bound="data",
                 estimated_seconds=7200.0,
+                parts=(
+                    PlannedPart(
+                        part="head",
+                        below_head=None,
+                        parameters=2048,
+                        lr=0.0123,
+                        weight_decay=1e-4,
+                        freeze_epochs="all",
+                    ),
+                    PlannedPart(
+                        part="backbone", below_head=3, parameters=512, lr=0.001, weight_decay=0.0, freeze_epochs=2
+                    ),
+                ),
                 note="something is open",
             ),
         ),
@@ -207,6 +222,9 @@ def test_what_is_half_there_and_a_full_disk_are_told():
     assert "about 2 h for the 140 epochs left" in told
     assert "4,000" in told
     assert "something is open" in told
+    rows = [line.split() for line in told.splitlines() if line.startswith("teachers of sub-tasks  ")]
+    assert rows[0][3:] == ["head", "2.05", "k", "0.0123", "0.0001", "always"]
+    assert rows[1][3:] == ["backbone,", "3", "below", "the", "head", "512", "0.001", "-", "2", "epochs"]
     assert "3.0 MB more of 1.0 MB free" in told
     assert "the disk is too small: 2.0 MB are lacking for runs/tiny" in told
     assert "25 %" in told

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from edgedistill.distill.checkpoint import ModelCard
 from edgedistill.distill.engine import Job, TrainSettings
+from edgedistill.distill.engine.parts import Parts, PartSettings
 from edgedistill.distill.methods import build_method
 from edgedistill.distill.models import Classifier, ModelSpec, build_from_spec
 from edgedistill.runtime.datasets import Dataset
@@ -76,5 +77,6 @@ def tint_job(folder: Path, train: Dataset | None = None, *, method: str = "vanil
 
 
 def shared_job(folder: Path) -> Job:
-    """A training whose steps several processes can share without any difference."""
-    return tint_job(folder, method="mdkd", sync_batchnorm=True, ema=None, optimizer="sgd", lr=1e-4)
+    """A training whose steps several processes can share without any difference; its head learns from epoch 2 on."""
+    parts = Parts(head=PartSettings(freeze_epochs=1))
+    return tint_job(folder, method="mdkd", sync_batchnorm=True, ema=None, optimizer="sgd", lr=1e-4, parts=parts)
