@@ -15,11 +15,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 _HOMES = {
     "build_method": "methods",
     "build_model": "models",
+    "distil": "api",
     "load_recipe": "recipe.load",
     "load_student": "checkpoint",
     "partition_labels": "data.partition",
 }
-_MODULES = ("checkpoint", "data", "engine", "experiment", "losses", "methods", "models", "recipe", "study")
+_MODULES = ("api", "checkpoint", "data", "engine", "experiment", "losses", "methods", "models", "recipe", "study")
 
 __all__ = [*_HOMES, *_MODULES]  # noqa: PLE0604 (names, computed)
 

@@ -15,6 +15,7 @@ from ..runtime.preprocess import Preprocessing
 from ..runtime.record import Record
 from .models import Classifier, ModelSpec, build_from_spec
 from .models.folded import FoldedClassifier
+from .models.plain import PLAIN, as_classifier
 from .models.rounding import is_range
 
 _KEY = "edgedistill"
@@ -103,11 +104,15 @@ def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def load_student(path: str | Path) -> Student:
+def load_student(path: str | Path, network: nn.Module | None = None) -> Student:
     """Read a checkpoint written by `save_student`, a student's or a teacher's.
 
+    Args:
+        path: of the .safetensors file.
+        network: the module that was trained, where it is one that no name builds (see `distil`); it gets the weights.
+
     Raises:
-        CheckpointError: missing, damaged, or not written by edgedistill.
+        CheckpointError: missing, damaged, or not written by edgedistill; or its network is to be given, or another one.
     """
     path = Path(path)
     if not path.is_file():
@@ -124,17 +129,31 @@ def load_student(path: str | Path) -> Student:
         card = msgspec.json.decode(metadata[_KEY], type=ModelCard)
     except msgspec.DecodeError as error:
         raise CheckpointError(f"{path}: its card cannot be read ({error}): written by another version?") from None
-    model = build_from_spec(
+    model = _rebuilt(card, state, path) if network is None else _adopted(network, card)
+    if card.int8_ranges:
+        model = FoldedClassifier(model)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        which = "its own card" if network is None else f"the given {type(network).__name__}"
+        raise CheckpointError(f"{path}: weights do not fit {which} ({first_line(error)}).") from None
+    return Student(model.eval().requires_grad_(False), card, path)
+
+
+def _rebuilt(card: ModelCard, state: dict[str, Tensor], path: Path) -> Classifier:
+    if card.model.name.startswith(PLAIN):
+        raise CheckpointError(
+            f"{path}: holds the weights of {card.model.name.removeprefix(PLAIN)}, which no name builds: "
+            "`load_student(path, network=...)` with such a module, or register it as a backbone (docs/python.md)."
+        )
+    return build_from_spec(
         msgspec.structs.replace(card.model, pretrained=None, class_embeddings=None),
         len(card.classes),
         mean=card.preprocessing.mean,
         std=card.preprocessing.std,
         class_embeddings=next((state[key] for key in state if key.endswith("head.class_embeddings")), None),
     )
-    if card.int8_ranges:
-        model = FoldedClassifier(model)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: weights do not fit its own card ({first_line(error)}).") from None
-    return Student(model.eval().requires_grad_(False), card, path)
+
+
+def _adopted(network: nn.Module, card: ModelCard) -> Classifier:
+    return as_classifier(network, len(card.classes), card.preprocessing, who="checkpoint's network")

@@ -4,12 +4,16 @@ Another distribution adds its own by an entry point that names the module which 
 
     [project.entry-points."edgedistill.backends"]
     toy = "edgedistill_toy.backend"
+
+A module that is in no distribution is named by the environment variable EDGEDISTILL_PLUGINS, several with commas.
 """
 
 import difflib
 import importlib
 import logging
+import os
 import pkgutil
+import sys
 from collections.abc import Callable
 from importlib import metadata
 from typing import Generic, TypeVar
@@ -19,6 +23,8 @@ from .errors import ConfigError, first_line
 T = TypeVar("T")
 
 _log = logging.getLogger("edgedistill")
+
+_VARIABLE = "EDGEDISTILL_PLUGINS"
 
 
 class Registry(Generic[T]):
@@ -84,6 +90,7 @@ class Registry(Generic[T]):
         if self._plugged_in or self.group is None:
             return
         self._plugged_in = True
+        import_plugins()
         for entry_point in metadata.entry_points(group=self.group):
             before = dict(self._entries)
             try:
@@ -95,3 +102,23 @@ class Registry(Generic[T]):
                     "%s: its %s %r cannot be loaded and is left out (%s: %s). Upgrade or uninstall it.",
                     whose, entry_point.group, entry_point.name, type(error).__name__, first_line(error),
                 )  # fmt: skip
+
+
+def import_plugins() -> None:
+    """Import the modules that EDGEDISTILL_PLUGINS names, from the current folder too.
+
+    Raises:
+        ConfigError: one cannot be imported: unlike a distribution that happens to be installed, it was asked for.
+    """
+    for name in filter(None, map(str.strip, os.environ.get(_VARIABLE, "").split(","))):
+        if name in sys.modules:
+            continue
+        sys.path.append(os.getcwd())  # noqa: PTH109 (as a string); a command's own path has no current folder
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit) as error:  # a stranger's module may raise anything
+            raise ConfigError(
+                f"{_VARIABLE}: the module {name!r} cannot be imported ({type(error).__name__}: {first_line(error)})."
+            ) from error
+        finally:
+            sys.path.remove(os.getcwd())  # noqa: PTH109

@@ -15,7 +15,7 @@ def asymmetric(
     gamma_neg: float = 4.0,
     gamma_pos: float = 0.0,
     clip: float = 0.05,
-    reduction: Reduction = "sum",
+    reduction: Reduction = "batchmean",
 ) -> Tensor:
     """Binary cross-entropy that plays down easy negatives.
 

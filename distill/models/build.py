@@ -78,12 +78,20 @@ def build_from_spec(
         ConfigError: an unknown name, a width that the family does not have, or a file that does not fit the classes.
     """
     check_spec(spec, where=spec.name)
+    model = _build(spec, num_classes, class_embeddings, {"mean": mean, "std": std})
+    model.spec = msgspec.structs.replace(spec, pretrained=None, class_embeddings=None)
+    return model
+
+
+def _build(
+    spec: ModelSpec, num_classes: int, class_embeddings: Tensor | None, normalisation: dict[str, Any]
+) -> Classifier:
     library, _, name = spec.name.partition("/")
     if spec.head == "library":
         build_whole = timm_network if library == "timm" else torchvision_network
         network = build_whole(name, spec.pretrained, num_classes)
         _adapt(network, spec)
-        return LibraryClassifier(network, num_classes, branches=spec.branches, mean=mean, std=std)
+        return LibraryClassifier(network, num_classes, branches=spec.branches, **normalisation)
     if name:
         build = timm_backbone if library == "timm" else torchvision_backbone
         backbone = build(name, spec.pretrained)
@@ -98,8 +106,7 @@ def build_from_spec(
         head=spec.head,
         class_embeddings=class_embeddings,
         branches=spec.branches,
-        mean=mean,
-        std=std,
+        **normalisation,
     )
 
 

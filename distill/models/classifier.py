@@ -1,7 +1,7 @@
 """The model that is trained: backbone, the head that ships, and branches that only training sees."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from .branches import BRANCHES, BranchName
 from .heads import HEADS, HeadName
 from .linear_head import LinearHead
 from .output import ModelOutput
+
+if TYPE_CHECKING:
+    from .build import ModelSpec
 
 
 class Classifier(nn.Module):
@@ -32,6 +35,7 @@ class Classifier(nn.Module):
 
     Attributes:
         head_is_pretrained: the linear head holds the classifier of the weights file that `pretrained` named.
+        spec: what built it, without its files; None for a network that no name builds.
         attention: how channels are weighted in the uncertainty attention; None, as it is built, computes none.
     """
 
@@ -57,6 +61,7 @@ class Classifier(nn.Module):
         self.head = HEADS[head].build(self.channels, num_classes, **options)
         self._head_embeds = HEADS[head].gives == "embeddings"
         self.head_is_pretrained = self._adopt_pretrained_classifier()
+        self.spec: ModelSpec | None = None
         self.attention: ChannelWeights | None = None
         self.branches = nn.ModuleDict()
         for branch in branches:

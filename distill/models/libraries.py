@@ -161,9 +161,15 @@ def timm_network(name: str, pretrained: str | None, num_classes: int) -> nn.Modu
         ConfigError: no such network.
     """
     model = _timm(name, pretrained, num_classes)
-    network = TimmStages(model) if hasattr(model, "forward_intermediates") else None
-    same = network is not None and _reads_the_same(network)
-    return _marked(network if network is not None and same else LogitsAlone(model), model)
+    return _marked(timm_as_it_is(model) or LogitsAlone(model), model)
+
+
+def timm_as_it_is(model: Any) -> nn.Module | None:
+    """One of timm's networks with its maps and its own classifier; None without maps, or where it reads others."""
+    if not hasattr(model, "forward_intermediates"):
+        return None
+    network = TimmStages(model)
+    return network if _reads_the_same(network) else None
 
 
 def _timm(name: str, pretrained: str | None, num_classes: int | None = None) -> nn.Module:

@@ -1,0 +1,171 @@
+"""PyTorch's data sets as ours: pixels before any augmentation, labels as one matrix."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast, overload
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler
+
+from ...runtime.datasets import NEGATIVE, POSITIVE, UNKNOWN, Dataset, open_dataset
+from ...runtime.errors import ConfigError, DataError
+from ...runtime.images import ImageSource
+
+Data = Any
+"""What `as_dataset` takes: ours, a path or mapping that `open_dataset` reads, a torch Dataset or a loader."""
+
+_SAMPLED = 64  # images whose pixels stand for all, where reading every one would cost a pass
+_ALL = 4096  # images up to which all are read
+
+
+class _Pixels(Sequence[ImageSource]):
+    """The images of a torch data set, each as uint8 (H, W, 3), read when it is used."""
+
+    def __init__(self, source: Any, places: np.ndarray) -> None:
+        self.source, self.places = source, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> ImageSource: ...
+    @overload
+    def __getitem__(self, index: slice) -> "_Pixels": ...
+    def __getitem__(self, index: int | slice) -> "ImageSource | _Pixels":
+        if isinstance(index, slice):
+            return _Pixels(self.source, self.places[index])
+        place = int(self.places[index])
+        return to_pixels(self.source[place][0], place)
+
+    def __iter__(self) -> Iterator[ImageSource]:
+        return (self[index] for index in range(len(self)))
+
+
+@dataclass(frozen=True)
+class TorchDataset(Dataset):
+    """A torch data set of (image, labels), known by its labels and by the pixels of some of its images."""
+
+    pixels_sha256: str = field(default="", kw_only=True)
+
+    def subset(self, indices: Sequence[int] | np.ndarray, name: str | None = None) -> "TorchDataset":
+        """The images at `indices`, in that order; none is read."""
+        images = cast("_Pixels", self.images)
+        indices = np.asarray(indices, dtype=np.int64)
+        return TorchDataset(
+            name or self.name,
+            self.classes,
+            tuple(self.ids[i] for i in indices),
+            _Pixels(images.source, images.places[indices]),
+            self.labels[indices],
+            pixels_sha256=self.pixels_sha256,
+        )
+
+    def fingerprint(self) -> str:
+        """SHA-256 over classes, ids and labels, and the pixels that were looked at when it was opened."""
+        named = Dataset(self.name, self.classes, self.ids, [""] * len(self), self.labels)
+        return hashlib.sha256(f"{named.fingerprint()} {self.pixels_sha256}".encode()).hexdigest()
+
+
+def as_dataset(data: Data, classes: Sequence[str] | None, name: str) -> Dataset:
+    """What a user calls data, as a data set.
+
+    Args:
+        data: a Dataset of ours; a path or mapping for `runtime.datasets.open_dataset`; a torch Dataset whose items are
+            (image, labels), or a DataLoader around one, of which the data set alone is taken. An image is a Pillow
+            image, a uint8 array (H, W, 3) or tensor (3, H, W), or floats in [0, 1]: before any normalisation and
+            augmentation, which are the training's. Labels are (C,): 1 present, 0 absent, -1 unknown.
+        classes: C names; without, the data's own `classes`, or numbers.
+        name: "train" or "validation", for messages.
+
+    Raises:
+        ConfigError: a loader has a sampler of its own, or the data set is none that has a length.
+        DataError: an item is no image with labels, or the labels differ in length.
+    """
+    if isinstance(data, Dataset):
+        return data if classes is None else data.with_classes(classes)
+    if isinstance(data, str | Path | Mapping):
+        return open_dataset(data, classes=classes)
+    if isinstance(data, DataLoader):
+        if not isinstance(data.sampler, RandomSampler | SequentialSampler):
+            raise ConfigError(
+                f"{name}: the loader's {type(data.sampler).__name__} would not be used, since training draws its own "
+                "order to be resumable. Give the data set itself, with `sampler=` for a balanced order."
+            )
+        data = data.dataset
+    if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
+        raise ConfigError(
+            f"{name}: {type(data).__name__} has no length or no items by number: training draws images by number. "
+            "Give a data set with `__len__` and `__getitem__`."
+        )
+    return _read(data, classes, name)
+
+
+def to_pixels(image: Any, place: int) -> np.ndarray:
+    """uint8 (H, W, 3) RGB of what a torch data set gives as an image."""
+    if isinstance(image, Image.Image):
+        return np.asarray(image.convert("RGB"))
+    array = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
+    channels_first = array.ndim == 3 and array.shape[0] in (1, 3)
+    if channels_first and (isinstance(image, torch.Tensor) or array.shape[-1] not in (1, 3)):
+        array = array.transpose(1, 2, 0)
+    if array.ndim != 3 or array.shape[-1] not in (1, 3):
+        raise DataError(f"item {place}: its image has the shape {array.shape}: (3, H, W) or (H, W, 3) is wanted.")
+    if np.issubdtype(array.dtype, np.floating):
+        if array.min() < 0 or array.max() > 1:
+            raise DataError(
+                f"item {place}: its image has values from {array.min():.3g} to {array.max():.3g}, not within [0, 1]: "
+                "it is normalised already. Give images before Normalize; the network's mean and std are `input`'s."
+            )
+        array = np.round(array * 255).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise DataError(f"item {place}: its image is {array.dtype}: uint8, or floats in [0, 1], are wanted.")
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+
+
+def _read(data: Any, classes: Sequence[str] | None, name: str) -> TorchDataset:
+    count = len(data)
+    if not count:
+        raise DataError(f"{name}: it has no images.")
+    known = _labels_at_hand(data, count)
+    looked_at = range(count) if known is None or count <= _ALL else range(0, count, -(-count // _SAMPLED))
+    digest, rows = hashlib.sha256(), []
+    for place in looked_at:
+        item = data[place]
+        if not isinstance(item, tuple | list) or len(item) < 2:
+            raise DataError(f"{name}: item {place} is no pair of an image and its labels.")
+        digest.update(to_pixels(item[0], place).tobytes())
+        if known is None:
+            rows.append(_row(item[1], place, name))
+    if known is None:
+        if len({len(row) for row in rows}) > 1:
+            raise DataError(f"{name}: its items have different numbers of labels.")
+        known = np.stack(rows)
+    names = tuple(classes or getattr(data, "classes", ()) or map(str, range(known.shape[1])))
+    if len(names) != known.shape[1]:
+        raise DataError(f"{name}: {known.shape[1]} labels an image, and {len(names)} class names.")
+    images = _Pixels(data, np.arange(count))
+    ids = tuple(f"{name}-{place}" for place in range(count))
+    return TorchDataset(name, names, ids, images, known, pixels_sha256=digest.hexdigest())
+
+
+def _labels_at_hand(data: Any, count: int) -> np.ndarray | None:
+    """The matrix that many data sets keep, which spares a pass over the images."""
+    for key in ("labels", "targets"):
+        found = getattr(data, key, None)
+        if isinstance(found, np.ndarray | torch.Tensor) and found.ndim == 2 and len(found) == count:
+            return np.stack([_row(row, place, key) for place, row in enumerate(found)])
+    return None
+
+
+def _row(labels: Any, place: int, name: str) -> np.ndarray:
+    row = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
+    if row.ndim != 1 or not np.isin(row, (UNKNOWN, NEGATIVE, POSITIVE)).all():
+        raise DataError(
+            f"{name}: the labels of item {place} are {row.tolist()!r:.80}: one number for each class is wanted, 1 "
+            "present, 0 absent, -1 unknown."
+        )
+    return row.astype(np.int8)

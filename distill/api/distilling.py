@@ -1,0 +1,182 @@
+"""Teaching a network in one call, from Python."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from torch import nn
+
+from ... import __version__
+from ...runtime.config import decode, decode_tagged
+from ...runtime.datasets import Dataset
+from ...runtime.errors import ConfigError
+from ...runtime.preprocess import Preprocessing
+from ..checkpoint import ModelCard, Student, load_student
+from ..data.split import split_validation
+from ..engine import Job, TrainSettings, fit
+from ..methods import METHODS, Method
+from ..methods.base import require_maps
+from ..models import Classifier, TeacherModel
+from ..models.plain import as_classifier, normalisation_of, spec_of
+from ..teacher_cache import teacher_digest
+from .datasets import Data, as_dataset
+
+_WHERE = "distil"
+
+
+def distil(
+    student: nn.Module,
+    teacher: nn.Module | Student | str | Path | None,
+    train: Data,
+    validation: Data | float = 0.1,
+    *,
+    method: str | Mapping[str, Any] | Method = "mdkd",
+    classes: Sequence[str] | None = None,
+    input: int | tuple[int, int] | Preprocessing = 224,
+    teacher_input: Preprocessing | None = None,
+    student_maps: str | Sequence[str] = (),
+    teacher_maps: str | Sequence[str] = (),
+    folder: str | Path = "runs/distil",
+    seed: int = 0,
+    max_bad_share: float = 0.01,
+    console: Console | None = None,
+    **settings: Any,
+) -> Student:
+    """Teach `student` what `teacher` knows; the same call continues where it was interrupted.
+
+    The student is trained in place and ends with the weights of the epoch that was best on the validation part.
+
+        student = distil(MyNet(), teacher, train, validation, method="mld", epochs=20, lr=1e-3)
+        export_bundle(student, ["onnxruntime-cpu-fp32"], "bundle")
+
+    Args:
+        student: any module that maps normalised float32 images (B, 3, H, W) to logits (B, C), or one of `build_model`.
+        teacher: likewise; or a checkpoint of an earlier run, loaded or by its path; None for labels alone.
+        train: what is learned from: a torch Dataset of (image, labels) or a DataLoader around one, a Dataset of ours,
+            or what `runtime.datasets.open_dataset` reads; see `api.datasets.as_dataset`. Decoding, resizing,
+            augmentation and normalisation are the training's.
+        validation: likewise, which selects the epoch and the thresholds; or the share of `train` that is set apart for
+            it.
+        method: a name of `edgedistill list methods`, a mapping of `name` and hyper-parameters, or `build_method`'s.
+        classes: C names, where the data have none.
+        input: how an image becomes the network's input: a side in pixels or (height, width), with the network's own
+            normalisation where it says one (else ImageNet's); or all of it.
+        teacher_input: of the teacher, where its normalisation is another.
+        student_maps: names of submodules whose outputs are its feature maps (B, F, H, W), shallow to deep, for methods
+            that read any (`reviewkd`, `rkd`, `pkt`, `l2d`, `ud`); timm's networks and ours show theirs without.
+        teacher_maps: likewise.
+        folder: for the checkpoint, the log and what an exact resume needs.
+        seed: of order, augmentation, dropout and of the split. The student's first weights are the caller's.
+        max_bad_share: share of undecodable images at which the training stops.
+        console: where progress is drawn; None is the terminal.
+        settings: of the training: `epochs`, `lr`, `batch_size`, `augment`, `ema`, ...; see `TrainSettings`.
+
+    Returns:
+        The best checkpoint, whose `model` holds the student's module.
+
+    Raises:
+        ConfigError: a setting does not exist or has an impossible value; the networks do not fit the data, or the
+            method what they show.
+        DataError: the data cannot be read as images with labels.
+        CheckpointError: `folder` holds another training.
+        InterruptedRunError: Ctrl-C; the same call continues.
+    """
+    chosen, asked = decode(settings, TrainSettings, where=_WHERE), _method(method)
+    learned, selecting = _parts(train, validation, classes, seed)
+    shown = _preprocessing(input, student)
+    taught = as_classifier(student, len(learned.classes), shown, student_maps, "student")
+    shown = msgspec.structs.replace(shown, **normalisation_of(taught))
+    taught_by = _teacher(teacher, asked, learned, teacher_input or shown, teacher_maps)
+    require_maps(asked, taught, "the student")
+    spec = taught.spec or spec_of(student)
+    decides = {
+        "seed": seed,
+        "preprocessing": msgspec.to_builtins(shown),
+        "model": [(name, list(value.shape)) for name, value in taught.state_dict().items()],
+        "train": chosen.deciding(),
+        "method": [type(asked).__name__, msgspec.to_builtins(asked, str_keys=True)],
+        "images": [learned.fingerprint(), selecting.fingerprint()],
+        "teacher": None if taught_by is None else teacher_digest(taught_by),
+    }
+    asked.extend_student(taught, taught_by, shown.size)
+    folder = Path(folder)
+    job = Job(
+        title=folder.name,
+        folder=folder,
+        checkpoint="student.safetensors",
+        card=ModelCard(
+            edgedistill=__version__,
+            name=folder.name,
+            model=spec,
+            classes=learned.classes,
+            preprocessing=shown,
+            thresholds=(0.5,) * len(learned.classes),
+        ),
+        train=learned,
+        validation=selecting,
+        method=asked,
+        settings=chosen,
+        seed=seed,
+        identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
+        max_bad_share=max_bad_share,
+    )
+    best = fit(job, taught, taught_by, console or Console())
+    taught.detach_branches()
+    return load_student(best, network=taught.cpu())
+
+
+def _method(method: str | Mapping[str, Any] | Method) -> Method:
+    found = method
+    if not isinstance(found, Method):
+        content = found if isinstance(found, str) else dict(found)
+        found = decode_tagged(content, METHODS, tag="name", where=_WHERE, prefix="method")
+    if found.trains_teachers:
+        raise ConfigError(
+            f"{_WHERE}: {type(found).__name__} trains teachers of its own, several runs before this one: write a "
+            "recipe, which `edgedistill run` carries out."
+        )
+    return found
+
+
+def _parts(train: Data, validation: Data | float, classes: Sequence[str] | None, seed: int) -> tuple[Dataset, Dataset]:
+    learned = as_dataset(train, classes, "train")
+    if isinstance(validation, float):
+        return split_validation(learned, validation, seed)
+    return learned, as_dataset(validation, learned.classes, "validation")
+
+
+def _preprocessing(input: int | tuple[int, int] | Preprocessing, student: nn.Module) -> Preprocessing:
+    if isinstance(input, Preprocessing):
+        return input
+    size = (input, input) if isinstance(input, int) else input
+    return Preprocessing(size=size, **normalisation_of(student))
+
+
+def _teacher(
+    teacher: nn.Module | Student | str | Path | None,
+    method: Method,
+    data: Dataset,
+    preprocessing: Preprocessing,
+    maps: str | Sequence[str],
+) -> TeacherModel | None:
+    """The network that teaches, frozen and as the method asks for it."""
+    if not method.needs_teacher:
+        return None
+    if teacher is None:
+        raise ConfigError(
+            f'{_WHERE}: the method {type(method).__name__} learns from a teacher: give one, or `method="vanilla"`.'
+        )
+    if isinstance(teacher, str | Path):
+        teacher = load_student(teacher)
+    if isinstance(teacher, Student):
+        if teacher.card.classes != data.classes:
+            raise ConfigError(f"{_WHERE}: {teacher.path} has other classes than {data.name}, or another order.")
+        teacher = teacher.model
+    found: Classifier = as_classifier(teacher, len(data.classes), preprocessing, maps, "teacher")
+    require_maps(method, found, "the teacher")
+    found.detach_branches(keep=method.needs)
+    method.prepare_teacher(found)
+    return found

@@ -1,0 +1,184 @@
+"""Plain modules and data sets: what is taken, what is refused, and that it is the recipe's training."""
+
+import numpy as np
+import pytest
+import torch
+from jobs import CLASSES, tint_dataset, tint_job, tint_model, tint_teacher
+from PIL import Image
+from rich.console import Console
+from torch import nn
+
+from edgedistill.distill import distil, load_student
+from edgedistill.distill.api.datasets import as_dataset, to_pixels
+from edgedistill.distill.engine import fit
+from edgedistill.distill.models.plain import as_classifier
+from edgedistill.runtime.errors import CheckpointError, ConfigError, DataError
+from edgedistill.runtime.preprocess import Preprocessing
+
+QUIET = Console(quiet=True)
+SMALL = Preprocessing(size=(32, 32))
+
+
+class Pairs(torch.utils.data.Dataset):
+    """(image, labels) of the tints, in a form that a test chooses."""
+
+    def __init__(self, count=48, seed=0, form=lambda pixels: pixels):
+        self.tints, self.form = tint_dataset(count, seed), form
+
+    def __len__(self):
+        return len(self.tints)
+
+    def __getitem__(self, index):
+        return self.form(self.tints.images[index]), self.tints.labels[index]
+
+
+class Net(nn.Module):
+    def __init__(self, classes=3):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3, 4, 1), nn.BatchNorm2d(4), nn.ReLU())
+        self.fc = nn.Linear(4, classes)
+
+    def forward(self, images):
+        return self.fc(self.body(images).mean((2, 3)))
+
+
+def teach(folder, student=None, teacher=None, data=None, **options):
+    options = {"method": "mld", "epochs": 1, "batch_size": 16, "input": 32, "console": QUIET, **options}
+    torch.manual_seed(0)
+    return distil(student or Net(), teacher or tint_teacher(), data or Pairs(), Pairs(24, 1), folder=folder, **options)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda pixels: pixels,
+        Image.fromarray,
+        lambda pixels: torch.from_numpy(pixels).permute(2, 0, 1),
+        lambda pixels: torch.from_numpy(pixels).permute(2, 0, 1) / 255,
+        lambda pixels: np.float32(pixels) / 255,
+    ],
+    ids=["array", "pillow", "tensor", "floats", "float array"],
+)
+def test_an_images_form_does_not_matter(form):
+    dataset = as_dataset(Pairs(form=form), CLASSES, "train")
+    assert all((one == other).all() for one, other in zip(dataset.images, tint_dataset(48).images, strict=True))
+    assert (dataset.labels == tint_dataset(48).labels).all()
+
+
+def test_a_subset_reads_nothing_and_keeps_its_images():
+    reads = []
+    data = Pairs(form=lambda pixels: reads.append(0) or pixels)
+    dataset = as_dataset(data, CLASSES, "train")
+    reads.clear()
+    part = dataset.subset([5, 2]).subset([1])
+    part.fingerprint()
+    assert not reads
+    assert (part.images[0] == tint_dataset(48).images[2]).all()
+    assert part.ids == ("train-2",)
+
+
+def test_labels_at_hand_spare_the_pass_and_a_changed_image_is_noticed():
+    whole = Pairs()
+    whole.labels = torch.from_numpy(whole.tints.labels)
+    before = as_dataset(whole, CLASSES, "train").fingerprint()
+    assert before == as_dataset(Pairs(), CLASSES, "train").fingerprint()
+    changed = Pairs(form=lambda pixels: pixels ^ 1)
+    assert before != as_dataset(changed, CLASSES, "train").fingerprint()
+
+
+def test_it_is_the_training_of_a_recipe(tmp_path):
+    """The same network, data, teacher and settings as a job give the same weights."""
+    settings = {"epochs": 2, "batch_size": 16, "lr": 3e-3, "augment": ["shift", "cutout"], "ema": 0.9}
+    student = distil(
+        tint_model(), tint_teacher(), tint_dataset(64), tint_dataset(32, seed=1, name="validation"),
+        method="mld", input=32, folder=tmp_path / "api", seed=3, console=QUIET, **settings,
+    )  # fmt: skip
+    expected = load_student(
+        fit(tint_job(tmp_path / "job", method="mld"), tint_model(), tint_teacher(), QUIET)
+    ).model.state_dict()
+    found = student.model.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert student.card.model.name == "timm/test_efficientnet"
+    assert load_student(student.path).weights_sha256 == student.weights_sha256  # its name builds it
+
+
+def test_a_plain_module_is_trained_in_place_and_loads_into_another(tmp_path):
+    mine = Net()
+    student = teach(tmp_path, mine)
+    assert student.model.backbone.model is mine
+    again = load_student(student.path, network=Net())
+    assert again.weights_sha256 == student.weights_sha256
+    with pytest.raises(CheckpointError, match=r"load_student\(path, network=...\)"):
+        load_student(student.path)
+    with pytest.raises(CheckpointError, match="do not fit the given Sequential"):
+        load_student(student.path, network=nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 3)))
+
+
+def test_the_same_call_does_nothing_twice_and_another_is_refused(tmp_path):
+    first = teach(tmp_path)
+    written = first.path.stat().st_mtime_ns
+    assert teach(tmp_path).weights_sha256 == first.weights_sha256
+    assert first.path.stat().st_mtime_ns == written
+    with pytest.raises(CheckpointError, match="another"):
+        teach(tmp_path, lr=1e-3)
+
+
+@pytest.mark.parametrize("method", ["rkd", "pkt", "reviewkd"])
+def test_maps_by_name_teach(tmp_path, method):
+    student = teach(tmp_path, teacher=Net(), method=method, student_maps="body", teacher_maps="body")
+    assert student.model.has_maps
+    assert not [name for name in student.model.state_dict() if "review" in name]
+
+
+def test_a_loader_gives_its_data_set(tmp_path):
+    loader = torch.utils.data.DataLoader(Pairs(), batch_size=4, shuffle=True)
+    assert teach(tmp_path, data=loader).card.classes == ("0", "1", "2")
+    weighted = torch.utils.data.DataLoader(Pairs(), sampler=torch.utils.data.WeightedRandomSampler([1.0] * 48, 48))
+    with pytest.raises(ConfigError, match="WeightedRandomSampler would not be used"):
+        teach(tmp_path, data=weighted)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"epoch": 3}, "epoch"),
+        ({"method": "mlt"}, "mld"),
+        ({"method": "cpsd"}, "write a recipe"),
+        ({"student": Net(5)}, r"gives \(1, 5\) for one image, and the data have 3 classes"),
+        ({"student": nn.Linear(2, 3)}, "does not take an image of 32 x 32 px"),
+        ({"student_maps": "trunk"}, "no submodule 'trunk'; its own are: body, fc"),
+        ({"student_maps": "fc"}, "'fc' gives no feature map"),
+        ({"method": "rkd", "teacher": Net()}, "feature maps"),
+        ({"teacher": tint_model(), "classes": ("a", "b", "c", "d")}, "3 labels an image, and 4 class names"),
+        ({"data": iter([])}, "no length"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(tmp_path, options, said):
+    with pytest.raises((ConfigError, DataError), match=said):
+        teach(tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (torch.randn(3, 8, 8), "normalised already"),
+        (np.zeros((8, 8), np.uint8), "shape"),
+        (np.zeros((8, 8, 3), np.int64), "int64"),
+    ],
+)
+def test_images_that_cannot_be_shown_are_named(image, said):
+    with pytest.raises(DataError, match=f"item 7.*{said}"):
+        to_pixels(image, 7)
+
+
+def test_labels_that_are_none_are_named():
+    with pytest.raises(DataError, match="train: the labels of item 0 are"):
+        as_dataset([(np.zeros((8, 8, 3), np.uint8), [0, 2])], None, "train")
+
+
+def test_a_network_keeps_its_modes():
+    network = Net().train()
+    network.fc.eval()
+    as_classifier(network, 3, SMALL)
+    assert network.body.training
+    assert not network.fc.training
