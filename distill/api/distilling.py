@@ -21,7 +21,7 @@ from ..methods import METHODS, Method
 from ..methods.base import require_maps
 from ..models import Classifier, TeacherModel
 from ..models.plain import as_classifier, normalisation_of, spec_of
-from ..teacher_cache import teacher_digest
+from ..teacher_cache.source import CachedSource
 from .datasets import Data, as_dataset
 
 _WHERE = "distil"
@@ -90,6 +90,7 @@ def distil(
     taught = as_classifier(student, len(learned.classes), shown, student_maps, "student")
     shown = msgspec.structs.replace(shown, **normalisation_of(taught))
     taught_by = _teacher(teacher, asked, learned, teacher_input or shown, teacher_maps)
+    source = None if taught_by is None else CachedSource(taught_by)
     require_maps(asked, taught, "the student")
     spec = taught.spec or spec_of(student)
     decides = {
@@ -99,7 +100,7 @@ def distil(
         "train": chosen.deciding(),
         "method": [type(asked).__name__, msgspec.to_builtins(asked, str_keys=True)],
         "images": [learned.fingerprint(), selecting.fingerprint()],
-        "teacher": None if taught_by is None else teacher_digest(taught_by),
+        "teacher": None if source is None else source.identity(),
     }
     asked.extend_student(taught, taught_by, shown.size)
     folder = Path(folder)
@@ -123,7 +124,7 @@ def distil(
         identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
         max_bad_share=max_bad_share,
     )
-    best = fit(job, taught, taught_by, console or Console())
+    best = fit(job, taught, source, console or Console())
     taught.detach_branches()
     return load_student(best, network=taught.cpu())
 

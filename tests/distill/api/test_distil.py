@@ -12,6 +12,7 @@ from edgedistill.distill import distil, load_student
 from edgedistill.distill.api.datasets import as_dataset, to_pixels
 from edgedistill.distill.engine import fit
 from edgedistill.distill.models.plain import as_classifier
+from edgedistill.distill.teacher_cache.source import CachedSource
 from edgedistill.runtime.errors import CheckpointError, ConfigError, DataError
 from edgedistill.runtime.preprocess import Preprocessing
 
@@ -94,7 +95,7 @@ def test_it_is_the_training_of_a_recipe(tmp_path):
         method="mld", input=32, folder=tmp_path / "api", seed=3, console=QUIET, **settings,
     )  # fmt: skip
     expected = load_student(
-        fit(tint_job(tmp_path / "job", method="mld"), tint_model(), tint_teacher(), QUIET)
+        fit(tint_job(tmp_path / "job", method="mld"), tint_model(), CachedSource(tint_teacher()), QUIET)
     ).model.state_dict()
     found = student.model.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)

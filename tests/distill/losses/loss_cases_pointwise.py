@@ -78,7 +78,7 @@ for variant, options in {
         Case(
             "asymmetric",
             lambda s, t, y, o=options: losses.asymmetric(s, y, **o),
-            partial(_reduced, partial(_asymmetric, **options), reduction="sum"),
+            partial(_reduced, partial(_asymmetric, **options), reduction="batchmean"),
             logits,
             variant,
             stops=True,
