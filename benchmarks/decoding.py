@@ -1,4 +1,4 @@
-"""How fast training images come: decoded in full, decoded at reduced scale, or kept decoded; and how the pixels differ.
+"""How fast training images come: in full, at reduced scale, the fast way, or kept; and how the pixels differ.
 
     python benchmarks/decoding.py FOLDER [--tiles 1 2 6 12]      # default folder: EDGEDISTILL_COCO
 
@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from edgedistill.distill.data.decoded import DecodedImages, release_memory
+from edgedistill.distill.data.fast import load_fast
 from edgedistill.distill.data.reduced import load_reduced
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.device import describe_device
@@ -29,7 +30,7 @@ from edgedistill.runtime.files import write_atomic
 from edgedistill.runtime.preprocess import Preprocessing, load
 
 RESULTS = Path(__file__).parent / "results" / "decoding.json"
-VARIANTS = ("full", "reduced", "kept in memory", "kept on disk")
+VARIANTS = ("full", "reduced", "fast", "kept in memory", "kept on disk")
 
 
 def mosaics(photographs: list[Path], tiles: int, count: int, folder: Path) -> list[Path]:
@@ -63,6 +64,7 @@ def measure(paths: list[Path], side: int, rounds: int, folder: Path) -> dict:
     readers = {
         "full": DecodedImages(dataset, size, decode="full", cache="off"),
         "reduced": DecodedImages(dataset, size, decode="reduced", cache="off"),
+        "fast": DecodedImages(dataset, size, decode="fast", cache="off"),
         "kept in memory": DecodedImages(dataset, size, cache="memory"),
         "kept on disk": DecodedImages(dataset, size, cache="disk", folder=folder),
     }
@@ -75,10 +77,11 @@ def measure(paths: list[Path], side: int, rounds: int, folder: Path) -> dict:
                     samples[name][row, index] = seconds
     release_memory()
     bicubic = msgspec.structs.replace(size, interpolation="bicubic")
-    by_decoding, by_filter = [], []
+    by_decoding, by_fast, by_filter = [], [], []
     for path in paths:
         full = load(path, size).astype(int)
         by_decoding.append(np.abs(full - load_reduced(path, size)))
+        by_fast.append(np.abs(full - load_fast(path, size)))
         by_filter.append(np.abs(full - load(path, bicubic)))
     rates = {name: len(paths) / float(np.median(seconds, axis=0).sum()) for name, seconds in samples.items()}
     return {
@@ -87,6 +90,7 @@ def measure(paths: list[Path], side: int, rounds: int, folder: Path) -> dict:
         "decoded_at_reduced_scale": float(np.mean([difference.any() for difference in by_decoding])),
         "difference": {
             "reduced": {"mean": float(np.mean(by_decoding)), "p99.9": float(np.percentile(by_decoding, 99.9))},
+            "fast": {"mean": float(np.mean(by_fast)), "p99.9": float(np.percentile(by_fast, 99.9))},
             "bicubic instead of bilinear": {"mean": float(np.mean(by_filter))},
         },
         "seconds_per_round": {name: seconds.sum(axis=1).tolist() for name, seconds in samples.items()},

@@ -1,26 +1,35 @@
 """Training augmentations by name. Each sees one image and draws from torch's generator only, so it can be replayed."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-import torch
 from msgspec import Meta
-from torch import Tensor, nn
+from torch import nn
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional
 
 from ...runtime.config import Config, decode_tagged
 from ...runtime.preprocess import IMAGENET_MEAN
 from ...runtime.registry import Registry
+from .transforms import Cutout, HorizontalFlip, MultiScaleCrop, OnBatch, OnPillow, ReflectingShift
 
 AUGMENTATIONS: Registry[type["Augmentation"]] = Registry("augmentation", __name__)
 
 
 class Augmentation(Config):
-    """One step of a recipe's `augment:` list."""
+    """One step of a recipe's `augment:` list.
+
+    Attributes:
+        edition: counts how often its pixels changed for equal options and draws; part of the key of what is stored.
+    """
+
+    edition: ClassVar[int] = 1
 
     def build(self, size: tuple[int, int]) -> nn.Module:
-        """A module on uint8 tensors (3, H, W); `size` is the (height, width) that the network takes."""
+        """A module on uint8 tensors (3, H, W), fastest where the channels of a pixel lie together in memory.
+
+        Args:
+            size: (height, width) that the network takes, and the images have.
+        """
         raise NotImplementedError
 
 
@@ -28,21 +37,21 @@ class Augmentation(Config):
 class Flip(Augmentation):
     """Horizontal mirror."""
 
-    probability: float = 0.5
+    probability: Annotated[float, Meta(ge=0, le=1)] = 0.5
 
     def build(self, size: tuple[int, int]) -> nn.Module:
-        return v2.RandomHorizontalFlip(self.probability)
+        return HorizontalFlip(self.probability)
 
 
 @AUGMENTATIONS.register("shift")
 class Shift(Augmentation):
     """Crop at a random offset after reflecting `fraction` of each side outwards."""
 
-    fraction: float = 0.125
+    fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.125
 
     def build(self, size: tuple[int, int]) -> nn.Module:
-        pad = [max(1, round(side * self.fraction)) for side in size]
-        return v2.RandomCrop(size, padding=[pad[1], pad[0]], padding_mode="reflect")
+        height, width = (min(max(1, round(side * self.fraction)), side - 1) for side in size)
+        return ReflectingShift((height, width))
 
 
 @AUGMENTATIONS.register("random_resized_crop")
@@ -52,7 +61,7 @@ class RandomResizedCrop(Augmentation):
     min_scale: float = 0.3
 
     def build(self, size: tuple[int, int]) -> nn.Module:
-        return v2.RandomResizedCrop(size, scale=(self.min_scale, 1.0), antialias=True)
+        return OnBatch(v2.RandomResizedCrop(size, scale=(self.min_scale, 1.0), antialias=True))
 
 
 @AUGMENTATIONS.register("multi_scale_crop")
@@ -100,57 +109,14 @@ class CutoutSpec(Augmentation):
 
 @AUGMENTATIONS.register("rand_augment")
 class RandAugment(Augmentation):
-    """RandAugment (Cubuk et al. 2020)."""
+    """RandAugment (Cubuk et al. 2020), with Pillow's operations, four times as fast as those on tensors."""
 
+    edition = 2  # 1 was on tensors, which round differently
     operations: int = 2
     magnitude: int = 9
 
     def build(self, size: tuple[int, int]) -> nn.Module:
-        return v2.RandAugment(self.operations, self.magnitude)
-
-
-class MultiScaleCrop(nn.Module):
-    """See MultiScaleCropSpec: the 13 places are a 3 x 3 grid from edge to edge and the centres of its four cells."""
-
-    PLACES = tuple((row, column) for row in range(5) for column in range(5) if row % 2 == column % 2)
-
-    def __init__(self, size: tuple[int, int], scales: Sequence[float], max_distort: int) -> None:
-        super().__init__()
-        self.size = size
-        self.pairs = [
-            (tall, wide) for i, tall in enumerate(scales) for j, wide in enumerate(scales) if abs(i - j) <= max_distort
-        ]
-
-    def forward(self, image: Tensor) -> Tensor:
-        """uint8 (3, H, W) -> (3, *size)."""
-        _, height, width = image.shape
-        tall, wide = self.pairs[int(torch.randint(len(self.pairs), ()))]
-        row, column = self.PLACES[int(torch.randint(len(self.PLACES), ()))]
-        crop_height, crop_width = int(height * tall), int(width * wide)
-        top, left = row * ((height - crop_height) // 4), column * ((width - crop_width) // 4)
-        return functional.resized_crop(image, top, left, crop_height, crop_width, list(self.size), antialias=True)
-
-
-class Cutout(nn.Module):
-    """Paints a square of side `factor` x image side, centred anywhere, clipped at the border, in a random colour."""
-
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, image: Tensor) -> Tensor:
-        """uint8 (3, H, W) -> the same, a copy."""
-        _, height, width = image.shape
-        row, column = (int(torch.randint(side, ())) for side in (height, width))
-        half_height, half_width = int(height * self.factor) // 2, int(width * self.factor) // 2
-        image = image.clone()
-        window = image[
-            :,
-            max(0, row - half_height) : row + half_height,
-            max(0, column - half_width) : column + half_width,
-        ]
-        window[:] = torch.randint(256, (3, 1, 1), dtype=torch.uint8)
-        return image
+        return OnPillow(v2.RandAugment(self.operations, self.magnitude))
 
 
 def read_augmentations(steps: Sequence[Any], *, where: str, prefix: str = "train.augment") -> list[Augmentation]:

@@ -14,14 +14,17 @@ from PIL import features
 from ...runtime.datasets import Dataset
 from ...runtime.images import RULES, ImageSource
 from ...runtime.preprocess import Preprocessing, load
+from .fast import load_fast
 from .free_memory import free_memory, processes_here
 from .pixel_cache import FileBytes, PixelCache, SharedBytes
 from .reduced import load_reduced
 
-Decode: TypeAlias = Literal["full", "reduced"]
+Decode: TypeAlias = Literal["full", "reduced", "fast"]
 DecodedCache: TypeAlias = Literal["auto", "memory", "disk", "off"]
 
 MAX_MEMORY_CACHE = 1 << 30  # bytes that "auto" takes at most
+
+_DECODERS = {"full": load, "reduced": load_reduced, "fast": load_fast}
 
 # The latest cache in memory, by what it holds: teacher, baseline and student train on the same images in turn.
 _held: dict[str, PixelCache] = {}
@@ -39,7 +42,8 @@ class DecodedImages:
     Args:
         dataset: the images.
         preprocessing: size, resize mode and filter.
-        decode: "full" as in evaluation and on the device, or "reduced" (see `reduced.load_reduced`).
+        decode: "full" as in evaluation and on the device, "reduced" (see `reduced.load_reduced`) or "fast" (see
+            `fast.load_fast`).
         cache: where decoded images are kept. "memory": until another data set's are, or `release_memory`. "disk": in
             one file below `folder`, which later runs use too and which may be deleted between runs; its name follows
             from what decides the pixels, so that changed images get another. "off": nowhere. "auto": in memory when
@@ -74,7 +78,7 @@ class DecodedImages:
         """All that decides the pixels besides the image file; plain data, to be hashed."""
         plain = msgspec.to_builtins(self.preprocessing)
         transform = {key: plain[key] for key in ("size", "resize", "interpolation")} | {"rules": RULES}
-        return transform | {"decode": "reduced"} if self.decode == "reduced" and self._are_files else transform
+        return transform | {"decode": self.decode} if self.decode != "full" and self._are_files else transform
 
     @property
     def cache_bytes(self) -> int:
@@ -101,11 +105,15 @@ class DecodedImages:
         kept = self._kept.read(index) if self._kept is not None else None
         if kept is not None:
             return kept
-        decode = load_reduced if self.decode == "reduced" else load
-        image = decode(self.dataset.images[index], self.preprocessing)
+        image = self._decoded(self.dataset.images[index])
         if self._kept is not None:
             self._kept.write(index, image)
         return image if image.flags.writeable else image.copy()
+
+    def _decoded(self, source: ImageSource) -> np.ndarray:
+        if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape == self._shape:
+            return source.copy()
+        return _DECODERS[self.decode](source, self.preprocessing)
 
     @property
     def _shape(self) -> tuple[int, int, int]:
@@ -155,9 +163,12 @@ def _content_key(dataset: Dataset, transform: dict[str, Any]) -> str:
 
 
 def _state(path: str | os.PathLike[str]) -> str:
-    """Size and time of the last change; a missing file has neither, and another key once it is there."""
+    """Size and times of the last change; a missing file has none, and another key once it is there.
+
+    A copy may take over the time of its original (`cp -p`, rsync), but not the time at which the system made it.
+    """
     try:
         found = os.stat(path)  # noqa: PTH116 (a Path per image is slow for long lists)
     except OSError:
         return "missing"
-    return f"{found.st_size} {found.st_mtime_ns}"
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"

@@ -1,5 +1,6 @@
 """Training batches: which images a step sees depends on (seed, epoch, step) alone, never on workers or processes."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -7,15 +8,17 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from ...runtime.datasets import UNKNOWN, Dataset
 from ...runtime.device import usable_cores
 from ...runtime.errors import ConfigError, DataError
+from .free_memory import processes_here
 from .views import Views
 
 _STAND_INS = 16
+_MOST_WORKERS = 32
 
 
 @dataclass
@@ -130,8 +133,9 @@ def training_loader(
         dataset: images and labels.
         views: of its images.
         sampler: the order.
-        workers: loading processes; None: none for images in memory, one beside a training on the CPU (which wants
-            the cores itself), else one per core up to 8.
+        workers: loading processes; None: none for images in memory, else one per core of this process's share of the
+            machine (torchrun's processes divide the cores), at most 32; beside a training on the CPU, which wants the
+            cores itself, one per two cores.
         device: where the training runs.
     """
     workers = choose_workers(dataset, workers, device)
@@ -152,13 +156,23 @@ def choose_workers(dataset: Dataset, workers: int | None, device: torch.device) 
     if workers is not None:
         return workers
     in_memory = len(dataset) and isinstance(dataset.images[0], np.ndarray)
-    return 0 if in_memory else 1 if device.type == "cpu" else min(8, usable_cores())
+    cores = usable_cores() // processes_here()
+    return 0 if in_memory else max(1, min(_MOST_WORKERS, cores // 2 if device.type == "cpu" else cores))
 
 
 def _collate(samples: list[tuple[Tensor, Tensor, int, int, list[int]]]) -> Batch:
     images, targets, indices, views, bad = zip(*samples, strict=True)
     bad_ones = [index for group in bad for index in group]
-    return Batch(torch.stack(images), torch.stack(targets), torch.tensor(indices), views[0], bad_ones)
+    return Batch(_stacked(images), torch.stack(targets), torch.tensor(indices), views[0], bad_ones)
+
+
+def _stacked(images: tuple[Tensor, ...]) -> Tensor:
+    """uint8 (B, H, W, 3); a loading process writes it where the training reads it, which saves a copy."""
+    if get_worker_info() is None:
+        return torch.stack(images)
+    shape = (len(images), *images[0].shape)
+    shared = torch.UntypedStorage._new_shared(math.prod(shape))
+    return torch.stack(images, out=torch.empty(0, dtype=torch.uint8).set_(shared).view(shape))
 
 
 def quiet_worker(_: int) -> None:

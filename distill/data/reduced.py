@@ -6,7 +6,7 @@ from PIL import Image, JpegImagePlugin
 from ...runtime.images import ImageSource, decoded, opened, orientation, to_rgb, upright
 from ...runtime.preprocess import FILTERS, Preprocessing, load, resize
 
-_ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
 def load_reduced(source: ImageSource, preprocessing: Preprocessing) -> np.ndarray:
@@ -27,7 +27,7 @@ def load_reduced(source: ImageSource, preprocessing: Preprocessing) -> np.ndarra
         if not isinstance(image, JpegImagePlugin.JpegImageFile):
             return resize(decoded(image), preprocessing)
         stored, way_up = image.size, orientation(image)
-        height, width = reversed(preprocessing.size) if way_up in _ON_ITS_SIDE else preprocessing.size
+        height, width = reversed(preprocessing.size) if way_up in ON_ITS_SIDE else preprocessing.size
         drafted = image.draft(None, (2 * width, 2 * height))
         if drafted is None or image.size == stored:
             return resize(decoded(image), preprocessing)

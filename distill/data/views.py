@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...runtime.datasets import Dataset
-from .augment import build_augmentations, read_augmentations
+from .augment import Augmentation, build_augmentations, read_augmentations
 from .decoded import DecodedImages
 
 
@@ -45,7 +45,7 @@ class Views:
         self.count = count if chosen else 1
         self._augment = build_augmentations(chosen, decoded.preprocessing.size)
         self._transform = {
-            "augment": [[type(step).__name__, msgspec.to_builtins(step)] for step in chosen],
+            "augment": [_deciding(step) for step in chosen],
             "decoding": decoded.transform,
             "seed": seed if chosen else None,
         }
@@ -74,6 +74,10 @@ class Views:
         augmented = self._augment(pixels.permute(2, 0, 1))
         torch.set_rng_state(state)
         return augmented.permute(1, 2, 0).contiguous()
+
+
+def _deciding(step: Augmentation) -> list[Any]:
+    return [type(step).__name__, msgspec.to_builtins(step), *([step.edition] if step.edition > 1 else [])]
 
 
 def _number(name: str) -> int:

@@ -1,9 +1,13 @@
 """Order and augmentation are functions of (seed, epoch, index); the validation part is held out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
+from edgedistill.distill.data import loader
 from edgedistill.distill.data.augment import AUGMENTATIONS, Cutout, build_augmentations, read_augmentations
 from edgedistill.distill.data.decoded import DecodedImages
 from edgedistill.distill.data.loader import EpochSampler, Share, TrainingImages, training_loader
@@ -74,12 +78,12 @@ def test_an_epoch_is_the_same_with_any_number_of_workers_and_can_start_in_the_mi
     data = tint_dataset(20)
     views = views_of(data, seed=0)
     sampler = EpochSampler(views, 6, seed=0)
-    loader = training_loader(data, views, sampler, workers=workers, device=torch.device("cpu"))
+    batches_of = training_loader(data, views, sampler, workers=workers, device=torch.device("cpu"))
     sampler.epoch = 1
-    batches = [batch.images.clone() for batch in loader]
+    batches = [batch.images.clone() for batch in batches_of]
     assert len(batches) == 3
     sampler.start = 2
-    (last,) = [batch.images for batch in loader]
+    (last,) = [batch.images for batch in batches_of]
     assert torch.equal(last, batches[2])
 
 
@@ -107,6 +111,43 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(tint_dataset):
     with pytest.raises(ConfigError, match=r"`batch_size` 10 .* 2 processes x `accumulate` 2: give a multiple of 4"):
         EpochSampler(views_of(tint_dataset(50)), 10, seed=0, share=Share(0, 2, 2))
     assert EpochSampler(views_of(tint_dataset(7)), 12, seed=0, share=Share(0, 3, 1)).batch_size == 6
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 24)])
+@pytest.mark.parametrize(
+    ("step", "reference"),
+    [
+        ("flip", lambda size: v2.RandomHorizontalFlip(0.5)),
+        ("shift", lambda size: v2.RandomCrop(size, [round(size[1] / 8), round(size[0] / 8)], padding_mode="reflect")),
+        ("random_resized_crop", lambda size: v2.RandomResizedCrop(size, scale=(0.3, 1.0), antialias=True)),
+        ("rand_augment", lambda size: v2.Compose([v2.ToPILImage(), v2.RandAugment(2, 9), v2.PILToTensor()])),
+    ],
+)
+def test_what_is_faster_than_torchvision_draws_and_gives_the_same(step, reference, size):
+    ours, theirs = build_augmentations(read_augmentations([step], where="t"), size), reference(size)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    image = torch.from_numpy(pixels).permute(2, 0, 1)
+    for seed in range(25):
+        found = []
+        for augment, given in ((ours, image), (theirs, image.contiguous())):
+            torch.manual_seed(seed)
+            found.append((augment(given), torch.rand(())))
+        assert torch.equal(found[0][0], found[1][0])
+        assert found[0][1] == found[1][1]
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "device", "workers"),
+    [(8, 1, "cuda", 8), (8, 4, "cuda", 2), (2, 4, "cuda", 1), (200, 1, "cuda", 32), (8, 1, "cpu", 4), (2, 1, "cpu", 1)],
+)
+def test_loading_processes_share_the_cores(monkeypatch, tint_dataset, tmp_path, cores, processes, device, workers):
+    monkeypatch.setattr(loader, "usable_cores", lambda: cores)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    data = tint_dataset(2)
+    files = replace(data, images=[tmp_path / name for name in data.ids])
+    assert loader.choose_workers(files, None, torch.device(device)) == workers
+    assert loader.choose_workers(data, None, torch.device(device)) == 0
+    assert loader.choose_workers(files, 3, torch.device(device)) == 3
 
 
 def test_cutout_paints_at_most_a_square_of_its_size():

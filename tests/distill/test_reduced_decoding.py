@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
+from edgedistill.distill.data.fast import load_fast
 from edgedistill.distill.data.reduced import load_reduced
 from edgedistill.runtime.errors import DataError
 from edgedistill.runtime.preprocess import Preprocessing, load
@@ -135,3 +136,38 @@ def test_a_damaged_photograph_is_named(tmp_path):
         assert str(caught.value).startswith(f"{name}: cannot be decoded (")
     with pytest.raises(DataError, match=r"absent\.jpg: no such image\."):
         load_reduced(tmp_path / "absent.jpg", Preprocessing(size=(32, 32)))
+
+
+@pytest.mark.parametrize("resize", ["squash", "center_crop"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_fast_way_is_upright_and_about_as_close_as_another_filter(orientation, resize):
+    for size, sides in (((64, 64), (445, 613)), ((40, 64), (90, 130)), ((64, 24), (64, 24))):
+        source = jpeg(photograph(*sides), orientation)
+        preprocessing = Preprocessing(size=size, resize=resize)
+        full, fast = (decode(source, preprocessing).astype(int) for decode in (load, load_fast))
+        bicubic = load(source, Preprocessing(size=size, resize=resize, interpolation="bicubic")).astype(int)
+        assert fast.shape == (*size, 3)
+        assert np.abs(full - fast).mean() <= 2.2 * np.abs(full - bicubic).mean()
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_the_fast_resize_is_pillows_to_a_level(tmp_path, interpolation):
+    path, preprocessing = tmp_path / "a.png", Preprocessing(size=(48, 64), interpolation=interpolation)
+    Image.fromarray(photograph(120, 200)).save(path)
+    difference = np.abs(load(path, preprocessing).astype(int) - load_fast(path, preprocessing))
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.02
+
+
+def test_the_fast_way_decodes_no_more_than_covers_the_input(monkeypatch):
+    sizes, original = [], JpegImagePlugin.JpegImageFile.load_prepare
+    monkeypatch.setattr(
+        JpegImagePlugin.JpegImageFile,
+        "load_prepare",
+        lambda image: sizes.append(image.size) or original(image),
+    )
+    for orientation in (1, 6):
+        load_fast(jpeg(photograph(480, 640), orientation), Preprocessing(size=(224, 224)))
+    load_fast(jpeg(photograph(480, 640)), Preprocessing(size=(241, 224)))
+    load_fast(jpeg(photograph(480, 640), 6), Preprocessing(size=(100, 200)))
+    assert sizes == [(320, 240), (320, 240), (640, 480), (320, 240)]
