@@ -39,6 +39,11 @@ class Batch:
     view: int
     bad: list[int]
 
+    @property
+    def blank(self) -> Tensor:
+        """Bool (B,): images that stand for one that cannot be decoded where no other could either."""
+        return torch.isin(self.indices, torch.tensor(self.bad, dtype=torch.int64))
+
     def pin_memory(self) -> "Batch":
         """Called by the loader for transfers to a GPU."""
         return Batch(self.images.pin_memory(), self.targets.pin_memory(), self.indices, self.view, self.bad)

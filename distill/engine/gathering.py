@@ -10,7 +10,7 @@ from torch import Tensor
 from ..models.output import ModelOutput
 from .world import World
 
-_ALWAYS = ("logits", "embedding_logits", "calibration_logits")  # a supervised term reads them
+_ALWAYS = ("logits", "embedding_logits", "calibration_logits", "targets")  # supervised terms, or all, read them
 
 
 def gather_rows(local: Tensor, world: World) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from ...runtime.datasets import Dataset
 from ..checkpoint import ModelCard
@@ -26,6 +27,7 @@ class Job:
         seed: of order, augmentation and dropout.
         identity: hash of everything that may not change when the run is continued.
         max_bad_share: share of undecodable images at which the run stops.
+        unknown: whether a teacher speaks where labels are unknown (`distil`) or its terms leave them out (`ignore`).
         caches: folder of stored teachers' outputs and decoded images, shared between runs.
         records: small files, written as soon as the folder is known to be this job's.
     """
@@ -41,6 +43,7 @@ class Job:
     seed: int
     identity: str
     max_bad_share: float = 0.01
+    unknown: Literal["ignore", "distil"] = "ignore"
     caches: Path | None = None
     records: Mapping[Path, str] = field(default_factory=dict)
 

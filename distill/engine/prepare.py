@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
+from ...runtime.datasets import UNKNOWN
 from ...runtime.errors import ConfigError, EdgedistillError
 from ...runtime.files import require_space, write_atomic
 from ..data.decoded import DecodedImages
@@ -99,6 +100,7 @@ def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console:
         raise ConfigError(f"{job.title}: `parts` freezes all that it has at once: leave a part that learns.")
     freezing.apply(state.epoch)
     _tell_batch_terms(job, console, world)
+    _tell_unknown(job, sampler.batch_size, console, world, taught=teacher is not None)
     if settings.compile:
         model.compile()
     ended = state.epoch >= settings.epochs
@@ -219,6 +221,22 @@ def _tell_batch_terms(job: Job, console: Console, world: World) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _tell_unknown(job: Job, batch_size: int, console: Console, world: World, *, taught: bool) -> None:
+    """Say what images of which no label is known mean, which no term's value shows."""
+    images, unknown = len(job.train), int((job.train.labels == UNKNOWN).all(axis=1).sum())
+    if not unknown or not world.is_main:
+        return
+    line = f"{job.title}: no label is known of {unknown:,} of {images:,} training images"
+    if not taught:
+        line += ": they teach nothing."
+    elif job.unknown == "ignore":
+        line += ": terms against labels and teacher are 0 there (`data.unknown: distil` lets the teacher speak)."
+    else:
+        labelled = batch_size * (images - unknown) / images
+        line += f", which the teacher alone teaches; of a step's {batch_size} images about {labelled:.3g} have labels."
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def share(model: Classifier, device: torch.device, world: World) -> nn.Module:

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from ...runtime.datasets import UNKNOWN
 from ..data.loader import Batch
 from ..data.views import Views
 from ..models import TeacherModel
@@ -77,6 +78,41 @@ class LiveTeacher:
 
 
 @dataclass(frozen=True)
+class HeardTeacher:
+    """A teacher that does not speak exactly where labels are known.
+
+    Attributes:
+        teacher: gives the outputs.
+        distils: whether it speaks where a label is unknown.
+        silent: bool (C,), classes that it never speaks of, or (N, C), by image of the data set too; None: there are
+            none.
+    """
+
+    teacher: Teacher
+    distils: bool
+    silent: Tensor | None = None
+
+    def __call__(self, batch: Batch, images: Tensor, targets: Tensor) -> ModelOutput:
+        """The outputs, with `targets`."""
+        output, heard = self.teacher(batch, images, targets), targets
+        if self.distils:
+            decided = (output.logits > 0).to(targets.dtype)
+            unseen = batch.blank.to(targets.device)[:, None]
+            heard = torch.where((targets == UNKNOWN) & ~unseen, decided, targets)
+        if self.silent is not None:
+            silent = self.silent if self.silent.ndim == 1 else self.silent[batch.indices]
+            heard = heard.masked_fill(silent.to(targets.device), UNKNOWN)
+        output.targets = heard
+        return output
+
+
+def heard_as(job: Job, teacher: Teacher, silent: Tensor | None = None) -> Teacher:
+    """The teacher as the job's terms hear it; `silent` as HeardTeacher's."""
+    distils = job.unknown == "distil"
+    return HeardTeacher(teacher, distils, silent) if distils or silent is not None else teacher
+
+
+@dataclass(frozen=True)
 class LiveSource:
     """A network that is run at every step.
 
@@ -88,7 +124,7 @@ class LiveSource:
 
     def open(self, job: Job, views: Views, device: torch.device, world: World, console: Console) -> Teacher:
         """See `TeacherSource`."""
-        return self.live(job.settings, device)
+        return heard_as(job, self.live(job.settings, device))
 
     def live(self, settings: TrainSettings, device: torch.device) -> LiveTeacher:
         """The network, frozen, on `device`, in the precision that suits it."""

@@ -50,7 +50,8 @@ def describe_job(
 
     Args:
         loaded: the recipe.
-        splits: what is learned and what selects the epoch.
+        splits: what is learned, by a student that has a teacher from images without labels too, and what selects the
+            epoch.
         title: for progress.
         folder: that its files go to.
         checkpoint: file name of the best weights.
@@ -62,6 +63,7 @@ def describe_job(
         teacher: plain data that decides what it says; None: there is none.
         start: the network whose weights it continues from; None: its own initialisation.
     """
+    train = splits.train if teacher is None else splits.taught
     decides = {
         "seed": seed,
         "preprocessing": msgspec.to_builtins(preprocessing),
@@ -69,7 +71,7 @@ def describe_job(
         "train": settings.deciding(),
         "method": [type(method).__name__, msgspec.to_builtins(method, str_keys=True)],
         "data": {**msgspec.to_builtins(loaded.recipe.data), "max_bad_share": None},
-        "images": [splits.train.fingerprint(), splits.validation.fingerprint()],
+        "images": [train.fingerprint(), splits.validation.fingerprint()],
         "teacher": teacher,
         "start": None if start is None else teacher_digest(start),
     }
@@ -78,13 +80,14 @@ def describe_job(
         folder=folder,
         checkpoint=checkpoint,
         card=card_of(loaded, spec, splits.train.classes, preprocessing),
-        train=splits.train,
+        train=train,
         validation=splits.validation,
         method=method,
         settings=settings,
         seed=seed,
         identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
         max_bad_share=loaded.recipe.data.max_bad_share,
+        unknown=loaded.recipe.data.hears_unknown,
         caches=Path(loaded.recipe.output) / "caches",
         records={loaded.folder / "recipe.yaml": resolved(loaded)},
     )

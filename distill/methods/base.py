@@ -94,7 +94,8 @@ class Method(Config):
         Args:
             student: outputs of the student, with a graph.
             teacher: outputs of the teacher for the same images; None when there is none.
-            targets: int8 (B, C), 1 present, 0 absent, -1 unknown (takes part in no term).
+            targets: int8 (B, C), 1 present, 0 absent, -1 unknown: in no term against the annotations. Terms that
+                compare with the teacher class by class read `teacher.heard(targets)` instead.
             context: where training stands.
 
         Raises:

@@ -72,8 +72,9 @@ class CPSD(Method):
             )
         scale = 0.5 if self.protocol == "code" else 1.0
         terms = {name: scale * term for name, term in self.supervised_terms(student, targets, self.reduction).items()}
+        heard = teacher.heard(targets)
         for kind, merged in zip(kinds, teacher.partition_logits.unbind(1), strict=True):
-            error = mse(student.logits, merged, targets, reduction="sum")
+            error = mse(student.logits, merged, heard, reduction="sum")
             terms[f"kd_{kind}"] = scale * self.lambda_kd / len(kinds) * error
         return terms
 

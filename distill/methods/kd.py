@@ -43,14 +43,15 @@ class KD(ProtocolMethod):
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
     ) -> dict[str, Tensor]:
         """Terms: `kd`; under `softmax` the supervised loss; in both forms what training-only branches learn by."""
-        pair = student.logits, require_teacher(teacher, "kd").logits
+        teacher = require_teacher(teacher, "kd")
+        pair, heard = (student.logits, teacher.logits), teacher.heard(targets)
         terms = self.supervised_terms(student, targets, self.reduction)
         if self.form == "softmax":
-            divergence = softmax_kl(*pair, targets, self.temperature)
+            divergence = softmax_kl(*pair, heard, self.temperature)
             terms["kd"] = self.lambda_kd * self.temperature**2 * divergence
             return terms
         scale = self.temperature**2 / 2 if self.protocol == "code" else 1.0
-        terms["kd"] = self.lambda_kd * scale * binary_kl(*pair, targets, self.temperature, self.reduction)
+        terms["kd"] = self.lambda_kd * scale * binary_kl(*pair, heard, self.temperature, self.reduction)
         return terms
 
     def summed_terms(self) -> frozenset[str]:

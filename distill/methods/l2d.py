@@ -50,7 +50,7 @@ class L2D(ProtocolMethod):
         """
         teacher = require_teacher(teacher, "l2d")
         terms = self.supervised_terms(student, targets, self.reduction)
-        terms["mld"] = self.lambda_mld * mld(student.logits, teacher.logits, targets)
+        terms["mld"] = self.lambda_mld * mld(student.logits, teacher.logits, teacher.heard(targets))
         if self.needs:
             embeddings = _embeddings(student, "student"), _embeddings(teacher, "teacher")
             terms |= self._structure(*embeddings, targets)

@@ -46,14 +46,14 @@ class MDKD(Method):
     ) -> dict[str, Tensor]:
         """Terms: the supervised loss, `mld`, `bd2`.. and `id2`.. for every order of positive weight."""
         teacher = require_teacher(teacher, "mdkd")
-        logits, taught = student.logits, teacher.logits
+        logits, taught, heard = student.logits, teacher.logits, teacher.heard(targets)
         batch_weights, image_weights = self._per_order(self.lambda_bd), self._per_order(self.lambda_id)
         batch_terms, image_terms = batch_and_instance_dependencies(
-            logits, taught, batch_weights, image_weights, targets=targets, form=self.batch_dependency
+            logits, taught, batch_weights, image_weights, targets=heard, form=self.batch_dependency
         )
         return {
             **self.supervised_terms(student, targets, self.reduction),
-            "mld": self.lambda_mld * mld(logits, taught, targets),
+            "mld": self.lambda_mld * mld(logits, taught, heard),
             **{f"bd{order}": batch_weights[order] * term for order, term in batch_terms.items()},
             **{f"id{order}": image_weights[order] * term for order, term in image_terms.items()},
         }

@@ -34,7 +34,7 @@ class MLD(ProtocolMethod):
     ) -> dict[str, Tensor]:
         """Terms: the supervised loss, `mld`."""
         teacher = require_teacher(teacher, "mld")
-        divergence = mld(student.logits / self.temperature, teacher.logits / self.temperature, targets)
+        divergence = mld(student.logits / self.temperature, teacher.logits / self.temperature, teacher.heard(targets))
         return {
             **self.supervised_terms(student, targets, self.reduction),
             "mld": self.lambda_mld * self.temperature**2 * divergence,

@@ -31,5 +31,5 @@ class MSE(ProtocolMethod):
         teacher = require_teacher(teacher, "mse")
         return {
             **self.supervised_terms(student, targets, self.reduction),
-            "mse": self.lambda_mse * mse(student.logits, teacher.logits, targets),
+            "mse": self.lambda_mse * mse(student.logits, teacher.logits, teacher.heard(targets)),
         }

@@ -32,5 +32,5 @@ class PS(ProtocolMethod):
         teacher = require_teacher(teacher, "ps")
         return {
             **self.supervised_terms(student, targets, self.reduction),
-            "ps": self.lambda_ps * partial_softmax(student.logits, teacher.logits, targets),
+            "ps": self.lambda_ps * partial_softmax(student.logits, teacher.logits, teacher.heard(targets)),
         }

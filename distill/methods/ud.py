@@ -87,18 +87,19 @@ class UD(ProtocolMethod):
     ) -> dict[str, Tensor]:
         """Terms: those of what is `labelled`; `kd`, `calibration_kd`, `attention` of positive weight."""
         teacher, code = require_teacher(teacher, "ud"), self.protocol == "code"
+        heard = teacher.heard(targets)
         scale = self.temperature**2 if code else 1.0
         terms = self.supervised_terms(student, targets, self.reduction)
         if self.lambda_kd:
-            divergence = binary_kl(student.logits, teacher.logits, targets, self.temperature, self.reduction)
+            divergence = binary_kl(student.logits, teacher.logits, heard, self.temperature, self.reduction)
             terms["kd"] = self.lambda_kd * scale * (0.5 if code else 1.0) * divergence
         if self.alpha:
             calibrated = _require(student, teacher, "calibration_logits")
-            divergence = softmax_kl(*calibrated, targets, self.temperature, self.reduction)
+            divergence = softmax_kl(*calibrated, heard, self.temperature, self.reduction)
             terms["calibration_kd"] = self.alpha * scale * divergence
         if self._beta:
             maps = _require(student, teacher, "attention")
-            terms["attention"] = self._beta * attention_distance(*maps, targets, "mse" if code else "l2")
+            terms["attention"] = self._beta * attention_distance(*maps, heard, "mse" if code else "l2")
         return terms
 
     def extend_student(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> None:

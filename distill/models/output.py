@@ -23,6 +23,7 @@ class ModelOutput:
         attention: (B, H, W), UD's uncertainty attention of the last map, where it was asked for (`Classifier.attend`).
         reviewed: a student's maps after ReviewKD's fusion, deep to shallow, in the shapes of its teacher's stages.
         partition_logits: (B, P, C) of a merged teacher (CPSD), one for each partition of the classes.
+        targets: int8 (B, C), of a teacher that does not speak exactly where labels are known; see `heard`.
     """
 
     logits: Tensor
@@ -35,3 +36,15 @@ class ModelOutput:
     attention: Tensor | None = None
     reviewed: list[Tensor] = field(default_factory=list)
     partition_logits: Tensor | None = None
+    targets: Tensor | None = None
+
+    def heard(self, targets: Tensor) -> Tensor:
+        """What the terms that compare with this teacher take for `targets`.
+
+        Args:
+            targets: int8 (B, C), as annotated; 1 present, 0 absent, -1 unknown.
+
+        Returns:
+            int8 (B, C): -1 where the teacher says nothing; its own decision where it speaks of an unknown label.
+        """
+        return targets if self.targets is None else self.targets

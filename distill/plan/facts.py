@@ -8,7 +8,7 @@ from .disk import Kept
 from .time import Bound
 
 Command = Literal["train", "distill", "run"]
-Part = Literal["train", "validation", "test"]
+Part = Literal["train", "validation", "test", "unlabelled"]
 PlannedRole = Literal["teacher", "sub-tasks", "baseline", "student", "int8"]
 
 

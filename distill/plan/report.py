@@ -61,6 +61,8 @@ def plan(experiment: Experiment, command: Command, measured: dict[PlannedRole, E
         ("validation", splits.validation),
         ("test", splits.test),
     ]
+    if splits.unlabelled is not None:
+        parts.append(("unlabelled", splits.unlabelled))
     return Plan(
         command=command,
         name=loaded.recipe.name,

@@ -28,6 +28,7 @@ def check(loaded: "LoadedRecipe") -> None:
     _check_teachers_fit(loaded)
     _check_teacher_method(loaded)
     _check_labels_are_learned(loaded)
+    _check_unknown(loaded)
     if teacher is not None and (teacher.checkpoint is None) == (teacher.model is None):
         raise ConfigError(f"{where}: `teacher` needs either `checkpoint` or `model`.")
     if teacher is not None and teacher.model is not None and teacher.train is None and not teacher.model.pretrained:
@@ -163,6 +164,18 @@ def _check_labels_are_learned(loaded: "LoadedRecipe") -> None:
     chosen, default = (loss_of(one.learns_by) for one in (method, type(method)()))
     if chosen != default and not (others or decoded or "logits" in method.labelled):
         raise _without_effect(where, "method.supervised", "nothing in the student learns from the annotations")
+
+
+def _check_unknown(loaded: "LoadedRecipe") -> None:
+    data, where = loaded.recipe.data, loaded.where
+    if data.unlabelled is not None and data.unknown == "ignore":
+        raise ConfigError(
+            f"{where}: `data.unlabelled` photographs teach by what the teacher says of them, which `data.unknown: "
+            "ignore` leaves out: set it to distil, or remove one of the two."
+        )
+    if data.hears_unknown == "distil" and not (loaded.has_teacher and loaded.method().needs_teacher):
+        key = "data.unknown" if data.unlabelled is None else "data.unlabelled"
+        raise _without_effect(where, key, "no teacher speaks of what has no label")
 
 
 def _weighs_calibration(method: "Method") -> bool:

@@ -22,13 +22,24 @@ class DataSpec(Config):
         train: a dataset: `format:` and that format's options.
         test: never used for any choice; accuracy and parity are reported on it.
         validation: share of `train` that selects epochs and thresholds, or a dataset of its own.
+        unlabelled: photographs without labels (`format: folder`), which the teacher alone teaches the student: they
+            join its training part, and no other; those that a split holds already are left out.
+        unknown: what a teacher says where labels are unknown: `ignore` leaves its terms out there, `distil` takes them;
+            None: `distil` where there are `unlabelled` photographs.
         max_bad_share: share of undecodable images at which a run stops instead of skipping them.
     """
 
     train: dict[str, Any]
     test: dict[str, Any]
     validation: float | dict[str, Any] = 0.1
+    unlabelled: dict[str, Any] | None = None
+    unknown: Literal["ignore", "distil"] | None = None
     max_bad_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
+
+    @property
+    def hears_unknown(self) -> Literal["ignore", "distil"]:
+        """`unknown`, chosen."""
+        return self.unknown or ("ignore" if self.unlabelled is None else "distil")
 
 
 class InputSpec(Config):

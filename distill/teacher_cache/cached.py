@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...runtime.datasets import UNKNOWN, Dataset
+from ...runtime.datasets import Dataset
 from ...runtime.errors import DataError
 from ..models.output import ModelOutput
 from .fields import FIELDS
@@ -38,13 +38,13 @@ class CachedTeacher:
         """Positions in the data set of the images that could not be decoded, in order."""
         return sorted({int(self._order.indices[row]) for _, row in self._blank})
 
-    def __call__(self, indices: Tensor, view: int, targets: Tensor) -> ModelOutput:
+    def __call__(self, indices: Tensor, view: int, blank: Tensor) -> ModelOutput:
         """What the teacher said about these samples in this view.
 
         Args:
             indices: int64 (B,) on the CPU, positions in the data set.
             view: of all of them.
-            targets: int8 (B, C); all unknown where a blank image stands for one that cannot be decoded.
+            blank: bool (B,), where a black image stands for one that cannot be decoded.
 
         Returns:
             See `read`.
@@ -54,7 +54,7 @@ class CachedTeacher:
         """
         if self._blank:  # few, if any
             for place, row in enumerate(self._order.rows[indices.numpy()].tolist()):
-                if (view, row) in self._blank and bool((targets[place] != UNKNOWN).any()):
+                if (view, row) in self._blank and not blank[place]:
                     raise DataError(
                         f"{self._ids[int(indices[place])]}: could not be decoded when the teacher cache was built and "
                         "can be now. Start the same command again, which adds it."

@@ -11,7 +11,7 @@ from ..data.loader import Batch
 from ..data.views import Views
 from ..engine.job import Job
 from ..engine.settings import TrainSettings
-from ..engine.teachers import LiveSource, LiveTeacher, Teacher
+from ..engine.teachers import LiveSource, LiveTeacher, Teacher, heard_as
 from ..engine.world import World
 from ..models import TeacherModel
 from ..models.output import ModelOutput
@@ -32,7 +32,7 @@ class StoredTeacher:
 
     def __call__(self, batch: Batch, images: Tensor, targets: Tensor) -> ModelOutput:
         """One read of the batch's rows."""
-        return self.cache(batch.indices, batch.view, targets)
+        return self.cache(batch.indices, batch.view, batch.blank)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class CachedSource:
         """See `TeacherSource`; raises as `open_or_build`."""
         live = self.live(job.settings, device)
         if not self.stored_views(job, views):
-            return live
+            return heard_as(job, live)
         cache = open_or_build(
             job.cache_folder / "teachers",
             self.network,
@@ -67,7 +67,7 @@ class CachedSource:
             world=world,
             max_bad_share=job.max_bad_share,
         )
-        return StoredTeacher(cache)
+        return heard_as(job, StoredTeacher(cache))
 
     def live(self, settings: TrainSettings, device: torch.device) -> LiveTeacher:
         """See `TeacherSource`."""

@@ -72,7 +72,7 @@ def test_building_and_reading_draw_nothing_from_the_global_generators(cache_case
 
 def test_only_what_a_method_reads_is_stored(cache_case):
     cached = cache_case.open(needs=frozenset())
-    read = cached(torch.tensor([1, 2]), 0, torch.zeros(2, 3))
+    read = cached(torch.tensor([1, 2]), 0, torch.zeros(2, dtype=torch.bool))
     assert read.pooled is read.embeddings is read.partition_logits is None
     assert list(cache_case.bytes()) == ["logits.f16"]
 

@@ -121,11 +121,10 @@ def test_undecodable_images_are_blank_listed_and_tried_again(cache_case, tmp_pat
     cached = cache_case.open(max_bad_share=0.05)
     assert cached.undecodable == [9]
     assert all(not getattr(cached.read(torch.tensor([9]), 0), name).any() for name in FIELDS)
-    pair, known = torch.tensor([9, 10]), torch.tensor([[0, -1, 1], [1, 0, 0]])
-    blank = torch.tensor([[-1, -1, -1], [1, 0, 0]])  # the loader's blank image, of which nothing is known
+    pair, blank = torch.tensor([9, 10]), torch.tensor([True, False])
     assert torch.equal(cached(pair, 0, blank).logits, cached.read(pair, 0).logits)
     with pytest.raises(DataError, match=r"tints-9: could not be decoded when the teacher cache was built"):
-        cached(pair, 0, known)
+        cached(pair, 0, ~blank)
     cache_case.open()
     assert cache_case.teacher.seen == 0
     cache_case.dataset.images[9].write_bytes(good)

@@ -1,0 +1,28 @@
+"""The folder format: images without labels."""
+
+import pytest
+
+from edgedistill.runtime.datasets import open_dataset
+from edgedistill.runtime.errors import DataError
+
+
+def test_every_image_below_the_folder_and_nothing_else(tmp_path):
+    folder = tmp_path / "photos"
+    for name in ("b.PNG", "a.jpg", "sub/deep/c.jpeg", "sub/notes.txt", ".hidden.jpg", ".cache/d.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    found = open_dataset({"format": "folder", "path": "photos"}, tmp_path, classes=["ant", "bee"])
+    assert found.ids == ("a.jpg", "b.PNG", "sub/deep/c.jpeg")
+    assert found.images == [folder / name for name in found.ids]
+    assert (found.labels == -1).all()
+    assert found.classes == ("ant", "bee")
+
+
+def test_what_is_lacking_is_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: the folder holds no image"):
+        open_dataset({"format": "folder", "path": "empty"}, tmp_path, classes=["ant"])
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        open_dataset({"format": "folder", "path": "nowhere"}, tmp_path, classes=["ant"])
+    with pytest.raises(DataError, match="says nothing about classes: set `classes`"):
+        open_dataset({"format": "folder", "path": "empty"}, tmp_path)
