@@ -18,7 +18,7 @@ from ..teacher_cache import CachedSource
 from ..teacher_cache.fields import fields_for
 from ..teacher_cache.forward import TeacherRows
 from ..teacher_cache.layout import Layout, StorageOrder
-from ..teacher_cache.spec import CHUNK, CacheSpec
+from ..teacher_cache.spec import CHUNK, IMAGE_DIGESTS, CacheSpec
 from ..teacher_cache.store import Store
 from .time import keeping_no_images
 
@@ -106,7 +106,16 @@ def teacher_outputs(training: Training, *, final: bool) -> Kept | None:
     kept = Kept(what=f"teacher's outputs: {layout}", where="disk", path=None, bytes=layout.bytes)
     if not final:
         return kept
-    spec = CacheSpec.of(network, job.train, order=order.indices, transform=views.transform, fields=fields, dtype=dtype)
+    spec = CacheSpec.of(
+        network,
+        job.train,
+        order=order.indices,
+        transform=views.transform,
+        fields=fields,
+        dtype=dtype,
+        memory=job.cache_folder / IMAGE_DIGESTS,
+        remember=False,
+    )
     folder = job.cache_folder / "teachers" / spec.digest()
     sound = Store(folder, layout).check(layout.numbers).sound if folder.is_dir() else {}
     present = sum(

@@ -22,7 +22,7 @@ from .forward import TeacherRows
 from .layout import Layout, StorageOrder
 from .processes import only_builder
 from .progress import image_progress
-from .spec import CHUNK, CacheSpec
+from .spec import CHUNK, IMAGE_DIGESTS, CacheSpec
 from .store import Entry, Found, Store
 
 
@@ -89,11 +89,25 @@ def open_or_build(
     """
     console = console if world.is_main else Console(quiet=True)
     order, fields = StorageOrder.of(dataset), fields_for(needs)
-    spec = CacheSpec.of(
-        model, dataset, order=order.indices, transform=views.transform, fields=fields, dtype=dtype, chunk=chunk
-    )
+
+    def described_now() -> CacheSpec:
+        return CacheSpec.of(
+            model,
+            dataset,
+            order=order.indices,
+            transform=views.transform,
+            fields=fields,
+            dtype=dtype,
+            memory=root.parent / IMAGE_DIGESTS,
+            remember=world.is_main,
+            chunk=chunk,
+        )
+
+    # The other processes of this machine then find what the image files hold, and need not read them too.
+    of_main = world.together(lambda: described_now() if world.is_main else None)
+    spec = of_main or described_now()
     if len(set(world.gather(spec.digest()))) > 1:
-        raise DataError(f"teacher cache: the processes do not see the same {dataset.name}: its files differ in size.")
+        raise DataError(f"teacher cache: the processes do not see the same {dataset.name}: its image files differ.")
     folder = root / spec.digest()
     count = epochs if views.count is None else views.count
 

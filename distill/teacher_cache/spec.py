@@ -1,9 +1,7 @@
 """What decides a cache's content, and the folder name that follows from it."""
 
 import hashlib
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import msgspec
@@ -12,16 +10,14 @@ import torch
 from torch import nn
 
 from ...runtime.datasets import Dataset
-from ...runtime.preprocess import ImageSource
 from ...runtime.record import Record
+from .image_files import content_digests
 
 FORMAT = 1
 CHUNK = 1024
+IMAGE_DIGESTS = "image_digests.json"  # beside the folder of all teacher caches
 
 DtypeName = Literal["float32", "bfloat16", "float16"]
-
-_MISSING = -1
-_BLOCK = 512
 
 
 class CacheSpec(Record):
@@ -57,13 +53,18 @@ class CacheSpec(Record):
         transform: dict[str, Any],
         fields: tuple[str, ...],
         dtype: torch.dtype | None,
+        memory: Path,
+        remember: bool = True,
         chunk: int = CHUNK,
     ) -> "CacheSpec":
-        """The spec of a network's outputs on a split, whose storage order is `order`; `dtype` None is float32."""
+        """The spec of a network's outputs on a split, whose storage order is `order`; `dtype` None is float32.
+
+        `memory` and `remember` are those of `content_digests`.
+        """
         return cls(
             teacher_sha256=teacher_digest(model),
             dtype=cast("DtypeName", "float32" if dtype is None else str(dtype).removeprefix("torch.")),
-            dataset_sha256=dataset_digest(dataset, order),
+            dataset_sha256=dataset_digest(dataset, order, memory, remember=remember),
             transform=transform,
             fields=fields,
             chunk=chunk,
@@ -86,27 +87,13 @@ def teacher_digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def dataset_digest(dataset: Dataset, order: np.ndarray) -> str:
-    """SHA-256 over classes, ids, labels, pixels in memory and the sizes of image files, in bytes, in storage order."""
+def dataset_digest(dataset: Dataset, order: np.ndarray, memory: Path, *, remember: bool) -> str:
+    """SHA-256 over classes, ids, labels, pixels in memory and the bytes of image files, in storage order.
+
+    `memory` and `remember` are those of `content_digests`.
+    """
     stored = dataset.subset(order)
     digest = hashlib.sha256(stored.fingerprint().encode())
-    digest.update(np.array(_file_sizes(stored.images), "<i8"))
+    for content in content_digests(stored.images, memory, remember=remember):
+        digest.update(f"{content}\n".encode())
     return digest.hexdigest()
-
-
-def _file_sizes(images: Sequence[ImageSource]) -> list[int]:
-    """Bytes of every image file, -1 where there is none; in threads, because a network's disk answers slowly."""
-    blocks = [images[start : start + _BLOCK] for start in range(0, len(images), _BLOCK)]
-    with ThreadPoolExecutor(16) as pool:
-        return [
-            size for sizes in pool.map(lambda block: [_file_size(image) for image in block], blocks) for size in sizes
-        ]
-
-
-def _file_size(image: ImageSource) -> int:
-    if not isinstance(image, str | os.PathLike):
-        return _MISSING
-    try:
-        return os.stat(image).st_size  # noqa: PTH116 (half the time of Path.stat, for every image at every start)
-    except OSError:
-        return _MISSING

@@ -1,7 +1,11 @@
 """The teacher cache: what is read is what the teacher said, and nothing damaged or stale is ever read."""
 
 import io
+import os
 import re
+import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +19,7 @@ from teacher_cases import COUNT, VIEWS, AllFields, image_files
 from torch import nn
 
 from edgedistill.distill.teacher_cache import CachedTeacher, opening, progress
+from edgedistill.distill.teacher_cache import image_files as image_files_module
 from edgedistill.distill.teacher_cache.layout import Layout, StorageOrder
 from edgedistill.distill.teacher_cache.store import Store
 from edgedistill.runtime.datasets import Dataset
@@ -136,7 +141,7 @@ def test_what_decides_the_outputs_decides_the_folder(cache_case, change):
     assert len(list(cache_case.root.iterdir())) == 2
 
 
-@pytest.mark.parametrize("what", ["pooling", "normalisation", "labels", "file"])
+@pytest.mark.parametrize("what", ["pooling", "normalisation", "labels", "file", "file of the same size and time"])
 def test_so_does_what_no_checkpoint_and_no_id_says(cache_case, what, tmp_path):
     cache_case.dataset = image_files(cache_case.dataset, tmp_path / "images")
     cache_case.open()
@@ -146,10 +151,33 @@ def test_so_does_what_no_checkpoint_and_no_id_says(cache_case, what, tmp_path):
         cache_case.teacher.scale.mul_(2)
     elif what == "labels":
         cache_case.dataset.labels[7, 0] ^= 1
-    else:
+    elif what == "file":
         Image.new("RGB", (32, 32)).save(cache_case.dataset.images[7])
+    else:
+        path, before = cache_case.dataset.images[7], cache_case.dataset.images[7].stat()
+        time.sleep(0.02)  # the system's clock of files ticks every few milliseconds
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     cache_case.open()
     assert len(list(cache_case.root.iterdir())) == 2
+
+
+def test_what_a_file_holds_is_read_once_and_is_the_same_for_a_copy(cache_case, tmp_path, monkeypatch):
+    cache_case.dataset = image_files(cache_case.dataset, tmp_path / "images")
+    read, original = [], image_files_module._digest_of
+    monkeypatch.setattr(image_files_module, "_digest_of", lambda path: read.append(path) or original(path))
+    cache_case.open()
+    assert len(read) == COUNT
+    cache_case.open()
+    os.utime(cache_case.dataset.images[3])  # touched, but the same
+    cache_case.open()
+    assert read[COUNT:] == [cache_case.dataset.images[3]]
+    copy = shutil.copytree(tmp_path / "images", tmp_path / "copy", copy_function=shutil.copyfile)
+    cache_case.open(
+        dataset=replace(cache_case.dataset, images=[copy / path.name for path in cache_case.dataset.images])
+    )
+    assert cache_case.teacher.seen == 0
+    assert len(list(cache_case.root.iterdir())) == 1
 
 
 def test_a_log_without_a_terminal_says_how_far_it_is(monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from teacher_cases import CHUNK, COUNT, FIELDS, VIEWS, image_files
 
+from edgedistill.distill.data.decoded import DecodedImages
 from edgedistill.distill.engine.world import World
 from edgedistill.distill.teacher_cache.layout import StorageOrder
 from edgedistill.runtime.errors import DataError, EdgedistillError, InterruptedRunError
@@ -114,10 +115,16 @@ def test_an_output_that_fp16_cannot_hold_names_the_image(cache_case, value, mess
         cache_case.open()
 
 
-def test_undecodable_images_are_blank_listed_and_tried_again(cache_case, tmp_path):
+def test_undecodable_images_are_blank_listed_and_tried_again(cache_case, tmp_path, monkeypatch):
     cache_case.dataset = image_files(cache_case.dataset, tmp_path / "images")
-    good = cache_case.dataset.images[9].read_bytes()
-    cache_case.dataset.images[9].write_bytes(bytes(len(good)))
+    decode, bad = DecodedImages._decoded, [cache_case.dataset.images[9]]  # of a format that no codec here reads yet
+
+    def decode_all_but(images, path):
+        if path in bad:
+            raise DataError(f"{path}: cannot be decoded")
+        return decode(images, path)
+
+    monkeypatch.setattr(DecodedImages, "_decoded", decode_all_but)
     cached = cache_case.open(max_bad_share=0.05)
     assert cached.undecodable == [9]
     assert all(not getattr(cached.read(torch.tensor([9]), 0), name).any() for name in FIELDS)
@@ -127,7 +134,7 @@ def test_undecodable_images_are_blank_listed_and_tried_again(cache_case, tmp_pat
         cached(pair, 0, ~blank)
     cache_case.open()
     assert cache_case.teacher.seen == 0
-    cache_case.dataset.images[9].write_bytes(good)
+    bad.clear()
     cached = cache_case.open()
     assert cached.undecodable == []
     assert cache_case.teacher.seen == 1 + VIEWS * (COUNT % CHUNK)  # its name is the last of all
