@@ -1,4 +1,4 @@
-"""Progress bars with an ETA."""
+"""Progress bars with an ETA, and durations in words."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -38,3 +38,14 @@ def counting(title: str, console: Console) -> Iterator[Callable[[int, int], None
     task = bar.add_task(title, total=None)
     with bar:
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def duration(seconds: float) -> str:
+    """For people: "40 s", "25 min", "3 h 10 min", "6 days 4 h"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours = round(minutes / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"

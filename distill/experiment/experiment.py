@@ -18,6 +18,7 @@ from ..checkpoint import ModelCard, Student, load_student, save_student
 from ..data.materialize import materialize
 from ..engine import Job, Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from ..engine.features import Features, predict_features
+from ..engine.summary import is_finished
 from ..methods import Method, labels_alone
 from ..methods.base import require_maps
 from ..models import Classifier, ModelSpec, TeacherModel
@@ -94,7 +95,7 @@ class Experiment:
         return self._adopt_teacher() if spec.train is None else self._train("teacher", None)
 
     def untrained_teacher(self) -> Student | MergedCheckpoint | None:
-        """As `teacher`, but nothing is trained or written: a network of the recipe's own is as it is built."""
+        """As `teacher`, but nothing is trained or written: what is not trained yet is as it is built."""
         if self.loaded.method().trains_teachers:
             return self.sub_teachers.untrained()
         spec = self.recipe.teacher
@@ -102,6 +103,8 @@ class Experiment:
             return self.teacher()
         self._check_own_teacher(spec)
         assert spec.model is not None
+        if spec.train is not None and is_finished(job := self.training("teacher", None).job):
+            return load_student(job.folder / job.checkpoint)
         model, card = self._build("teacher", spec.model)
         if spec.train is None and not model.head_is_pretrained:
             model, card = self._as_the_library_computes(spec.model)
@@ -149,7 +152,8 @@ class Experiment:
         """What `role`'s training is, ready to start; nothing is written.
 
         "teacher" is the recipe's; what a method trains itself `sub_teachers` describes. `teacher` teaches the student;
-        where the student continues its weights, the baseline does too, untaught.
+        where the student continues its weights, the baseline does too, untaught. "int8" continues the student, which is
+        as it is built where it is not trained yet.
         """
         student = self.recipe.student
         if role == "teacher":
@@ -158,6 +162,11 @@ class Experiment:
             assert own.model is not None
             assert own.train is not None
             return self._describe(role, own.model, own.train, self.loaded.teacher_method(), None)
+        if role == "int8":
+            job, model, _ = self.training("student", teacher)
+            path = job.folder / job.checkpoint
+            begun = load_student(path) if is_finished(job) else Student(model, job.card, path)
+            return self.int8_training(teacher, begun)
         if role == "baseline":
             return self._describe(role, student.model, student.train, labels_alone(self.loaded.method()), teacher)
         return self._describe(role, student.model, student.train, self.loaded.method(), teacher)

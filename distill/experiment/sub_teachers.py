@@ -137,9 +137,12 @@ class SubTeachers:
         return replace(merged, card=msgspec.structs.replace(merged.card, metrics=scored.metrics))
 
     def untrained(self) -> MergedCheckpoint:
-        """As `merged`, but nothing is trained or written: every network is as it is built."""
+        """As `merged`, but nothing is trained or written: a network that is not trained yet is as it is built."""
         tasks = self.planned()
-        models = [self._network(self._job(task)).eval().requires_grad_(False) for task in tasks]
+        jobs = [self._job(task) for task in tasks]
+        models = [
+            load_student(job.folder / job.checkpoint).model if is_finished(job) else self._network(job) for job in jobs
+        ]
         return self._merge(tasks, models)
 
     def _job(self, task: SubTask) -> Job:

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 from torch import nn
 
-from ...runtime.record import Record
-from ..checkpoint import ModelCard, Student
+from ..checkpoint import ModelCard
 from ..data.pixel_cache import PixelCache
 from ..engine import Job, choose_device
 from ..engine.prepare import build_views
@@ -20,32 +18,10 @@ from ..teacher_cache.forward import TeacherRows
 from ..teacher_cache.layout import Layout, StorageOrder
 from ..teacher_cache.spec import CHUNK, IMAGE_DIGESTS, CacheSpec
 from ..teacher_cache.store import Store
+from .facts import Kept
 from .time import keeping_no_images
 
 _MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1}
-
-
-class Kept(Record):
-    """Something that a command keeps.
-
-    Attributes:
-        what: in words.
-        where: on the disk, or in memory until the command ends.
-        path: None in memory, and where the name follows from a teacher that is still to be trained.
-        bytes: when it is complete.
-        present_bytes: how many of them are there already.
-    """
-
-    what: str
-    where: Literal["disk", "memory"]
-    path: str | None
-    bytes: int
-    present_bytes: int = 0
-
-    @property
-    def missing_bytes(self) -> int:
-        """Bytes that are still to be written or taken."""
-        return max(0, self.bytes - self.present_bytes)
 
 
 def missing_bytes(kept: Iterable[Kept]) -> int:
@@ -53,23 +29,30 @@ def missing_bytes(kept: Iterable[Kept]) -> int:
     return sum(one.missing_bytes for one in kept if one.where == "disk")
 
 
+def weights(card: ModelCard, model: Classifier, path: Path) -> Kept:
+    """A checkpoint, which leaves training-only branches out."""
+    dropped = [branch for name, branch in model.branches.items() if name not in card.model.branches]
+    size = _state(model) - sum(map(_state, dropped))
+    return Kept(what="weights", where="disk", path=str(path), bytes=size, present_bytes=_size(path))
+
+
 def training_files(trainings: Sequence[Training], what: str, folder: Path) -> Kept:
     """The best weights and last.ckpt of each; logs and curves are small beside them."""
-    planned = sum(_weights(job.card, model) + _training_state(job, model) for job, model, _ in trainings)
-    files = [file for job, _, _ in trainings for file in (job.folder / job.checkpoint, job.last)]
-    return Kept(what=what, where="disk", path=str(folder), bytes=planned, present_bytes=sum(map(_size, files)))
+    best = [weights(job.card, model, job.folder / job.checkpoint) for job, model, _ in trainings]
+    return Kept(
+        what=what,
+        where="disk",
+        path=str(folder),
+        bytes=sum(one.bytes for one in best) + sum(last_checkpoint_bytes(job, model) for job, model, _ in trainings),
+        present_bytes=sum(one.present_bytes for one in best) + sum(_size(job.last) for job, _, _ in trainings),
+    )
 
 
-def weights_file(saved: Student) -> Kept:
-    """The checkpoint of a network that is not trained."""
-    size = _weights(saved.card, saved.model)
-    return Kept(what="weights", where="disk", path=str(saved.path), bytes=size, present_bytes=_size(saved.path))
-
-
-def room_to_save(job: Job, model: Classifier, output: Path) -> Kept:
-    """What the next last.ckpt takes below `output` before it replaces the one before."""
-    size = _training_state(job, model)
-    return Kept(what="room for replacing last.ckpt", where="disk", path=str(output), bytes=size)
+def last_checkpoint_bytes(job: Job, model: Classifier) -> int:
+    """Of last.ckpt: the network, its moving average and the optimiser's moments."""
+    trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
+    networks = 1 if job.settings.ema is None else 2
+    return networks * _state(model) + _MOMENTS[job.settings.optimizer] * trained
 
 
 def decoded_images(job: Job) -> Kept | None:
@@ -118,26 +101,9 @@ def teacher_outputs(training: Training, *, final: bool) -> Kept | None:
     )
     folder = job.cache_folder / "teachers" / spec.digest()
     sound = Store(folder, layout).check(layout.numbers).sound if folder.is_dir() else {}
-    present = sum(
-        (rows.stop - rows.start) * layout.row_bytes(field)
-        for number in sound
-        for field in fields
-        for rows in [layout.rows(field, layout.chunks[number])]
-    )
+    rows = [(field, layout.rows(field, layout.chunks[number])) for number in sound for field in fields]
+    present = sum((found.stop - found.start) * layout.row_bytes(field) for field, found in rows)
     return msgspec.structs.replace(kept, path=str(folder), present_bytes=present)
-
-
-def _weights(card: ModelCard, model: Classifier) -> int:
-    """A checkpoint, which leaves training-only branches out."""
-    dropped = [branch for name, branch in model.branches.items() if name not in card.model.branches]
-    return _state(model) - sum(map(_state, dropped))
-
-
-def _training_state(job: Job, model: Classifier) -> int:
-    """last.ckpt: the network, its moving average and the optimiser's moments."""
-    trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
-    networks = 1 if job.settings.ema is None else 2
-    return networks * _state(model) + _MOMENTS[job.settings.optimizer] * trained
 
 
 def _size(file: Path) -> int:

@@ -4,12 +4,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Literal
 
 import msgspec
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...runtime.errors import DataError
 from ..data.loader import Batch, EpochSampler, Share, choose_workers
@@ -24,42 +22,27 @@ from ..engine.teachers import Teacher, TeacherSource
 from ..engine.world import ALONE
 from ..methods import TrainingContext
 from ..models import Classifier
-from ..models.output import ModelOutput
+from .facts import Bound
 
 _FEWEST, _MOST = 3, 30  # measurements of one thing
 _ENOUGH_SECONDS = 1.0
 _IMAGES = 16
 
-Bound = Literal["data", "teacher", "student"]
-
 
 @dataclass(frozen=True)
 class Estimate:
-    """A training's parts on this machine as it is now, in one process.
+    """A training's parts on this machine as it is now, in one process."""
 
-    Attributes:
-        images: of the training part.
-        epochs: that the job plans.
-        steps: optimiser steps in all.
-        batch_size: images of one.
-        step_seconds: of one step, a live teacher included, without waiting for data.
-        load_seconds: of one image, decoded and augmented.
-        reload_seconds: of one image of every later pass, which finds it decoded where decoded images are kept.
-        loading_processes: that load beside the training; 0 where it does so itself.
-        teacher_seconds: of one image through the teacher; 0 without one.
-        stored_views: how many of the teacher's outputs per image are stored first; 0 where it runs at every step.
-    """
-
-    images: int
-    epochs: int
-    steps: int
+    images: int  # of the training part
+    epochs: int  # that the job plans
+    steps: int  # of the optimiser, in all
     batch_size: int
-    step_seconds: float
-    load_seconds: float
-    reload_seconds: float
-    loading_processes: int
-    teacher_seconds: float = 0.0
-    stored_views: int = 0
+    step_seconds: float  # a live teacher included, without waiting for data
+    load_seconds: float  # of one image, decoded and augmented
+    reload_seconds: float  # the same in every later pass, which finds it decoded where decoded images are kept
+    loading_processes: int  # beside the training; 0 where it loads by itself
+    teacher_seconds: float = 0.0  # of one image through the teacher
+    stored_views: int = 0  # of the teacher's outputs per image, stored first; 0 where it runs at every step
 
     def seconds(self, *, epochs: float | None = None, stored_views: float | None = None) -> float:
         """Of so many epochs after so many passes that store the teacher's outputs; None: of all.
@@ -68,13 +51,11 @@ class Estimate:
         """
         epochs = self.epochs if epochs is None else epochs
         storing = self.stored_views if stored_views is None else stored_views
-        teacher = self.teacher_seconds * self.images
-        passes = storing * self._pass(teacher, self.reload_seconds) + epochs * self._pass(
-            self._epoch, self.reload_seconds
-        )
-        first = teacher if storing else self._epoch
-        later = self._pass(first, self.load_seconds) - self._pass(first, self.reload_seconds)
-        return passes + min(1.0, storing or epochs) * later
+        teacher, training = self.teacher_seconds * self.images, self._epoch
+        first = teacher if storing else training  # what the pass computes that decodes
+        decoding = self._pass(first, self.load_seconds) - self._pass(first, self.reload_seconds)
+        later = storing * self._pass(teacher, self.reload_seconds) + epochs * self._pass(training, self.reload_seconds)
+        return later + min(1.0, storing or epochs) * decoding
 
     @property
     def bound(self) -> Bound:
@@ -108,12 +89,21 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None) -> Esti
     views = build_views(job)
     sampler = EpochSampler(views, settings.batch_size, job.seed, Share(pieces=settings.accumulate))
     check_pieces(job, model, sampler.batch_size, ALONE)
-    live = teacher.live(settings, device) if teacher is not None else None
-    stored = teacher.stored_views(job, views) if teacher is not None else 0
     piece = _random_batch(job, sampler.batch_size // settings.accumulate)
+    taught_by: Teacher | None = None
+    stored, teacher_seconds = 0, 0.0
     with explained(job.title):
-        step_seconds = _step_seconds(job, model, _Remembered(live) if live is not None and stored else live, piece)
-        teacher_seconds = _teacher_seconds(live, piece, device) if live is not None else 0.0
+        if teacher is not None:
+            taught_by = live = teacher.live(settings, device)
+            stored = teacher.stored_views(job, views)
+            images, targets = piece.images.to(device), piece.targets.to(device)
+            output = live(piece, images, targets)
+            # A GPU is waited for, as a step does by itself.
+            seconds = _median_seconds(lambda _: live(piece, images, targets).logits.sum().item())
+            teacher_seconds = seconds / len(images)
+            if stored:
+                taught_by = lambda *_: output  # noqa: E731 (as if it was read)
+        step_seconds = _step_seconds(job, model, taught_by, piece)
     keeps = views.decoded.choose(settings.decoded_cache) != "off"
     load_seconds, reload_seconds = _load_seconds(views, job, keeps=keeps)
     return Estimate(
@@ -133,18 +123,6 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None) -> Esti
 def keeping_no_images(job: Job) -> Job:
     """The job without its cache of decoded images, which would take memory or disk as soon as it is opened."""
     return replace(job, settings=msgspec.structs.replace(job.settings, decoded_cache="off"))
-
-
-@dataclass
-class _Remembered:
-    """A teacher whose outputs cost nothing after the first time, as if they were read."""
-
-    live: Teacher
-    output: ModelOutput | None = None
-
-    def __call__(self, batch: Batch, images: Tensor, targets: Tensor) -> ModelOutput:
-        self.output = self.output or self.live(batch, images, targets)
-        return self.output
 
 
 def _step_seconds(job: Job, model: Classifier, teacher: Teacher | None, piece: Batch) -> float:
@@ -170,41 +148,33 @@ def _step_seconds(job: Job, model: Classifier, teacher: Teacher | None, piece: B
     return _median_seconds(lambda number: step(pieces, TrainingContext(0, number, steps)))
 
 
-def _teacher_seconds(live: Teacher, piece: Batch, device: torch.device) -> float:
-    """Of one image; a GPU is waited for, as a step does by itself."""
-    images, targets = piece.images.to(device), piece.targets.to(device)
-    return _median_seconds(lambda _: live(piece, images, targets).logits.sum().item()) / len(images)
-
-
 def _random_batch(job: Job, size: int) -> Batch:
     """Images are noise; labels are real ones, which some terms depend on in what they compute."""
     generator = torch.Generator().manual_seed(job.seed)
-    height, width = job.card.preprocessing.size
-    images = torch.randint(256, (size, height, width, 3), dtype=torch.uint8, generator=generator)
+    images = torch.randint(256, (size, *job.card.preprocessing.size, 3), dtype=torch.uint8, generator=generator)
     places = _spread(len(job.train), size)
     return Batch(images, torch.from_numpy(job.train.labels[places]), torch.from_numpy(places), 0, [])
 
 
 def _load_seconds(views: Views, job: Job, *, keeps: bool) -> tuple[float, float]:
     """Of one image, and of one that is found decoded where decoded images are kept."""
-    places = _spread(len(views), min(_IMAGES, len(views)))
-    seconds, decoded, usable = [], [], []
-    for place in places.tolist():
+    places = _spread(len(views), min(_IMAGES, len(views))).tolist()
+    seconds: dict[int, float] = {}
+    for place in places:
         began = time.perf_counter()
         try:
             views.image(place, 0)
         except DataError:
             continue
-        seconds.append(time.perf_counter() - began)
-        if keeps:
-            decoded.append(views.decoded[place])
-            usable.append(place)
+        seconds[place] = time.perf_counter() - began
     if not seconds:
         raise DataError(f"{job.train.name}: none of {len(places)} images that were tried can be decoded.")
+    loading = median(seconds.values())
     if not keeps:
-        return median(seconds), median(seconds)
-    kept = build_views(replace(job, train=replace(job.train.subset(usable), images=decoded)))
-    return median(seconds), _median_seconds(lambda number: kept.image(number % len(kept), 0))
+        return loading, loading
+    decoded = [views.decoded[place] for place in seconds]
+    kept = build_views(replace(job, train=replace(job.train.subset(list(seconds)), images=decoded)))
+    return loading, _median_seconds(lambda number: kept.image(number % len(kept), 0))
 
 
 def _spread(length: int, count: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
+from ...runtime.progress import duration
 from .cell import Cell
 from .queue import Queue
 from .record import StudyRecord
@@ -37,11 +38,3 @@ def remaining_seconds(left: Sequence[Cell], record: StudyRecord, jobs: int = 1) 
             return None
         total += statistics.fmean(entry.result.seconds for entry in alike if entry.result is not None)
     return total / jobs
-
-
-def duration(seconds: float) -> str:
-    """For people: "40 s", "25 min", "3 h 10 min"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -15,13 +15,14 @@ from rich.console import Console
 from ...runtime import metrics
 from ...runtime.device import describe_device
 from ...runtime.errors import EdgedistillError, InterruptedRunError, first_line
+from ...runtime.progress import duration
 from ..checkpoint import digest_weights
 from ..data.decoded import release_memory
 from ..engine import choose_device, current_world
 from ..engine.environment import describe_environment
 from ..experiment import Experiment
 from .cell import Cell
-from .progress import announce, duration
+from .progress import announce
 from .queue import Queue
 from .record import CellRecord, Finished, Machine, Result
 from .same_data import digest_data, require_same_data

@@ -41,23 +41,21 @@ def print_plan(
     from edgedistill.distill.experiment import Experiment
     from edgedistill.distill.plan import plan
     from edgedistill.distill.recipe.load import load_recipe
+    from edgedistill.distill.study.seeds import with_seed
 
     from .plan_table import plan_tables
 
-    loaded = [load_recipe(recipe, assignments=changes or ())]
-    if chosen is not None:
-        from edgedistill.distill.study.seeds import with_seed
-
-        loaded = [with_seed(loaded[0], seed) for seed in chosen]
+    loaded = load_recipe(recipe, assignments=changes or ())
     if command == "run":
         from edgedistill.export_check import check_export
 
-        check_export(loaded[0])
-    experiments = [Experiment(one, console.err) for one in loaded]
+        check_export(loaded)
+    runs = [loaded] if chosen is None else [with_seed(loaded, seed) for seed in chosen]
+    experiments = [Experiment(run, console.err) for run in runs]
     if not json:
         console.out.print(experiments[0].resolved().rstrip(), markup=False, soft_wrap=True)
-        for one in loaded[1:]:
-            console.out.print(f"# the same with `name: {one.recipe.name}`, `seed: {one.recipe.seed}`", markup=False)
+        for run in runs[1:]:
+            console.out.print(f"# the same with `name: {run.recipe.name}`, `seed: {run.recipe.seed}`", markup=False)
     measured: dict[PlannedRole, Estimate] = {}
     plans = [plan(experiment, command, measured) for experiment in experiments]
     if json:

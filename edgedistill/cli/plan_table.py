@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.filesize import decimal
 
-from edgedistill.distill.plan.disk import Kept, missing_bytes
-from edgedistill.distill.plan.facts import Plan, PlannedTraining
+from edgedistill.distill.plan.disk import missing_bytes
+from edgedistill.distill.plan.facts import Kept, Plan, PlannedTraining
+from edgedistill.runtime.progress import duration
 
 from .console import escape
 from .render import table
@@ -22,98 +23,80 @@ _ROLES = {
 
 def plan_tables(plans: Sequence[Plan], console: Console) -> None:
     """One plan, or those of one recipe under several seeds: the networks once, every training and what it keeps."""
-    first = plans[0]
-    counts = ", ".join(f"{split.images:,} {split.part.replace('train', 'training')}" for split in first.splits)
-    console.print(f"\n[bold]Data[/]  {escape(first.splits[0].name)}: {counts} images; {first.classes} classes")
-    _models(first, console)
-    _trainings(plans, console)
+    _networks(plans[0], console)
+    if any(plan.trainings for plan in plans):
+        _trainings(plans, console)
+    else:
+        console.print("\n[bold]Nothing is left to train.[/] The teacher is given.")
     _kept(plans, console)
-
-
-def about(seconds: float) -> str:
-    """A duration, no finer than an estimate is."""
-    if seconds < 1:
-        return "less than a second"
-    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 1.5 * unit:
-            count = seconds / unit
-            return f"about {count:.0f} {name}" if count >= 9.95 else f"about {float(f'{count:.2g}'):g} {name}"
-    return f"about {seconds:.0f} s"
 
 
 def count(number: int) -> str:
     """Parameters or multiply-accumulates for people: three digits."""
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= unit:
-            digits = max(0, 2 - len(str(int(number / unit))) + 1)
-            return f"{number / unit:.{digits}f} {name}"
+            return f"{number / unit:.{3 - len(str(int(number / unit)))}f} {name}"
     return str(number)
 
 
-def _models(plan: Plan, console: Console) -> None:
+def _networks(plan: Plan, console: Console) -> None:
+    counts = ", ".join(f"{split.images:,} {split.part.replace('train', 'training')}" for split in plan.splits)
+    console.print(f"\n[bold]Data[/]  {escape(plan.splits[0].name)}: {counts} images; {plan.classes} classes")
+    console.print(f"\n[bold]Models[/] as they ship, for images of {plan.size[0]}x{plan.size[1]}")
     numbers = ("parameters", "MACs per image", "parameters in training")
     rows = table("model", "network", *numbers, right=numbers)
     for model in plan.models:
         training = "-" if model.training_parameters is None else count(model.training_parameters)
         rows.add_row(_ROLES[model.role], escape(model.name), count(model.parameters), count(model.macs), training)
-    height, width = plan.size
-    console.print(f"\n[bold]Models[/] as they ship, for images of {height}x{width}")
     console.print(rows)
 
 
 def _trainings(plans: Sequence[Plan], console: Console) -> None:
-    entries = [(plan, training) for plan in plans for training in plan.trainings]
-    if not entries:
-        console.print("\n[bold]Nothing is left to train.[/] The teacher is given.")
-        return
-    numbers = ("epochs", "steps", "ms per step")
-    several = len(plans) > 1
-    rows = table(*(["run"] if several else []), "training", "taught by", *numbers, "bound by", "time", right=numbers)
-    for plan, training in entries:
-        rows.add_row(*([escape(plan.name)] if several else []), *_training_row(training))
-    first = plans[0]
+    first, several = plans[0], len(plans) > 1
     console.print(f"\n[bold]Trainings[/] on this machine ({escape(first.device)}, cores: {first.cores})")
+    numbers = ("epochs", "steps", "ms per step")
+    rows = table(*(["run"] if several else []), "training", "taught by", *numbers, "bound by", "time", right=numbers)
+    notes = []
+    for plan in plans:
+        for training in plan.trainings:
+            rows.add_row(*([escape(plan.name)] if several else []), *_training_row(training))
+            of = f"[yellow]{escape(plan.name)}, {_ROLES[training.role]}:[/]"
+            notes += [f"{of} {escape(note)}" for note in training.notes]
     console.print(rows)
-    _parts(entries, console)
-    for plan, training in entries:
-        if training.note:
-            console.print(f"[yellow]{escape(plan.name)}, {_ROLES[training.role]}:[/] {escape(training.note)}")
-    seconds = sum(plan.estimated_seconds for plan in plans)
-    if seconds:
-        console.print(
-            f"[bold]{about(seconds)}[/] on this machine as it is now, without evaluation; estimated from a few steps "
-            "on random images",
-            soft_wrap=True,
+    _parts([training for plan in plans for training in plan.trainings], console)
+    if seconds := sum(plan.estimated_seconds for plan in plans):
+        notes.append(
+            f"[bold]about {duration(seconds)}[/] on this machine as it is now, without evaluation; estimated from a "
+            "few steps on random images"
         )
-    if seconds and first.load_average is not None and first.load_average > first.cores / 2:
-        console.print(
-            f"[yellow]busy machine[/]  other work wanted {first.load_average:.1f} of {first.cores} cores: left alone "
-            "it would be faster",
-            soft_wrap=True,
-        )
+        if first.load_average is not None and first.load_average > first.cores / 2:
+            notes.append(
+                f"[yellow]busy machine[/]  other work wanted {first.load_average:.1f} of {first.cores} cores: left "
+                "alone it would be faster"
+            )
     if first.command == "run":
-        console.print("[dim]`run` then exports, verifies and measures, which is not estimated[/]")
+        notes.append("[dim]`run` then exports, verifies and measures, which is not estimated[/]")
+    for note in notes:
+        console.print(note, soft_wrap=True)
 
 
 def _training_row(training: PlannedTraining) -> list[str]:
     several = f" ({training.count})" if training.count > 1 else ""
     taught = training.method + (f", {training.teacher} teacher" if training.teacher else "")
-    row = [f"{_ROLES[training.role]}{several}", escape(taught)]
+    row = [f"{_ROLES[training.role]}{several}", escape(taught), str(training.epochs)]
     if training.step_seconds is None:
-        return [*row, str(training.epochs), "-", "-", "-", "[green]done[/]"]
+        return [*row, "-", "-", "-", "[green]done[/]"]
     left = training.epochs * training.count - training.epochs_done
-    time = about(training.estimated_seconds)
-    if training.epochs_done:
-        time += f" for the {left:.3g} epochs left"
-    milliseconds = f"{1000 * training.step_seconds:.3g}"
-    return [*row, str(training.epochs), f"{training.steps:,}", milliseconds, training.bound or "-", time]
+    of_left = f" for the {left:.3g} epochs left" if training.epochs_done else ""
+    time = f"about {duration(training.estimated_seconds)}{of_left}"
+    return [*row, f"{training.steps:,}", f"{1000 * training.step_seconds:.3g}", training.bound or "-", time]
 
 
-def _parts(entries: Sequence[tuple[Plan, PlannedTraining]], console: Console) -> None:
+def _parts(trainings: Sequence[PlannedTraining], console: Console) -> None:
     """What learns at which rate: of each training once, since seeds do not differ in it."""
     numbers = ("parameters", "rate", "weight decay")
     rows = table("training", "part", *numbers, "frozen", right=numbers)
-    for role, training in {training.role: training for _, training in entries if training.parts}.items():
+    for role, training in {training.role: training for training in trainings if training.parts}.items():
         for part in training.parts:
             below = "" if part.below_head is None else f", {part.below_head} below the head"
             frozen = {0: "no", "all": "always"}.get(part.freeze_epochs, f"{part.freeze_epochs} epochs")
@@ -125,13 +108,17 @@ def _parts(entries: Sequence[tuple[Plan, PlannedTraining]], console: Console) ->
 
 
 def _kept(plans: Sequence[Plan], console: Console) -> None:
-    kept = _distinct(plans)
+    # Seeds share what has one path, and the memory; of a teacher that is still to be trained each has its outputs.
+    kept = {
+        (one.what, one.path, plan.name if one.where == "disk" and one.path is None else ""): one
+        for plan in plans
+        for one in plan.kept
+    }.values()
+    missing, free = missing_bytes(kept), plans[0].free_bytes
+    console.print(f"\n[bold]Disk[/]  {decimal(missing)} more of {decimal(free)} free, without the bundle")
     rows = table("what is kept", "size", "there", "path", right=("size",))
     for one in kept:
         rows.add_row(escape(one.what), decimal(one.bytes), _there(one), escape(one.path or "-"))
-    missing = missing_bytes(kept)
-    free = plans[0].free_bytes
-    console.print(f"\n[bold]Disk[/]  {decimal(missing)} more of {decimal(free)} free, without the bundle")
     console.print(rows)
     if missing > free:
         console.print(
@@ -139,16 +126,6 @@ def _kept(plans: Sequence[Plan], console: Console) -> None:
             "space, or choose another `output:`",
             soft_wrap=True,
         )
-
-
-def _distinct(plans: Sequence[Plan]) -> list[Kept]:
-    """Seeds share what has one path, and the memory; of a teacher that is still to be trained each has its outputs."""
-    found: dict[tuple[str, str | None, str], Kept] = {}
-    for plan in plans:
-        for kept in plan.kept:
-            own = kept.where == "disk" and kept.path is None
-            found[kept.what, kept.path, plan.name if own else ""] = kept
-    return list(found.values())
 
 
 def _there(kept: Kept) -> str:

@@ -225,14 +225,15 @@ def test_another_recipes_folder_is_refused_as_by_the_command(finished, estimates
 
 
 def test_a_teacher_that_is_not_finished_decides_about_a_begun_student(finished, estimates, tmp_path):
-    runs = finished.parent / "runs"
-    last = runs / "tiny" / "teacher" / "last.ckpt"
-    kept = last.rename(tmp_path / "last.ckpt")
+    teacher = finished.parent / "runs" / "tiny" / "teacher"
+    for name in ("last.ckpt", "summary.json"):
+        (teacher / name).rename(tmp_path / name)
     try:
         student = planned(of(finished), "distill", "student")
     finally:
-        kept.rename(last)
-    assert student.note == "whether what was begun goes on, the teacher decides"
+        for name in ("last.ckpt", "summary.json"):
+            (tmp_path / name).rename(teacher / name)
+    assert student.notes == ("whether what was begun goes on, the teacher decides",)
     assert student.estimated_seconds == pytest.approx(2 * 3.6 + 4 * 6), "two views are stored first"
     assert student.finished == 0
 
