@@ -24,11 +24,12 @@ from .environment import describe_environment, store_environment
 from .groups import Freezing
 from .job import Job
 from .optimize import build_optimizer, build_schedule, choose_device, choose_dtype, choose_format, refuse_crash
+from .relations import relating_terms
 from .settings import TrainSettings
 from .state import TrainState
 from .step import Step
 from .stopwatch import Stopwatch
-from .teachers import TeacherSource
+from .teachers import Teacher, TeacherSource
 from .world import World
 
 _FLOAT = 4
@@ -99,21 +100,24 @@ def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console:
     if not freezing.learns(0):
         raise ConfigError(f"{job.title}: `parts` freezes all that it has at once: leave a part that learns.")
     freezing.apply(state.epoch)
-    _tell_batch_terms(job, console, world)
     _tell_unknown(job, sampler.batch_size, console, world, taught=teacher is not None)
+    ended = state.epoch >= settings.epochs
+    asked = None if teacher is None or ended else teacher.open(job, views, device, world, console)
+    relations = frozenset() if ended else find_relations(job, model, asked, world, _blank_pair(job))
+    _tell_relations(job, relations, console, world)
     if settings.compile:
         model.compile()
-    ended = state.epoch >= settings.epochs
     step = Step(
         state=state,
         network=share(model, device, world),
-        teacher=None if teacher is None or ended else teacher.open(job, views, device, world, console),
+        teacher=asked,
         method=job.method,
         settings=settings,
         device=device,
         world=world,
         stopwatch=Stopwatch(device),
         seed=job.seed,
+        relations=relations,
     )
     loader = training_loader(job.train, views, sampler, workers=settings.workers, device=device)
     return Prepared(state, step, sampler, loader, settings.accumulate, freezing)
@@ -209,18 +213,42 @@ def _require_agreement(job: Job, state: TrainState, world: World) -> None:
         )
 
 
-def _tell_batch_terms(job: Job, console: Console, world: World) -> None:
-    """Say where a term sees less than the whole batch."""
-    terms, settings = sorted(job.method.batch_terms()), job.settings
-    parts = settings.accumulate * (world.size if settings.relations == "local" else 1)
-    if terms and parts > 1:
-        console.print(
-            f"{job.title}: {', '.join(terms)} see {settings.batch_size // parts} images at a time, not the whole batch "
-            f"of {settings.batch_size}; all other terms are those of the whole batch.",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
+def find_relations(job: Job, model: Classifier, teacher: Teacher | None, world: World, batch: Batch) -> frozenset[str]:
+    """Names of the terms that relate images; none where a step is one part, to which that makes no difference."""
+    if job.settings.accumulate * world.size == 1:
+        return frozenset()
+    return relating_terms(job.method, model, teacher, batch)
+
+
+def _blank_pair(job: Job) -> Batch:
+    """The first two images of the training part as far as a teacher that was asked before knows them."""
+    labels = torch.from_numpy(job.train.labels[:2])
+    blank = torch.zeros(len(labels), *job.card.preprocessing.size, 3, dtype=torch.uint8)
+    return Batch(blank, labels, torch.arange(len(labels)), 0, [])
+
+
+def told_relations(settings: TrainSettings, relations: frozenset[str], world: World) -> str:
+    """A sentence on what terms that relate images cost in pieces, and see of a step; empty without any."""
+    if not relations:
+        return ""
+    names, parts = ", ".join(sorted(relations)), []
+    if settings.accumulate > 1:
+        parts.append(
+            f"`accumulate: {settings.accumulate}`: {names} relate the images of a whole step, so every piece runs "
+            "through the student twice, which costs one more forward pass"
         )
+    if world.size > 1 and settings.relations == "local":
+        parts.append(
+            f"`relations: local`: {names} see {settings.batch_size // world.size} images at a time, not the whole "
+            f"batch of {settings.batch_size}"
+        )
+    return "; ".join(parts)
+
+
+def _tell_relations(job: Job, relations: frozenset[str], console: Console, world: World) -> None:
+    told = told_relations(job.settings, relations, world)
+    if told:
+        console.print(f"{job.title}: {told}.", markup=False, highlight=False, soft_wrap=True)
 
 
 def _tell_unknown(job: Job, batch_size: int, console: Console, world: World, *, taught: bool) -> None:

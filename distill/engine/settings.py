@@ -17,8 +17,9 @@ class TrainSettings(Config):
     Attributes:
         epochs: passes over the training part.
         batch_size: images per optimiser step, of all processes and pieces together.
-        accumulate: pieces that each process computes one after the other before the step, to save memory. BatchNorm
-            and the terms that relate images to each other (told at the start) then see a piece, not the batch.
+        accumulate: pieces that each process computes one after the other before the step, to save memory. The loss is
+            that of the whole step; for terms that relate images to each other every piece runs through the student
+            twice (told at the start). BatchNorm sees a piece, not the batch.
         relations: with several processes, whether such terms see the `gathered` batch of all of them, exactly as one
             process would, or each its `local` part.
         sync_batchnorm: with several processes, normalise over all their images instead of each over its own.

@@ -1,11 +1,15 @@
 """One optimiser step: teacher, student, terms, backward, update; or nothing, where a number is not finite.
 
-The student may run under autocast; the terms are always computed in float32.
+The student may run under autocast; the terms are always computed in float32. The loss is that of the whole step, in
+whatever pieces and processes its images come: parts of a mean are averaged, those of a sum added, and terms that relate
+images are computed on all outputs together. Where these come in pieces, each piece runs twice (GradCache, RepL4NLP 2021
+Sec. 3): first without a graph for the outputs, then for the gradient, with the gradient of the loss at its rows.
 """
 
 import contextlib
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +18,9 @@ from torch import Tensor, nn
 from ..data.loader import Batch
 from ..methods import Method, TrainingContext
 from ..models.output import ModelOutput
-from .gathering import gather_output, gather_rows
+from .gathering import gather_output, gather_rows, join_outputs, tensors_of
 from .optimize import choose_dtype, choose_format
+from .relations import require_terms
 from .settings import TrainSettings
 from .state import TrainState
 from .stopwatch import Stopwatch
@@ -28,7 +33,7 @@ class Taken:
     """What a step did.
 
     Attributes:
-        terms: weighted loss terms, mean over the pieces and, where each process has its own, of this process.
+        terms: weighted loss terms of the whole step or, where each process has its own, of this process's part.
         gradient_norm: before clipping.
         finite: whether the weights were updated.
     """
@@ -42,6 +47,14 @@ class Taken:
         """What was not finite, for a message."""
         broken = [name for name, value in self.terms.items() if not abs(value) < float("inf")]
         return f"the term {broken[0]!r}" if broken else "the gradient"
+
+
+class _Part(NamedTuple):
+    """Images of a step on the device, with what is known of them."""
+
+    images: Tensor
+    targets: Tensor
+    taught: ModelOutput | None
 
 
 @dataclass
@@ -58,6 +71,7 @@ class Step:
         world: the processes.
         stopwatch: gets the time of each phase.
         seed: of dropout.
+        relations: names of the terms that relate images, where a step has several parts; see `relating_terms`.
     """
 
     state: TrainState
@@ -69,10 +83,9 @@ class Step:
     world: World
     stopwatch: Stopwatch
     seed: int
+    relations: frozenset[str]
     _buffers: list[tuple[list[Tensor], list[Tensor]]] = field(init=False)
     _gathers: bool = field(init=False)
-    _summed: frozenset[str] = field(init=False)
-    _parts: int = field(init=False)
     _format: torch.memory_format = field(init=False)
     _dtype: torch.dtype | None = field(init=False)
 
@@ -83,71 +96,136 @@ class Step:
         for buffer in self.state.model.buffers():
             buffers[buffer.dtype].append(buffer)  # a GPU copies a list of one type at once
         self._buffers = [(group, [buffer.clone() for buffer in group]) for group in buffers.values()]
-        relates = bool(self.method.batch_terms()) and "stages" not in self.method.needs
-        self._gathers = self.world.size > 1 and relates and self.settings.relations == "gathered"
-        self._summed = self.method.summed_terms()
-        # Gradients of the parts are averaged, so that a sum over the whole step is the mean of its parts times this.
-        self._parts = self.settings.accumulate * (1 if self._gathers else self.world.size)
+        self._gathers = self.world.size > 1 and bool(self.relations) and self.settings.relations == "gathered"
 
     def __call__(self, pieces: list[Batch], context: TrainingContext) -> Taken:
-        """Take the step over `pieces`, whose gradients are averaged.
+        """Take the step over `pieces`, of equal size.
 
         Waits once for the device: whether the gradient is finite decides if anything is updated. A skipped step leaves
         weights, moments, moving averages and BatchNorm's statistics as they were.
         """
         state = self.state
+        again = bool(self.relations) and len(pieces) > 1
+        if again:
+            for buffers, _ in self._buffers:
+                self.world.share(buffers)  # as DistributedDataParallel does, but before both passes
         for buffers, backup in self._buffers:
             torch._foreach_copy_(backup, buffers)
-        sums: dict[str, Tensor] = {}
-        for number, batch in enumerate(pieces):
-            # A step's draws depend on nothing before it, so that a run continues exactly, with any number of processes.
-            torch.manual_seed(_mix(self.seed, context.step, number, self.world.rank))
-            with self._unsynchronised(last=number == len(pieces) - 1):
-                for name, term in self._backward(batch, context, share=1.0 / len(pieces)).items():
-                    sums[name] = sums[name] + term if name in sums else term
+        terms = self._together(pieces, context) if again else self._one_by_one(pieces, context)
         state.scaler.unscale_(state.optimizer)
         limit = self.settings.clip_grad_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), limit)
-        values = torch.stack([norm, *sums.values()]).tolist()
+        values = torch.stack([norm, *terms.values()]).tolist()
         # Of one process's own terms the others know nothing, but all have the same averaged gradient.
         finite = abs(values[0]) < float("inf") and (self.world.size > 1 or abs(sum(values)) < float("inf"))
         if finite:
             state.scaler.step(state.optimizer)
         else:
-            for buffers, backup in self._buffers:
-                torch._foreach_copy_(buffers, backup)
+            self._restore_buffers()
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
         state.schedule.step()
         if state.ema is not None and finite:
             state.ema.update(state.model, step=context.step + 1)
         self.stopwatch.lap("update")
-        terms = {name: value / len(pieces) for name, value in zip(sums, values[1:], strict=True)}
-        return Taken(terms, values[0], finite)
+        return Taken(dict(zip(terms, values[1:], strict=True)), values[0], finite)
 
-    def _backward(self, batch: Batch, context: TrainingContext, share: float) -> dict[str, Tensor]:
-        """Add `share` of the piece's gradient; returns its detached terms."""
+    def _one_by_one(self, pieces: list[Batch], context: TrainingContext) -> dict[str, Tensor]:
+        """Add the gradient of each piece, whose graph is freed before the next; returns the step's detached terms."""
+        sums: dict[str, Tensor] = {}
+        for number, batch in enumerate(pieces):
+            self._seed(context, number)
+            part = self._load(batch)
+            with self._unsynchronised(last=number == len(pieces) - 1):
+                student = self._run(self.network, part)
+                terms = self._terms(student, part, context, pieces=len(pieces))
+                self._backward(terms)
+            for name, term in terms.items():
+                sums[name] = sums[name] + term.detach() if name in sums else term.detach()
+        return sums
+
+    def _together(self, pieces: list[Batch], context: TrainingContext) -> dict[str, Tensor]:
+        """The same for terms that relate images: all outputs, the loss and its gradient there, then every piece's."""
+        needs, network = self.method.needs, getattr(self.network, "module", self.network)
+        parts, outputs = [], []
+        for number, batch in enumerate(pieces):
+            self._seed(context, number)
+            parts.append(self._load(batch))
+            with torch.no_grad():
+                outputs.append(self._run(network, parts[-1]))
+        whole = join_outputs(outputs, needs)
+        leaves = [tensor.requires_grad_() for tensor in tensors_of(whole, needs)]
+        taught = [part.taught for part in parts if part.taught is not None]
+        joined = _Part(
+            torch.cat([part.images for part in parts]),
+            torch.cat([part.targets for part in parts]),
+            join_outputs(taught, needs) if taught else None,
+        )
+        terms = self._terms(whole, joined, context, pieces=1)
+        self._backward(terms)
+        self._restore_buffers()  # every piece finds them as in its first pass, and leaves them as it did there
+        first = 0
+        for number, part in enumerate(parts):
+            self._seed(context, number)
+            rows = slice(first, first := first + len(part.images))
+            with self._unsynchronised(last=number == len(parts) - 1):
+                found = tensors_of(self._run(self.network, part), needs)
+                read = [
+                    (tensor, leaf.grad[rows])
+                    for tensor, leaf in zip(found, leaves, strict=True)
+                    if leaf.grad is not None and tensor.requires_grad
+                ]
+                torch.autograd.backward([tensor for tensor, _ in read], [gradient for _, gradient in read])
+            self.stopwatch.lap("student")
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _seed(self, context: TrainingContext, number: int) -> None:
+        """A step's draws depend on nothing before it, so that a run continues exactly, with any number of processes."""
+        torch.manual_seed(_mix(self.seed, context.step, number, self.world.rank))
+
+    def _load(self, batch: Batch) -> _Part:
         images = batch.images.to(self.device, non_blocking=True)
         targets = batch.targets.to(self.device, non_blocking=True)
         self.stopwatch.lap("data")
         taught = self.teacher(batch, images, targets) if self.teacher is not None else None
         self.stopwatch.lap("teacher")
+        return _Part(images, targets, taught)
+
+    def _run(self, network: nn.Module, part: _Part) -> ModelOutput:
         with autocast(self.device, self._dtype):
-            inputs = self.state.model.normalize(images).contiguous(memory_format=self._format)
-            student: ModelOutput = self.network(inputs)
+            inputs = self.state.model.normalize(part.images).contiguous(memory_format=self._format)
+            output: ModelOutput = network(inputs)
         self.stopwatch.lap("student")
+        return output
+
+    def _terms(self, student: ModelOutput, part: _Part, context: TrainingContext, pieces: int) -> dict[str, Tensor]:
+        """Of images that are one of `pieces` parts of this process's; their sum's gradients, added up, are the step's.
+
+        Means are divided by the pieces already; between processes gradients are averaged later.
+        """
+        targets, taught = part.targets, part.taught
         if self._gathers:
             needs, world = self.method.needs, self.world
             student, targets = gather_output(student, needs, world), gather_rows(targets, world)
             taught = gather_output(taught, needs, world) if taught is not None else None
         terms = self.method(student, taught, targets, context)
-        terms = {name: term * self._parts if name in self._summed else term for name, term in terms.items()}
-        loss = torch.stack(list(terms.values())).sum() * share
+        require_terms(terms, self.method, self.relations if max(pieces, self.world.size) > 1 else None)
+        processes = 1 if self._gathers else self.world.size
         self.stopwatch.lap("loss")
+        return {
+            name: term.value * processes if term.reduction == "sum" else term.value / pieces
+            for name, term in terms.items()
+        }
+
+    def _backward(self, terms: dict[str, Tensor]) -> None:
+        loss = torch.stack(list(terms.values())).sum()
         # Each process has the gradient of its own rows of the gathered batch, and all are averaged.
         self.state.scaler.scale(loss * self.world.size if self._gathers else loss).backward()
         self.stopwatch.lap("student")
-        return {name: term.detach() for name, term in terms.items()}
+
+    def _restore_buffers(self) -> None:
+        for buffers, backup in self._buffers:
+            torch._foreach_copy_(buffers, backup)
 
     def _unsynchronised(self, *, last: bool) -> "contextlib.AbstractContextManager[None]":
         """Only the last piece's backward exchanges gradients."""

@@ -4,8 +4,9 @@ from typing import Any
 
 from ...runtime.config import decode_tagged
 from .base import METHODS, Method, TrainingContext
+from .term import Term, Terms, total, values
 
-__all__ = ["METHODS", "Method", "TrainingContext", "build_method", "labels_alone"]
+__all__ = ["METHODS", "Method", "Term", "Terms", "TrainingContext", "build_method", "labels_alone", "total", "values"]
 
 
 def build_method(name: str, **hyperparameters: Any) -> Method:

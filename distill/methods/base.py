@@ -14,7 +14,8 @@ from ..losses import pal
 from ..models import Classifier, TeacherModel
 from ..models.branches import branch_for
 from ..models.output import ModelOutput
-from .supervised import Reduction, Supervised, loss_of
+from .supervised import Supervised, loss_of
+from .term import Reduction, Term, Terms
 
 Protocol = Literal["paper", "code"]
 
@@ -73,7 +74,7 @@ class Method(Config):
 
     @property
     def reduction(self) -> Reduction:
-        """Of the supervised loss, over the batch."""
+        """Of the supervised loss over the batch: the scale that the other weights belong to."""
         return "batchmean"
 
     @property
@@ -83,13 +84,13 @@ class Method(Config):
 
     @property
     def labelled(self) -> frozenset[str]:
-        """ModelOutput fields that learn from the annotations where the student has them; see `supervised_terms`."""
+        """ModelOutput fields that `supervised_terms` teaches by the annotations, where the student has them."""
         return frozenset({"logits", "embedding_logits", "calibration_logits"})
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
-        """Named, already weighted terms, whose sum is the training loss.
+    ) -> Terms:
+        """Named, already weighted terms, whose sum is the training loss; each says itself how it is reduced.
 
         Args:
             student: outputs of the student, with a graph.
@@ -137,39 +138,21 @@ class Method(Config):
         """The hyper-parameters, by their names in a recipe, that decide the `subsets`."""
         return {}
 
-    def batch_terms(self) -> frozenset[str]:
-        """Names of the terms that relate the images of a batch to each other; a name may be one that a call leaves out.
-
-        Every other term is, over images, the sum (`summed_terms`) or the mean of something that each image has by
-        itself, with unknown labels too, since the mean divides by the number of images. Those are the same whether a
-        step's images come at once, one part after the other or on several devices; the ones named here are not.
-        """
-        return frozenset()
-
-    def summed_terms(self) -> frozenset[str]:
-        """Names of the terms that are sums over the batch, whose parts are added up and not averaged."""
-        return frozenset()
-
-    def supervised_sums(self, reduction: Reduction) -> frozenset[str]:
-        """Names of the `supervised_terms` of this reduction that are sums over the batch: all of them, or none."""
-        name = loss_of(self.learns_by).name
-        return frozenset({name, f"decoder_{name}", "calibration_pal"} if reduction == "sum" else ())
-
-    def supervised_terms(self, student: ModelOutput, targets: Tensor, reduction: Reduction) -> dict[str, Tensor]:
+    def supervised_terms(self, student: ModelOutput, targets: Tensor) -> Terms:
         """The supervised loss by its name, and what training-only branches learn from the annotations.
 
         `decoder_<name>` is the loss of a decoder beside the head, `calibration_pal` the PAL-N of a calibration branch.
         Without terms of their own they would stay random, and a later student would distil noise from them. What is
-        not `labelled` has none.
+        not `labelled` has none; all have the method's `reduction`.
         """
-        loss, labelled = loss_of(self.learns_by), self.labelled
-        terms = {loss.name: loss(student.logits, targets, reduction)} if "logits" in labelled else {}
+        loss, labelled, reduction = loss_of(self.learns_by), self.labelled, self.reduction
+        terms = {loss.name: Term(loss(student.logits, targets, reduction), reduction)} if "logits" in labelled else {}
         decoded = student.embedding_logits if "embedding_logits" in labelled else None
         if decoded is not None and decoded is not student.logits:
-            terms[f"decoder_{loss.name}"] = loss(decoded, targets, reduction)
+            terms[f"decoder_{loss.name}"] = Term(loss(decoded, targets, reduction), reduction)
         if student.calibration_logits is not None and "calibration_logits" in labelled:
             ranked = pal(student.calibration_logits, targets, reduction)
-            terms["calibration_pal"] = self.lambda_calibration * ranked
+            terms["calibration_pal"] = Term(self.lambda_calibration * ranked, reduction)
         return terms
 
 
@@ -187,10 +170,6 @@ class ProtocolMethod(Method):
     def reduction(self) -> Reduction:
         """That of the protocol."""
         return _REDUCTION[self.protocol]
-
-    def summed_terms(self) -> frozenset[str]:
-        """Under `code` the supervised loss."""
-        return self.supervised_sums(self.reduction)
 
 
 METHODS: Registry[type[Method]] = Registry("method", __package__, "edgedistill.methods")

@@ -11,7 +11,7 @@ from ..data.partition import Kind, partition_labels
 from ..losses import mse
 from ..models.output import ModelOutput
 from .base import METHODS, Method, Protocol, Supervised, TrainingContext, require_teacher
-from .supervised import Reduction
+from .term import Reduction, Term, Terms
 
 Partitions = Literal["co_dis", "co", "dis", "random", "none"]
 
@@ -62,7 +62,7 @@ class CPSD(Method):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         """Terms: the supervised loss, `kd_<kind>` for every partition, e.g. `kd_co` and `kd_dis`."""
         teacher, kinds = require_teacher(teacher, "cpsd"), _KINDS[self.partitions]
         if teacher.partition_logits is None or teacher.partition_logits.shape[1] != len(kinds):
@@ -71,16 +71,12 @@ class CPSD(Method):
                 "partitions, which this teacher does not give: its teachers are trained from its own sub-tasks."
             )
         scale = 0.5 if self.protocol == "code" else 1.0
-        terms = {name: scale * term for name, term in self.supervised_terms(student, targets, self.reduction).items()}
+        terms = {name: term.times(scale) for name, term in self.supervised_terms(student, targets).items()}
         heard = teacher.heard(targets)
         for kind, merged in zip(kinds, teacher.partition_logits.unbind(1), strict=True):
             error = mse(student.logits, merged, heard, reduction="sum")
-            terms[f"kd_{kind}"] = scale * self.lambda_kd / len(kinds) * error
+            terms[f"kd_{kind}"] = Term(scale * self.lambda_kd / len(kinds) * error, "sum")
         return terms
-
-    def summed_terms(self) -> frozenset[str]:
-        """All terms."""
-        return self.supervised_sums(self.reduction) | {f"kd_{kind}" for kind in _KINDS[self.partitions]}
 
     def subsets(self, labels: np.ndarray, seed: int) -> dict[str, list[np.ndarray]]:
         """The class subsets of every partition, by its kind; each subset is a sub-task with a teacher of its own.

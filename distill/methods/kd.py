@@ -8,6 +8,7 @@ from torch import Tensor
 from ..losses import binary_kl, softmax_kl
 from ..models.output import ModelOutput
 from .base import METHODS, ProtocolMethod, TrainingContext, require_teacher
+from .term import Term, Terms
 
 
 @METHODS.register("kd")
@@ -41,20 +42,16 @@ class KD(ProtocolMethod):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         """Terms: `kd`; under `softmax` the supervised loss; in both forms what training-only branches learn by."""
         teacher = require_teacher(teacher, "kd")
         pair, heard = (student.logits, teacher.logits), teacher.heard(targets)
-        terms = self.supervised_terms(student, targets, self.reduction)
+        terms = self.supervised_terms(student, targets)
         if self.form == "softmax":
             divergence = softmax_kl(*pair, heard, self.temperature)
-            terms["kd"] = self.lambda_kd * self.temperature**2 * divergence
+            terms["kd"] = Term(self.lambda_kd * self.temperature**2 * divergence)
             return terms
         scale = self.temperature**2 / 2 if self.protocol == "code" else 1.0
-        terms["kd"] = self.lambda_kd * scale * binary_kl(*pair, heard, self.temperature, self.reduction)
+        divergence = binary_kl(*pair, heard, self.temperature, self.reduction)
+        terms["kd"] = Term(self.lambda_kd * scale * divergence, self.reduction)
         return terms
-
-    def summed_terms(self) -> frozenset[str]:
-        """Under `code` the supervised loss, and `kd` of the binary form."""
-        summed = {"kd"} if self.form == "binary" and self.protocol == "code" else set()
-        return super().summed_terms() | summed

@@ -10,6 +10,7 @@ from ..losses import class_and_instance_aware, class_aware, instance_aware, mld
 from ..models.heads import HEADS
 from ..models.output import ModelOutput
 from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, require_teacher
+from .term import Term, Terms
 
 
 @METHODS.register("l2d")
@@ -44,34 +45,32 @@ class L2D(ProtocolMethod):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         """Terms: the supervised loss, `decoder_<supervised>` for a training-only decoder, `mld`, `cd` and `id` where
         their weight is positive.
         """
         teacher = require_teacher(teacher, "l2d")
-        terms = self.supervised_terms(student, targets, self.reduction)
-        terms["mld"] = self.lambda_mld * mld(student.logits, teacher.logits, teacher.heard(targets))
+        terms = self.supervised_terms(student, targets)
+        terms["mld"] = Term(self.lambda_mld * mld(student.logits, teacher.logits, teacher.heard(targets)))
         if self.needs:
             embeddings = _embeddings(student, "student"), _embeddings(teacher, "teacher")
             terms |= self._structure(*embeddings, targets)
         return terms
 
-    def _structure(self, student_emb: Tensor, teacher_emb: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def _structure(self, student_emb: Tensor, teacher_emb: Tensor, targets: Tensor) -> Terms:
         given = student_emb, teacher_emb, targets, self.protocol
         if self.lambda_cd and self.lambda_id:
             class_term, image_term = class_and_instance_aware(*given)  # one pass for both
-            return {"cd": self.lambda_cd * class_term, "id": self.lambda_id * image_term}
+            return {**self._of_classes(class_term), **self._of_images(image_term)}
         if self.lambda_cd:
-            return {"cd": self.lambda_cd * class_aware(*given)}
-        return {"id": self.lambda_id * instance_aware(*given)}
+            return self._of_classes(class_aware(*given))
+        return self._of_images(instance_aware(*given))
 
-    def batch_terms(self) -> frozenset[str]:
-        """`cd`, where its weight is positive."""
-        return frozenset({"cd"} if self.lambda_cd else ())
+    def _of_classes(self, value: Tensor) -> Terms:
+        return {"cd": Term(self.lambda_cd * value, relates_images=True)}
 
-    def summed_terms(self) -> frozenset[str]:
-        """`id`; under `code` the supervised loss too."""
-        return frozenset({"id"}) | super().summed_terms()
+    def _of_images(self, value: Tensor) -> Terms:
+        return {"id": Term(self.lambda_id * value, "sum")}
 
 
 def _embeddings(output: ModelOutput, who: str) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..losses import batch_and_instance_dependencies, mld
 from ..models.output import ModelOutput
 from .base import METHODS, Method, TrainingContext, require_teacher
+from .term import Term, Terms
 
 Weights = Annotated[float, Meta(ge=0)] | dict[int, Annotated[float, Meta(ge=0)]]
 
@@ -43,7 +44,7 @@ class MDKD(Method):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         """Terms: the supervised loss, `mld`, `bd2`.. and `id2`.. for every order of positive weight."""
         teacher = require_teacher(teacher, "mdkd")
         logits, taught, heard = student.logits, teacher.logits, teacher.heard(targets)
@@ -52,15 +53,11 @@ class MDKD(Method):
             logits, taught, batch_weights, image_weights, targets=heard, form=self.batch_dependency
         )
         return {
-            **self.supervised_terms(student, targets, self.reduction),
-            "mld": self.lambda_mld * mld(logits, taught, heard),
-            **{f"bd{order}": batch_weights[order] * term for order, term in batch_terms.items()},
-            **{f"id{order}": image_weights[order] * term for order, term in image_terms.items()},
+            **self.supervised_terms(student, targets),
+            "mld": Term(self.lambda_mld * mld(logits, taught, heard)),
+            **{f"bd{n}": Term(batch_weights[n] * value, relates_images=True) for n, value in batch_terms.items()},
+            **{f"id{n}": Term(image_weights[n] * value) for n, value in image_terms.items()},
         }
-
-    def batch_terms(self) -> frozenset[str]:
-        """`bd<order>` of every order of positive weight."""
-        return frozenset(f"bd{order}" for order in self._per_order(self.lambda_bd))
 
     def _per_order(self, weights: float | dict[int, float]) -> dict[int, float]:
         if not isinstance(weights, Mapping):

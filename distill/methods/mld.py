@@ -8,6 +8,7 @@ from torch import Tensor
 from ..losses import mld
 from ..models.output import ModelOutput
 from .base import METHODS, ProtocolMethod, TrainingContext, require_teacher
+from .term import Term, Terms
 
 
 @METHODS.register("mld")
@@ -31,11 +32,11 @@ class MLD(ProtocolMethod):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         """Terms: the supervised loss, `mld`."""
         teacher = require_teacher(teacher, "mld")
         divergence = mld(student.logits / self.temperature, teacher.logits / self.temperature, teacher.heard(targets))
         return {
-            **self.supervised_terms(student, targets, self.reduction),
-            "mld": self.lambda_mld * self.temperature**2 * divergence,
+            **self.supervised_terms(student, targets),
+            "mld": Term(self.lambda_mld * self.temperature**2 * divergence),
         }

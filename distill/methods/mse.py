@@ -8,6 +8,7 @@ from torch import Tensor
 from ..losses import mse
 from ..models.output import ModelOutput
 from .base import METHODS, ProtocolMethod, TrainingContext, require_teacher
+from .term import Term, Terms
 
 
 @METHODS.register("mse")
@@ -26,10 +27,10 @@ class MSE(ProtocolMethod):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         """Terms: the supervised loss, `mse`."""
         teacher = require_teacher(teacher, "mse")
         return {
-            **self.supervised_terms(student, targets, self.reduction),
-            "mse": self.lambda_mse * mse(student.logits, teacher.logits, teacher.heard(targets)),
+            **self.supervised_terms(student, targets),
+            "mse": Term(self.lambda_mse * mse(student.logits, teacher.logits, teacher.heard(targets))),
         }

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..losses import pkt
 from ..models.output import ModelOutput
 from .base import METHODS, ProtocolMethod, TrainingContext, require_pooled, require_teacher
+from .term import Term, Terms
 
 
 @METHODS.register("pkt")
@@ -26,15 +27,11 @@ class PKT(ProtocolMethod):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         """Terms: the supervised loss, `pkt`."""
         teacher = require_teacher(teacher, "pkt")
         pair = require_pooled(student, "student", "pkt"), require_pooled(teacher, "teacher", "pkt")
         return {
-            **self.supervised_terms(student, targets, self.reduction),
-            "pkt": self.lambda_pkt * pkt(*pair),
+            **self.supervised_terms(student, targets),
+            "pkt": Term(self.lambda_pkt * pkt(*pair), relates_images=True),
         }
-
-    def batch_terms(self) -> frozenset[str]:
-        """`pkt`."""
-        return frozenset({"pkt"})

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..losses import partial_softmax
 from ..models.output import ModelOutput
 from .base import METHODS, ProtocolMethod, TrainingContext, require_teacher
+from .term import Term, Terms
 
 
 @METHODS.register("ps")
@@ -27,10 +28,10 @@ class PS(ProtocolMethod):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         """Terms: the supervised loss, `ps`."""
         teacher = require_teacher(teacher, "ps")
         return {
-            **self.supervised_terms(student, targets, self.reduction),
-            "ps": self.lambda_ps * partial_softmax(student.logits, teacher.logits, teacher.heard(targets)),
+            **self.supervised_terms(student, targets),
+            "ps": Term(self.lambda_ps * partial_softmax(student.logits, teacher.logits, teacher.heard(targets))),
         }

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..models.output import ModelOutput
 from .base import METHODS, Method, TrainingContext
 from .supervised import SUPERVISED, SupervisedLoss
+from .term import Terms
 
 _B, _C, _F, _D = 4, 6, 3, 2  # of invented outputs
 _SIDES = (4, 2)
@@ -47,7 +48,7 @@ def references() -> list[Reference]:
     return [_describe(name, METHODS.get(name)) for name in METHODS.names()]
 
 
-def loss_terms(method: Method) -> dict[str, Tensor]:
+def loss_terms(method: Method) -> Terms:
     """The terms that the method returns for invented outputs, which hold what it needs and nothing else."""
     generator = torch.Generator().manual_seed(0)
     partitions = len(method.subsets(_labels(60), seed=0)) if method.trains_teachers else 1
@@ -85,14 +86,14 @@ def _invent(needs: frozenset[str], partitions: int, generator: torch.Generator) 
 
 def _describe(name: str, kind: type[Method]) -> Reference:
     method = kind()
-    terms, relations = tuple(loss_terms(method)), method.batch_terms()
+    terms = loss_terms(method)
     needs = tuple(sorted(method.needs))
     if method.needs_teacher:
         needs = ("teachers that it trains",) if method.trains_teachers else ("teacher", *needs)
     return Reference(
         name=name,
-        terms=terms,
-        relations=tuple(term for term in terms if term in relations),
+        terms=tuple(terms),
+        relations=tuple(term for term in terms if terms[term].relates_images),
         needs=needs,
         hyper_parameters={field: getattr(method, field) for field in kind.__struct_fields__},
         equations=kind.equations,

@@ -11,6 +11,7 @@ from ..models import Classifier, TeacherModel
 from ..models.output import ModelOutput
 from ..models.review import build_review, review_levels
 from .base import METHODS, ProtocolMethod, TrainingContext, require_teacher
+from .term import Term, Terms
 
 
 @METHODS.register("reviewkd")
@@ -43,7 +44,7 @@ class ReviewKD(ProtocolMethod):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         """Terms: the supervised loss, `review`."""
         teacher = require_teacher(teacher, "reviewkd")
         if not teacher.stages or not student.reviewed:
@@ -55,8 +56,8 @@ class ReviewKD(ProtocolMethod):
         losses = [hierarchical_context(*pair) for pair in zip(student.reviewed, levels, strict=True)]
         warm = min(1.0, context.epoch / self.warmup_epochs) if self.warmup_epochs > 0 else 1.0
         return {
-            **self.supervised_terms(student, targets, self.reduction),
-            "review": self.lambda_review * warm * sum(losses[1:], losses[0]),
+            **self.supervised_terms(student, targets),
+            "review": Term(self.lambda_review * warm * sum(losses[1:], losses[0])),
         }
 
     def extend_student(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..losses import rkd_angle, rkd_distance
 from ..models.output import ModelOutput
 from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, require_pooled, require_teacher
+from .term import Term, Terms
 
 
 @METHODS.register("rkd")
@@ -35,19 +36,15 @@ class RKD(ProtocolMethod):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         """Terms: the supervised loss, `rkd_distance` and `rkd_angle` where their weight is positive."""
         teacher = require_teacher(teacher, "rkd")
         pair = require_pooled(student, "student", "rkd"), require_pooled(teacher, "teacher", "rkd")
-        terms = self.supervised_terms(student, targets, self.reduction)
+        terms = self.supervised_terms(student, targets)
         if self.lambda_distance > 0:
             scale = len(targets) if self.protocol == "code" else 1
-            terms["rkd_distance"] = scale * self.lambda_distance * rkd_distance(*pair)
+            distance = scale * self.lambda_distance * rkd_distance(*pair)
+            terms["rkd_distance"] = Term(distance, relates_images=True)
         if self.lambda_angle > 0:
-            terms["rkd_angle"] = self.lambda_angle * rkd_angle(*pair)
+            terms["rkd_angle"] = Term(self.lambda_angle * rkd_angle(*pair), relates_images=True)
         return terms
-
-    def batch_terms(self) -> frozenset[str]:
-        """The relations of positive weight."""
-        weights = {"rkd_distance": self.lambda_distance, "rkd_angle": self.lambda_angle}
-        return frozenset(name for name, weight in weights.items() if weight > 0)

@@ -9,8 +9,8 @@ from ...runtime.config import Config
 from ..losses import asymmetric, bce, label_smoothing, pal, softmax_targets
 from ..losses._common import full_precision
 from ..losses.label_smoothing import EPSILON
+from .term import Reduction
 
-Reduction = Literal["batchmean", "sum"]
 Name = Literal["bce", "asl", "pal", "label_smoothing", "softmax"]
 
 

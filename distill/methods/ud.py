@@ -12,6 +12,7 @@ from ..models.attention import ChannelWeights
 from ..models.output import ModelOutput
 from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, require_teacher
 from .supervised import Supervised
+from .term import Term, Terms
 
 _BETA: dict[Protocol, float] = {"paper": 0.5, "code": 0.1}
 _CHANNEL_WEIGHTS: dict[Protocol, ChannelWeights] = {"paper": "gradient", "code": "softmax"}
@@ -84,22 +85,22 @@ class UD(ProtocolMethod):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         """Terms: those of what is `labelled`; `kd`, `calibration_kd`, `attention` of positive weight."""
         teacher, code = require_teacher(teacher, "ud"), self.protocol == "code"
         heard = teacher.heard(targets)
         scale = self.temperature**2 if code else 1.0
-        terms = self.supervised_terms(student, targets, self.reduction)
+        terms = self.supervised_terms(student, targets)
         if self.lambda_kd:
             divergence = binary_kl(student.logits, teacher.logits, heard, self.temperature, self.reduction)
-            terms["kd"] = self.lambda_kd * scale * (0.5 if code else 1.0) * divergence
+            terms["kd"] = Term(self.lambda_kd * scale * (0.5 if code else 1.0) * divergence, self.reduction)
         if self.alpha:
             calibrated = _require(student, teacher, "calibration_logits")
             divergence = softmax_kl(*calibrated, heard, self.temperature, self.reduction)
-            terms["calibration_kd"] = self.alpha * scale * divergence
+            terms["calibration_kd"] = Term(self.alpha * scale * divergence, self.reduction)
         if self._beta:
             maps = _require(student, teacher, "attention")
-            terms["attention"] = self._beta * attention_distance(*maps, heard, "mse" if code else "l2")
+            terms["attention"] = Term(self._beta * attention_distance(*maps, heard, "mse" if code else "l2"))
         return terms
 
     def extend_student(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> None:
@@ -112,10 +113,6 @@ class UD(ProtocolMethod):
         """Attention."""
         if self._beta and isinstance(teacher, Classifier):
             teacher.attend(_CHANNEL_WEIGHTS[self.protocol])
-
-    def summed_terms(self) -> frozenset[str]:
-        """Under `code` all but `attention`."""
-        return super().summed_terms() | ({"kd", "calibration_kd"} if self.reduction == "sum" else set())
 
     @property
     def _beta(self) -> float:

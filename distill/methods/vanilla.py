@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ..models.output import ModelOutput
 from .base import METHODS, Method, TrainingContext
+from .term import Terms
 
 
 @METHODS.register("vanilla")
@@ -23,10 +24,6 @@ class Vanilla(Method):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         """Terms: the supervised loss."""
-        return self.supervised_terms(student, targets, self.reduction)
-
-    def summed_terms(self) -> frozenset[str]:
-        """All terms, or none."""
-        return self.supervised_sums(self.reduction)
+        return self.supervised_terms(student, targets)

@@ -150,6 +150,8 @@ class _Planner:
         left = [(one.job.settings.epochs - epochs, one) for epochs, one in zip(done, trainings, strict=True)]
         left = [(epochs, one) for epochs, one in left if epochs]
         self.kept.append(training_files(trainings, f"{role}: weights and last.ckpt", folder))
+        measured = self._measured(role, left, final=final) if left else {}
+        told = (self.measured[role].note,) if left and self.measured[role].note else ()
         self.trainings.append(
             PlannedTraining(
                 role=role,
@@ -159,8 +161,8 @@ class _Planner:
                 finished=len(trainings) - len(left),
                 epochs=first.settings.epochs,
                 epochs_done=sum(done),
-                notes=tuple(notes(trainings[0], final=final)),
-                **self._measured(role, left, final=final) if left else {},
+                notes=tuple(notes(trainings[0], final=final)) + told,
+                **measured,
             )
         )
 

@@ -15,7 +15,7 @@ from ..data.views import Views
 from ..engine.faults import explained
 from ..engine.job import Job
 from ..engine.optimize import choose_device
-from ..engine.prepare import build_state, build_views, check_pieces, set_backends
+from ..engine.prepare import build_state, build_views, check_pieces, find_relations, set_backends, told_relations
 from ..engine.step import Step
 from ..engine.stopwatch import Stopwatch
 from ..engine.teachers import Teacher, TeacherSource
@@ -43,6 +43,7 @@ class Estimate:
     loading_processes: int  # beside the training; 0 where it loads by itself
     teacher_seconds: float = 0.0  # of one image through the teacher
     stored_views: int = 0  # of the teacher's outputs per image, stored first; 0 where it runs at every step
+    note: str = ""  # what a step costs beside the usual
 
     def seconds(self, *, epochs: float | None = None, stored_views: float | None = None) -> float:
         """Of so many epochs after so many passes that store the teacher's outputs; None: of all.
@@ -103,7 +104,7 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None) -> Esti
             teacher_seconds = seconds / len(images)
             if stored:
                 taught_by = lambda *_: output  # noqa: E731 (as if it was read)
-        step_seconds = _step_seconds(job, model, taught_by, piece)
+        step_seconds, note = _step_seconds(job, model, taught_by, piece)
     keeps = views.decoded.choose(settings.decoded_cache) != "off"
     load_seconds, reload_seconds = _load_seconds(views, job, keeps=keeps)
     return Estimate(
@@ -117,6 +118,7 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None) -> Esti
         loading_processes=choose_workers(job.train, settings.workers, device),
         teacher_seconds=teacher_seconds,
         stored_views=stored,
+        note=note,
     )
 
 
@@ -125,10 +127,12 @@ def keeping_no_images(job: Job) -> Job:
     return replace(job, settings=msgspec.structs.replace(job.settings, decoded_cache="off"))
 
 
-def _step_seconds(job: Job, model: Classifier, teacher: Teacher | None, piece: Batch) -> float:
+def _step_seconds(job: Job, model: Classifier, teacher: Teacher | None, piece: Batch) -> tuple[float, str]:
+    """Of one step, and what is to be told of it."""
     settings, device = job.settings, choose_device()
     steps = _MOST + 1  # a schedule refuses to go on past its end
     state = build_state(model, settings, device, steps)
+    relations = find_relations(job, model, teacher, ALONE, piece)
     if settings.compile:
         model.compile()
     step = Step(
@@ -141,11 +145,13 @@ def _step_seconds(job: Job, model: Classifier, teacher: Teacher | None, piece: B
         world=ALONE,
         stopwatch=Stopwatch(device),
         seed=job.seed,
+        relations=relations,
     )
     model.train()
     pieces = [piece] * settings.accumulate
     step(pieces, TrainingContext(0, 0, steps))  # compiles, tunes and allocates
-    return _median_seconds(lambda number: step(pieces, TrainingContext(0, number, steps)))
+    seconds = _median_seconds(lambda number: step(pieces, TrainingContext(0, number, steps)))
+    return seconds, told_relations(settings, relations, ALONE)
 
 
 def _random_batch(job: Job, size: int) -> Batch:

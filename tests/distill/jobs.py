@@ -36,13 +36,14 @@ def tint_model(branches: tuple[str, ...] = (), seed: int = 0) -> Classifier:
     return build_from_spec(ModelSpec(name=SMALL.name, branches=list(branches)), len(CLASSES))
 
 
-def with_dropout(model: Classifier) -> Classifier:
+def withdropout(model: Classifier) -> Classifier:
     """In training its last map loses a tenth, which the generators' state decides."""
-    model.backbone.register_forward_hook(_drop)
+    model.backbone.register_forward_hook(drop)
     return model
 
 
-def _drop(backbone: nn.Module, arguments: tuple, maps: list[Tensor]) -> list[Tensor]:
+def drop(backbone: nn.Module, arguments: tuple, maps: list[Tensor]) -> list[Tensor]:
+    """A hook on a backbone: a tenth of its last map."""
     return [*maps[:-1], nn.functional.dropout(maps[-1], 0.1, backbone.training)]
 
 

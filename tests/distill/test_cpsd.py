@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgedistill.distill.data.partition import partition_labels
-from edgedistill.distill.methods import TrainingContext
+from edgedistill.distill.methods import Terms, TrainingContext, total, values
 from edgedistill.distill.methods.cpsd import CPSD
 from edgedistill.distill.models import build_model
 from edgedistill.distill.models.merged import MergedTeacher
@@ -58,7 +58,7 @@ def plain_errors(student: torch.Tensor, partition_logits: torch.Tensor, targets:
 @pytest.mark.parametrize(("protocol", "share"), [("paper", 1.0), ("code", 0.5)])
 def test_the_objective_is_equation_7(protocol, share, targets):
     student, teacher = ModelOutput(draw(B, C, seed=0)), merged(2)
-    terms = CPSD(protocol=protocol)(student, teacher, targets, CONTEXT)
+    terms = values(CPSD(protocol=protocol)(student, teacher, targets, CONTEXT))
     assert list(terms) == ["asl", "kd_co", "kd_dis"]
     co, dis = plain_errors(student.logits, teacher.partition_logits, targets)
     assert float(terms["asl"]) == pytest.approx(share * plain_asl(student.logits, targets), rel=1e-12)
@@ -71,12 +71,12 @@ def test_the_objective_is_equation_7(protocol, share, targets):
 )
 def test_one_partition_weighs_as_much_as_two(partitions, term, targets):
     student, teacher = ModelOutput(draw(B, C, seed=0)), merged(1)
-    terms = CPSD(partitions=partitions, lambda_kd=3.0)(student, teacher, targets, CONTEXT)
+    terms = values(CPSD(partitions=partitions, lambda_kd=3.0)(student, teacher, targets, CONTEXT))
     assert list(terms) == ["asl", term]
     (error,) = plain_errors(student.logits, teacher.partition_logits, targets)
     assert float(terms[term]) == pytest.approx(3 * error, rel=1e-12)
     twice = ModelOutput(teacher.logits, partition_logits=teacher.partition_logits.expand(B, 2, C))
-    both = CPSD(lambda_kd=3.0)(student, twice, targets, CONTEXT)
+    both = values(CPSD(lambda_kd=3.0)(student, twice, targets, CONTEXT))
     torch.testing.assert_close(both["kd_co"] + both["kd_dis"], terms[term])
 
 
@@ -85,15 +85,15 @@ def test_every_term_is_a_sum_over_the_batch_and_says_so(partitions, targets):
     logits, branch, taught = draw(B, C, seed=0), draw(B, C, seed=2), merged(2 if partitions == "co_dis" else 1)
     method, ranked = CPSD(partitions=partitions), draw(B, C, seed=3)
 
-    def on(rows: slice) -> dict[str, torch.Tensor]:
+    def on(rows: slice) -> Terms:
         teacher = ModelOutput(taught.logits[rows], partition_logits=taught.partition_logits[rows])
         student = ModelOutput(logits[rows], embedding_logits=branch[rows], calibration_logits=ranked[rows])
         return method(student, teacher, targets[rows], CONTEXT)
 
     whole, first, second = on(slice(None)), on(slice(0, 2)), on(slice(2, None))
-    assert method.summed_terms() == set(whole)
     for name, term in whole.items():
-        torch.testing.assert_close(first[name] + second[name], term)
+        assert term.reduction == "sum"
+        torch.testing.assert_close(first[name].value + second[name].value, term.value)
 
 
 def test_gradients(targets):
@@ -101,7 +101,7 @@ def test_gradients(targets):
     method = CPSD(supervised="bce")  # ASL's focusing weights carry no gradient, so it has no finite difference
 
     def loss(logits: torch.Tensor) -> torch.Tensor:
-        return sum(method(ModelOutput(logits), teacher, targets, CONTEXT).values())
+        return total(method(ModelOutput(logits), teacher, targets, CONTEXT))
 
     assert torch.autograd.gradcheck(loss, logits)
 
@@ -110,7 +110,7 @@ def test_gradients(targets):
 def test_the_gradient_pulls_to_the_partitions_mean(protocol, targets):
     logits, teacher = draw(B, C, seed=0).requires_grad_(), merged(2)
     teacher.partition_logits.requires_grad_()
-    terms = CPSD(protocol=protocol)(ModelOutput(logits), teacher, targets, CONTEXT)
+    terms = values(CPSD(protocol=protocol)(ModelOutput(logits), teacher, targets, CONTEXT))
     (gradient,) = torch.autograd.grad(terms["kd_co"] + terms["kd_dis"], logits, retain_graph=True)
     pull = 2 * (logits - teacher.logits) * (targets >= 0)
     torch.testing.assert_close(gradient, pull if protocol == "paper" else pull / 2)
@@ -120,7 +120,7 @@ def test_the_gradient_pulls_to_the_partitions_mean(protocol, targets):
 def test_half_precision_teachers_are_compared_in_float32(targets):
     student, teacher = ModelOutput(draw(B, C, seed=0).float()), merged(2)
     teacher.partition_logits = teacher.partition_logits.bfloat16()
-    terms = CPSD()(student, teacher, targets, CONTEXT)
+    terms = values(CPSD()(student, teacher, targets, CONTEXT))
     assert all(term.dtype == torch.float32 for term in terms.values())
     co, _ = plain_errors(student.logits, teacher.partition_logits, targets)
     assert float(terms["kd_co"]) == pytest.approx(0.5 * co, rel=1e-5)
@@ -230,7 +230,7 @@ def test_a_merged_teacher_teaches_the_student_alone(parts, pixels):
     with torch.no_grad():
         taught = teacher(teacher.normalize(pixels))
     targets = torch.tensor([[1, 0, 0, 1, -1]] * 3, dtype=torch.int8)
-    sum(CPSD()(student(student.normalize(pixels)), taught, targets, CONTEXT).values()).backward()
+    total(CPSD()(student(student.normalize(pixels)), taught, targets, CONTEXT)).backward()
     assert student.head.linear.weight.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in teacher.parameters())
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgedistill.distill import losses
-from edgedistill.distill.methods import METHODS, Method, TrainingContext, build_method
+from edgedistill.distill.methods import METHODS, Method, Term, TrainingContext, build_method, total, values
 from edgedistill.distill.models.output import ModelOutput
 
 B, C, D = 8, 6, 7
@@ -70,7 +70,7 @@ def relations_and_sums(method: Method, targets: torch.Tensor) -> tuple[set[str],
     """Terms whose value on the batch is neither the average nor the sum of their values on its halves; and the sums."""
     student, teacher = output(0, 5), teacher_of(method) if method.needs_teacher else None
     whole, *halves = (
-        method(rows(student, part), teacher and rows(teacher, part), targets[part], CONTEXT)
+        values(method(rows(student, part), teacher and rows(teacher, part), targets[part], CONTEXT))
         for part in (slice(B), slice(B // 2), slice(B // 2, B))
     )
     assert all(whole.keys() == half.keys() for half in halves)
@@ -104,25 +104,24 @@ def variants() -> list[typing.Any]:
 
 @pytest.mark.parametrize("unknown", [False, True], ids=["known", "unknown"])
 @pytest.mark.parametrize(("name", "options"), variants())
-def test_relations_and_sums_are_exactly_those_that_are_named(name, options, unknown):
+def test_terms_are_what_they_say_of_themselves(name, options, unknown):
     method = build_method(name, **options)
-    returned = method(output(0, 5), teacher_of(method), labels(unknown=unknown), CONTEXT).keys()
+    terms = method(output(0, 5), teacher_of(method), labels(unknown=unknown), CONTEXT)
     relations, sums = relations_and_sums(method, labels(unknown=unknown))
-    assert relations == method.batch_terms() & returned
-    assert sums == method.summed_terms() & returned
+    assert relations == {name for name, term in terms.items() if term.relates_images}
+    assert sums == {name for name, term in terms.items() if term.reduction == "sum" and not term.relates_images}
 
 
-def test_a_method_that_forgets_to_name_a_relation_is_found():
+def test_a_term_that_does_not_say_what_it_is_is_found():
     class Forgetful(Method):
         def __call__(self, student, teacher, targets, context):
             return {
-                **self.supervised_terms(student, targets, "batchmean"),
-                "relation": losses.pkt(student.pooled, teacher.pooled),
-                "total": losses.mse(student.logits, teacher.logits, targets, reduction="sum"),
-                "known": losses.mse(student.logits, teacher.logits, targets, reduction="mean"),
+                **self.supervised_terms(student, targets),
+                "relation": Term(losses.pkt(student.pooled, teacher.pooled)),
+                "total": Term(losses.mse(student.logits, teacher.logits, targets, reduction="sum")),
+                "known": Term(losses.mse(student.logits, teacher.logits, targets, reduction="mean")),
             }
 
-    assert Forgetful().batch_terms() == frozenset()
     assert relations_and_sums(Forgetful(), labels(unknown=True)) == ({"relation", "known"}, {"total"})
 
 
@@ -143,8 +142,8 @@ def test_a_teacher_may_be_a_cache_of_what_the_method_needs(name, dtype):
     for given in (live, cached(teacher, method, dtype)):
         student = output(0, 5, torch.float32)
         terms = method(student, given, targets, CONTEXT)
-        sum(terms.values()).backward()
-        gradients.append([terms, student.logits.grad, student.pooled.grad, student.embeddings.grad])
+        total(terms).backward()
+        gradients.append([values(terms), student.logits.grad, student.pooled.grad, student.embeddings.grad])
     (said, *live_gradients), (read, *read_gradients) = gradients
     assert said.keys() == read.keys()
     assert all(read[term].dtype == torch.float32 and torch.equal(read[term], said[term]) for term in said)
@@ -162,8 +161,8 @@ def test_l2d_reads_the_teachers_embeddings_at_positives_only(protocol, filling):
     for teacher in (whole, sparse):
         student = output(0, 5)
         terms = method(student, teacher, targets, CONTEXT)
-        sum(terms.values()).backward()
-        results.append((terms, student.embeddings.grad, student.logits.grad))
+        total(terms).backward()
+        results.append((values(terms), student.embeddings.grad, student.logits.grad))
     (terms, *gradients), (sparse_terms, *sparse_gradients) = results
     assert terms["cd"] > 0
     assert terms["id"] > 0

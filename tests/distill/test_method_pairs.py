@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from edgedistill.distill import build_model
-from edgedistill.distill.methods import METHODS, TrainingContext, build_method
+from edgedistill.distill.methods import METHODS, TrainingContext, build_method, values
 from edgedistill.distill.models import Classifier, MergedTeacher
 from edgedistill.distill.models.output import ModelOutput
 from edgedistill.distill.recipe.papers.rows import paper_recipes
@@ -116,7 +116,7 @@ def test_a_step_reaches_every_parameter_and_leaves_a_plain_network(pair, name, o
         alone, extended = (sharing_weights(model).eval()(inputs).logits for model in (plain, student))
         taught = teacher(inputs) if teacher is not None else None
     assert torch.equal(alone, extended), "what ships does not see the branches"
-    terms = method(student(inputs), taught, targets(), CONTEXT)
+    terms = values(method(student(inputs), taught, targets(), CONTEXT))
     assert all(torch.isfinite(term) for term in terms.values())
     sum(terms.values()).backward()
     # One that no term reaches would stop several processes, which wait for its gradient.
@@ -157,7 +157,8 @@ def test_all_maps_are_compared_for_every_pair_of_the_papers_and_reversed(one, ot
         (teacher, taught), student = teaching(teacher_name), unfilled(student_name)
         with torch.device("meta"):
             method.extend_student(student, teacher, (64, 96))
-            terms = method(student(torch.zeros(2, 3, 64, 96)), taught, torch.zeros(2, C, dtype=torch.int8), CONTEXT)
+            said = method(student(torch.zeros(2, 3, 64, 96)), taught, torch.zeros(2, C, dtype=torch.int8), CONTEXT)
+            terms = values(said)
         assert terms.keys() == {"bce", "review"}
         sum(terms.values()).backward()
         assert [name for name, parameter in student.named_parameters() if parameter.grad is None] == []

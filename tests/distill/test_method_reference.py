@@ -43,7 +43,7 @@ def test_terms_are_what_a_call_returns():
         weight: float = 2.0
 
         def __call__(self, student, teacher, targets, context):
-            terms = self.supervised_terms(student, targets, "batchmean")
-            return terms | {"more": self.weight * terms["bce"]}
+            terms = self.supervised_terms(student, targets)
+            return terms | {"more": terms["bce"].times(self.weight)}
 
     assert list(loss_terms(Doubled())) == ["bce", "more"]

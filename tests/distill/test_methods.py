@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from edgedistill.distill import losses
-from edgedistill.distill.methods import METHODS, Method, TrainingContext, build_method
+from edgedistill.distill.methods import METHODS, Method, TrainingContext, build_method, values
 from edgedistill.distill.models.output import ModelOutput
 from edgedistill.runtime.errors import ConfigError
 
@@ -44,7 +44,7 @@ def targets() -> torch.Tensor:
 def test_runs_with_every_pair_and_trains_the_student_only(name, widths, supervised, targets):
     student, teacher = (output(seed, width, calibrated=name == "ud") for seed, width in enumerate(widths))
     method = build_method(name, supervised=supervised)
-    terms = method(student, teacher if method.needs_teacher else None, targets, CONTEXT)
+    terms = values(method(student, teacher if method.needs_teacher else None, targets, CONTEXT))
     assert supervised in terms
     assert all(term.ndim == 0 and torch.isfinite(term) for term in terms.values())
     sum(terms.values()).backward()
@@ -69,15 +69,17 @@ def test_declarations(name):
 
 def test_vanilla_is_bce_over_the_batch(targets):
     student = output(0, 4, decoder=None)
-    assert build_method("vanilla")(student, None, targets, CONTEXT) == {"bce": losses.bce(student.logits, targets)}
-    summed = build_method("vanilla", reduction="sum", supervised="asl")(student, None, targets, CONTEXT)
+    assert values(build_method("vanilla")(student, None, targets, CONTEXT)) == {
+        "bce": losses.bce(student.logits, targets)
+    }
+    summed = values(build_method("vanilla", reduction="sum", supervised="asl")(student, None, targets, CONTEXT))
     assert summed == {"asl": losses.asymmetric(student.logits, targets, reduction="sum")}
 
 
 def test_a_decoder_beside_the_head_learns_from_the_labels_under_every_method(targets):
     student, teacher = output(0, 4, calibrated=True), output(1, 8, calibrated=True)
     for name in METHODS.names():
-        terms = build_method(name, supervised="bce")(student, teacher, targets, CONTEXT)
+        terms = values(build_method(name, supervised="bce")(student, teacher, targets, CONTEXT))
         reduction = "sum" if name in ("l2d", "rkd", "ud", "cpsd") else "batchmean"
         expected = losses.bce(student.embedding_logits, targets, reduction=reduction)
         torch.testing.assert_close(terms["decoder_bce"], expected)
@@ -87,15 +89,15 @@ def test_a_decoder_beside_the_head_learns_from_the_labels_under_every_method(tar
 
 def test_mse_weights_the_squared_error(targets):
     student, teacher = output(0, 4, decoder=None), output(1, 8)
-    terms = build_method("mse", lambda_mse=3.0)(student, teacher, targets, CONTEXT)
+    terms = values(build_method("mse", lambda_mse=3.0)(student, teacher, targets, CONTEXT))
     assert list(terms) == ["bce", "mse"]
     torch.testing.assert_close(terms["mse"], 3 * losses.mse(student.logits, teacher.logits, targets))
 
 
 def test_mld_protocols_differ_in_the_supervised_reduction(targets):
     student, teacher = output(0, 4), output(1, 8)
-    paper = build_method("mld")(student, teacher, targets, CONTEXT)
-    code = build_method("mld", protocol="code")(student, teacher, targets, CONTEXT)
+    paper = values(build_method("mld")(student, teacher, targets, CONTEXT))
+    code = values(build_method("mld", protocol="code")(student, teacher, targets, CONTEXT))
     torch.testing.assert_close(code["bce"], B * paper["bce"])
     torch.testing.assert_close(code["mld"], paper["mld"])
     torch.testing.assert_close(paper["mld"], 10 * losses.mld(student.logits, teacher.logits, targets))
@@ -103,7 +105,7 @@ def test_mld_protocols_differ_in_the_supervised_reduction(targets):
 
 def test_l2d_with_the_decoder_as_head_is_the_papers_objective(targets):
     student, teacher = output(0, 4, decoder="head"), output(1, 8, decoder="head")
-    terms = build_method("l2d")(student, teacher, targets, CONTEXT)
+    terms = values(build_method("l2d")(student, teacher, targets, CONTEXT))
     assert list(terms) == ["bce", "mld", "cd", "id"]
     pair = student.embeddings, teacher.embeddings, targets
     torch.testing.assert_close(terms["bce"], losses.bce(student.logits, targets, reduction="sum"))
@@ -114,7 +116,7 @@ def test_l2d_with_the_decoder_as_head_is_the_papers_objective(targets):
 
 def test_l2d_teaches_a_training_only_decoder_by_its_own_term(targets):
     student = output(0, 4, decoder="branch")
-    terms = build_method("l2d", supervised="asl")(student, output(1, 8), targets, CONTEXT)
+    terms = values(build_method("l2d", supervised="asl")(student, output(1, 8), targets, CONTEXT))
     assert list(terms) == ["asl", "decoder_asl", "mld", "cd", "id"]
     expected = losses.asymmetric(student.embedding_logits, targets, reduction="sum")
     torch.testing.assert_close(terms["decoder_asl"], expected)
@@ -125,12 +127,13 @@ def test_l2d_teaches_a_training_only_decoder_by_its_own_term(targets):
 def test_l2d_leaves_out_what_has_no_weight(weights, targets):
     method, kept = build_method("l2d", **weights), {"cd", "id"} - {name.removeprefix("lambda_") for name in weights}
     student, teacher = (output(seed, 4, decoder="head" if kept else None) for seed in (0, 1))
-    terms = method(student, teacher, targets, CONTEXT)
+    named = method(student, teacher, targets, CONTEXT)
+    terms = values(named)
     assert terms.keys() == {"bce", "mld"} | kept
-    assert method.batch_terms() == kept & {"cd"}
+    assert {name for name, term in named.items() if term.relates_images} == kept & {"cd"}
     assert method.needs == ({"embeddings"} if kept else set())
     if kept:
-        both = build_method("l2d")(student, teacher, targets, CONTEXT)
+        both = values(build_method("l2d")(student, teacher, targets, CONTEXT))
         assert all(torch.allclose(terms[name], both[name]) for name in terms)
 
 
@@ -143,7 +146,7 @@ def test_l2d_names_who_lacks_embeddings(lacking, targets):
 
 def test_mdkd_sums_orders_two_to_four_with_unit_weights(targets):
     student, teacher = output(0, 4, decoder=None), output(1, 8, decoder=None)
-    terms = build_method("mdkd")(student, teacher, targets, CONTEXT)
+    terms = values(build_method("mdkd")(student, teacher, targets, CONTEXT))
     assert list(terms) == ["bce", "mld", "bd2", "bd3", "bd4", "id2", "id3", "id4"]
     pair = student.logits, teacher.logits
     for order in (2, 3, 4):
@@ -156,7 +159,7 @@ def test_mdkd_sums_orders_two_to_four_with_unit_weights(targets):
 def test_mdkd_weights_per_order_and_form(targets):
     student, teacher = output(0, 4, decoder=None), output(1, 8)
     method = build_method("mdkd", max_order=5, lambda_bd={2: 0.5, 5: 2.0}, lambda_id=0, batch_dependency="squared_sum")
-    terms = method(student, teacher, targets, CONTEXT)
+    terms = values(method(student, teacher, targets, CONTEXT))
     assert list(terms) == ["bce", "mld", "bd2", "bd5"]
     expected = losses.batch_dependency(student.logits, teacher.logits, 5, targets, form="squared_sum")
     torch.testing.assert_close(terms["bd5"], 2 * expected)
@@ -164,12 +167,12 @@ def test_mdkd_weights_per_order_and_form(targets):
 
 def test_mld_softens_both_logits_and_keeps_the_gradients_size(targets):
     student, teacher = output(0, 4, decoder=None), output(1, 8)
-    terms = build_method("mld", temperature=3, lambda_mld=2)(student, teacher, targets, CONTEXT)
+    terms = values(build_method("mld", temperature=3, lambda_mld=2)(student, teacher, targets, CONTEXT))
     torch.testing.assert_close(terms["mld"], 2 * 9 * losses.mld(student.logits / 3, teacher.logits / 3, targets))
     torch.testing.assert_close(terms["bce"], losses.bce(student.logits, targets))
     # What docs/study.md calls `mld_T3`, in the terms of UD.
     ud = build_method("ud", protocol="paper", supervised="bce", alpha=0, beta=0, lambda_kd=2 * C * 9)
-    softened = ud(student, teacher, targets, CONTEXT)
+    softened = values(ud(student, teacher, targets, CONTEXT))
     torch.testing.assert_close(softened["kd"] + softened["bce"], terms["mld"] + terms["bce"])
 
 
@@ -177,8 +180,8 @@ def test_rkd_and_pkt_weigh_relations_of_the_pooled_features(targets):
     student, teacher = output(0, 4, decoder=None), output(1, 8)
     pair = student.pooled, teacher.pooled
     own = {"protocol": "paper", "lambda_distance": 25, "lambda_angle": 50}
-    rkd = build_method("rkd", **own)(student, teacher, targets, CONTEXT)
-    pkt = build_method("pkt")(student, teacher, targets, CONTEXT)
+    rkd = values(build_method("rkd", **own)(student, teacher, targets, CONTEXT))
+    pkt = values(build_method("pkt")(student, teacher, targets, CONTEXT))
     assert list(rkd) == ["bce", "rkd_distance", "rkd_angle"]
     assert list(pkt) == ["bce", "pkt"]
     torch.testing.assert_close(rkd["rkd_distance"], 25 * losses.rkd_distance(*pair))
@@ -192,7 +195,7 @@ def test_rkd_and_pkt_weigh_relations_of_the_pooled_features(targets):
 def test_rkd_is_weighed_as_l2ds_authors_do(targets):
     student, teacher = output(0, 4, decoder=None), output(1, 8)
     method = build_method("rkd")
-    terms = method(student, teacher, targets, CONTEXT)
+    terms = values(method(student, teacher, targets, CONTEXT))
     relative = [d / (d.sum() / (B * (B - 1))) for d in (torch.cdist(x, x) for x in (student.pooled, teacher.pooled))]
     expected = torch.nn.functional.smooth_l1_loss(*relative, reduction="sum") / B
     torch.testing.assert_close(terms["rkd_distance"], 10 * expected)

@@ -17,7 +17,7 @@ from edgedistill.distill.checkpoint import save_student
 from edgedistill.distill.engine import LiveSource
 from edgedistill.distill.engine.prepare import prepare
 from edgedistill.distill.engine.world import ALONE
-from edgedistill.distill.methods import TrainingContext, build_method
+from edgedistill.distill.methods import TrainingContext, build_method, values
 from edgedistill.distill.models import MergedTeacher
 from edgedistill.distill.models.output import ModelOutput
 from edgedistill.distill.models.review import AttentionFusion, build_review, review_levels
@@ -154,15 +154,15 @@ def test_the_method_sums_over_levels_and_warms_up():
     student = ModelOutput(maps(3, 2, 3), reviewed=[maps(4, 2, 7, 1, 1), maps(5, 2, 7, 2, 2), maps(6, 2, 5, 4, 4)])
     taught = [teacher.stages[1].mean((2, 3), keepdim=True), *reversed(teacher.stages)]
     expected = sum(loop_hierarchical_context(s, t) for s, t in zip(student.reviewed, taught, strict=True))
-    terms = build_method("reviewkd", lambda_review=3.0)(student, teacher, y, CONTEXT)
+    terms = values(build_method("reviewkd", lambda_review=3.0)(student, teacher, y, CONTEXT))
     assert list(terms) == ["bce", "review"]
     torch.testing.assert_close(terms["bce"], losses.bce(student.logits, y))
     assert terms["review"].item() == pytest.approx(3 * expected)
-    summed = build_method("reviewkd", protocol="code")(student, teacher, y, CONTEXT)
+    summed = values(build_method("reviewkd", protocol="code")(student, teacher, y, CONTEXT))
     torch.testing.assert_close(summed["bce"], losses.bce(student.logits, y, reduction="sum"))
     for epoch, share in ((0, 0.0), (5, 0.25), (20, 1.0), (40, 1.0)):
         context = TrainingContext(epoch, 0, 10)
-        warming = build_method("reviewkd", warmup_epochs=20)(student, teacher, y, context)
+        warming = values(build_method("reviewkd", warmup_epochs=20)(student, teacher, y, context))
         assert warming["review"].item() == pytest.approx(share * expected)
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from edgedistill.distill import build_model, losses
 from edgedistill.distill.checkpoint import load_student
 from edgedistill.distill.experiment import Experiment
-from edgedistill.distill.methods import TrainingContext, build_method
+from edgedistill.distill.methods import TrainingContext, build_method, total, values
 from edgedistill.distill.models.output import ModelOutput
 from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.runtime.errors import ConfigError
@@ -94,7 +94,7 @@ def plain_terms(student: ModelOutput, teacher: ModelOutput, y: torch.Tensor, tem
 def test_the_paper_terms_are_the_equations(weights):
     student, teacher, y = outputs()
     binary, calibrated, maps = plain_terms(student, teacher, y, weights.get("temperature", 3))
-    terms = build_method("ud", protocol="paper", **weights)(student, teacher, y, CONTEXT)
+    terms = values(build_method("ud", protocol="paper", **weights)(student, teacher, y, CONTEXT))
     assert {name: float(term) for name, term in terms.items()} == pytest.approx(
         {
             "kd": weights.get("lambda_kd", 1) * sum(binary) / B,
@@ -109,7 +109,7 @@ def test_the_code_terms_are_sums_times_the_squared_temperature():
     student, teacher, y = outputs()
     binary, calibrated, maps = plain_terms(student, teacher, y, 2)
     method = build_method("ud", protocol="code", temperature=2)
-    assert {name: float(term) for name, term in method(student, teacher, y, CONTEXT).items()} == pytest.approx(
+    assert {name: float(term) for name, term in values(method(student, teacher, y, CONTEXT)).items()} == pytest.approx(
         {
             "kd": 4 * sum(binary) / 2,
             "calibration_kd": 0.5 * 4 * sum(calibrated),
@@ -118,12 +118,12 @@ def test_the_code_terms_are_sums_times_the_squared_temperature():
     )
     # The paper's "KD" row is its first term alone.
     kd = build_method("kd", form="binary", protocol="code", temperature=2)
-    assert kd(student, teacher, y, CONTEXT)["kd"] == method(student, teacher, y, CONTEXT)["kd"]
+    assert kd(student, teacher, y, CONTEXT)["kd"].value == method(student, teacher, y, CONTEXT)["kd"].value
 
 
 def test_only_the_student_learns_and_its_head_from_eq_13_alone():
     student, teacher, y = outputs()
-    sum(build_method("ud")(student, teacher, y, CONTEXT).values()).backward()
+    total(build_method("ud")(student, teacher, y, CONTEXT)).backward()
     fields = ("logits", "calibration_logits", "attention")
     assert all(getattr(student, field).grad.any() for field in fields)
     assert all(getattr(teacher, field).grad is None for field in fields)
@@ -207,8 +207,8 @@ def test_a_stored_teacher_gives_the_terms_of_a_live_one(cache_case, protocol):
     assert "calibration logits (3) and attention (2 x 2)" in cache_case.told
     targets = torch.from_numpy(cache_case.dataset.labels[indices.numpy()])
     said = student(draw(4, 3, 32, 32, seed=3).float())
-    read = method(said, cached(indices, 1, targets), targets, CONTEXT)
-    live = method(said, cache_case.live(indices, 1), targets, CONTEXT)
+    read = values(method(said, cached(indices, 1, targets), targets, CONTEXT))
+    live = values(method(said, cache_case.live(indices, 1), targets, CONTEXT))
     assert live["attention"] > 1e-4
     for name, term in live.items():
         torch.testing.assert_close(read[name], term, rtol=2e-3, atol=1e-6, msg=name)

@@ -1,15 +1,22 @@
-"""A batch taken in pieces: the gradient of the whole, and what a piece cannot give."""
+"""A batch taken in pieces: the terms and the gradient of the whole, and what a piece cannot give."""
 
+import copy
 import io
 from dataclasses import replace
+from typing import ClassVar
 
+import jobs
 import pytest
+import step_cases
 import torch
 from rich.console import Console
 
 from edgedistill.distill.engine import LiveSource, fit
-from edgedistill.distill.methods import build_method
+from edgedistill.distill.engine import step as step_module
+from edgedistill.distill.methods import Method, Term, build_method, total
 from edgedistill.distill.models import ModelSpec, build_from_spec
+from edgedistill.distill.models.output import ModelOutput
+from edgedistill.distill.plan import time as time_module
 from edgedistill.distill.plan.time import estimate
 from edgedistill.runtime.errors import ConfigError
 
@@ -17,31 +24,77 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 QUIET = Console(quiet=True)
 
 
-@pytest.mark.parametrize("protocol", ["paper", "code"])
-def test_accumulated_pieces_give_the_gradient_of_the_whole_batch(make_job, make_model, protocol):
-    """For terms that are means or (the supervised one under `code`) sums over images, without batch statistics."""
-    found = []
-    for accumulate in (1, 4):
-        model = make_model()
-        for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.train = lambda mode=True, module=module: module  # stays in eval mode
-                module.training = False
-        job = make_job(f"by{accumulate}", accumulate=accumulate, ema=None, optimizer="sgd", lr=1e-4)
-        job = replace(job, method=build_method("mld", protocol=protocol))
-        fit(job, model, LiveSource(make_model()), QUIET)
-        found.append(model.state_dict())
-    for name, value in found[0].items():
-        assert torch.allclose(value, found[1][name], atol=1e-5), name
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize(("name", "options"), step_cases.METHOD_CASES)
+def test_a_step_in_pieces_is_that_of_the_whole_batch_in_value_and_gradient(name, options, count):
+    method, student, teacher = step_cases.wired(name, options)
+    step_cases.without_chance(student)
+    terms, gradients = step_cases.plainly(method, student, teacher)
+    taken, found = step_cases.take(method, student, teacher, count)
+    assert taken.terms == pytest.approx(terms, rel=1e-10, abs=1e-12)
+    step_cases.require_equal(found, gradients)
 
 
-def test_terms_that_see_a_piece_of_the_batch_are_named(make_job, make_model):
+def test_both_passes_of_a_piece_draw_alike_and_batchnorm_counts_it_once():
+    """As all pieces in one graph, each with its own dropout and its own statistics."""
+    method, student, teacher = step_cases.wired("mdkd", {})
+    student.backbone.register_forward_hook(jobs.drop)
+    expected = copy.deepcopy(student)
+    taken, found = step_cases.take(method, student, teacher, 2)
+    outputs, taught, parts = [], [], step_cases.pieces(2)
+    for number, part in enumerate(parts):
+        torch.manual_seed(step_module._mix(0, step_cases.CONTEXT.step, number, 0))
+        taught.append(teacher(teacher.normalize(part.images)).logits)
+        outputs.append(expected(expected.normalize(part.images).contiguous()).logits)
+    terms = method(
+        ModelOutput(torch.cat(outputs)),
+        ModelOutput(torch.cat(taught)),
+        torch.cat([part.targets for part in parts]),
+        step_cases.CONTEXT,
+    )
+    total(terms).backward()
+    assert taken.terms == pytest.approx({name: term.value.item() for name, term in terms.items()}, rel=1e-10)
+    step_cases.require_equal(found, {name: parameter.grad for name, parameter in expected.named_parameters()})
+    for (name, buffer), other in zip(student.named_buffers(), expected.buffers(), strict=True):
+        assert torch.allclose(buffer, other, rtol=1e-12), name
+    assert student.backbone.stages[0][1].num_batches_tracked == 2
+
+
+class Late(Method):
+    """Relates images from its second step on."""
+
+    needs_teacher: ClassVar[bool] = False
+
+    def __call__(self, student, teacher, targets, context):
+        terms = self.supervised_terms(student, targets)
+        return terms | ({"late": Term(student.logits.var(), relates_images=True)} if context.step else {})
+
+
+class Bare(Method):
+    """Does not say how its term is reduced."""
+
+    needs_teacher: ClassVar[bool] = False
+
+    def __call__(self, student, teacher, targets, context):
+        return {"bare": student.logits.sum()}
+
+
+@pytest.mark.parametrize(
+    ("method", "told"), [(Late(), "returns late, which relates images, only now"), (Bare(), "bare")]
+)
+def test_a_method_that_does_not_say_what_its_terms_are_is_refused(method, told):
+    with pytest.raises(ConfigError, match=told):
+        step_cases.take(method, step_cases.network(4, 0).double(), None, 2)
+
+
+def test_the_cost_of_terms_that_relate_images_is_told(make_job, make_model, tint_dataset, monkeypatch):
+    monkeypatch.setattr(time_module, "_ENOUGH_SECONDS", 0.0)
     told = io.StringIO()
-    fit(make_job(method="mdkd", accumulate=4), make_model(), LiveSource(make_model()), Console(file=told, width=200))
-    assert "bd2, bd3, bd4 see 4 images at a time, not the whole batch of 16" in told.getvalue()
-    told = io.StringIO()
-    fit(make_job("plain", accumulate=4), make_model(), None, Console(file=told, width=200))
-    assert "at a time" not in told.getvalue()
+    small, teacher = make_job(train=tint_dataset(16), method="mdkd", accumulate=4, epochs=1), LiveSource(make_model())
+    fit(small, make_model(), teacher, Console(file=told, width=200))
+    assert "`accumulate: 4`: bd2, bd3, bd4 relate the images of a whole step, so every piece" in told.getvalue()
+    for job, cost in ((small, True), (replace(small, method=build_method("mld")), False)):
+        assert ("one more forward pass" in estimate(job, make_model(), teacher).note) == cost
 
 
 ONE_AT_A_TIME = [

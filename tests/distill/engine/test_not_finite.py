@@ -13,6 +13,7 @@ from edgedistill.distill.engine import fit
 from edgedistill.distill.engine import prepare as prepare_module
 from edgedistill.distill.engine import trainer as trainer_module
 from edgedistill.distill.engine.step import Step, Taken
+from edgedistill.distill.methods import Term
 from edgedistill.runtime.errors import EdgedistillError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,17 +41,12 @@ class BreaksAt:
     def __init__(self, steps, *, gradient: bool) -> None:
         self.steps, self.gradient = steps, gradient
 
-    def batch_terms(self):
-        return frozenset()
-
-    summed_terms = batch_terms
-
     def __call__(self, student, teacher, targets, context):
         loss = student.logits.square().mean()
         if context.step in self.steps:
             # sqrt has an infinite slope at 0, where its value is finite
             loss = (student.logits * 0).sum().sqrt() if self.gradient else loss * math.nan
-        return {"square": loss}
+        return {"square": Term(loss)}
 
 
 @pytest.mark.parametrize("gradient", [False, True])

@@ -3,13 +3,17 @@
 import contextlib
 from pathlib import Path
 
+import pytest
+import step_cases
 import torch
 from jobs import shared_job, tint_dataset, tint_job, tint_model, tint_teacher
 from rich.console import Console
+from torch.nn.parallel import DistributedDataParallel
 
 from edgedistill.distill.engine import LiveSource, current_world, fit, joined_world, predict_logits, trainer
 from edgedistill.distill.engine.gathering import gather_output, gather_rows
-from edgedistill.distill.methods import METHODS, TrainingContext, build_method
+from edgedistill.distill.engine.world import World
+from edgedistill.distill.methods import METHODS, TrainingContext, build_method, total
 from edgedistill.distill.models.output import ModelOutput
 from edgedistill.runtime.errors import InterruptedRunError
 
@@ -52,10 +56,10 @@ def gathered_losses_equal_those_of_one_process() -> None:
             gather_rows(targets[mine], world),
             CONTEXT,
         )
-        sum(expected.values()).backward()
-        sum(found.values()).backward()
+        total(expected).backward()
+        total(found).backward()
         for term in expected:
-            assert torch.allclose(found[term], expected[term], rtol=1e-6, atol=1e-9), (name, term)
+            assert torch.allclose(found[term].value, expected[term].value, rtol=1e-6, atol=1e-9), (name, term)
         for field in FIELDS:
             gradient = getattr(whole, field).grad
             if gradient is not None:
@@ -92,7 +96,7 @@ def attention_leaves_shared_gradients_as_they_are() -> None:
     def gradients(network: torch.nn.Module, model: torch.nn.Module, rank: int) -> list[torch.Tensor]:
         rows = slice(4 * rank, 4 * rank + 4)
         taught = ModelOutput(**{name: value[rows] for name, value in teacher.items()})
-        sum(method(network(images[rows]), taught, targets[rows], CONTEXT).values()).backward()
+        total(method(network(images[rows]), taught, targets[rows], CONTEXT)).backward()
         return [parameter.grad for parameter in model.parameters()]
 
     def student() -> torch.nn.Module:
@@ -102,9 +106,41 @@ def attention_leaves_shared_gradients_as_they_are() -> None:
 
     apart = [gradients(model, model, rank) for rank in range(world.size) for model in (student(),)]
     model = student()
-    together = gradients(torch.nn.parallel.DistributedDataParallel(model), model, world.rank)
+    together = gradients(DistributedDataParallel(model), model, world.rank)
     for one, *others in zip(together, *apart, strict=True):
         assert torch.allclose(one, sum(others) / world.size, rtol=1e-9, atol=1e-12)
+
+
+def steps_equal_those_of_one_process() -> None:
+    """Value and gradient of every method, in two pieces each; terms that are not gathered are each process's."""
+    world = current_world()
+    for name, options in step_cases.METHOD_CASES:
+        method, student, teacher = step_cases.wired(name, options)
+        step_cases.without_chance(student)
+        terms, gradients = step_cases.plainly(method, student, teacher)
+        for count in (1, 2) if name == "mdkd" else (2,):
+            taken, found = step_cases.take(method, student, teacher, count, world=world, wrap=DistributedDataParallel)
+            told = [process[term] for term in terms for process in world.gather(taken.terms)]
+            means = [sum(pair) / 2 for pair in zip(told[::2], told[1::2], strict=True)]
+            assert means == pytest.approx([*terms.values()], rel=1e-10, abs=1e-12), (name, count)
+            step_cases.require_equal(found, gradients)
+
+
+def local_relations_are_those_of_a_process() -> None:
+    """`relations: local` means the images of one process, in however many pieces it takes them."""
+    world = current_world()
+    method, student, teacher = step_cases.wired("mdkd", {})
+    step_cases.without_chance(student)
+    halves = []
+    for rank in range(2):
+        rows = [image for piece in step_cases.pieces(2, World(rank, 2)) for image in piece.indices.tolist()]
+        halves.append(step_cases.plainly(method, student, teacher, rows))
+    taken, found = step_cases.take(
+        method, student, teacher, 2, world=world, wrap=DistributedDataParallel, relations="local"
+    )
+    assert taken.terms == pytest.approx(halves[world.rank][0], rel=1e-10, abs=1e-12)
+    (_, one), (_, other) = halves
+    step_cases.require_equal(found, {name: (one[name] + other[name]) / 2 for name in one})
 
 
 class AskedAfter:
@@ -146,6 +182,8 @@ def everything_that_is_shared() -> None:
         a_decoder_that_is_the_head_has_one_supervised_term()
         attention_leaves_shared_gradients_as_they_are()
         evaluation_counts_every_image_once()
+        steps_equal_those_of_one_process()
+        local_relations_are_those_of_a_process()
 
 
 def training(folder: Path) -> None:

@@ -6,6 +6,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from edgedistill.distill.losses import mse
+from edgedistill.distill.methods import Term, Terms
 from edgedistill.distill.methods.base import METHODS, Method, TrainingContext, require_teacher
 from edgedistill.distill.models.output import ModelOutput
 
@@ -24,9 +25,9 @@ class ToyAgree(Method):
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
-    ) -> dict[str, Tensor]:
+    ) -> Terms:
         teacher = require_teacher(teacher, "toy_agree")
         return {
-            **self.supervised_terms(student, targets, self.reduction),
-            "agree": self.lambda_agree * mse(student.logits.abs(), teacher.logits.abs(), targets),
+            **self.supervised_terms(student, targets),
+            "agree": Term(self.lambda_agree * mse(student.logits.abs(), teacher.logits.abs(), targets)),
         }
