@@ -26,7 +26,7 @@ from edgedistill.distill.engine.environment import describe_environment
 from edgedistill.distill.engine.prepare import Prepared, prepare
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.losses import bce
-from edgedistill.distill.methods import TrainingContext
+from edgedistill.distill.methods import TrainingContext, values
 from edgedistill.distill.study.cell import Cell
 from edgedistill.distill.study.study import Study, load_study
 from edgedistill.runtime.device import describe_device
@@ -82,7 +82,7 @@ def gradients(prepared: Prepared, batch: Batch, context: TrainingContext) -> Pul
     images, targets = batch.images.to(step.device), batch.targets.to(step.device)
     taught = step.teacher(batch, images, targets) if step.teacher is not None else None
     student = model(model.normalize(images))
-    terms = dict(step.method(student, taught, targets, context))
+    terms = values(step.method(student, taught, targets, context))
     weights = [weight for weight in model.backbone.parameters() if weight.requires_grad]
     labels = bce(student.logits, targets)
     pulls = {name: _flat(term, weights) for name, term in {**terms, LABELS: labels}.items()}
@@ -113,8 +113,8 @@ def show(method: str, found: dict[int, Pulls]) -> None:
         table.add_column(f"step {number}", justify="right")
     for term in next(iter(found.values())):
         if term != LABELS:
-            values = (row[term] for row in found.values())
-            table.add_row(term, *(_cell(v, " / ") for v in values))
+            cells = (row[term] for row in found.values())
+            table.add_row(term, *(_cell(cell, " / ") for cell in cells))
     console.print(table)
 
 
