@@ -1,0 +1,84 @@
+"""The rooms of distill/ import only downwards, and no file imports itself by way of others.
+
+Every import counts: those for type checkers alone and those inside a function too, which hide a circle but do not undo it.
+"""
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+# From the top down. A room may import any that stands in a later line; those of one line do not know each other.
+FLOORS = (
+    {"api", "plan"},
+    {"study"},
+    {"experiment"},
+    {"recipe"},
+    {"teacher_cache"},
+    {"engine"},
+    {"methods", "checkpoint"},
+    {"losses", "models", "data", "metrics"},
+)
+BELOW = {"distill": {"runtime"}, "runtime": set[str]()}  # what a package knows of the others
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {_name(path): path for package in BELOW for path in (ROOT / package).rglob("*.py")}
+
+
+def _imported(name: str) -> Iterator[str]:
+    """The modules that a module names, below the checkout's root."""
+    package = name.split(".") if FILES[name].name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.removeprefix("edgedistill.") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            up = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*up, *([node.module] if node.module else [])]).removeprefix("edgedistill.")
+            for alias in node.names:
+                full = f"{base}.{alias.name}" if base else alias.name
+                yield full if full in FILES else base
+
+
+IMPORTS = {name: set(_imported(name)) for name in FILES}
+
+
+def test_rooms_import_only_downwards():
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    found = {path.stem for path in (ROOT / "distill").iterdir() if path.suffix in ("", ".py")} - {"__init__"}
+    assert found - {"__pycache__"} == set(floor), "a new room of distill/ is given its place in FLOORS"
+    wrong = [
+        f"{name} imports {other}"
+        for name, others in IMPORTS.items()
+        for other in others
+        for above, below in [(name.split(".")[1:2], other.split(".")[1:2])]
+        if name.startswith("distill.") and other.startswith("distill.") and above != below
+        if floor[above[0]] >= floor[below[0]]
+    ]
+    assert wrong == []
+
+
+def test_packages_import_only_downwards():
+    packages = {"edgedistill", "distill", "export", "runtime"}
+    wrong = [
+        f"{name} imports {other}"
+        for name, others in IMPORTS.items()
+        for other in others
+        if other.split(".")[0] in packages - BELOW[name.split(".")[0]] - {name.split(".")[0]}
+    ]
+    assert wrong == []
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    known = {("distill.models.classifier", "distill.models.build")}
+    graph = {
+        name: {other for other in others if other in FILES and other != name and (name, other) not in known}
+        for name, others in IMPORTS.items()
+    }
+    TopologicalSorter(graph).prepare()  # a CycleError names the circle
