@@ -1,6 +1,6 @@
 """The rooms of distill/ import only downwards, and no file imports itself by way of others.
 
-Every import counts: those for type checkers alone and those inside a function too, which hide a circle but do not undo it.
+Every import counts, those for type checkers and those inside a function too: they hide a circle and do not undo it.
 """
 
 import ast
