@@ -26,6 +26,7 @@ from ..models.branches import branch_for
 from ..models.folded import FoldedClassifier
 from ..models.heads import HEADS
 from ..recipe.loaded import LoadedRecipe
+from ..recipe.normalisation import student_preprocessing, teacher_preprocessing
 from ..recipe.schema import TeacherSpec
 from ..recipe.start import refuse_another_network
 from ..teacher_cache import CachedSource
@@ -210,19 +211,19 @@ class Experiment:
             raise ConfigError(f"{where}: `teacher.model.pretrained`: imagenet has other classes. {train}")
         if spec.head not in ("linear", "library"):
             raise ConfigError(
-                f"{where}: `teacher.model.head: {spec.head}` is not the classifier that {spec.pretrained} was trained "
-                f"with: `library` is. {train}"
+                f"{where}: `teacher.model.head: {spec.head}` is not the classifier that {spec.pretrained_path} was "
+                f"trained with: `library` is. {train}"
             )
         if "/" not in spec.name:
             raise ConfigError(
-                f"{where}: `teacher.model.pretrained`: {spec.pretrained} holds no linear classifier on pooled features "
-                f"for the {len(self.splits.train.classes)} classes of {self.splits.train.name}. {train}"
+                f"{where}: `teacher.model.pretrained`: {spec.pretrained_path} holds no linear classifier on pooled "
+                f"features for the {len(self.splits.train.classes)} classes of {self.splits.train.name}. {train}"
             )
         model, card = self._build("teacher", msgspec.structs.replace(spec, head="library"))
         if not model.head_is_pretrained:
             raise ConfigError(
-                f"{where}: `teacher.model.pretrained`: {spec.pretrained} holds no classifier of {spec.name} for the "
-                f"{len(card.classes)} classes of {self.splits.train.name}. {train}"
+                f"{where}: `teacher.model.pretrained`: {spec.pretrained_path} holds no classifier of {spec.name} for "
+                f"the {len(card.classes)} classes of {self.splits.train.name}. {train}"
             )
         return model, card
 
@@ -246,8 +247,7 @@ class Experiment:
         return build_network(self.loaded, spec, card, self.recipe.seed), card
 
     def _preprocessing(self, role: Role) -> Preprocessing:
-        shared, teacher = self.recipe.input.preprocessing(), self.recipe.teacher
-        return teacher.preprocessing(shared) if role == "teacher" and teacher is not None else shared
+        return teacher_preprocessing(self.recipe) if role == "teacher" else student_preprocessing(self.recipe)
 
     def _train(self, role: Role, teacher: Student | MergedCheckpoint | None) -> Student:
         return self._fit(self.training(role, teacher))

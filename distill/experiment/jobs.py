@@ -130,7 +130,7 @@ def build_network(
         vectors = read_class_embeddings(files["class_embeddings"], len(classes))[rows]
     torch.manual_seed(seed)
     model = build_from_spec(
-        msgspec.structs.replace(spec, **files),
+        spec.with_files(loaded.resolve),
         len(card.classes),
         mean=card.preprocessing.mean,
         std=card.preprocessing.std,
@@ -147,8 +147,8 @@ def _file_digests(loaded: LoadedRecipe, spec: ModelSpec) -> dict[str, str]:
 
 def _files(loaded: LoadedRecipe, spec: ModelSpec) -> dict[str, str]:
     """The keys of a network that name local files, with their paths."""
-    named = {"pretrained": spec.pretrained, "class_embeddings": spec.class_embeddings}
-    return {key: loaded.resolve(path) for key, path in named.items() if path not in (None, "imagenet")}
+    named = {"pretrained": spec.pretrained_path, "class_embeddings": spec.class_embeddings}
+    return {key: loaded.resolve(path) for key, path in named.items() if path is not None}
 
 
 def resolved(loaded: LoadedRecipe) -> str:

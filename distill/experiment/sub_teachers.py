@@ -21,6 +21,7 @@ from ..methods import labels_alone
 from ..models import Classifier
 from ..models.merged import MergedTeacher
 from ..recipe.loaded import LoadedRecipe
+from ..recipe.normalisation import student_preprocessing
 from ..recipe.schema import TasksSpec
 from .jobs import Training, build_network, card_of, describe_job
 from .splits import Splits
@@ -154,7 +155,7 @@ class SubTeachers:
             folder=self.folder / name,
             checkpoint="student.safetensors",
             spec=recipe.student.model,
-            preprocessing=recipe.input.preprocessing(),
+            preprocessing=student_preprocessing(recipe),
             settings=self._spec.settings,
             method=labels_alone(self._method),
             seed=recipe.seed + task.number,
@@ -168,7 +169,7 @@ class SubTeachers:
         recipe, classes = self.loaded.recipe, self.splits.train.classes
         parts = [[(task.classes, models[task.number]) for task in of_kind] for _, of_kind in _by_kind(tasks)]
         model = MergedTeacher(parts, len(classes)).eval().requires_grad_(False)
-        card = card_of(self.loaded, recipe.student.model, classes, recipe.input.preprocessing())
+        card = card_of(self.loaded, recipe.student.model, classes, student_preprocessing(recipe))
         return MergedCheckpoint(model, card, self.folder, digest_weights(model))
 
     def _score(self, merged: MergedCheckpoint) -> _Score:

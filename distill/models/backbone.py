@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import ConfigError
+from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from ...runtime.registry import Registry
-from .weights import PretrainedClassifier
+from .weights import Pretrained, PretrainedClassifier
 
 Stem = Literal["standard", "small", "unpooled"]
 _PROBE_PIXELS = 64
@@ -47,13 +48,17 @@ class BackboneFactory:
             the parameters.
         widths: the multipliers that exist; empty when the family has none, None when any positive one does.
         blocks: what `ModelSpec.block` may be.
+        mean: of the images that its pretrained weights learned on, per RGB channel in [0, 1] units.
+        std: likewise.
     """
 
     description: str = ""
     widths: tuple[float, ...] | None = ()
     blocks: tuple[str, ...] = ("standard",)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
 
-    def build(self, *, width: float, pretrained: str | None) -> Backbone:
+    def build(self, *, width: float, pretrained: Pretrained) -> Backbone:
         """The backbone, with weights from `pretrained` ("imagenet" or a local path) or freshly initialised."""
         raise NotImplementedError
 

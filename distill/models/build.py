@@ -1,6 +1,6 @@
 """From a recipe's `model:` section to a Classifier."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -15,7 +15,9 @@ from .class_embeddings import read_class_embeddings
 from .classifier import Classifier
 from .heads import HEADS, HeadName
 from .libraries import timm_backbone, timm_network, torchvision_backbone, torchvision_network
+from .partial_weights import PretrainedFile
 from .qarepvgg import adapt_blocks
+from .weights import Pretrained
 from .whole import LibraryClassifier
 
 _WIDEST = 16.0  # 256 times the multiply-accumulates: more is a mistake, and would take all memory
@@ -37,7 +39,8 @@ class ModelSpec(Config):
         stem: for inputs of about 32 to 128 px, "small" removes the first stride and "unpooled" the first max pooling,
             which gives maps of the same size for less.
         block: "qa" gives a network of RepVGG blocks those of QARepVGG, whose fused kernels lose less in int8.
-        pretrained: a local .safetensors or .pth path, "imagenet" (the library downloads it), or None.
+        pretrained: a local .safetensors or .pth path, "imagenet" (the library downloads it), None, or a mapping of
+            `path` and `partial: true`, which loads what fits of a file and tells what lacks; see `PretrainedFile`.
     """
 
     name: str
@@ -47,7 +50,26 @@ class ModelSpec(Config):
     branches: list[BranchName] = []
     stem: Stem = "standard"
     block: Literal["standard", "qa"] = "standard"
-    pretrained: str | None = None
+    pretrained: Pretrained = None
+
+    @property
+    def pretrained_path(self) -> str | None:
+        """The weights file that it names, if any."""
+        if isinstance(self.pretrained, PretrainedFile):
+            return self.pretrained.path
+        return None if self.pretrained == "imagenet" else self.pretrained
+
+    def with_files(self, locate: Callable[[str], str]) -> "ModelSpec":
+        """The same with other paths of its files, as `locate` has them."""
+        path, vectors = self.pretrained_path, self.class_embeddings
+        found: Pretrained = self.pretrained
+        if path is not None:
+            file = self.pretrained
+            place = locate(path)
+            found = msgspec.structs.replace(file, path=place) if isinstance(file, PretrainedFile) else place
+        return msgspec.structs.replace(
+            self, pretrained=found, class_embeddings=None if vectors is None else locate(vectors)
+        )
 
     def deciding(self) -> dict[str, Any]:
         """As plain data, for a training's identity: without what came later and is left at its default."""

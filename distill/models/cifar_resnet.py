@@ -7,7 +7,7 @@ fit as `pretrained`: 1x1 convolutions as projection shortcuts; "x4" is 32-64-128
 from torch import Tensor, nn
 
 from .backbone import BACKBONES, Backbone, BackboneFactory
-from .weights import refuse_imagenet, with_pretrained
+from .weights import Pretrained, refuse_imagenet, with_pretrained
 
 
 class BasicBlock(nn.Module):
@@ -78,7 +78,7 @@ class CifarResNetFactory(BackboneFactory):
     depth: int
     widths_of_groups: tuple[int, int, int, int] = (16, 16, 32, 64)
 
-    def build(self, *, width: float, pretrained: str | None) -> Backbone:
+    def build(self, *, width: float, pretrained: Pretrained) -> Backbone:
         refuse_imagenet(pretrained)
         model = with_pretrained(
             lambda _: CifarResNet(self.depth, self.widths_of_groups), pretrained, classifier=("fc.",)

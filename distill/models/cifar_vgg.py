@@ -7,7 +7,7 @@ as `pretrained`: no fully connected layer but the classifier, global average poo
 from torch import Tensor, nn
 
 from .backbone import BACKBONES, Backbone, BackboneFactory
-from .weights import refuse_imagenet, with_pretrained
+from .weights import Pretrained, refuse_imagenet, with_pretrained
 
 _CHANNELS = (64, 128, 256, 512, 512)
 
@@ -68,7 +68,7 @@ class CifarVGG13Factory(BackboneFactory):
 
     description = "VGG-13-BN for 32 px images: 11185 MMAC at 224 px, 9.41 M parameters"
 
-    def build(self, *, width: float, pretrained: str | None) -> Backbone:
+    def build(self, *, width: float, pretrained: Pretrained) -> Backbone:
         refuse_imagenet(pretrained)
         model = with_pretrained(lambda _: CifarVGG13(), pretrained, classifier=("classifier.",))
         return Backbone(model.stages(), _CHANNELS[-1], model)

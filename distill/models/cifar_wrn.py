@@ -7,7 +7,7 @@ as `pretrained`. The maps of the first two stages are taken where a block adds t
 from torch import Tensor, nn
 
 from .backbone import BACKBONES, Backbone, BackboneFactory
-from .weights import refuse_imagenet, with_pretrained
+from .weights import Pretrained, refuse_imagenet, with_pretrained
 
 
 class PreActivationBlock(nn.Module):
@@ -86,7 +86,7 @@ class WideResNetFactory(BackboneFactory):
     depth: int
     widening: int
 
-    def build(self, *, width: float, pretrained: str | None) -> Backbone:
+    def build(self, *, width: float, pretrained: Pretrained) -> Backbone:
         refuse_imagenet(pretrained)
         model = with_pretrained(lambda _: WideResNet(self.depth, self.widening), pretrained, classifier=("fc.",))
         return Backbone(model.stages(), 64 * self.widening, model)

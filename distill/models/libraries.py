@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from ...runtime.errors import ConfigError
 from .backbone import Backbone, probe_channels
 from .torchvision_stages import TorchvisionViT, torchvision_stages
-from .weights import LibraryNetwork, own_size, with_pretrained
+from .weights import LibraryNetwork, Pretrained, own_size, with_pretrained
 from .whole import LogitsAlone, with_tail
 
 _TORCHVISION_CLASSIFIER = ("fc.", "classifier.", "head.", "heads.")
 _UNNORMALISED = ("Hiera", "HieraDet")  # whose maps timm cannot normalise
 
 
-def torchvision_backbone(name: str, pretrained: str | None) -> nn.Module:
+def torchvision_backbone(name: str, pretrained: Pretrained) -> nn.Module:
     """A torchvision classification network without its classifier.
 
     Raises:
@@ -34,7 +34,7 @@ def torchvision_backbone(name: str, pretrained: str | None) -> nn.Module:
     return Backbone(stages, _channels(model) or probe_channels(stages), model)
 
 
-def torchvision_network(name: str, pretrained: str | None, num_classes: int) -> nn.Module:
+def torchvision_network(name: str, pretrained: Pretrained, num_classes: int) -> nn.Module:
     """The same network whole, with its classifier for C classes.
 
     Raises:
@@ -53,7 +53,7 @@ def torchvision_network(name: str, pretrained: str | None, num_classes: int) -> 
     return _marked(network, model)
 
 
-def _torchvision(name: str, pretrained: str | None, num_classes: int | None = None) -> nn.Module:
+def _torchvision(name: str, pretrained: Pretrained, num_classes: int | None = None) -> nn.Module:
     require_network("torchvision", name)
     # GoogLeNet and Inception v3 would train an auxiliary classifier, and take 7 s to initialise their weights.
     plain: dict[str, Any] = (
@@ -138,7 +138,7 @@ class TimmStages(nn.Module):
         return maps[-1].shape[1]
 
 
-def timm_backbone(name: str, pretrained: str | None) -> nn.Module:
+def timm_backbone(name: str, pretrained: Pretrained) -> nn.Module:
     """A timm network without its classifier.
 
     Raises:
@@ -154,7 +154,7 @@ def timm_backbone(name: str, pretrained: str | None) -> nn.Module:
     return TimmStages(model)
 
 
-def timm_network(name: str, pretrained: str | None, num_classes: int) -> nn.Module:
+def timm_network(name: str, pretrained: Pretrained, num_classes: int) -> nn.Module:
     """The same network whole, with its classifier for C classes; without maps where timm's would not be its own.
 
     Raises:
@@ -172,7 +172,7 @@ def timm_as_it_is(model: Any) -> nn.Module | None:
     return network if _reads_the_same(network) else None
 
 
-def _timm(name: str, pretrained: str | None, num_classes: int | None = None) -> nn.Module:
+def _timm(name: str, pretrained: Pretrained, num_classes: int | None = None) -> nn.Module:
     require_network("timm", name)
     named = (timm.get_pretrained_cfg_value(name, "classifier") if timm.is_model_pretrained(name) else None) or ()
     classifier = {"head", "fc", "classifier", *((named,) if isinstance(named, str) else named)}

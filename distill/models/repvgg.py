@@ -4,7 +4,7 @@ import timm
 from torch import nn
 
 from .backbone import BACKBONES, Backbone, BackboneFactory
-from .weights import with_pretrained
+from .weights import Pretrained, with_pretrained
 
 
 class RepVGG(BackboneFactory):
@@ -13,7 +13,7 @@ class RepVGG(BackboneFactory):
     variant: str
     blocks = ("standard", "qa")
 
-    def build(self, *, width: float, pretrained: str | None) -> Backbone:
+    def build(self, *, width: float, pretrained: Pretrained) -> Backbone:
         model = with_pretrained(
             lambda weights: timm.create_model(self.variant, pretrained=bool(weights)), pretrained, classifier=("head.",)
         )

@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 
 from .backbone import BACKBONES, Backbone, BackboneFactory
-from .weights import LibraryNetwork, with_pretrained
+from .weights import LibraryNetwork, Pretrained, with_pretrained
 
 
 def resnet_stages(model: LibraryNetwork) -> list[nn.Module]:
@@ -22,7 +22,7 @@ class TorchvisionResNet(BackboneFactory):
 
     variant: str
 
-    def build(self, *, width: float, pretrained: str | None) -> Backbone:
+    def build(self, *, width: float, pretrained: Pretrained) -> Backbone:
         def create(weights: str | None) -> Any:
             return torchvision.models.get_model(self.variant, weights="IMAGENET1K_V1" if weights else None)
 
@@ -84,7 +84,7 @@ class ResNeXt50(BackboneFactory):
 
     description = "ResNeXt-50 32x4d with the SWSL weights: 4228 MMAC at 224 px, 22.98 M parameters"
 
-    def build(self, *, width: float, pretrained: str | None) -> Backbone:
+    def build(self, *, width: float, pretrained: Pretrained) -> Backbone:
         model = with_pretrained(
             lambda weights: timm.create_model("resnext50_32x4d.fb_swsl_ig1b_ft_in1k", pretrained=bool(weights)),
             pretrained,

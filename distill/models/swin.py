@@ -7,7 +7,7 @@ from torch import nn
 from torchvision.ops import Permute
 
 from .backbone import BACKBONES, Backbone, BackboneFactory
-from .weights import LibraryNetwork, with_pretrained
+from .weights import LibraryNetwork, Pretrained, with_pretrained
 
 
 def swin_stages(model: LibraryNetwork) -> list[nn.Module]:
@@ -29,7 +29,7 @@ class Swin(BackboneFactory):
 
     variant: str
 
-    def build(self, *, width: float, pretrained: str | None) -> Backbone:
+    def build(self, *, width: float, pretrained: Pretrained) -> Backbone:
         def create(weights: str | None) -> Any:
             return torchvision.models.get_model(self.variant, weights="IMAGENET1K_V1" if weights else None)
 

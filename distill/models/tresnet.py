@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbone import BACKBONES, Backbone, BackboneFactory
-from .weights import LibraryNetwork, with_pretrained
+from .weights import LibraryNetwork, Pretrained, with_pretrained
 
 
 class PadToBlocks(nn.Module):
@@ -25,14 +25,13 @@ def tresnet_stages(model: LibraryNetwork) -> list[nn.Module]:
 
 @BACKBONES.register("tresnet_l")
 class TResNetL(BackboneFactory):
-    """Space-to-depth stem, anti-aliased strides, squeeze-and-excitation; "imagenet" was trained at 448 px.
-
-    Those weights expect pixels in [0, 1]: `mean: [0, 0, 0]`, `std: [1, 1, 1]`.
-    """
+    """Space-to-depth stem, anti-aliased strides, squeeze-and-excitation; "imagenet" saw 448 px, pixels in [0, 1]."""
 
     description = "TResNet-L, whose weights want mean 0 and std 1: 10875 MMAC at 224 px, 53.56 M parameters"
+    mean = (0.0, 0.0, 0.0)
+    std = (1.0, 1.0, 1.0)
 
-    def build(self, *, width: float, pretrained: str | None) -> Backbone:
+    def build(self, *, width: float, pretrained: Pretrained) -> Backbone:
         model = with_pretrained(
             lambda weights: timm.create_model("tresnet_l.miil_in1k_448", pretrained=bool(weights)),
             pretrained,

@@ -3,7 +3,7 @@
 from torchvision.models import vgg19_bn
 
 from .backbone import BACKBONES, Backbone, BackboneFactory, group_by_resolution
-from .weights import with_pretrained
+from .weights import Pretrained, with_pretrained
 
 
 @BACKBONES.register("vgg19_bn")
@@ -12,7 +12,7 @@ class VGG19BN(BackboneFactory):
 
     description = "VGG-19-BN without its fully connected layers: 19508 MMAC at 224 px, 20.03 M parameters"
 
-    def build(self, *, width: float, pretrained: str | None) -> Backbone:
+    def build(self, *, width: float, pretrained: Pretrained) -> Backbone:
         model = with_pretrained(
             lambda weights: vgg19_bn(weights="IMAGENET1K_V1" if weights else None),
             pretrained,

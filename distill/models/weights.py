@@ -3,7 +3,7 @@
 import contextlib
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import CheckpointError, ConfigError, first_line
+from .partial_weights import PretrainedFile, flattened, take_what_fits
 
 # An auxiliary classifier of torchvision's GoogLeNet and Inception v3 learns beside the network and is no part of it.
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 # torchvision's or timm's, whose parts are attributes that no type lists.
 LibraryNetwork: TypeAlias = Any
+# Of a recipe: "imagenet", a local path, a file of which a part may fit, or fresh weights.
+Pretrained: TypeAlias = str | PretrainedFile | None
 
 _may_download = ContextVar("may_download", default=True)
 
@@ -32,8 +35,12 @@ def no_downloads() -> Iterator[None]:
         _may_download.reset(token)
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
+def read_weights(path: str | Path, *, nested: bool = False) -> dict[str, Tensor]:
     """A state dict from .safetensors, or from a torch file read with weights_only=True.
+
+    Args:
+        path: of the file.
+        nested: take every tensor of a checkpoint that holds several state dicts, or other things beside them.
 
     Raises:
         CheckpointError: missing, damaged, or not a plain dictionary of tensors.
@@ -58,7 +65,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         ) from None
     except Exception as error:  # safetensors raises its own type, which it does not export for catching
         raise CheckpointError(f"{path}: cannot be read as weights ({error}).") from None
-    state = state.get("state_dict", state.get("model", state)) if isinstance(state, dict) else state
+    if isinstance(state, dict):
+        state = flattened(state) if nested else state.get("state_dict", state.get("model", state))
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) and value.layout is torch.strided
         for key, value in state.items()
@@ -67,21 +75,49 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     broken = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise CheckpointError(f"{path}: {broken[0]} holds NaN or infinite values: these weights are damaged.")
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    return state if nested else {key.removeprefix("module."): value for key, value in state.items()}
 
 
-def load_pretrained(model: Any, pretrained: str | Path, *, classifier: tuple[str, ...], whole: bool = False) -> None:
+def load_pretrained(
+    model: Any, pretrained: str | PretrainedFile, *, classifier: tuple[str, ...], whole: bool = False
+) -> None:
     """Load `pretrained` into a library's model; only keys below a `classifier` prefix may be absent or misshapen.
 
     A classifier that is one linear layer is kept as `model.pretrained_classifier`, for a head with as many classes: so
     a user's own fine-tuned network can teach as it is. With `whole` the model keeps its own classifier: it is loaded
-    where all of it is in the file, and `model.classifier_is_pretrained` says so.
+    where all of it is in the file, and `model.classifier_is_pretrained` says so. Of a file that is `partial` what fits
+    is loaded, and what lacks is told.
 
     Raises:
-        CheckpointError: names the first keys that do not fit.
+        CheckpointError: names the first keys that do not fit, or nothing of a partial file does.
     """
-    state = read_weights(pretrained)
-    own = model.state_dict()
+    own, file = model.state_dict(), pretrained
+    if not isinstance(file, PretrainedFile):
+        file = PretrainedFile(path=file)
+    state = read_weights(file.path, nested=file.partial)
+    if file.partial:
+        state = take_what_fits(own, state, file, classifier)
+    else:
+        _require_fit(own, state, file.path, classifier)
+    fitting = OrderedDict((key, value) for key, value in state.items() if not key.startswith(classifier))
+    fitting._metadata = own._metadata  # type: ignore[attr-defined]  # MNASNet wants its version, which no file holds
+    model.load_state_dict(fitting, strict=False)
+    if whole:
+        _load_classifier(model, state, classifier)
+        return
+    tail = {key: value for key, value in state.items() if key.startswith(classifier)}
+    names = {key.rpartition(".")[2]: key for key in tail}
+    if len(tail) == 2 and set(names) == {"weight", "bias"}:
+        layer = names["weight"].rpartition(".")[0]
+        if isinstance(model.get_submodule(layer), nn.Linear):
+            found = _probe(model, layer, tail[names["weight"]], tail[names["bias"]])
+            setattr(model, "pretrained_classifier", found)  # noqa: B010  a plain attribute, of no layer
+
+
+def _require_fit(
+    own: Mapping[str, Tensor], state: Mapping[str, Tensor], path: str, classifier: tuple[str, ...]
+) -> None:
+    """Raise CheckpointError, naming the first keys, where a file is not of this network."""
 
     def replaceable(key: str) -> bool:
         return key.startswith(classifier) or key.endswith("num_batches_tracked")
@@ -105,21 +141,9 @@ def load_pretrained(model: Any, pretrained: str | Path, *, classifier: tuple[str
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             raise CheckpointError(
-                f"{pretrained}: {label} {', '.join(keys[:3])}{more}: these are weights of another model or width."
+                f"{path}: {label} {', '.join(keys[:3])}{more}: these are weights of another model or width. To load "
+                "what fits of them: `pretrained: {path: ..., partial: true}`."
             )
-    fitting = OrderedDict((key, value) for key, value in state.items() if not key.startswith(classifier))
-    fitting._metadata = own._metadata  # type: ignore[attr-defined]  # MNASNet wants its version, which no file holds
-    model.load_state_dict(fitting, strict=False)
-    if whole:
-        _load_classifier(model, state, classifier)
-        return
-    tail = {key: value for key, value in state.items() if key.startswith(classifier)}
-    names = {key.rpartition(".")[2]: key for key in tail}
-    if len(tail) == 2 and set(names) == {"weight", "bias"}:
-        layer = names["weight"].rpartition(".")[0]
-        if isinstance(model.get_submodule(layer), nn.Linear):
-            found = _probe(model, layer, tail[names["weight"]], tail[names["bias"]])
-            setattr(model, "pretrained_classifier", found)  # noqa: B010  a plain attribute, of no layer
 
 
 @torch.no_grad()
@@ -171,7 +195,7 @@ def own_size(model: nn.Module) -> tuple[int, int]:
 
 def with_pretrained(
     create: Callable[[str | None], LibraryNetwork],
-    pretrained: str | None,
+    pretrained: Pretrained,
     *,
     classifier: tuple[str, ...],
     whole: bool = False,
@@ -203,7 +227,7 @@ def with_pretrained(
         ) from error
 
 
-def refuse_imagenet(pretrained: str | None) -> None:
+def refuse_imagenet(pretrained: Pretrained) -> None:
     """For networks of 32 px images, which nobody trained on ImageNet.
 
     Raises:

@@ -28,6 +28,9 @@ class PlannedModel(Record):
     parameters: int
     macs: int
     training_parameters: int | None  # with the branches that only training has; None where it is not trained
+    mean: tuple[float, float, float]  # of its images, per RGB channel in [0, 1] units
+    std: tuple[float, float, float]
+    other_inputs: str = ""  # what is different about the images that its library's weights learned on
 
 
 class PlannedPart(Record):

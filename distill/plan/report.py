@@ -11,6 +11,7 @@ from torch import nn
 
 from ...runtime.datasets import Dataset
 from ...runtime.device import load_average, usable_cores
+from ...runtime.preprocess import Preprocessing
 from ..checkpoint import Student
 from ..data.loader import Share
 from ..engine import Job, choose_device
@@ -19,6 +20,7 @@ from ..engine.summary import is_finished
 from ..experiment import Experiment
 from ..experiment.jobs import Training
 from ..models import ModelSpec
+from ..models.library_inputs import other_inputs
 from ..models.size import count_parameters, deployed_size
 from ..models.weights import no_downloads
 from .disk import decoded_images, last_checkpoint_bytes, missing_bytes, teacher_outputs, training_files, weights
@@ -87,7 +89,8 @@ class _Planner:
         recipe, teacher, final = self.recipe, self.experiment.untrained_teacher(), True
         if teacher is not None:
             trainings = self._teacher_trainings()
-            self._model("teacher", teacher.card.model, teacher.model, trainings)
+            named = teacher.card.model if recipe.teacher is None else recipe.teacher.model or teacher.card.model
+            self._model("teacher", named, teacher.model, trainings, teacher.card.preprocessing)
             if trainings:
                 role: PlannedRole = "sub-tasks" if recipe.teacher is None else "teacher"
                 self._training(role, trainings, final=True)
@@ -102,7 +105,8 @@ class _Planner:
         for role in roles:
             training = self.experiment.training(role, teacher)
             if role != "int8":
-                self._model(role, recipe.student.model, training.model, [training])
+                shown = training.job.card.preprocessing
+                self._model(role, recipe.student.model, training.model, [training], shown)
             reads_teacher = role != "baseline" or recipe.student.start == "teacher"
             self._training(role, [training], final=final or not reads_teacher)
             final = final and (role == "baseline" or is_finished(training.job))
@@ -121,8 +125,10 @@ class _Planner:
             return [found.training(task) for task in found.planned()]
         return [] if self.recipe.teacher.train is None else [self.experiment.training("teacher", None)]
 
-    def _model(self, role: Network, spec: ModelSpec, model: nn.Module, trainings: Sequence[Training]) -> None:
-        size = deployed_size(model, self.recipe.input.preprocessing().size)
+    def _model(
+        self, role: Network, spec: ModelSpec, model: nn.Module, trainings: Sequence[Training], shown: Preprocessing
+    ) -> None:
+        size = deployed_size(model, shown.size)
         name = spec.name if spec.width == 1.0 else f"{spec.name} x{spec.width:g}"
         self.models.append(
             PlannedModel(
@@ -131,6 +137,9 @@ class _Planner:
                 parameters=size.parameters,
                 macs=size.macs,
                 training_parameters=sum(count_parameters(one.model) for one in trainings) or None,
+                mean=shown.mean,
+                std=shown.std,
+                other_inputs=other_inputs(spec, shown),
             )
         )
 

@@ -45,8 +45,7 @@ def check(loaded: "LoadedRecipe") -> None:
     for role, spec in (("student", recipe.student), ("teacher", teacher)):
         if spec is not None and spec.model is not None:
             check_spec(spec.model, where=f"{where}: `{role}.model`")
-            if spec.model.pretrained != "imagenet":
-                files[f"{role}.model.pretrained"] = spec.model.pretrained
+            files[f"{role}.model.pretrained"] = spec.model.pretrained_path
             files[f"{role}.model.class_embeddings"] = spec.model.class_embeddings
         if spec is not None and spec.train is not None:
             size = recipe.input.preprocessing().size

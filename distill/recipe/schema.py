@@ -49,21 +49,26 @@ class InputSpec(Config):
         size: pixels of the square side, or [height, width].
         resize: "squash" or "center_crop".
         interpolation: "bilinear" or "bicubic".
-        mean: per RGB channel in [0, 1] units.
-        std: per RGB channel in [0, 1] units.
+        mean: per RGB channel in [0, 1] units; None is each network's own: of pretrained timm/ and torchvision/ networks
+            what their library says, else ImageNet's.
+        std: likewise.
     """
 
     size: int | tuple[int, int] = 224
     resize: Literal["squash", "center_crop"] = "squash"
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
 
     def preprocessing(self) -> Preprocessing:
-        """The record that travels with checkpoint and bundle."""
+        """Size and resizing, which all networks share; see `recipe.normalisation` for what is each network's own."""
         size = (self.size, self.size) if isinstance(self.size, int) else self.size
         return Preprocessing(
-            size=size, resize=self.resize, interpolation=self.interpolation, mean=self.mean, std=self.std
+            size=size,
+            resize=self.resize,
+            interpolation=self.interpolation,
+            mean=self.mean or IMAGENET_MEAN,
+            std=self.std or IMAGENET_STD,
         )
 
 
@@ -76,7 +81,7 @@ class TeacherSpec(Config):
             classes, in the data's order; its validation mAP is printed, so that a wrong order shows.
         train: hyper-parameters of its training on the training part.
         method: what trains it, as the recipe's `method`, from labels alone; None is "vanilla", the mean of BCE.
-        mean: the teacher's own normalisation, where it differs from the recipe's `input`.
+        mean: the teacher's own normalisation, where it is neither the recipe's `input` nor its library's.
         std: likewise.
         cache: whether its outputs on the training images are stored, once per view, and read instead of computed (in
             fp16, below the output folder, shared by runs); None: where an epoch would show a view again.
@@ -89,10 +94,6 @@ class TeacherSpec(Config):
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     cache: bool | None = None
-
-    def preprocessing(self, shared: Preprocessing) -> Preprocessing:
-        """The recipe's, with the teacher's own normalisation where it has one."""
-        return msgspec.structs.replace(shared, mean=self.mean or shared.mean, std=self.std or shared.std)
 
 
 class Int8Spec(Config):

@@ -6,6 +6,7 @@ from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ..models import ModelSpec
 from .loaded import LoadedRecipe
+from .normalisation import student_preprocessing, teacher_preprocessing
 
 _FILES = {"pretrained": None, "class_embeddings": None}  # the weights that they hold are the teacher's
 
@@ -40,8 +41,8 @@ def check_start(loaded: LoadedRecipe) -> None:
             f"{where}: `student.start: teacher` continues from a teacher's weights: add a `teacher:` section."
         )
     if recipe.teacher.model is not None:
-        shown = recipe.teacher.preprocessing(recipe.input.preprocessing())
-        refuse_another_network(recipe.student.model, recipe.input.preprocessing(), recipe.teacher.model, shown, where)
+        shown = student_preprocessing(recipe), teacher_preprocessing(recipe)
+        refuse_another_network(recipe.student.model, shown[0], recipe.teacher.model, shown[1], where)
 
 
 def refusal(where: str, differing: str) -> ConfigError:

@@ -7,6 +7,7 @@ from rich.filesize import decimal
 
 from edgedistill.distill.plan.disk import missing_bytes
 from edgedistill.distill.plan.facts import Kept, Plan, PlannedTraining
+from edgedistill.runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from edgedistill.runtime.progress import duration
 
 from .console import escape
@@ -44,11 +45,22 @@ def _networks(plan: Plan, console: Console) -> None:
     console.print(f"\n[bold]Data[/]  {escape(plan.splits[0].name)}: {counts} images; {plan.classes} classes")
     console.print(f"\n[bold]Models[/] as they ship, for images of {plan.size[0]}x{plan.size[1]}")
     numbers = ("parameters", "MACs per image", "parameters in training")
-    rows = table("model", "network", *numbers, right=numbers)
+    rows = table("model", "network", *numbers, "mean / std", right=numbers)
     for model in plan.models:
         training = "-" if model.training_parameters is None else count(model.training_parameters)
-        rows.add_row(_ROLES[model.role], escape(model.name), count(model.parameters), count(model.macs), training)
+        sizes = count(model.parameters), count(model.macs), training
+        rows.add_row(_ROLES[model.role], escape(model.name), *sizes, f"{_rgb(model.mean)} / {_rgb(model.std)}")
     console.print(rows)
+    for model in plan.models:
+        if model.other_inputs:
+            told = f"{_ROLES[model.role]}: its library's weights learned on other images ({model.other_inputs})"
+            console.print(escape(told), soft_wrap=True)
+
+
+def _rgb(values: tuple[float, float, float]) -> str:
+    known = {IMAGENET_MEAN: "ImageNet's", IMAGENET_STD: "ImageNet's"}
+    same = f"{values[0]:g}" if len({*values}) == 1 else " ".join(f"{value:g}" for value in values)
+    return known.get(values, same)
 
 
 def _trainings(plans: Sequence[Plan], console: Console) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from edgedistill.cli.plan_table import count, plan_tables
 from edgedistill.distill.plan.facts import Kept, Plan, PlannedModel, PlannedPart, PlannedSplit, PlannedTraining
+from edgedistill.runtime.preprocess import IMAGENET_STD
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -155,7 +156,18 @@ def test_what_is_half_there_and_a_full_disk_are_told():
         size=(224, 224),
         classes=80,
         splits=(PlannedSplit(part="train", name="photos", images=82081),),
-        models=(PlannedModel(role="student", name="m", parameters=3, macs=4, training_parameters=5),),
+        models=(
+            PlannedModel(
+                role="student",
+                name="m",
+                parameters=3,
+                macs=4,
+                training_parameters=5,
+                mean=(0.5, 0.5, 0.5),
+                std=IMAGENET_STD,
+                other_inputs="240x240 px",
+            ),
+        ),
         trainings=(
             PlannedTraining(
                 role="sub-tasks",
@@ -202,6 +214,8 @@ def test_what_is_half_there_and_a_full_disk_are_told():
     assert "about 2 h 0 min for the 140 epochs left" in told
     assert "4,000" in told
     assert "something is open" in told
+    assert "0.5 / ImageNet's" in told
+    assert "student: its library's weights learned on other images (240x240 px)" in told
     rows = [line.split() for line in told.splitlines() if line.startswith("teachers of sub-tasks  ")]
     assert rows[0][3:] == ["head", "2.05", "k", "0.0123", "0.0001", "always"]
     assert rows[1][3:] == ["backbone,", "3", "below", "the", "head", "512", "0.001", "-", "2", "epochs"]

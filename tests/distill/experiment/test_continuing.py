@@ -74,22 +74,24 @@ def test_a_branch_that_teaches_nothing_is_continued_too(make):
         ("student.model.name=timm/test_resnet", "`name` is timm/test_resnet, the teacher's timm/test_efficientnet"),
         ("student.model.head=linear_max", "`head` is linear_max, the teacher's linear"),
         ("student.model.stem=small", "`stem` is small, the teacher's standard"),
-        ("teacher.std=[1, 1, 1]", r"`std` is \(0\.229, .*, the teacher's \(1\.0, 1\.0, 1\.0\)"),
-        ("input.mean=[0, 0, 0]", None),
+        ("teacher.std=[1,1,1] input.std=[2,2,2]", r"`std` is \(2\.0, .*, the teacher's \(1\.0, 1\.0, 1\.0\)"),
+        ("teacher.std=[1,1,1]", None),
+        ("input.mean=[0,0,0]", None),
         ("student.model.branches=[ml_decoder]", None),
     ],
 )
 def test_only_the_teachers_own_network_can_be_continued(make, tmp_path, change, message):
     if message is None:
-        assert make(change)
+        assert make(*change.split(" "))
         return
     where = r"recipe\.yaml.*: `student\.start: teacher` continues the teacher's network, .*"
     with pytest.raises(ConfigError, match=where + message):
-        make(change)
+        make(*change.split(" "))
     # What a file holds shows when it is read.
     teacher = make().untrained_teacher()
     save_student(tmp_path / "file.safetensors", teacher.model, teacher.card)
-    stored = make(f"teacher={{checkpoint: {tmp_path}/file.safetensors}}", change.replace("teacher.std", "input.std"))
+    of_student = [one for one in change.split(" ") if not one.startswith("teacher.")]
+    stored = make(f"teacher={{checkpoint: {tmp_path}/file.safetensors}}", *of_student)
     with pytest.raises(ConfigError, match=where + message.split(" is ")[0]):
         stored.training("student", stored.teacher())
 

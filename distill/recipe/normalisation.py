@@ -1,0 +1,33 @@
+"""Mean and deviation of each network's images: what the recipe says, else what the network's own weights learned on."""
+
+import msgspec
+
+from ...runtime.preprocess import Preprocessing
+from ..models import ModelSpec
+from ..models.library_inputs import own_normalisation
+from .schema import Recipe
+
+
+def student_preprocessing(recipe: Recipe) -> Preprocessing:
+    """Image file -> the student's input; one that continues a teacher's weights has the teacher's normalisation."""
+    teacher = recipe.teacher
+    if recipe.student.start == "teacher" and teacher is not None and teacher.model is not None:
+        said = recipe.input.mean, recipe.input.std
+        shown = teacher_preprocessing(recipe)
+        return msgspec.structs.replace(shown, mean=said[0] or shown.mean, std=said[1] or shown.std)
+    return _normalised(recipe, recipe.student.model)
+
+
+def teacher_preprocessing(recipe: Recipe) -> Preprocessing:
+    """Image file -> the input of the recipe's own teacher."""
+    teacher = recipe.teacher
+    assert teacher is not None
+    assert teacher.model is not None
+    shared = _normalised(recipe, teacher.model)
+    return msgspec.structs.replace(shared, mean=teacher.mean or shared.mean, std=teacher.std or shared.std)
+
+
+def _normalised(recipe: Recipe, model: ModelSpec) -> Preprocessing:
+    mean, std = own_normalisation(model)
+    shared = recipe.input.preprocessing()
+    return msgspec.structs.replace(shared, mean=recipe.input.mean or mean, std=recipe.input.std or std)
