@@ -19,7 +19,7 @@ from ..data.materialize import materialize
 from ..engine import Job, Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from ..engine.features import Features, predict_features
 from ..engine.summary import is_finished
-from ..methods import Method, labels_alone
+from ..methods import Method, labels_alone, without_warmup
 from ..methods.base import require_maps
 from ..models import Classifier, ModelSpec, TeacherModel
 from ..models.branches import branch_for
@@ -135,7 +135,7 @@ class Experiment:
 
     def int8_training(self, teacher: Student | MergedCheckpoint | None, student: Student) -> Training:
         """What the training in int8 is that `student` goes through at the end, ready to start; nothing is written."""
-        spec, int8, method = self.recipe.student.model, self.loaded.int8(), self.loaded.method()
+        spec, int8, method = self.recipe.student.model, self.loaded.int8(), without_warmup(self.loaded.method())
         assert int8 is not None
         taught_by = self._ready(method, teacher.model) if teacher is not None and method.needs_teacher else None
         source = self._source(taught_by)

@@ -2,11 +2,24 @@
 
 from typing import Any
 
+import msgspec
+
 from ...runtime.config import decode_tagged
 from .base import METHODS, Method, TrainingContext
 from .term import Term, Terms, total, values
 
-__all__ = ["METHODS", "Method", "Term", "Terms", "TrainingContext", "build_method", "labels_alone", "total", "values"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Term",
+    "Terms",
+    "TrainingContext",
+    "build_method",
+    "labels_alone",
+    "total",
+    "values",
+    "without_warmup",
+]
 
 
 def build_method(name: str, **hyperparameters: Any) -> Method:
@@ -30,3 +43,8 @@ def labels_alone(method: Method) -> Method:
         reduction=method.reduction,
         lambda_calibration=method.lambda_calibration,
     )
+
+
+def without_warmup(method: Method) -> Method:
+    """The same with all its terms from the first step on, for a training that goes on where another one ended."""
+    return msgspec.structs.replace(method, warmup_epochs=0.0) if hasattr(method, "warmup_epochs") else method

@@ -1,7 +1,7 @@
 """What a distillation method is: its hyper-parameters, what it needs, and one call per training step."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from msgspec import Meta
@@ -18,6 +18,7 @@ from .supervised import Supervised, loss_of
 from .term import Reduction, Term, Terms
 
 Protocol = Literal["paper", "code"]
+WarmupEpochs: TypeAlias = Annotated[float, Meta(ge=0)]
 
 _REDUCTION: dict[Protocol, Reduction] = {"paper": "batchmean", "code": "sum"}
 """What L2D's text and its authors' code do with the supervised loss: the scale that the lambdas are relative to."""
@@ -36,6 +37,17 @@ class TrainingContext:
     epoch: int
     step: int
     total_steps: int
+
+    def warmed(self, terms: Terms, epochs: float) -> Terms:
+        """Terms whose weight grows from 0 over so many epochs, in the first of which it is 0, as ReviewKD's authors do.
+
+        Args:
+            terms: at their full weight.
+            epochs: a method's `warmup_epochs`; 0: none.
+        """
+        if self.epoch >= epochs:
+            return terms
+        return {name: term.times(self.epoch / epochs) for name, term in terms.items()}
 
 
 class Method(Config):

@@ -9,7 +9,7 @@ from ...runtime.errors import ConfigError
 from ..losses import class_and_instance_aware, class_aware, instance_aware, mld
 from ..models.heads import HEADS
 from ..models.output import ModelOutput
-from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, require_teacher
+from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, WarmupEpochs, require_teacher
 from .term import Term, Terms
 
 
@@ -26,6 +26,7 @@ class L2D(ProtocolMethod):
         lambda_mld: weight of MLD (summed over classes, divided by the batch size).
         lambda_cd: weight of the class-aware term; 0 leaves it out.
         lambda_id: weight of the instance-aware term; 0 leaves it out, and without both no embeddings are needed.
+        warmup_epochs: over which the weights of CD and ID grow from 0; none in the paper.
         protocol: `code` is the authors': supervised loss summed over the batch, distances normalised, the scale that
             the default weights belong to. `paper` is Eq. 3-9 as printed: supervised loss divided by the batch size,
             raw distances.
@@ -36,6 +37,7 @@ class L2D(ProtocolMethod):
     lambda_mld: Annotated[float, Meta(ge=0)] = 10.0
     lambda_cd: Annotated[float, Meta(ge=0)] = 100.0
     lambda_id: Annotated[float, Meta(ge=0)] = 1000.0
+    warmup_epochs: WarmupEpochs = 0.0
     protocol: Protocol = "code"
 
     @property
@@ -54,7 +56,7 @@ class L2D(ProtocolMethod):
         terms["mld"] = Term(self.lambda_mld * mld(student.logits, teacher.logits, teacher.heard(targets)))
         if self.needs:
             embeddings = _embeddings(student, "student"), _embeddings(teacher, "teacher")
-            terms |= self._structure(*embeddings, targets)
+            terms |= context.warmed(self._structure(*embeddings, targets), self.warmup_epochs)
         return terms
 
     def _structure(self, student_emb: Tensor, teacher_emb: Tensor, targets: Tensor) -> Terms:

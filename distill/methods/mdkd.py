@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..losses import batch_and_instance_dependencies, mld
 from ..models.output import ModelOutput
-from .base import METHODS, Method, TrainingContext, require_teacher
+from .base import METHODS, Method, TrainingContext, WarmupEpochs, require_teacher
 from .term import Term, Terms
 
 Weights = Annotated[float, Meta(ge=0)] | dict[int, Annotated[float, Meta(ge=0)]]
@@ -24,6 +24,7 @@ class MDKD(Method):
         lambda_bd: weight of the batch-level terms: one number for all orders, or a mapping order -> weight that leaves
             out the orders it does not name.
         lambda_id: weight of the instance-level terms, likewise.
+        warmup_epochs: over which the weights of BD and ID grow from 0; none in the paper.
         batch_dependency: `mean_square`, the text of the paper, or `squared_sum`, its Eq. 4 as printed.
     """
 
@@ -33,6 +34,7 @@ class MDKD(Method):
     max_order: Annotated[int, Meta(ge=2)] = 4
     lambda_bd: Weights = 1.0
     lambda_id: Weights = 1.0
+    warmup_epochs: WarmupEpochs = 0.0
     batch_dependency: Literal["mean_square", "squared_sum"] = "mean_square"
 
     def __post_init__(self) -> None:
@@ -52,11 +54,14 @@ class MDKD(Method):
         batch_terms, image_terms = batch_and_instance_dependencies(
             logits, taught, batch_weights, image_weights, targets=heard, form=self.batch_dependency
         )
+        dependencies = {
+            **{f"bd{n}": Term(batch_weights[n] * value, relates_images=True) for n, value in batch_terms.items()},
+            **{f"id{n}": Term(image_weights[n] * value) for n, value in image_terms.items()},
+        }
         return {
             **self.supervised_terms(student, targets),
             "mld": Term(self.lambda_mld * mld(logits, taught, heard)),
-            **{f"bd{n}": Term(batch_weights[n] * value, relates_images=True) for n, value in batch_terms.items()},
-            **{f"id{n}": Term(image_weights[n] * value) for n, value in image_terms.items()},
+            **context.warmed(dependencies, self.warmup_epochs),
         }
 
     def _per_order(self, weights: float | dict[int, float]) -> dict[int, float]:

@@ -10,7 +10,7 @@ from ..losses import hierarchical_context
 from ..models import Classifier, TeacherModel
 from ..models.output import ModelOutput
 from ..models.review import build_review, review_levels
-from .base import METHODS, ProtocolMethod, TrainingContext, require_teacher
+from .base import METHODS, ProtocolMethod, TrainingContext, WarmupEpochs, require_teacher
 from .term import Term, Terms
 
 
@@ -40,7 +40,7 @@ class ReviewKD(ProtocolMethod):
     lambda_review: Annotated[float, Meta(ge=0)] = 1.0
     mid_channels: Annotated[int, Meta(ge=1)] = 256
     max_stages: Annotated[int, Meta(ge=1)] = 4
-    warmup_epochs: Annotated[float, Meta(ge=0)] = 0.0
+    warmup_epochs: WarmupEpochs = 0.0
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
@@ -54,10 +54,10 @@ class ReviewKD(ProtocolMethod):
             )
         levels = review_levels(teacher.stages, len(student.reviewed) - 1)
         losses = [hierarchical_context(*pair) for pair in zip(student.reviewed, levels, strict=True)]
-        warm = min(1.0, context.epoch / self.warmup_epochs) if self.warmup_epochs > 0 else 1.0
+        review = {"review": Term(self.lambda_review * sum(losses[1:], losses[0]))}
         return {
             **self.supervised_terms(student, targets),
-            "review": Term(self.lambda_review * warm * sum(losses[1:], losses[0])),
+            **context.warmed(review, self.warmup_epochs),
         }
 
     def extend_student(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> None:

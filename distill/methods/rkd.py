@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..losses import rkd_angle, rkd_distance
 from ..models.output import ModelOutput
-from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, require_pooled, require_teacher
+from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, WarmupEpochs, require_pooled, require_teacher
 from .term import Term, Terms
 
 
@@ -22,6 +22,7 @@ class RKD(ProtocolMethod):
     Attributes:
         lambda_distance: weight of the distance-wise term; 0 leaves it out.
         lambda_angle: weight of the angle-wise term, whose cost grows with the cube of the batch; 0 leaves it out.
+        warmup_epochs: over which the weights of both grow from 0; none in the paper.
         protocol: `paper` takes every mean as RKD's authors do, the supervised loss divided by the batch size. `code`,
             that of L2D's authors, sums the supervised loss over the batch and divides the distance-wise term by B
             instead of B^2.
@@ -32,6 +33,7 @@ class RKD(ProtocolMethod):
 
     lambda_distance: Annotated[float, Meta(ge=0)] = 10.0
     lambda_angle: Annotated[float, Meta(ge=0)] = 10.0
+    warmup_epochs: WarmupEpochs = 0.0
     protocol: Protocol = "code"
 
     def __call__(
@@ -40,11 +42,11 @@ class RKD(ProtocolMethod):
         """Terms: the supervised loss, `rkd_distance` and `rkd_angle` where their weight is positive."""
         teacher = require_teacher(teacher, "rkd")
         pair = require_pooled(student, "student", "rkd"), require_pooled(teacher, "teacher", "rkd")
-        terms = self.supervised_terms(student, targets)
+        relations: Terms = {}
         if self.lambda_distance > 0:
             scale = len(targets) if self.protocol == "code" else 1
             distance = scale * self.lambda_distance * rkd_distance(*pair)
-            terms["rkd_distance"] = Term(distance, relates_images=True)
+            relations["rkd_distance"] = Term(distance, relates_images=True)
         if self.lambda_angle > 0:
-            terms["rkd_angle"] = Term(self.lambda_angle * rkd_angle(*pair), relates_images=True)
-        return terms
+            relations["rkd_angle"] = Term(self.lambda_angle * rkd_angle(*pair), relates_images=True)
+        return {**self.supervised_terms(student, targets), **context.warmed(relations, self.warmup_epochs)}

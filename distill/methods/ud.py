@@ -10,7 +10,7 @@ from ..losses import attention_distance, binary_kl, softmax_kl
 from ..models import Classifier, TeacherModel
 from ..models.attention import ChannelWeights
 from ..models.output import ModelOutput
-from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, require_teacher
+from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, WarmupEpochs, require_teacher
 from .supervised import Supervised
 from .term import Term, Terms
 
@@ -39,6 +39,7 @@ class UD(ProtocolMethod):
         lambda_kd: weight of L'_b.
         alpha: weight of L'_ps.
         beta: weight of L_att; None takes the protocol's, 0.5 of the paper or 0.1 of the code.
+        warmup_epochs: over which the weight of L_att grows from 0; none in the paper.
         temperature: T.
         protocol: `paper` is Eq. 13-18, averaged over images. `code`, the authors': both KLs are summed over the images
             (as is a supervised loss) and multiplied by T^2, the binary one is halved; attentions weight the channels by
@@ -52,6 +53,7 @@ class UD(ProtocolMethod):
     lambda_kd: Annotated[float, Meta(ge=0)] = 1.0
     alpha: Annotated[float, Meta(ge=0)] = 0.5
     beta: Annotated[float, Meta(ge=0)] | None = None
+    warmup_epochs: WarmupEpochs = 0.0
     temperature: Annotated[float, Meta(gt=0)] = 3.0
     protocol: Protocol = "code"
 
@@ -100,7 +102,8 @@ class UD(ProtocolMethod):
             terms["calibration_kd"] = Term(self.alpha * scale * divergence, self.reduction)
         if self._beta:
             maps = _require(student, teacher, "attention")
-            terms["attention"] = Term(self._beta * attention_distance(*maps, heard, "mse" if code else "l2"))
+            distance = Term(self._beta * attention_distance(*maps, heard, "mse" if code else "l2"))
+            terms |= context.warmed({"attention": distance}, self.warmup_epochs)
         return terms
 
     def extend_student(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> None:

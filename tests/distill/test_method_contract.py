@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from edgedistill.distill import losses
-from edgedistill.distill.methods import METHODS, Method, Term, TrainingContext, build_method, total, values
+from edgedistill.distill.methods import (
+    METHODS,
+    Method,
+    Term,
+    TrainingContext,
+    build_method,
+    total,
+    values,
+    without_warmup,
+)
 from edgedistill.distill.models.output import ModelOutput
 
 B, C, D = 8, 6, 7
@@ -168,3 +177,28 @@ def test_l2d_reads_the_teachers_embeddings_at_positives_only(protocol, filling):
     assert terms["id"] > 0
     assert terms == sparse_terms
     assert all(torch.equal(*pair) for pair in zip(gradients, sparse_gradients, strict=True))
+
+
+WARMED = {
+    "l2d": {"cd", "id"},
+    "ud": {"attention"},
+    "mdkd": {"bd2", "bd3", "bd4", "id2", "id3", "id4"},
+    "rkd": {"rkd_distance", "rkd_angle"},
+    "pkt": {"pkt"},
+    "reviewkd": {"review"},
+}
+
+
+def test_terms_on_structure_may_begin_late():
+    """ReviewKD's authors' schedule; without one a training has all its terms from the first step on."""
+    assert {name for name in METHODS.names() if hasattr(METHODS.get(name), "warmup_epochs")} == WARMED.keys()
+    student, targets = output(0, 5), labels(unknown=True)
+    for name, late in WARMED.items():
+        method, warming = build_method(name), build_method(name, warmup_epochs=4)
+        whole = values(method(student, teacher_of(method), targets, CONTEXT))
+        for epoch, share in ((0, 0.0), (1, 0.25), (4, 1.0), (9, 1.0)):
+            found = values(warming(student, teacher_of(method), targets, TrainingContext(epoch, 7, 10)))
+            assert list(found) == list(whole)
+            expected = {term: share * value if term in late else value for term, value in whole.items()}
+            assert all(torch.equal(found[term], value) for term, value in expected.items()), (name, epoch)
+        assert without_warmup(warming) == method
