@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -12,6 +13,7 @@ from .groups import parameter_groups
 from .settings import TrainSettings
 
 _SAFE_CHANNELS = 16
+_WORTH_PIXELS = 96  # of a side: channels last was faster at 128 and 224
 
 
 def choose_device() -> torch.device:
@@ -30,8 +32,27 @@ def choose_dtype(settings: TrainSettings, model: nn.Module, device: torch.device
     if device.type != "cpu" or not _cpu_computes_bf16():
         return None
     # Depthwise convolutions have no fast bf16 kernel on CPUs: such networks train slower in bf16 than in fp32.
-    depthwise = any(isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1 for m in model.modules())
-    return None if depthwise else torch.bfloat16
+    return None if _is_depthwise(model) else torch.bfloat16
+
+
+def settle_format(
+    settings: TrainSettings, model: nn.Module, device: torch.device, size: tuple[int, int]
+) -> TrainSettings:
+    """The settings with the memory format that suits a student, where they leave it open.
+
+    Channels last on a GPU; on a CPU for networks of depthwise convolutions, which it makes faster in float32, without a
+    layer that crashes in it, and for images that are large enough for it to pay.
+
+    Args:
+        settings: hyper-parameters.
+        model: to be trained.
+        device: where.
+        size: (height, width) of its images.
+    """
+    if settings.channels_last is not None or device.type != "cpu":
+        return settings
+    pays = _is_depthwise(model) and min(size) >= _WORTH_PIXELS and choose_dtype(settings, model, device) is None
+    return msgspec.structs.replace(settings, channels_last=pays and _crashing_layer(model) is None)
 
 
 def choose_format(settings: TrainSettings, device: torch.device) -> torch.memory_format:
@@ -48,14 +69,13 @@ def refuse_crash(model: nn.Module, settings: TrainSettings, device: torch.device
     """
     if device.type != "cpu" or choose_format(settings, device) is not torch.channels_last:
         return
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride != (1, 1):
-            channels = module.in_channels // module.groups
-            if channels > 1 and module.in_channels < _SAFE_CHANNELS:
-                raise ConfigError(
-                    f"`channels_last: true`: on a CPU PyTorch crashes in the backward pass of a 1x1 convolution with "
-                    f"stride on few channels ({name} has {module.in_channels}). Leave the key out."
-                )
+    name = _crashing_layer(model)
+    if name is not None:
+        layer = model.get_submodule(name)
+        raise ConfigError(
+            f"`channels_last: true`: on a CPU PyTorch crashes in the backward pass of a 1x1 convolution with stride on "
+            f"few channels ({name} has {layer.in_channels}). Leave the key out."
+        )
 
 
 def build_optimizer(
@@ -101,6 +121,20 @@ def build_schedule(optimizer: Optimizer, settings: TrainSettings, total_steps: i
         return 0.5 * (1.0 + math.cos(math.pi * (step - rising) / max(1, total_steps - rising)))
 
     return LambdaLR(optimizer, factor)
+
+
+def _is_depthwise(model: nn.Module) -> bool:
+    return any(isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1 for m in model.modules())
+
+
+def _crashing_layer(model: nn.Module) -> str | None:
+    """The name of the first layer that `refuse_crash` is about."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride != (1, 1):
+            channels = module.in_channels // module.groups
+            if channels > 1 and module.in_channels < _SAFE_CHANNELS:
+                return name
+    return None
 
 
 def _cpu_computes_bf16() -> bool:

@@ -23,7 +23,15 @@ from .batchnorm import require_more_than_one_image, synchronise_batchnorm
 from .environment import describe_environment, store_environment
 from .groups import Freezing
 from .job import Job
-from .optimize import build_optimizer, build_schedule, choose_device, choose_dtype, choose_format, refuse_crash
+from .optimize import (
+    build_optimizer,
+    build_schedule,
+    choose_device,
+    choose_dtype,
+    choose_format,
+    refuse_crash,
+    settle_format,
+)
 from .relations import relating_terms
 from .settings import TrainSettings
 from .state import TrainState
@@ -82,7 +90,8 @@ def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console:
         CheckpointError: last.ckpt is damaged or belongs to another recipe.
         EdgedistillError: the folder cannot be written, or will be too small.
     """
-    settings, device = job.settings, choose_device()
+    device = choose_device()
+    settings = settle_format(job.settings, model, device, job.card.preprocessing.size)
     world.together(lambda: _require_folder(job, model) if world.is_main else None)
     set_backends(settings)
     torch.manual_seed(job.seed)

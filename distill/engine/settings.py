@@ -47,8 +47,9 @@ class TrainSettings(Config):
         decoded_cache: where decoded and resized images are kept: `memory`, `disk`, `off`; `auto` takes memory where
             they are small.
         precision: "auto" is bf16 where the device computes it natively and the network gains from it, else fp32.
-        channels_last: memory format of student and teacher; None takes it on a GPU. On a CPU it speeds some networks
-            up; others, on which PyTorch crashes, are refused (RepVGG).
+        channels_last: memory format of student and teacher; None takes it on a GPU and, for the student, on a CPU where
+            it pays: networks of depthwise convolutions in fp32, at 96 pixels and more. Networks on which PyTorch
+            crashes in it (RepVGG on a CPU) are refused, or spared by None.
         compile: torch.compile the student; pays off in long trainings on a GPU.
         deterministic: only algorithms that give the same bits every time; slower on a GPU, a CPU needs none.
         clip_grad_norm: largest gradient norm, or None.

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from ..engine import choose_device
+from ..engine.optimize import settle_format
 from ..experiment.jobs import Training
 
 
@@ -12,5 +14,9 @@ def notes(training: Training, *, final: bool) -> Iterator[str]:
         training: as it would start.
         final: whether its teacher has its final weights.
     """
-    if not final and training.job.last.is_file():
+    job, device = training.job, choose_device()
+    settled = settle_format(job.settings, training.model, device, job.card.preprocessing.size)
+    if settled.channels_last and job.settings.channels_last is None:
+        yield "in channels last, which is faster on a CPU for its depthwise convolutions (`channels_last: false`: not)"
+    if not final and job.last.is_file():
         yield "whether what was begun goes on, the teacher decides"

@@ -14,7 +14,7 @@ from ..data.loader import Batch, EpochSampler, Share, choose_workers
 from ..data.views import Views
 from ..engine.faults import explained
 from ..engine.job import Job
-from ..engine.optimize import choose_device
+from ..engine.optimize import choose_device, settle_format
 from ..engine.prepare import build_state, build_views, check_pieces, find_relations, set_backends, told_relations
 from ..engine.step import Step
 from ..engine.stopwatch import Stopwatch
@@ -129,7 +129,8 @@ def keeping_no_images(job: Job) -> Job:
 
 def _step_seconds(job: Job, model: Classifier, teacher: Teacher | None, piece: Batch) -> tuple[float, str]:
     """Of one step, and what is to be told of it."""
-    settings, device = job.settings, choose_device()
+    device = choose_device()
+    settings = settle_format(job.settings, model, device, job.card.preprocessing.size)
     steps = _MOST + 1  # a schedule refuses to go on past its end
     state = build_state(model, settings, device, steps)
     relations = find_relations(job, model, teacher, ALONE, piece)

@@ -7,7 +7,14 @@ import torch
 from torch.nn import Conv2d
 
 from edgedistill.distill.engine import TrainSettings
-from edgedistill.distill.engine.optimize import build_optimizer, build_schedule, choose_dtype, refuse_crash
+from edgedistill.distill.engine.optimize import (
+    build_optimizer,
+    build_schedule,
+    choose_dtype,
+    choose_format,
+    refuse_crash,
+    settle_format,
+)
 from edgedistill.runtime.errors import ConfigError
 
 
@@ -91,3 +98,36 @@ def test_a_memory_format_in_which_pytorch_crashes_is_refused(layer, device, refu
     told = pytest.raises(ConfigError, match=r"`channels_last: true`: on a CPU PyTorch crashes .*\(0 has \d+\)")
     with told if refused else contextlib.nullcontext():
         refuse_crash(model, wanted, device)
+
+
+DEPTHWISE = Conv2d(32, 32, 3, groups=32)
+
+
+@pytest.mark.parametrize(
+    ("layers", "device", "size", "changes", "channels_last"),
+    [
+        ([DEPTHWISE], "cpu", (96, 128), {}, True),
+        ([DEPTHWISE], "cpu", (95, 128), {}, False),  # as the tiny networks of these tests
+        ([DEPTHWISE], "cpu", (224, 224), {"channels_last": False}, False),
+        ([DEPTHWISE], "cpu", (224, 224), {"precision": "bf16"}, False),
+        ([Conv2d(32, 32, 3)], "cpu", (224, 224), {}, False),
+        ([Conv2d(32, 32, 3)], "cpu", (32, 32), {"channels_last": True}, True),
+        ([DEPTHWISE, Conv2d(3, 48, 1, stride=2)], "cpu", (224, 224), {}, False),  # crashes
+        ([DEPTHWISE], "cuda", (32, 32), {}, True),
+    ],
+)
+def test_channels_last_is_taken_where_it_is_safe_and_pays(layers, device, size, changes, channels_last):
+    device, model = torch.device(device), torch.nn.Sequential(*layers)
+    settled = settle_format(TrainSettings(epochs=1, **changes), model, device, size)
+    assert (choose_format(settled, device) is torch.channels_last) == channels_last
+
+
+def test_a_step_of_a_depthwise_network_in_channels_last_learns_the_same(make_model):
+    """The choice changes last bits alone: a float64 step of both formats agrees."""
+    images = torch.rand(2, 3, 96, 96, dtype=torch.float64)
+    gradients = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        model = make_model().double().to(memory_format=memory_format)
+        model(images.contiguous(memory_format=memory_format)).logits.square().mean().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    torch.testing.assert_close(*gradients)

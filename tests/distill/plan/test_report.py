@@ -367,3 +367,10 @@ def test_the_parts_of_each_network_are_listed_with_their_rates(open_recipe, esti
     assert [part.below_head for part in backbone] == list(range(1, len(backbone) + 1))
     assert [part.lr for part in backbone] == pytest.approx([0.001 * 0.5**part.below_head for part in backbone])
     assert {part.freeze_epochs for part in backbone} == {2}
+
+
+def test_a_memory_format_that_is_taken_by_itself_is_told(open_recipe, estimates):
+    arguments = ("input.size=96", "method=vanilla", "student.train.precision=fp32")
+    (told,) = planned(open_recipe(*arguments), "distill", "student").notes
+    assert told.startswith("in channels last, which is faster on a CPU")
+    assert planned(open_recipe(*arguments, "train.channels_last=false"), "distill", "student").notes == ()
