@@ -1,7 +1,9 @@
 """A model's logits on a dataset, through the same decoding and resizing as the device."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,6 +51,21 @@ class Outputs:
         return torch.from_numpy(self.logits).sigmoid().numpy()
 
 
+@contextlib.contextmanager
+def real_float32(device: torch.device) -> Iterator[None]:
+    """Products and convolutions of float32 in float32, not in TF32's 10 bits, as exported graphs compute on a GPU."""
+    backends: Any = torch.backends
+    kinds = (backends.cuda.matmul, backends.cudnn.conv) if device.type == "cuda" else ()
+    before = [kind.fp32_precision for kind in kinds]
+    for kind in kinds:
+        kind.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
+
+
 @torch.inference_mode()
 def run_batches(model: Classifier | MergedTeacher, batches: DecodedBatches) -> Iterator[tuple[np.ndarray, ModelOutput]]:
     """The images' positions and the outputs of each batch, in eval mode and float32; the model's mode is kept."""
@@ -56,7 +73,9 @@ def run_batches(model: Classifier | MergedTeacher, batches: DecodedBatches) -> I
     training = model.training
     model.eval()
     for batch in batches:
-        yield batch.indices, model(model.normalize(torch.from_numpy(batch.images).to(device)))
+        with real_float32(device):
+            output = model(model.normalize(torch.from_numpy(batch.images).to(device)))
+        yield batch.indices, output
     model.train(training)
 
 

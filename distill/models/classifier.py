@@ -1,7 +1,7 @@
 """The model that is trained: backbone, the head that ships, and branches that only training sees."""
 
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,12 @@ from .branches import BRANCHES, BranchName
 from .heads import HEADS, HeadName
 from .linear_head import LinearHead
 from .output import ModelOutput
+from .precision import in_float32
 
 if TYPE_CHECKING:
     from .build import ModelSpec
+
+R = TypeVar("R")
 
 
 class Classifier(nn.Module):
@@ -161,9 +164,10 @@ class Classifier(nn.Module):
         if self._head_embeds:
             output.embeddings, output.embedding_logits = representation, logits
         elif "ml_decoder" in self.branches:
-            output.embeddings, output.embedding_logits = self.branches["ml_decoder"](features)
+            output.embeddings, output.embedding_logits = self._precisely(self.branches["ml_decoder"], features)
         if "calibration" in self.branches:
-            output.calibration_logits = self.branches["calibration"](self._calibrated(representation, pooled))
+            vector = self._calibrated(representation, pooled)
+            output.calibration_logits = self._precisely(self.branches["calibration"], vector)
         if self.attention and not torch.is_inference_mode_enabled():
             output.attention = uncertainty_attention(features, self._opinions, self.attention)
         if self.training and "review" in self.branches:  # nobody reads it in an evaluation
@@ -178,11 +182,18 @@ class Classifier(nn.Module):
     def _read(self, images: Tensor) -> tuple[list[Tensor], Tensor | None, Tensor]:
         """The maps, what the head reads (None where that is nobody's business), and the logits (B, C)."""
         stages = self.backbone(images)
-        return stages, *self.head(stages[-1])
+        return stages, *self._precisely(self.head, stages[-1])
+
+    def _precisely(self, read: Callable[[Tensor], R], features: Tensor) -> R:
+        return in_float32(read, features, self.scale.device)
 
     def _pooled(self, features: Tensor, representation: Tensor | None) -> Tensor:
         # In the exported graph nobody reads a mean beside the head, and the exporter drops it.
-        return representation if representation is not None and self._pools_by_average else features.mean((2, 3))
+        return (
+            representation
+            if representation is not None and self._pools_by_average
+            else self._precisely(_mean, features)
+        )
 
     @property
     def _reads_pooled(self) -> bool:
@@ -199,3 +210,7 @@ class Classifier(nn.Module):
         branch = self.branches["calibration"]
         statistics = {name: buffer.clone() for name, buffer in branch.named_buffers()}
         return logits, functional_call(branch, statistics, (vector,))
+
+
+def _mean(features: Tensor) -> Tensor:
+    return features.mean((2, 3))

@@ -198,3 +198,19 @@ def test_damaged_and_foreign_checkpoints_are_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="damaged or not a safetensors file"):
         load_student(path)
+
+
+@pytest.mark.parametrize("head", ["linear", "linear_max", "ml_decoder"])
+def test_heads_and_branches_compute_in_float32_under_autocast(head):
+    """A half-precision backbone is read as exactly as a whole one."""
+    model = build_model("shufflenetv2", 4, width=0.5, head=head, branches=["ml_decoder", "calibration"]).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        said = model(torch.randn(2, 3, 64, 64))
+    with torch.no_grad():
+        features = said.features.float()
+        _, logits = model.head(features)
+    assert said.features.dtype == torch.bfloat16
+    assert torch.equal(said.logits, logits)
+    assert torch.allclose(said.pooled, features.mean((2, 3)), rtol=1e-6)
+    for value in (said.embeddings, said.embedding_logits, said.calibration_logits):
+        assert value.dtype == torch.float32

@@ -6,6 +6,7 @@ import torch
 from jobs import tint_dataset, tint_model
 
 from edgedistill.distill.engine import predict_logits
+from edgedistill.distill.engine.evaluate import real_float32
 from edgedistill.distill.engine.features import predict_features
 from edgedistill.distill.models import MergedTeacher
 from edgedistill.runtime.datasets import Dataset
@@ -47,3 +48,11 @@ def test_a_merged_teacher_has_no_features():
     merged = MergedTeacher([[(np.arange(3), tint_model())]], 3)
     with pytest.raises(ConfigError, match="merged from several networks has no features of its own"):
         predict_features(merged, tint_dataset(2), SMALL)
+
+
+def test_an_evaluation_on_a_gpu_takes_no_tf32():
+    kinds = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [kind.fp32_precision for kind in kinds]
+    with real_float32(torch.device("cuda")):
+        assert [kind.fp32_precision for kind in kinds] == ["ieee", "ieee"]
+    assert [kind.fp32_precision for kind in kinds] == before
