@@ -1,7 +1,7 @@
 """Decode a data set into batches with a few threads, in order, in bounded memory, naming what cannot be decoded."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -54,6 +54,7 @@ class DecodedBatches:
         ids: Sequence[str] | None,
         threads: int,
         max_bad_share: float,
+        read: Callable[[int], np.ndarray] | None,
     ) -> None:
         if batch_size < 1 or threads < 1 or not 0 <= max_bad_share <= 1:
             raise ValueError(f"{batch_size=} and {threads=} must be at least 1, {max_bad_share=} within [0, 1]")
@@ -61,6 +62,7 @@ class DecodedBatches:
             raise ValueError(f"{len(ids)} ids for {len(images)} images")
         self.skipped: list[SkippedImage] = []
         self._images = images
+        self._read = read
         self._preprocessing = preprocessing
         self._batch_size = batch_size
         self._ids = ids
@@ -93,19 +95,25 @@ class DecodedBatches:
     def _decoded(self) -> Iterator[tuple[int, np.ndarray | DataError]]:
         """Each image, or why there is none, in order; at most a batch and two per thread are under way or waiting."""
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
-        sources = iter(self._images)
+        indices = iter(range(len(self._images)))
         waiting: deque[Future[np.ndarray | DataError]] = deque()
         try:
-            for source in islice(sources, self._batch_size + 2 * self._threads):
-                waiting.append(pool.submit(_decode, source, self._preprocessing))
+            for place in islice(indices, self._batch_size + 2 * self._threads):
+                waiting.append(pool.submit(self._decode, self._images[place], place))
             for index in range(len(self._images)):
                 image = waiting.popleft().result()
-                for source in islice(sources, 1):
-                    waiting.append(pool.submit(_decode, source, self._preprocessing))
+                for place in islice(indices, 1):
+                    waiting.append(pool.submit(self._decode, self._images[place], place))
                 yield index, image
         finally:
             # Not waiting keeps Ctrl-C prompt when a decode hangs on a slow disk.
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _decode(self, source: ImageSource, index: int) -> np.ndarray | DataError:
+        try:
+            return load(source, self._preprocessing) if self._read is None else self._read(index)
+        except DataError as error:
+            return error
 
     def _skip(self, index: int, error: DataError) -> None:
         source = self._images[index]
@@ -133,6 +141,7 @@ def decode_batches(
     ids: Sequence[str] | None = None,
     threads: int = 2,
     max_bad_share: float = MAX_BAD_SHARE,
+    read: Callable[[int], np.ndarray] | None = None,
 ) -> DecodedBatches:
     """Decode and resize `images` as the graph takes them.
 
@@ -153,18 +162,15 @@ def decode_batches(
         ids: N names for messages; the paths when absent.
         threads: decoding threads (Pillow releases the interpreter's lock while it decodes and resizes).
         max_bad_share: share of N that may be bad, within [0, 1].
+        read: gives the decoded image at a place, uint8 (H, W, 3), or raises DataError; asked in several threads. None:
+            `load`.
 
     Raises:
         DataError: while iterating, as soon as more images are bad than tolerated; says how many and names the first.
     """
-    return DecodedBatches(images, preprocessing, batch_size, ids=ids, threads=threads, max_bad_share=max_bad_share)
-
-
-def _decode(source: ImageSource, preprocessing: Preprocessing) -> np.ndarray | DataError:
-    try:
-        return load(source, preprocessing)
-    except DataError as error:
-        return error
+    return DecodedBatches(
+        images, preprocessing, batch_size, ids=ids, threads=threads, max_bad_share=max_bad_share, read=read
+    )
 
 
 def tolerated(total: int, share: float) -> int:

@@ -15,7 +15,7 @@ from ...runtime.datasets import Dataset
 from ...runtime.images import RULES, ImageSource
 from ...runtime.preprocess import Preprocessing, load
 from .fast import load_fast
-from .free_memory import free_memory, processes_here
+from .free_memory import free_disk, free_memory, processes_here
 from .pixel_cache import FileBytes, PixelCache, SharedBytes
 from .reduced import load_reduced
 
@@ -26,8 +26,14 @@ MAX_MEMORY_CACHE = 1 << 30  # bytes that "auto" takes at most
 
 _DECODERS = {"full": load, "reduced": load_reduced, "fast": load_fast}
 
-# The latest cache in memory, by what it holds: teacher, baseline and student train on the same images in turn.
-_held: dict[str, PixelCache] = {}
+_ENOUGH_PASSES = 3  # the first writes what the others read
+_MOST_BYTES_READ = 4  # times the bytes of the files themselves: beyond that reading costs as much as decoding saves
+_SAMPLE = 64
+
+Part: TypeAlias = Literal["training", "validation"]
+
+# The latest cache in memory of each part, with what it holds: teacher, baseline and student see the same in turn.
+_held: dict[Part, tuple[str, PixelCache]] = {}
 
 
 class DecodedImages:
@@ -47,8 +53,12 @@ class DecodedImages:
         cache: where decoded images are kept. "memory": until another data set's are, or `release_memory`. "disk": in
             one file below `folder`, which later runs use too and which may be deleted between runs; its name follows
             from what decides the pixels, so that changed images get another. "off": nowhere. "auto": in memory when
-            the images are files and all of them take at most 1 GiB and half of the free memory, else nowhere.
+            the images are files and all of them take at most 1 GiB and half of the free memory; else on disk where that
+            pays: its file is there already, or the images are read three times at least, take a quarter of the free
+            disk at most and no more than four times what their own files hold; else nowhere.
         folder: of the "disk" cache's file.
+        passes: how often each image will be read.
+        part: of the data, since the images of one part are held in memory until the next job's.
 
     Attributes:
         cache: where decoded images are kept: "memory", "disk" or "off".
@@ -65,9 +75,12 @@ class DecodedImages:
         decode: Decode = "reduced",
         cache: DecodedCache = "auto",
         folder: Path | None = None,
+        passes: int = 1,
+        part: Part = "training",
     ) -> None:
         self.dataset, self.preprocessing, self.decode = dataset, preprocessing, decode
-        self.cache: Literal["memory", "disk", "off"] = self.choose(cache)
+        self.passes, self.part = passes, part
+        self.cache: Literal["memory", "disk", "off"] = self.choose(cache, folder)
         self._kept = None if self.cache == "off" else self._open(folder)
 
     def __len__(self) -> int:
@@ -85,16 +98,18 @@ class DecodedImages:
         """How much memory or disk the cache takes."""
         return 0 if self.cache == "off" else PixelCache.nbytes(len(self), self._shape)
 
-    def choose(self, cache: DecodedCache) -> Literal["memory", "disk", "off"]:
-        """What `cache` comes to for these images, with the memory that is free now; nothing is taken of it."""
+    def choose(self, cache: DecodedCache, folder: Path | None = None) -> Literal["memory", "disk", "off"]:
+        """What `cache` comes to for these images, with the memory and disk that are free now; none of it is taken."""
         if not len(self):
             return "off"
         if cache != "auto":
             return cache
-        needed = PixelCache.nbytes(len(self), self._shape)
-        if not self._are_files or needed > MAX_MEMORY_CACHE:
+        if not self._are_files:
             return "off"
-        return "memory" if self._key in _held or needed <= free_memory() / 2 / processes_here() else "off"
+        needed = PixelCache.nbytes(len(self), self._shape)
+        if needed <= MAX_MEMORY_CACHE and (self._held() is not None or needed <= self._free_memory()):
+            return "memory"
+        return "disk" if folder is not None and self._pays_on_disk(needed, folder) else "off"
 
     def file(self, folder: Path) -> Path:
         """The "disk" cache's."""
@@ -109,6 +124,23 @@ class DecodedImages:
         if self._kept is not None:
             self._kept.write(index, image)
         return image if image.flags.writeable else image.copy()
+
+    def _held(self) -> PixelCache | None:
+        key, cache = _held.get(self.part, ("", None))
+        return cache if key == self._key else None
+
+    def _free_memory(self) -> float:
+        """Bytes that the cache may take: half of what is free, beside what the other part's may still come to take."""
+        others = sum(cache.bytes for part, (_, cache) in _held.items() if part != self.part)
+        return (free_memory() - others) / 2 / processes_here()
+
+    def _pays_on_disk(self, needed: int, folder: Path) -> bool:
+        if self.file(folder).is_file():
+            return True
+        if self.passes < _ENOUGH_PASSES or needed > free_disk(folder) / 4:
+            return False
+        sample = self.dataset.images[:: max(1, len(self) // _SAMPLE)]
+        return needed / len(self) <= _MOST_BYTES_READ * float(np.mean([_bytes(image) for image in sample]))
 
     def _decoded(self, source: ImageSource) -> np.ndarray:
         if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape == self._shape:
@@ -129,22 +161,31 @@ class DecodedImages:
 
     def _open(self, folder: Path | None) -> PixelCache:
         if self.cache == "memory":
-            if self._key not in _held:
-                _held.clear()  # before the next takes its memory
-                _held[self._key] = PixelCache(SharedBytes(self.cache_bytes), len(self), self._shape)
-            return _held[self._key]
+            if self._held() is None:
+                _held.pop(self.part, None)  # before the next takes its memory
+                cache = PixelCache(SharedBytes(self.cache_bytes), len(self), self._shape)
+                _held[self.part] = (self._key, cache)
+            return _held[self.part][1]
         if folder is None:
             raise ValueError("the disk cache needs a folder")
         return PixelCache(FileBytes(self.file(folder), self.cache_bytes), len(self), self._shape)
 
 
 def release_memory() -> None:
-    """Forget the cache in memory; it is freed when the last `DecodedImages` that uses it is."""
+    """Forget the caches in memory; each is freed when the last `DecodedImages` that uses it is."""
     _held.clear()
 
 
 def _is_file(image: ImageSource) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(image, str | os.PathLike)
+
+
+def _bytes(image: ImageSource) -> int:
+    """Of an image's file; 0 where there is none."""
+    try:
+        return os.stat(image).st_size if _is_file(image) else 0  # noqa: PTH116
+    except OSError:
+        return 0
 
 
 def _content_key(dataset: Dataset, transform: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""How much memory a process may still take."""
+"""How much memory and disk a process may still take."""
 
 import contextlib
 import os
@@ -28,6 +28,14 @@ def free_shared_memory(root: Path = Path("/")) -> tuple[int, ...]:
     """Bytes free in the file system that Linux keeps shared memory in (Docker: 64 MB by default); empty elsewhere."""
     shared = root / "dev" / "shm"
     return (shutil.disk_usage(shared).free,) if shared.is_dir() else ()
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes free on the disk that `folder` is on, or would be."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def processes_here() -> int:

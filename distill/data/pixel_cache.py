@@ -82,6 +82,11 @@ class PixelCache:
     def __init__(self, memory: SharedBytes | FileBytes, count: int, shape: tuple[int, int, int]) -> None:
         self._memory, self._count, self._shape = memory, count, shape
 
+    @property
+    def bytes(self) -> int:
+        """The size of this cache."""
+        return self.nbytes(self._count, self._shape)
+
     @staticmethod
     def nbytes(count: int, shape: tuple[int, int, int]) -> int:
         """The size of a cache in bytes."""

@@ -10,8 +10,11 @@ import torch
 
 from ...runtime.batches import DecodedBatches, decode_batches, tolerated
 from ...runtime.datasets import Dataset
+from ...runtime.device import usable_cores
 from ...runtime.errors import DataError, EdgedistillError
 from ...runtime.preprocess import Preprocessing
+from ..data.decoded import DecodedImages
+from ..data.free_memory import processes_here
 from ..models import Classifier, MergedTeacher, ModelOutput
 from .world import ALONE, World
 
@@ -88,6 +91,7 @@ def predict_logits(
     max_bad_share: float = 0.01,
     progress: Callable[[int, int], None] | None = None,
     world: World = ALONE,
+    decoded: DecodedImages | None = None,
 ) -> Outputs:
     """Run `model` in eval mode and float32 over every decodable image of `dataset`.
 
@@ -105,11 +109,19 @@ def predict_logits(
         max_bad_share: share of images that may fail to decode before DataError is raised.
         progress: called with (images done, images in all).
         world: the processes that share the work.
+        decoded: this process's images (`share_of`), which may be kept from an earlier call; None: they are decoded.
     """
-    mine = np.arange(world.rank, len(dataset), world.size)
-    share = dataset if world.size == 1 else dataset.subset(mine)
+    mine, share = np.arange(world.rank, len(dataset), world.size), share_of(dataset, world)
     tolerance = max_bad_share if world.size == 1 else 1.0  # of several processes the sum is judged
-    batches = decode_batches(share.images, preprocessing, batch_size, ids=share.ids, max_bad_share=tolerance)
+    batches = decode_batches(
+        share.images,
+        preprocessing,
+        batch_size,
+        ids=share.ids,
+        threads=decoding_threads(),
+        max_bad_share=tolerance,
+        read=None if decoded is None else decoded.__getitem__,
+    )
     logits, indices, done = [], [], 0
     for rows, output in run_batches(model, batches):
         logits.append(output.logits.float().cpu().numpy())
@@ -136,6 +148,16 @@ def predict_logits(
     )
     require_finite(outputs.logits, outputs.dataset)
     return outputs
+
+
+def share_of(dataset: Dataset, world: World) -> Dataset:
+    """The images that this process of `world` evaluates."""
+    return dataset if world.size == 1 else dataset.subset(np.arange(world.rank, len(dataset), world.size))
+
+
+def decoding_threads() -> int:
+    """All cores, shared by the processes of this machine."""
+    return max(1, usable_cores() // processes_here())
 
 
 def require_finite(logits: np.ndarray, dataset: Dataset) -> None:

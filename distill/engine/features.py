@@ -10,7 +10,7 @@ from ...runtime.datasets import Dataset
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ..models import Classifier, MergedTeacher
-from .evaluate import Outputs, require_finite, run_batches
+from .evaluate import Outputs, decoding_threads, require_finite, run_batches
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,14 @@ def predict_features(
         raise ConfigError("a teacher merged from several networks has no features of its own: leave out --retrieval.")
     if not model.has_maps:
         raise ConfigError("a network of which only the logits are known has no features: leave out --retrieval.")
-    batches = decode_batches(dataset.images, preprocessing, batch_size, ids=dataset.ids, max_bad_share=max_bad_share)
+    batches = decode_batches(
+        dataset.images,
+        preprocessing,
+        batch_size,
+        ids=dataset.ids,
+        threads=decoding_threads(),
+        max_bad_share=max_bad_share,
+    )
     logits, pooled, kept = [], [], []
     for rows, output in run_batches(model, batches):
         logits.append(output.logits.float().cpu().numpy())

@@ -21,6 +21,7 @@ from ..data.views import Views
 from ..models import Classifier
 from .batchnorm import require_more_than_one_image, synchronise_batchnorm
 from .environment import describe_environment, store_environment
+from .evaluate import share_of
 from .groups import Freezing
 from .job import Job
 from .optimize import (
@@ -55,6 +56,7 @@ class Prepared:
         loader: follows the sampler.
         pieces: batches of this process per step.
         freezing: of the network's parts.
+        validation: what this process evaluates.
     """
 
     state: TrainState
@@ -63,6 +65,7 @@ class Prepared:
     loader: "DataLoader[Batch]"
     pieces: int
     freezing: Freezing
+    validation: DecodedImages
 
     def freeze(self) -> None:
         """Hold still what the settings freeze in the epoch that the state stands in, of a network in training mode."""
@@ -98,6 +101,7 @@ def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console:
     if settings.sync_batchnorm and world.size > 1:
         synchronise_batchnorm(model, device)
     views = build_views(job)
+    _tell_disk_cache(job, views.decoded, console, world)
     sampler = EpochSampler(views, settings.batch_size, job.seed, Share(world.rank, world.size, settings.accumulate))
     check_pieces(job, model, sampler.batch_size, world)
     state = build_state(model, settings, device, len(sampler) * settings.epochs)
@@ -129,7 +133,7 @@ def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console:
         relations=relations,
     )
     loader = training_loader(job.train, views, sampler, workers=settings.workers, device=device)
-    return Prepared(state, step, sampler, loader, settings.accumulate, freezing)
+    return Prepared(state, step, sampler, loader, settings.accumulate, freezing, validation_images(job, world))
 
 
 def set_backends(settings: TrainSettings) -> None:
@@ -166,9 +170,23 @@ def build_views(job: Job) -> Views:
         decode=settings.decode,
         cache=settings.decoded_cache,
         folder=job.cache_folder / "images",
+        passes=settings.epochs,
     )
     seed = job.seed if settings.view_seed is None else settings.view_seed
     return Views(job.train, decoded, settings.augment, seed=seed, count=settings.views, where=job.title)
+
+
+def validation_images(job: Job, world: World) -> DecodedImages:
+    """What this process evaluates of the validation part, decoded as on a device and kept between the epochs."""
+    return DecodedImages(
+        share_of(job.validation, world),
+        job.card.preprocessing,
+        decode="full",
+        cache=job.settings.decoded_cache,
+        folder=job.cache_folder / "images",
+        passes=-(-job.settings.epochs // job.settings.evaluate_every),
+        part="validation",
+    )
 
 
 def build_state(model: Classifier, settings: TrainSettings, device: torch.device, total_steps: int) -> TrainState:
@@ -187,6 +205,18 @@ def build_state(model: Classifier, settings: TrainSettings, device: torch.device
         build_schedule(optimizer, settings, total_steps),
         torch.amp.GradScaler(device.type, enabled=choose_dtype(settings, model, device) is torch.float16),
     )
+
+
+def _tell_disk_cache(job: Job, images: DecodedImages, console: Console, world: World) -> None:
+    """Say what was chosen by itself to be written for good."""
+    if world.is_main and job.settings.decoded_cache == "auto" and images.cache == "disk":
+        console.print(
+            f"{job.title}: {images.cache_bytes / 1e9:.2g} GB of decoded images are kept for later epochs and runs in "
+            f"{job.cache_folder / 'images'} (`decoded_cache: off` keeps none)",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _require_folder(job: Job, model: nn.Module) -> None:

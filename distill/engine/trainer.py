@@ -166,7 +166,12 @@ class _Training:
         tolerated_share, rate = job.max_bad_share, state.rate
         try:
             outputs = predict_logits(
-                state.evaluated, job.validation, job.card.preprocessing, max_bad_share=tolerated_share, world=self.world
+                state.evaluated,
+                job.validation,
+                job.card.preprocessing,
+                max_bad_share=tolerated_share,
+                world=self.world,
+                decoded=self.prepared.validation,
             )
         except NotFiniteError as error:
             kept = f"the best checkpoint so far is kept, {job.folder / job.checkpoint}" if state.best >= 0 else None

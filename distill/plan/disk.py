@@ -1,6 +1,6 @@
 """What a training keeps, told without writing, locking or taking any of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,7 +9,8 @@ from torch import nn
 from ..checkpoint import ModelCard
 from ..data.pixel_cache import PixelCache
 from ..engine import Job, choose_device
-from ..engine.prepare import build_views
+from ..engine.prepare import build_views, validation_images
+from ..engine.world import ALONE
 from ..experiment.jobs import Training
 from ..models import Classifier
 from ..teacher_cache import CachedSource
@@ -55,19 +56,22 @@ def last_checkpoint_bytes(job: Job, model: Classifier) -> int:
     return networks * _state(model) + _MOMENTS[job.settings.optimizer] * trained
 
 
-def decoded_images(job: Job) -> Kept | None:
-    """The cache of decoded images that the job would open; None where it keeps none."""
-    images = build_views(keeping_no_images(job)).decoded
-    where = images.choose(job.settings.decoded_cache)
-    if where == "off":
-        return None
-    size = PixelCache.nbytes(len(images), (*job.card.preprocessing.size, 3))
-    what = f"decoded images of {job.train.name}"
-    if where == "memory":
-        return Kept(what=what, where="memory", path=None, bytes=size)
-    file = images.file(job.cache_folder / "images")
-    present = size if file.is_file() else 0  # its space is claimed when it is made
-    return Kept(what=what, where="disk", path=str(file), bytes=size, present_bytes=present)
+def decoded_images(job: Job) -> Iterator[Kept]:
+    """The caches of decoded images that the job would open, of training and validation part."""
+    decoded_cache, job = job.settings.decoded_cache, keeping_no_images(job)
+    for images, data in ((build_views(job).decoded, job.train), (validation_images(job, ALONE), job.validation)):
+        folder = job.cache_folder / "images"
+        where = images.choose(decoded_cache, folder)
+        if where == "off":
+            continue
+        size = PixelCache.nbytes(len(images), (*job.card.preprocessing.size, 3))
+        what = f"decoded images of {data.name}"
+        if where == "memory":
+            yield Kept(what=what, where="memory", path=None, bytes=size)
+        else:
+            file = images.file(folder)
+            present = size if file.is_file() else 0  # its space is claimed when it is made
+            yield Kept(what=what, where="disk", path=str(file), bytes=size, present_bytes=present)
 
 
 def teacher_outputs(training: Training, *, final: bool) -> Kept | None:

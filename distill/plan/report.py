@@ -180,7 +180,8 @@ class _Planner:
         job, model, teacher = left[0][1]
         parts = planned_parts(model, job.settings)  # before the model is measured
         outputs = teacher_outputs(left[0][1], final=final)
-        self.kept += [kept for kept in (outputs, decoded_images(job)) if kept is not None]
+        self.kept += [outputs] if outputs is not None else []
+        self.kept += decoded_images(job)
         self.room = max(self.room, last_checkpoint_bytes(job, model))
         if role not in self.measured:
             with self.experiment.console.status(f"measuring a few steps: {role}"):

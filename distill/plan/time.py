@@ -105,7 +105,7 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None) -> Esti
             if stored:
                 taught_by = lambda *_: output  # noqa: E731 (as if it was read)
         step_seconds, note = _step_seconds(job, model, taught_by, piece)
-    keeps = views.decoded.choose(settings.decoded_cache) != "off"
+    keeps = views.decoded.choose(settings.decoded_cache, job.cache_folder / "images") != "off"
     load_seconds, reload_seconds = _load_seconds(views, job, keeps=keeps)
     return Estimate(
         images=len(views),

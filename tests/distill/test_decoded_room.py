@@ -79,6 +79,44 @@ def test_auto_goes_on_with_what_is_held_and_never_copies_memory(monkeypatch, pho
     assert DecodedImages(photographs.subset([]), SIZE).cache == "off"
 
 
+@pytest.mark.parametrize(
+    ("passes", "free_disk", "file_bytes", "chosen"),
+    [
+        (3, 4 * BYTES_OF_EIGHT, BYTES_OF_EIGHT // 32, "disk"),
+        (2, 4 * BYTES_OF_EIGHT, BYTES_OF_EIGHT // 32, "off"),  # the first writes, one reads
+        (3, 4 * BYTES_OF_EIGHT - 1, BYTES_OF_EIGHT // 32, "off"),
+        (3, 4 * BYTES_OF_EIGHT, BYTES_OF_EIGHT // 33, "off"),  # decoding so little is as fast as reading so much
+    ],
+)
+def test_auto_takes_the_disk_where_memory_is_small_and_it_pays(
+    monkeypatch, photographs, tmp_path, passes, free_disk, file_bytes, chosen
+):
+    for path in photographs.images:
+        path.write_bytes(bytes(file_bytes))
+    monkeypatch.setattr(decoded, "free_memory", lambda: 0)
+    monkeypatch.setattr(decoded, "free_disk", lambda folder: free_disk)
+    options = {"folder": tmp_path / "cache", "passes": passes}
+    assert DecodedImages(photographs, SIZE, **options).cache == chosen
+    if chosen == "disk":  # what is there is used, for one pass too
+        assert DecodedImages(photographs, SIZE, folder=tmp_path / "cache").cache == "disk"
+    assert DecodedImages(photographs, SIZE, passes=passes).cache == "off"
+    monkeypatch.setattr(decoded, "free_memory", lambda: 1 << 40)
+    assert DecodedImages(photographs, SIZE, **options).cache == "memory"
+
+
+def test_each_part_is_held_by_itself_and_counts_for_the_other(monkeypatch, photographs):
+    monkeypatch.setattr(decoded, "free_memory", lambda: 3 * BYTES_OF_EIGHT)
+    training = DecodedImages(photographs, SIZE)
+    validation = photographs.subset(range(7, -1, -1))
+    assert training.cache == "memory"
+    monkeypatch.setattr(decoded, "free_memory", lambda: 3 * BYTES_OF_EIGHT - 1)
+    assert DecodedImages(validation, SIZE, part="validation").cache == "off"
+    monkeypatch.setattr(decoded, "free_memory", lambda: 3 * BYTES_OF_EIGHT)
+    assert DecodedImages(validation, SIZE, part="validation").cache == "memory"
+    monkeypatch.setattr(decoded, "free_memory", lambda: 0)
+    assert DecodedImages(photographs, SIZE).cache == "memory", "still held"
+
+
 def test_free_memory_is_that_of_the_narrowest_limit(tmp_path, monkeypatch):
     def write(path: str, text: str) -> None:
         file = tmp_path / path

@@ -222,3 +222,16 @@ def test_ctrl_c_stops_promptly():
         process.kill()
     assert time.monotonic() - sent < 5, "the 68 waiting images alone would take 10 s"
     assert b"KeyboardInterrupt" in errors
+
+
+def test_images_may_be_read_from_elsewhere():
+    def read(index: int) -> np.ndarray:
+        if index == 1:
+            raise DataError("1.jpg: gone")
+        return np.full((4, 4, 3), index, np.uint8)
+
+    names = [f"{index}.jpg" for index in range(5)]  # none exists
+    batches = decode_batches(names, Preprocessing(size=(4, 4)), 2, max_bad_share=0.5, read=read)
+    found = [(batch.indices.tolist(), batch.images[:, 0, 0, 0].tolist()) for batch in batches]
+    assert found == [([0, 2], [0, 2]), ([3, 4], [3, 4])]
+    assert [image.id for image in batches.skipped] == ["1.jpg"]

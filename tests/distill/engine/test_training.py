@@ -9,11 +9,14 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from teacher_cases import image_files
 
 from edgedistill.distill.checkpoint import load_student
+from edgedistill.distill.data.decoded import release_memory
 from edgedistill.distill.engine import LiveSource, fit, predict_logits
 from edgedistill.distill.methods import build_method
 from edgedistill.runtime.errors import DataError
+from edgedistill.runtime.images import decoding
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUIET = Console(quiet=True)
@@ -100,6 +103,23 @@ def test_undecodable_images_are_replaced_and_past_the_share_the_run_stops(make_j
     assert state["bad_images"] == {5: "tints-5"}
     with pytest.raises(DataError, match=r"1 of 64 images cannot be decoded \(tints-5"):
         fit(replace(job, folder=tmp_path / "strict", max_bad_share=0.0), make_model(), None, QUIET)
+
+
+def test_validation_images_are_decoded_once_and_evaluated_as_if_they_were_not_kept(
+    make_job, make_model, tint_dataset, tmp_path, monkeypatch
+):
+    files = image_files(tint_dataset(20), tmp_path / "files")
+    read, original = [], decoding.encoded_bytes
+    monkeypatch.setattr(decoding, "encoded_bytes", lambda source: read.append(source) or original(source))
+    histories = []
+    for cache, opened in (("off", 2 * 20), ("memory", 20)):
+        read.clear()
+        job = make_job(cache, train=tint_dataset(16), decoded_cache=cache, epochs=2)
+        fit(replace(job, validation=files), make_model(), None, QUIET)
+        assert len(read) == opened
+        histories.append([record["val_AP"] for record in torch.load(job.last, weights_only=True)["history"]])
+    assert histories[0] == histories[1]
+    release_memory()
 
 
 def test_a_compiled_training_is_saved_like_any_other(make_job, make_model, tint_dataset, monkeypatch):

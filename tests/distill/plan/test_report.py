@@ -322,8 +322,9 @@ def test_decoded_images_are_counted_once_and_found_again(open_recipe, estimates,
     if cache == "off":
         assert new == []
         return
-    (kept,) = new
+    kept, validation = new
     assert (kept.where, kept.bytes, kept.present_bytes) == (cache, 36 * (32 * 32 * 3 + 4), 0)
+    assert (validation.where, validation.bytes) == (cache, 12 * (32 * 32 * 3 + 4))
     experiment = open_recipe(**changes)
     experiment.student(experiment.teacher())
     other = {
