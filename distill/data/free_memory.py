@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+JOBS = "EDGEDISTILL_JOBS"  # set by a queue that runs so many processes on this machine at once
+
 _CGROUPS = Path("sys/fs/cgroup")
 # Version 2, and version 1 below its `memory` folder; "inactive_file" is page cache that the kernel gives up at once.
 _V2 = ("memory.max", "memory.current", "inactive_file")
@@ -39,8 +41,8 @@ def free_disk(folder: Path) -> int:
 
 
 def processes_here() -> int:
-    """How many processes of a distributed training share this machine's memory (torchrun tells)."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    """How many processes share this machine: those of a distributed training (torchrun tells) or of a queue."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) * int(os.environ.get(JOBS, "1"))
 
 
 def _available(root: Path) -> Iterator[int]:

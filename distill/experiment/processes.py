@@ -15,6 +15,7 @@ from rich.console import Console
 from ...runtime.device import usable_cores
 from ...runtime.errors import ConfigError, EdgedistillError, InterruptedRunError
 from ...runtime.progress import counting
+from ..data.free_memory import JOBS
 from ..engine import current_world
 from ..engine.interrupt import catch_interrupt, print_at_once
 from .sub_teachers import SubTeachers
@@ -58,11 +59,12 @@ def train_tasks(teachers: SubTeachers, jobs: int, console: Console) -> None:
 
 
 def share_machine(processes: int) -> list[dict[str, str]]:
-    """The environments of that many processes: the cores divided, the GPUs dealt out in turn.
+    """The environments of that many processes: the cores and the memory divided, the GPUs dealt out in turn.
 
-    A user's own OMP_NUM_THREADS holds for each process.
+    Their loading processes have their part of the cores too. A user's own OMP_NUM_THREADS holds for each process.
     """
     base = {key: value for key, value in os.environ.items() if key != "FORCE_COLOR"} | {"NO_COLOR": "1"}
+    base[JOBS] = str(processes)
     base.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // processes)))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]

@@ -16,7 +16,7 @@ from .papers.published import keep_published
 from .papers.rows import DATA_FOLDERS
 from .schema import Recipe
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 def load_recipe(
@@ -70,8 +70,8 @@ def _expand(value: Any, where: str) -> Any:
         return [_expand(entry, where) for entry in value]
     if not isinstance(value, str):
         return value
-    unset = [name for name in _VARIABLE.findall(value) if name not in os.environ]
+    unset = [name for name in VARIABLE.findall(value) if name not in os.environ]
     if unset:
         what = f" It is {DATA_FOLDERS[unset[0]]}." if unset[0] in DATA_FOLDERS else ""
         raise ConfigError(f"{where}: the environment variable {unset[0]} is not set; `{value}` needs it.{what}")
-    return _VARIABLE.sub(lambda found: os.environ[found.group(1)], value)
+    return VARIABLE.sub(lambda found: os.environ[found.group(1)], value)

@@ -73,6 +73,12 @@ def load_study(path: Path, arguments: Sequence[str] = ()) -> Study:
     return _Reader(spec, path, tuple(arguments)).study()
 
 
+def recipe_path(spec: StudySpec, path: Path) -> Path | str:
+    """The recipe of the study file at `path`, beside it or packaged."""
+    found = Path(spec.recipe).expanduser()
+    return path.parent / found if found.suffix in (".yaml", ".yml") else spec.recipe
+
+
 class _Unseeded(NamedTuple):
     """A cell's recipe before it has a seed: as it runs, and with its `${VARIABLES}` as they are written."""
 
@@ -95,8 +101,7 @@ class _Reader:
 
     def __init__(self, spec: StudySpec, path: Path, arguments: tuple[str, ...]) -> None:
         self.spec, self.where, self.arguments = spec, str(path), arguments
-        found = Path(spec.recipe).expanduser()
-        content, _, self.base = read_content(path.parent / found if found.suffix in (".yaml", ".yml") else spec.recipe)
+        content, _, self.base = read_content(recipe_path(spec, path))
         self.content = {**content, "name": spec.name or path.stem, "baseline": False, "export": {}}
         self.set = [*read_changes(spec.set, f"{self.where}: `set`")]
         self.last = read_arguments(arguments)

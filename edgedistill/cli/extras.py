@@ -17,6 +17,12 @@ def require_export(command: str) -> None:
     _require(command, "export", (*_TRAINING, "onnx", "onnxscript", "onnxruntime"))
 
 
+def require_ray() -> None:
+    """Raise MissingDependencyError unless Ray is installed."""
+    if find_spec("ray") is None:
+        raise MissingDependencyError('`--on ray` needs ray, not installed here: pip install "edgedistill[ray]".')
+
+
 def register_training_formats() -> None:
     """Make the built-in scenes known as a dataset format; using it asks for scikit-learn."""
     import edgedistill.distill.data  # noqa: F401

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgedistill.runtime.errors import ConfigError
+
 from .. import console
-from ..extras import require_training
+from ..extras import require_ray, require_training
 
 if TYPE_CHECKING:  # it needs torch
     from edgedistill.distill.study.queue import Queue
@@ -25,7 +27,25 @@ Changes = Annotated[
 def study(
     file: Annotated[Path, typer.Argument(help="A study.yaml: see docs/study.md.")],
     changes: Changes = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Run up to N cells at once.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            min=1,
+            metavar="N",
+            help="Run up to N cells at once, which share the cores and GPUs; default 1. With `--on ray` on each "
+            "machine; default there one per GPU, or 1.",
+        ),
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="ray[:ADDRESS]",
+            help="Run the cells as Ray tasks: `ray` on this machine; `ray:auto`, `ray:HOST:6379` or "
+            "`ray://HOST:10001` on a cluster whose machines share the files.",
+        ),
+    ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,6 +67,7 @@ def study(
     Example: [bold]edgedistill study my_study.yaml --jobs 2[/]
     """
     require_training("study")
+    address = None if on is None else _ray_address(on)
     from edgedistill.distill.recipe.overrides import parse_assignment
     from edgedistill.runtime.config import read_yaml
 
@@ -64,7 +85,7 @@ def study(
     store = Store(plan, results or plan.default_record, shlex.join(["edgedistill", *plan.command(*options)]))
     queue = Queue(store, selected)
     if not (show or markdown):
-        _run(queue, jobs, options)
+        _run(queue, jobs, address, options)
     elif missing := store.missing():
         if results is not None:
             raise missing
@@ -79,12 +100,34 @@ def study(
     queue.require_success()
 
 
-def _run(queue: "Queue", jobs: int, options: list[str]) -> None:
-    from edgedistill.distill.study.parallel import run_cells_side_by_side
-    from edgedistill.distill.study.run import run_cells
+def _ray_address(on: str) -> str:
+    """As `ray.init` takes it.
 
+    Raises:
+        ConfigError: `on` is none of what `--on` takes.
+        MissingDependencyError: Ray is not installed.
+    """
+    kind, colon, address = on.partition(":")
+    if kind != "ray" or (colon and not address):
+        raise ConfigError(
+            f"--on {on}: cells run on `ray` (a Ray of its own on this machine) or on `ray:ADDRESS` (a cluster: "
+            "`ray:auto` on one of its machines, `ray:HOST:6379`, `ray://HOST:10001`)."
+        )
+    require_ray()
+    return on if address.startswith("//") else address or "local"
+
+
+def _run(queue: "Queue", jobs: int | None, address: str | None, options: list[str]) -> None:
     queue.store.write()
-    if jobs > 1:
+    if address is not None:
+        from edgedistill.distill.study.on_ray import run_cells_on_ray
+
+        run_cells_on_ray(queue, address, jobs, console.err)
+    elif jobs is not None and jobs > 1:
+        from edgedistill.distill.study.parallel import run_cells_side_by_side
+
         run_cells_side_by_side(queue, jobs, options, console.err)
     else:
+        from edgedistill.distill.study.run import run_cells
+
         run_cells(queue, console.err)

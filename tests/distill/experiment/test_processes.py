@@ -10,6 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from edgedistill.distill.data.free_memory import JOBS, processes_here
 from edgedistill.distill.experiment.processes import Command, run_side_by_side, share_machine
 from edgedistill.runtime.errors import (
     EdgedistillError,
@@ -128,3 +129,6 @@ def test_cores_are_divided_and_gpus_dealt_out(monkeypatch):
     assert share_machine(16)[0]["OMP_NUM_THREADS"] == "6"
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert share_machine(16)[0]["OMP_NUM_THREADS"] == "1"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv(JOBS, share_machine(3)[0][JOBS])
+    assert processes_here() == 6, "what loads images and keeps them in memory divides too"
