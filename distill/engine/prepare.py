@@ -24,6 +24,7 @@ from .environment import describe_environment, store_environment
 from .evaluate import share_of
 from .groups import Freezing
 from .job import Job
+from .memory import keep_freed_memory
 from .optimize import (
     build_optimizer,
     build_schedule,
@@ -137,7 +138,8 @@ def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console:
 
 
 def set_backends(settings: TrainSettings) -> None:
-    """PyTorch's global switches."""
+    """PyTorch's global switches, and the C library's for tensors in main memory."""
+    keep_freed_memory()
     torch.use_deterministic_algorithms(settings.deterministic)
     torch.backends.cudnn.benchmark = not settings.deterministic
     if settings.deterministic:
