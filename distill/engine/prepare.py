@@ -8,8 +8,9 @@ from itertools import islice
 import torch
 from rich.console import Console
 from timm.utils import ModelEmaV3
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from ...runtime.datasets import UNKNOWN
@@ -77,6 +78,14 @@ class Prepared:
     def total_steps(self) -> int:
         """Optimiser steps of the whole training."""
         return len(self.sampler) * self.step.settings.epochs
+
+    def images(self) -> Iterator[Tensor]:
+        """All images of this process in the epoch that was just trained, normalised, without labels or gradients."""
+        self.sampler.epoch, self.sampler.start = self.state.epoch - 1, 0
+        memory_format = choose_format(self.step.settings, self.step.device)
+        for batch in self.loader:
+            pixels = batch.images.to(self.step.device, non_blocking=True)
+            yield self.state.model.normalize(pixels).contiguous(memory_format=memory_format)
 
     def steps(self) -> Iterator[list[Batch]]:
         """What is left of the epoch that the state stands in."""
@@ -203,6 +212,7 @@ def build_state(model: Classifier, settings: TrainSettings, device: torch.device
     return TrainState(
         model,
         ModelEmaV3(model, decay=settings.ema, use_warmup=True) if settings.ema is not None else None,
+        AveragedModel(model) if settings.swa is not None else None,
         optimizer,
         build_schedule(optimizer, settings, total_steps),
         torch.amp.GradScaler(device.type, enabled=choose_dtype(settings, model, device) is torch.float16),
@@ -224,7 +234,8 @@ def _tell_disk_cache(job: Job, images: DecodedImages, console: Console, world: W
 def _require_folder(job: Job, model: nn.Module) -> None:
     """Tell before hours are spent that the files will not fit: weights, two moments, an average, old and new."""
     weights = sum(parameter.numel() for parameter in model.parameters()) * _FLOAT
-    require_space(job.folder, 2 * weights * (4 if job.settings.ema is not None else 3) + 2 * weights)
+    networks = 3 + (job.settings.ema is not None) + (job.settings.swa is not None)
+    require_space(job.folder, 2 * weights * networks + 2 * weights)
 
 
 def _record(job: Job, device: torch.device, console: Console, world: World, *, continued: bool) -> None:

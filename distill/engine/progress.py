@@ -65,7 +65,8 @@ class TrainingProgress:
         parts = [f"{self.title}  epoch {record['epoch'] + 1}/{epochs}"]
         parts += [f"{name} {value:.4g}" for name, value in record["terms"].items()]
         if "val_mAP" in record:
-            parts.append(f"val mAP {record['val_mAP']:.2f}")
+            each = [f"{weights} {score:.2f}" for weights, score in record.get("val_mAP_of", {}).items()]
+            parts.append(f"val mAP {record['val_mAP']:.2f}" + (f" ({', '.join(each)})" if each else ""))
         if record["skipped_steps"]:
             parts.append(f"{record['skipped_steps']} steps skipped so far")
         parts.append(f"{record['images_per_second']:.0f} images/s")

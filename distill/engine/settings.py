@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from ...runtime.config import Config
 from ..data.decoded import Decode, DecodedCache
+from .averaging import Keep, SwaSettings
 from .parts import Parts
 
 
@@ -34,8 +35,12 @@ class TrainSettings(Config):
         schedule_epochs: that the schedule is laid out for, where training stops before its end (L2D's teachers: 80,
             stopped after 30); None: `epochs`.
         warmup: share of all steps during which the rate rises (onecycle's pct_start; else linear).
-        ema: decay of the exponential moving average of the weights, which is then what is evaluated and saved;
-            None trains without. It ramps up over the first steps, so short trainings may use it too.
+        ema: decay of the exponential moving average of the weights; None trains without. It ramps up over the first
+            steps, so short trainings may use it too.
+        swa: the plain mean of the weights at the ends of the last epochs, with BatchNorm statistics of its own, for
+            which an evaluation shows it the training images once more. None trains without.
+        keep: what is evaluated, and saved where its mAP is the best so far: `average`, the averages that there are (the
+            trained weights where there is none, or none yet), or `best`, the trained weights beside them.
         augment: steps by name, in order, after resizing.
         views: how many augmented views an image has, shown in turn by the epochs; None: a new one every epoch. A
             teacher's outputs are cached per view.
@@ -74,6 +79,8 @@ class TrainSettings(Config):
     schedule_epochs: Annotated[int, Meta(ge=1)] | None = None
     warmup: Annotated[float, Meta(ge=0, le=1)] = 0.2
     ema: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    swa: SwaSettings | None = None
+    keep: Keep = "average"
     augment: list[Any] = msgspec.field(default_factory=lambda: ["flip", "cutout"])
     views: Annotated[int, Meta(ge=1)] | None = None
     view_seed: Annotated[int, Meta(ge=0)] | None = None
@@ -100,7 +107,7 @@ class TrainSettings(Config):
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the resulting weights, as plain data, without what came later and is off."""
         plain = msgspec.to_builtins(self)
-        came_later = {"parts": Parts(), "layer_decay": None}
+        came_later = {"parts": Parts(), "layer_decay": None, "swa": None, "keep": "average"}
         off = {key for key, value in came_later.items() if getattr(self, key) == value}
         for key in {"workers", "decoded_cache", "save_minutes", "skip_limit"} | off:
             del plain[key]

@@ -9,10 +9,12 @@ import torch
 from timm.utils import ModelEmaV3
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 
 from ...runtime.errors import CheckpointError, first_line
 from ...runtime.files import atomic_path
 from ..models import Classifier
+from .averaging import Keep, Weights
 
 _VERSION = 2
 _DISK_FAULTS = ("PytorchStreamWriter", "inline_container", "iostream")  # how torch.save reports a full disk
@@ -51,6 +53,7 @@ class TrainState:
     Attributes:
         model: what the optimiser updates, branches included.
         ema: its moving average, or None.
+        swa: the mean of its weights at the ends of epochs, or None.
         epoch: the epoch in progress.
         batch: how many batches of it are done.
         best: validation mAP of the saved checkpoint, in points; -1 before the first evaluation.
@@ -62,6 +65,7 @@ class TrainState:
 
     model: Classifier
     ema: ModelEmaV3 | None
+    swa: AveragedModel | None
     optimizer: Optimizer
     schedule: LRScheduler
     scaler: torch.amp.GradScaler
@@ -73,10 +77,14 @@ class TrainState:
     history: list[dict[str, Any]] = field(default_factory=list)
     bad_images: dict[int, str] = field(default_factory=dict)
 
-    @property
-    def evaluated(self) -> Classifier:
-        """The weights that are evaluated and saved."""
-        return self.ema.module if self.ema is not None else self.model
+    def candidates(self, keep: Keep) -> dict[Weights, Classifier]:
+        """The networks that may be evaluated and saved, as they stand now."""
+        averages: dict[Weights, Classifier] = {}
+        if self.ema is not None:
+            averages["ema"] = self.ema.module
+        if self.swa is not None and self.swa.n_averaged > 0:
+            averages["swa"] = self.swa.module  # type: ignore[assignment]  # what it was given
+        return {"raw": self.model, **averages} if keep == "best" or not averages else averages
 
     @property
     def rate(self) -> float:
@@ -126,7 +134,8 @@ class TrainState:
             "schedule": self.schedule,
             "scaler": self.scaler,
         }
-        return parts if self.ema is None else {**parts, "ema": self.ema}
+        averages = {"ema": self.ema, "swa": self.swa}
+        return parts | {name: average for name, average in averages.items() if average is not None}
 
 
 def read_position(path: Path, identity: str) -> tuple[int, int]:

@@ -36,7 +36,13 @@ def _summary(job: Job, state: TrainState) -> dict[str, Any]:
         "epochs_planned": job.settings.epochs,
         "seed": job.seed,
         "identity": job.identity,
-        "best": best and {"epoch": best["epoch"] + 1, "val_mAP": best["val_mAP"], "val_AP": best["val_AP"]},
+        "best": best
+        and {
+            "epoch": best["epoch"] + 1,
+            "weights": best.get("weights", "raw"),
+            "val_mAP": best["val_mAP"],
+            "val_AP": best["val_AP"],
+        },
         "images_per_second": float(np.median([record["images_per_second"] for record in state.history])),
         "seconds": round(sum(record["seconds"] for record in state.history), 2),
         "time": shares([record["time"] for record in state.history]),

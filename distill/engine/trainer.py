@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 from rich.console import Console
 
 from ...runtime import metrics
@@ -17,6 +18,7 @@ from ..checkpoint import save_student
 from ..data.loader import Batch
 from ..methods import TrainingContext
 from ..models import Classifier
+from .averaging import Weights, refresh_batchnorm
 from .evaluate import NotFiniteError, predict_logits
 from .faults import explained
 from .folder import sole_writer
@@ -153,20 +155,39 @@ class _Training:
         }
         state.epoch, state.batch, state.tally = state.epoch + 1, 0, Tally()
         per_class: dict[str, float] = {}
+        settings = job.settings
+        if state.swa is not None and settings.swa is not None and settings.swa.averages(state.epoch, settings.epochs):
+            state.swa.update_parameters(state.model)
         if state.epoch % job.settings.evaluate_every == 0 or state.epoch == job.settings.epochs:
             per_class = self._evaluate(record)
         state.history.append(record)
         return record, per_class
 
     def _evaluate(self, record: dict[str, Any]) -> dict[str, float]:
-        """Score the validation part; a better mAP replaces the checkpoint."""
+        """Score the networks that may be kept; the best of them is recorded, and replaces a worse checkpoint."""
+        state, found = self.state, {}
+        for weights, network in state.candidates(self.job.settings.keep).items():
+            if weights == "swa":
+                torch.manual_seed(self.job.seed)  # of dropout
+                refresh_batchnorm(network, state.model, self.prepared.images())
+            found[weights] = self._score(weights, network)
+        best = max(found, key=lambda weights: found[weights][0])
+        if len(found) > 1:
+            record["val_mAP_of"] = {weights: round(score, 4) for weights, (score, _) in found.items()}
+        record["val_mAP"], record["val_AP"] = found[best]
+        if best != "raw":
+            record["weights"] = best
+        return found[best][1]
+
+    def _score(self, weights: Weights, network: Classifier) -> tuple[float, dict[str, float]]:
+        """MAP and the AP of each class on the validation part; a better mAP replaces the checkpoint."""
         job, state = self.job, self.state
         # Each process has its own BatchNorm statistics; the network that is scored is the one that rank 0 saves.
-        self.world.share(state.evaluated.buffers())
+        self.world.share(network.buffers())
         tolerated_share, rate = job.max_bad_share, state.rate
         try:
             outputs = predict_logits(
-                state.evaluated,
+                network,
                 job.validation,
                 job.card.preprocessing,
                 max_bad_share=tolerated_share,
@@ -183,7 +204,6 @@ class _Training:
         found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
         scored = zip(job.card.classes, found["AP"].tolist(), strict=True)
         per_class = {name: round(ap, 4) for name, ap in scored if not math.isnan(ap)}
-        record["val_mAP"], record["val_AP"] = found["mAP"], per_class
         if found["mAP"] > state.best:
             state.best = found["mAP"]
             thresholds = metrics.best_thresholds(outputs.scores, outputs.dataset.labels)
@@ -193,8 +213,8 @@ class _Training:
                 metrics={key: float(found[key]) for key in ("mAP", "OF1", "CF1")} | {"epoch": float(state.epoch)},
             )
             path = job.folder / job.checkpoint
-            self.world.together(lambda: save_student(path, state.evaluated, card) if self.world.is_main else None)
-        return per_class
+            self.world.together(lambda: save_student(path, network, card) if self.world.is_main else None)
+        return found["mAP"], per_class
 
     def _note_bad(self, bad: set[int]) -> None:
         """Remember images that could not be decoded; past the set share the run stops."""

@@ -52,7 +52,7 @@ def training_files(trainings: Sequence[Training], what: str, folder: Path) -> Ke
 def last_checkpoint_bytes(job: Job, model: Classifier) -> int:
     """Of last.ckpt: the network, its moving average and the optimiser's moments."""
     trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
-    networks = 1 if job.settings.ema is None else 2
+    networks = 1 + (job.settings.ema is not None) + (job.settings.swa is not None)
     return networks * _state(model) + _MOMENTS[job.settings.optimizer] * trained
 
 

@@ -101,7 +101,7 @@ class Int8Spec(Config):
 
     Attributes:
         train: what differs from the student's training; what is not named there is 1 epoch, a tenth of the rate,
-            nothing frozen, and float32 beside the rounding.
+            nothing frozen, no `swa`, and float32 beside the rounding.
     """
 
     train: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -110,6 +110,7 @@ class Int8Spec(Config):
         """With every key of `train`; raises ConfigError for one that does not exist or has an impossible value."""
         given = msgspec.to_builtins(student)
         own: dict[str, Any] = {"epochs": 1, "schedule_epochs": None, "lr": student.lr / 10, "precision": "fp32"}
+        own["swa"] = None
         own["parts"] = {name: {**part, "freeze_epochs": 0} for name, part in given["parts"].items()}
         merged = {**given, **own, **self.train}
         settings = decode(merged, TrainSettings, where=where, prefix="student.int8.train")

@@ -11,6 +11,7 @@ from timm.optim import param_groups_layer_decay
 
 from edgedistill.distill.checkpoint import load_student
 from edgedistill.distill.engine import TrainSettings, fit
+from edgedistill.distill.engine.averaging import SwaSettings
 from edgedistill.distill.engine.groups import Freezing, parameter_groups
 from edgedistill.distill.engine.optimize import build_optimizer, build_schedule
 from edgedistill.distill.engine.parts import Parts, PartSettings
@@ -157,8 +158,9 @@ def test_a_frozen_part_keeps_weights_and_statistics_until_its_epoch(make_job, ma
     assert changed(2, parts=parts, evaluate_every=2) == set(before)
 
 
-def test_it_continues_exactly_over_the_thaw(make_job, make_model, monkeypatch, one_thread):
-    options = {"epochs": 2, "parts": frozen(backbone=1), "layer_decay": 0.8, "evaluate_every": 2}
+def test_it_continues_exactly_over_the_thaw_with_its_averages(make_job, make_model, monkeypatch, one_thread):
+    averages = {"swa": SwaSettings(start=0.0), "keep": "best"}
+    options = {"epochs": 2, "parts": frozen(backbone=1), "layer_decay": 0.8, "evaluate_every": 2, **averages}
     whole = load_student(fit(make_job("whole", **options), make_model(), None, QUIET)).model.state_dict()
     for stop in (2, 6):  # of 8 steps
         job, left = make_job(f"parts{stop}", **options), [stop]
