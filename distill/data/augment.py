@@ -1,18 +1,24 @@
 """Training augmentations by name. Each sees one image and draws from torch's generator only, so it can be replayed."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
 
+import torch
 from msgspec import Meta
-from torch import nn
+from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from ...runtime.config import Config, decode_tagged
+from ...runtime.errors import ConfigError, first_line
 from ...runtime.preprocess import IMAGENET_MEAN
 from ...runtime.registry import Registry
+from .torchvision_steps import PREFIX, TorchvisionStep, read_torchvision_step
 from .transforms import Cutout, HorizontalFlip, MultiScaleCrop, OnBatch, OnPillow, ReflectingShift
 
 AUGMENTATIONS: Registry[type["Augmentation"]] = Registry("augmentation", __name__)
+
+
+_TRIALS = 3
 
 
 class Augmentation(Config):
@@ -31,6 +37,9 @@ class Augmentation(Config):
             size: (height, width) that the network takes, and the images have.
         """
         raise NotImplementedError
+
+
+Step: TypeAlias = Augmentation | TorchvisionStep
 
 
 @AUGMENTATIONS.register("flip")
@@ -119,11 +128,51 @@ class RandAugment(Augmentation):
         return OnPillow(v2.RandAugment(self.operations, self.magnitude))
 
 
-def read_augmentations(steps: Sequence[Any], *, where: str, prefix: str = "train.augment") -> list[Augmentation]:
+def read_augmentations(steps: Sequence[Any], *, where: str, prefix: str = "train.augment") -> list[Step]:
     """A recipe's list of names or {name: ..., option: ...} mappings, checked."""
-    return [decode_tagged(step, AUGMENTATIONS, tag="name", where=where, prefix=prefix) for step in steps]
+    return [_read(step, where, prefix) for step in steps]
 
 
-def build_augmentations(steps: Sequence[Augmentation], size: tuple[int, int]) -> nn.Sequential:
-    """One module on uint8 (3, H, W) that applies the steps in order."""
-    return nn.Sequential(*[step.build(size) for step in steps])
+def build_augmentations(steps: Sequence[Step], size: tuple[int, int], *, where: str = "augment") -> nn.Sequential:
+    """One module on uint8 (3, H, W) that applies the steps in order.
+
+    Args:
+        steps: of a recipe.
+        size: (height, width) that the network takes, and the images have.
+        where: the file and the key, for messages.
+
+    Raises:
+        ConfigError: torchvision refuses a parameter, or the steps make anything but an image of the same size.
+    """
+    try:
+        built = nn.Sequential(*[step.build(size) for step in steps])
+    except ValueError as error:
+        raise ConfigError(f"{where}: {first_line(error)}.") from error
+    if any(isinstance(step, TorchvisionStep) for step in steps):
+        _try(built, size, where)
+    return built
+
+
+def _read(step: Any, where: str, prefix: str) -> Step:
+    plain = {"name": step} if isinstance(step, str) else step
+    if isinstance(plain, dict) and isinstance(plain.get("name"), str) and plain["name"].startswith(PREFIX):
+        return read_torchvision_step(plain, where=where, prefix=prefix)
+    return decode_tagged(step, AUGMENTATIONS, tag="name", where=where, prefix=prefix)
+
+
+def _try(built: nn.Sequential, size: tuple[int, int], where: str) -> None:
+    """Apply the steps to noise a few times: what torchvision tells only then is told before the training."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        pixels = torch.randint(256, (*size, 3), dtype=torch.uint8)
+        for _ in range(_TRIALS):
+            try:
+                found = built(pixels.permute(2, 0, 1))
+            except Exception as error:
+                raise ConfigError(f"{where}: cannot be applied to an image: {first_line(error)}.") from error
+            told = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            if told != f"torch.uint8 {(3, *size)}":
+                raise ConfigError(
+                    f"{where}: makes {told} of an image, not torch.uint8 {(3, *size)}: the network takes images of one "
+                    "size, which are normalised later. Leave such a step out, or add its counterpart."
+                )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...runtime.datasets import Dataset
-from .augment import Augmentation, build_augmentations, read_augmentations
+from .augment import Step, build_augmentations, read_augmentations
 from .decoded import DecodedImages
 
 
@@ -43,7 +43,7 @@ class Views:
         chosen = read_augmentations(steps, where=where)
         self.decoded, self.seed = decoded, seed
         self.count = count if chosen else 1
-        self._augment = build_augmentations(chosen, decoded.preprocessing.size)
+        self._augment = build_augmentations(chosen, decoded.preprocessing.size, where=where)
         self._transform = {
             "augment": [_deciding(step) for step in chosen],
             "decoding": decoded.transform,
@@ -76,7 +76,7 @@ class Views:
         return augmented.permute(1, 2, 0).contiguous()
 
 
-def _deciding(step: Augmentation) -> list[Any]:
+def _deciding(step: Step) -> list[Any]:
     return [type(step).__name__, msgspec.to_builtins(step), *([step.edition] if step.edition > 1 else [])]
 
 

@@ -48,17 +48,14 @@ def check(loaded: "LoadedRecipe") -> None:
             files[f"{role}.model.pretrained"] = spec.model.pretrained_path
             files[f"{role}.model.class_embeddings"] = spec.model.class_embeddings
         if spec is not None and spec.train is not None:
-            size = recipe.input.preprocessing().size
-            prefix = f"{role}.train.augment"
-            build_augmentations(read_augmentations(spec.train.augment, where=where, prefix=prefix), size)
+            _check_augment(loaded, f"{role}.train.augment", spec.train)
     _check_int8(loaded)
     tasks = loaded.tasks()
     _check_pieces(where, "teacher.train", None if teacher is None else teacher.train)
     _check_pieces(where, "student.train", recipe.student.train)
     _check_pieces(where, "tasks.train", None if tasks is None else tasks.settings)
     if tasks is not None:
-        augment = read_augmentations(tasks.settings.augment, where=where, prefix="tasks.train.augment")
-        build_augmentations(augment, recipe.input.preprocessing().size)
+        _check_augment(loaded, "tasks.train.augment", tasks.settings)
     for key, path in files.items():
         if path is not None and not Path(loaded.resolve(path)).is_file():
             raise ConfigError(f"{where}: `{key}`: {loaded.resolve(path)} is no file.")
@@ -89,13 +86,17 @@ def _check_int8(loaded: "LoadedRecipe") -> None:
     if spec is None:
         return
     _check_pieces(where, prefix, spec.settings)
-    augment = read_augmentations(spec.settings.augment, where=where, prefix=f"{prefix}.augment")
-    build_augmentations(augment, loaded.recipe.input.preprocessing().size)
+    _check_augment(loaded, f"{prefix}.augment", spec.settings)
     if "attention" in loaded.method().needs:
         raise ConfigError(
             f"{where}: `student.int8`: the method's attention asks the head about single positions, and a network in "
             "int8 is one graph: set `method.beta: 0` or leave `student.int8` out."
         )
+
+
+def _check_augment(loaded: "LoadedRecipe", key: str, settings: "TrainSettings") -> None:
+    steps = read_augmentations(settings.augment, where=loaded.where, prefix=key)
+    build_augmentations(steps, loaded.recipe.input.preprocessing().size, where=f"{loaded.where}: `{key}`")
 
 
 def _check_pieces(where: str, key: str, settings: "TrainSettings | None") -> None:

@@ -205,6 +205,58 @@ def test_every_augmentation_keeps_type_and_size(name):
     assert out.shape == image.shape
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"name": "v2.ColorJitter", "brightness": 0.4, "hue": 0.1},
+        {"name": "v2.RandomPerspective", "p": 1.0, "interpolation": "bilinear"},
+        {"name": "v2.GaussianBlur", "kernel_size": 5},
+        {"name": "v2.JPEG", "quality": [20, 60]},
+        {"name": "v2.AutoAugment", "policy": "cifar10"},
+        {"name": "v2.RandomApply", "p": 0.9, "transforms": ["v2.RandomVerticalFlip", "cutout"]},
+    ],
+    ids=lambda step: step["name"],
+)
+def test_any_transform_of_torchvision_is_a_replayable_step(tint_dataset, step):
+    data = tint_dataset(3)
+    views = views_of(data, [step, "flip"])
+    shown = [views.image(1, view) for view in range(6)]
+    assert all(image.dtype == torch.uint8 and image.shape == (32, 32, 3) for image in shown)
+    assert len({tuple(image.flatten().tolist()) for image in shown}) > 1
+    torch.rand(5)
+    assert torch.equal(views.image(1, 4), shown[4])
+    assert views.transform != views_of(data, ["flip"]).transform
+
+
+def test_steps_through_floats_end_in_levels_again(tint_dataset):
+    noise = {"name": "v2.GaussianNoise", "sigma": 0.2}
+    there, back = ({"name": "v2.ToDtype", "dtype": dtype, "scale": True} for dtype in ("float32", "uint8"))
+    data = tint_dataset(2)
+    noisy = views_of(data, [there, noise, back]).image(0, 0)
+    assert noisy.dtype == torch.uint8
+    assert 5 < (noisy.float() - torch.from_numpy(data.images[0])).abs().mean() < 60
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("v2.ColorJiter", r"r: `train\.augment`: .* no transform 'ColorJiter'\. Did you mean v2\.ColorJitter\?"),
+        ("v2.functional", "no transform 'functional'"),
+        ({"name": "v2.ColorJitter", "bright": 1}, r"v2\.ColorJitter has no parameter 'bright'\. Its .*: brightness, "),
+        ("v2.GaussianBlur", r"v2\.GaussianBlur needs 'kernel_size'"),
+        ({"name": "v2.ColorJitter", "hue": 3}, r"v2\.ColorJitter: .*hue"),
+        ({"name": "v2.AutoAugment", "policy": "mine"}, r"v2\.AutoAugment: 'mine'"),
+        ({"name": "v2.RandomCrop", "size": 16}, r"makes torch\.uint8 \(3, 16, 16\) of an image"),
+        ({"name": "v2.MixUp", "num_classes": 3}, "cannot be applied to an image: "),
+        ({"name": "v2.RandomApply", "transforms": ["v2.Nothing"]}, r"`train\.augment\.transforms`: .*'Nothing'"),
+    ],
+)
+def test_what_torchvision_lacks_or_refuses_is_one_line(step, message):
+    with pytest.raises(ConfigError, match=message) as told:
+        build_augmentations(read_augmentations([step], where="r"), (32, 32))
+    assert "\n" not in str(told.value)
+
+
 def test_an_unknown_augmentation_is_named():
     with pytest.raises(ConfigError, match=r"recipe\.yaml: `train.augment.name`: unknown augmentation 'flop'.*'flip'"):
         read_augmentations(["flop"], where="recipe.yaml")
