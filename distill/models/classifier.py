@@ -17,7 +17,7 @@ from .output import ModelOutput
 from .precision import in_float32
 
 if TYPE_CHECKING:
-    from .build import ModelSpec
+    from .spec import ModelSpec
 
 R = TypeVar("R")
 

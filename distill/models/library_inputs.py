@@ -5,8 +5,8 @@ from typing import Literal, TypeAlias
 
 from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from .backbone import BACKBONES
-from .build import ModelSpec
 from .libraries import require_network
+from .spec import ModelSpec
 
 Rgb: TypeAlias = tuple[float, float, float]
 

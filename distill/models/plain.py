@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from ...runtime.errors import ConfigError, first_line
 from ...runtime.preprocess import Preprocessing
-from .build import ModelSpec
 from .classifier import Classifier
 from .libraries import timm_as_it_is
+from .spec import ModelSpec
 from .whole import LibraryClassifier, LogitsAlone
 
 PLAIN = "module/"  # begins the model's name in the card of a checkpoint that only its own class can load
