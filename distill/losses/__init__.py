@@ -3,7 +3,7 @@
 from .asymmetric import asymmetric
 from .attention import attention_distance
 from .bce import bce
-from .binary_kl import binary_kl
+from .kl import binary_kl, softmax_kl
 from .l2d import class_and_instance_aware, class_aware, instance_aware
 from .label_smoothing import label_smoothing
 from .mdkd import (
@@ -20,7 +20,6 @@ from .partial_softmax import partial_softmax
 from .pkt import pkt
 from .review import hierarchical_context
 from .rkd import rkd_angle, rkd_distance
-from .softmax_kl import softmax_kl
 from .softmax_targets import softmax_targets
 
 __all__ = [
