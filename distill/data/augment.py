@@ -156,7 +156,11 @@ def build_augmentations(steps: Sequence[Step], size: tuple[int, int], *, where: 
 def _read(step: Any, where: str, prefix: str) -> Step:
     plain = {"name": step} if isinstance(step, str) else step
     if isinstance(plain, dict) and isinstance(plain.get("name"), str) and plain["name"].startswith(PREFIX):
-        return read_torchvision_step(plain, where=where, prefix=prefix)
+
+        def read(steps: list[Any], key: str) -> list[Step]:
+            return read_augmentations(steps, where=where, prefix=key)
+
+        return read_torchvision_step(plain, where=where, prefix=prefix, read=read)
     return decode_tagged(step, AUGMENTATIONS, tag="name", where=where, prefix=prefix)
 
 

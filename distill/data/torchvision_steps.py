@@ -3,7 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torchvision
@@ -13,9 +13,6 @@ from torchvision.transforms import InterpolationMode, v2
 from ...runtime.config import Config
 from ...runtime.errors import ConfigError, first_line
 from .transforms import OnPillow
-
-if TYPE_CHECKING:
-    from .augment import Step
 
 PREFIX = "v2."
 
@@ -38,7 +35,7 @@ class TorchvisionStep(Config):
 
     Attributes:
         transform: name of the class in `torchvision.transforms.v2`.
-        options: its parameters as a recipe has them: enumerations and dtypes by their names, `transforms` as steps.
+        options: its parameters as a recipe has them, enumerations and dtypes by their names; `transforms` are steps.
         version: torchvision's, which decides the pixels too.
     """
 
@@ -59,8 +56,16 @@ class TorchvisionStep(Config):
         return OnPillow(built) if self.transform in _ON_PILLOW else built
 
 
-def read_torchvision_step(step: dict[str, Any], *, where: str, prefix: str) -> TorchvisionStep:
+def read_torchvision_step(
+    step: dict[str, Any], *, where: str, prefix: str, read: Callable[[list[Any], str], list[Any]]
+) -> TorchvisionStep:
     """A step whose `name` begins with "v2.", its parameters checked against the class's own.
+
+    Args:
+        step: as a recipe has it.
+        where: for messages.
+        prefix: of its key.
+        read: makes steps of the `transforms` that it applies, given their key.
 
     Raises:
         ConfigError: there is no such transform, it has no such parameter, or lacks one.
@@ -80,7 +85,7 @@ def read_torchvision_step(step: dict[str, Any], *, where: str, prefix: str) -> T
         what = f"has no parameter {unknown[0]!r}" if unknown else f"needs {lacking[0]!r}"
         raise ConfigError(f"{told}: {PREFIX}{name} {what}. Its parameters: {', '.join(parameters)}.")
     if isinstance(options.get("transforms"), list):
-        _read_inner(options["transforms"], where, f"{prefix}.transforms")
+        options["transforms"] = read(options["transforms"], f"{prefix}.transforms")
     return TorchvisionStep(transform=name, options=options)
 
 
@@ -92,13 +97,7 @@ def _names() -> list[str]:
     ]
 
 
-def _read_inner(steps: list[Any], where: str, prefix: str) -> "list[Step]":
-    from .augment import read_augmentations  # which imports this module
-
-    return read_augmentations(steps, where=where, prefix=prefix)
-
-
 def _value(key: str, value: Any, size: tuple[int, int]) -> Any:
     if key == "transforms" and isinstance(value, list):
-        return [step.build(size) for step in _read_inner(value, key, key)]
+        return [step.build(size) for step in value]
     return _VALUES[key](value) if key in _VALUES and isinstance(value, str) else value
