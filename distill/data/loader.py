@@ -15,10 +15,12 @@ from ...runtime.datasets import UNKNOWN, Dataset
 from ...runtime.device import usable_cores
 from ...runtime.errors import ConfigError, DataError
 from .free_memory import processes_here
+from .mixing import Mix, mix_labels
 from .views import Views
 
 _STAND_INS = 16
 _MOST_WORKERS = 32
+_MIXING = 0x3177  # of `Views.draws`
 
 
 @dataclass
@@ -27,7 +29,7 @@ class Batch:
 
     Attributes:
         images: uint8 (B, H, W, 3) RGB.
-        targets: int8 (B, C); 1 present, 0 absent, -1 unknown.
+        targets: int8 (B, C), 1 present, 0 absent, -1 unknown; of mixed images float32, between 0 and 1, or -1.
         indices: int64 (B,), positions in the dataset.
         view: which view of each image this is.
         bad: positions whose image could not be decoded; the next decodable image stands in for each.
@@ -109,8 +111,8 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 class TrainingImages(TorchDataset[tuple[Tensor, Tensor, int, int, list[int]]]):
     """The samples that a loading process reads, by (view, index)."""
 
-    def __init__(self, dataset: Dataset, views: Views) -> None:
-        self.dataset, self.views = dataset, views
+    def __init__(self, dataset: Dataset, views: Views, mix: Mix | None = None) -> None:
+        self.dataset, self.views, self.mix = dataset, views, mix
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -122,15 +124,41 @@ class TrainingImages(TorchDataset[tuple[Tensor, Tensor, int, int, list[int]]]):
         for offset in range(min(len(self.dataset), _STAND_INS)):
             used = (index + offset) % len(self.dataset)
             try:
-                return self.views.image(used, view), torch.from_numpy(self.dataset.labels[used]), used, view, bad
+                image, labels = self.views.image(used, view), torch.from_numpy(self.dataset.labels[used])
             except DataError:
                 bad.append(used)
+                continue
+            if self.mix is not None:
+                image, labels = self._mixed(self.mix, image, (used, view), bad)
+            return image, labels, used, view, bad
         blank = torch.zeros(*self.views.decoded.preprocessing.size, 3, dtype=torch.uint8)
-        return blank, torch.full((len(self.dataset.classes),), UNKNOWN, dtype=torch.int8), index, view, bad
+        dtype = torch.int8 if self.mix is None else torch.float32
+        return blank, torch.full((len(self.dataset.classes),), UNKNOWN, dtype=dtype), index, view, bad
+
+    def _mixed(self, mix: Mix, image: Tensor, key: tuple[int, int], bad: list[int]) -> tuple[Tensor, Tensor]:
+        """With another image's view of the same number, drawn for this image and view; alone where it is damaged."""
+        index, view = key
+        labels, draws = torch.from_numpy(self.dataset.labels[index]), self.views.draws(index, view, _MIXING)
+        if draws.random() >= mix.probability:
+            return image, labels.float()
+        partner = int(draws.integers(len(self.dataset)))
+        try:
+            other = self.views.image(partner, view)
+        except DataError:
+            bad.append(partner)
+            return image, labels.float()
+        mixed, share = mix.images(image, other, draws)
+        return mixed, mix_labels(labels, torch.from_numpy(self.dataset.labels[partner]), share)
 
 
 def training_loader(
-    dataset: Dataset, views: Views, sampler: EpochSampler, *, workers: int | None, device: torch.device
+    dataset: Dataset,
+    views: Views,
+    sampler: EpochSampler,
+    *,
+    workers: int | None,
+    device: torch.device,
+    mix: Mix | None = None,
 ) -> "DataLoader[Batch]":
     """A loader that follows `sampler`, whose `epoch` and `start` are read at every iteration.
 
@@ -142,10 +170,11 @@ def training_loader(
             machine (torchrun's processes divide the cores), at most 32; beside a training on the CPU, which wants the
             cores itself, one per two cores.
         device: where the training runs.
+        mix: how each image is mixed with another; None: not.
     """
     workers = choose_workers(dataset, workers, device)
     return DataLoader(
-        cast("TorchDataset[Batch]", TrainingImages(dataset, views)),  # `_collate` makes batches of its rows
+        cast("TorchDataset[Batch]", TrainingImages(dataset, views, mix)),  # `_collate` makes batches of its rows
         batch_sampler=sampler,
         collate_fn=_collate,
         num_workers=workers,

@@ -27,6 +27,7 @@ class Views:
         seed: of every random draw.
         count: how many different views an image has, shown in turn; None: a new one every epoch. Without
             augmentation there is one.
+        mixed: whether each view is mixed with another image's later, so that there are several without augmentation.
         where: the recipe, for messages.
     """
 
@@ -38,11 +39,12 @@ class Views:
         *,
         seed: int,
         count: int | None = None,
+        mixed: bool = False,
         where: str = "augment",
     ) -> None:
         chosen = read_augmentations(steps, where=where)
         self.decoded, self.seed = decoded, seed
-        self.count = count if chosen else 1
+        self.count = count if chosen or mixed else 1
         self._augment = build_augmentations(chosen, decoded.preprocessing.size, where=where)
         self._transform = {
             "augment": [_deciding(step) for step in chosen],
@@ -62,6 +64,10 @@ class Views:
     def of_epoch(self, epoch: int) -> int:
         """The view that `epoch` shows."""
         return epoch if self.count is None else epoch % self.count
+
+    def draws(self, index: int, view: int, what: int) -> np.random.Generator:
+        """Random numbers of this view of this sample, beside those of its augmentation; `what` tells them apart."""
+        return np.random.default_rng([self.seed, view, self._samples[index], what])
 
     def image(self, index: int, view: int) -> Tensor:
         """uint8 (H, W, 3) RGB; raises DataError where the image cannot be decoded."""

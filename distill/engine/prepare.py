@@ -142,7 +142,7 @@ def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console:
         seed=job.seed,
         relations=relations,
     )
-    loader = training_loader(job.train, views, sampler, workers=settings.workers, device=device)
+    loader = training_loader(job.train, views, sampler, workers=settings.workers, device=device, mix=settings.mix)
     return Prepared(state, step, sampler, loader, settings.accumulate, freezing, validation_images(job, world))
 
 
@@ -184,7 +184,15 @@ def build_views(job: Job) -> Views:
         passes=settings.epochs,
     )
     seed = job.seed if settings.view_seed is None else settings.view_seed
-    return Views(job.train, decoded, settings.augment, seed=seed, count=settings.views, where=job.title)
+    return Views(
+        job.train,
+        decoded,
+        settings.augment,
+        seed=seed,
+        count=settings.views,
+        mixed=settings.mix is not None,
+        where=job.title,
+    )
 
 
 def validation_images(job: Job, world: World) -> DecodedImages:

@@ -1,13 +1,14 @@
 """The losses against the annotations that a recipe may choose, each with its hyper-parameters."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
+import torch
 from msgspec import Meta
 from torch import Tensor
 
 from ...runtime.config import Config
 from ..losses import asymmetric, bce, label_smoothing, pal, softmax_targets
-from ..losses._common import full_precision
+from ..losses._common import full_precision, reduce_known
 from ..losses.label_smoothing import EPSILON
 from .term import Reduction
 
@@ -20,6 +21,8 @@ class SupervisedLoss(Config, tag_field="name"):
     Attributes:
         temperature: divides the logits first; UD (MM 2021) Table 5 finds 3 better than 1 for a small student.
     """
+
+    by_label: ClassVar[bool] = True  # whether it is a sum over labels, each for itself
 
     temperature: Annotated[float, Meta(gt=0)] = 1.0
 
@@ -34,12 +37,22 @@ class SupervisedLoss(Config, tag_field="name"):
 
         Args:
             logits: (B, C).
-            targets: int8 (B, C), 1 present, 0 absent, -1 unknown (takes no part).
+            targets: int8 (B, C), 1 present, 0 absent, -1 unknown (takes no part). Of mixed images float (B, C), the
+                probability that the label is present, or -1: the loss is then that of both labels in these shares,
+                which for binary cross-entropy is the one against the probability itself.
             reduction: of the batch.
         """
-        return self._loss(logits / self.temperature, targets, reduction)
+        logits = logits / self.temperature
+        if not targets.is_floating_point():
+            return self._loss(logits, targets, reduction)
+        unknown = targets < 0
+        absent, present = (
+            self._loss(logits, torch.full_like(targets, label, dtype=torch.int8).masked_fill(unknown, -1), "none")
+            for label in (0, 1)
+        )
+        return reduce_known(torch.lerp(absent, present, targets.to(absent.dtype).clamp(min=0)), targets, reduction)
 
-    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction | Literal["none"]) -> Tensor:
         """What a loss defines: its value at logits that are divided by the temperature already."""
         raise NotImplementedError
 
@@ -47,7 +60,7 @@ class SupervisedLoss(Config, tag_field="name"):
 class BCE(SupervisedLoss, tag="bce"):
     """Binary cross-entropy."""
 
-    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction | Literal["none"]) -> Tensor:
         return bce(logits, targets, reduction=reduction)
 
 
@@ -64,7 +77,7 @@ class ASL(SupervisedLoss, tag="asl"):
     gamma_pos: Annotated[float, Meta(ge=0)] = 0.0
     clip: Annotated[float, Meta(ge=0, lt=1)] = 0.05
 
-    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction | Literal["none"]) -> Tensor:
         focus = {"gamma_neg": self.gamma_neg, "gamma_pos": self.gamma_pos, "clip": self.clip}
         return asymmetric(logits, targets, **focus, reduction=reduction)
 
@@ -72,7 +85,10 @@ class ASL(SupervisedLoss, tag="asl"):
 class PAL(SupervisedLoss, tag="pal"):
     """UD's PAL-N: every positive against the negatives, averaged over an image's positives."""
 
-    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+    by_label = False
+
+    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction | Literal["none"]) -> Tensor:
+        assert reduction != "none"
         return pal(logits, targets, reduction)
 
 
@@ -85,14 +101,17 @@ class LabelSmoothing(SupervisedLoss, tag="label_smoothing"):
 
     epsilon: Annotated[float, Meta(gt=0, lt=0.5)] = EPSILON
 
-    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction | Literal["none"]) -> Tensor:
         return label_smoothing(logits, targets, epsilon=self.epsilon, reduction=reduction)
 
 
 class Softmax(SupervisedLoss, tag="softmax"):
     """Cross-entropy of one softmax against 1/k for each of an image's k positives."""
 
-    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+    by_label = False
+
+    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction | Literal["none"]) -> Tensor:
+        assert reduction != "none"
         return softmax_targets(logits, targets, reduction)
 
 

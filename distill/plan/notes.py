@@ -18,5 +18,7 @@ def notes(training: Training, *, final: bool) -> Iterator[str]:
     settled = settle_format(job.settings, training.model, device, job.card.preprocessing.size)
     if settled.channels_last and job.settings.channels_last is None:
         yield "in channels last, which is faster on a CPU for its depthwise convolutions (`channels_last: false`: not)"
+    if job.settings.mix is not None and training.teacher is not None:
+        yield "the teacher is asked at every step, since images are mixed"
     if not final and job.last.is_file():
         yield "whether what was begun goes on, the teacher decides"

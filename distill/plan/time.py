@@ -107,14 +107,15 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None) -> Esti
         step_seconds, note = _step_seconds(job, model, taught_by, piece)
     keeps = views.decoded.choose(settings.decoded_cache, job.cache_folder / "images") != "off"
     load_seconds, reload_seconds = _load_seconds(views, job, keeps=keeps)
+    loads = 1.0 if settings.mix is None else 1.0 + settings.mix.probability
     return Estimate(
         images=len(views),
         epochs=settings.epochs,
         steps=len(sampler) * settings.epochs,
         batch_size=sampler.batch_size,
         step_seconds=step_seconds,
-        load_seconds=load_seconds,
-        reload_seconds=reload_seconds,
+        load_seconds=loads * load_seconds,
+        reload_seconds=loads * reload_seconds,
         loading_processes=choose_workers(job.train, settings.workers, device),
         teacher_seconds=teacher_seconds,
         stored_views=stored,

@@ -11,6 +11,7 @@ from ..models.branches import branch_for
 from ..models.build import check_spec
 from ..models.heads import HEADS
 from ..teacher_cache.fields import fields_for
+from .check_mix import check_mix
 from .start import check_start
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def check(loaded: "LoadedRecipe") -> None:
         if spec is not None and spec.train is not None:
             _check_augment(loaded, f"{role}.train.augment", spec.train)
     _check_int8(loaded)
+    check_mix(loaded)
     tasks = loaded.tasks()
     _check_pieces(where, "teacher.train", None if teacher is None else teacher.train)
     _check_pieces(where, "student.train", recipe.student.train)

@@ -75,6 +75,8 @@ class CachedSource:
 
     def stored_views(self, job: Job, views: Views) -> int:
         """See `TeacherSource`."""
+        if job.settings.mix is not None:
+            return 0  # a view is mixed with another image's, of which no outputs are stored
         count, epochs = views.count, job.settings.epochs
         store = self.store
         if store is None:
