@@ -172,7 +172,10 @@ def _connected(address: str) -> Iterator[Any]:
     try:
         ray.init(address=address, logging_level="warning", **own)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise EdgedistillError(f"--on ray: no Ray answers at {address} ({first_line(error)}).") from None
+        raise EdgedistillError(
+            f"--on ray: cannot join the Ray at {address} ({first_line(error)}). One that asks for a token wants it in "
+            "RAY_AUTH_TOKEN, here too."
+        ) from None
     try:
         yield ray
     finally:
@@ -181,7 +184,7 @@ def _connected(address: str) -> Iterator[Any]:
 
 def _require_answer(address: str) -> None:
     """Find out in seconds, for which Ray takes minutes, whether anything listens at `HOST:PORT`."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if not host:  # "local", "auto"
         return
     try:

@@ -465,6 +465,6 @@ def test_a_cell_on_ray_gets_its_part_of_the_smallest_machine(machines, jobs, sha
 def test_a_cluster_that_does_not_answer_is_told(where, tmp_path):
     study = load_study(where / "study.yaml", [f"output={tmp_path}"])
     queue = Queue(Store(study, tmp_path / "study.study.json", ""), study.cells)
-    for address in ("127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:x"):
+    for address in ("127.0.0.1:9", "127.0.0.1:x"):
         with pytest.raises(EdgedistillError, match=f"no Ray answers at {address}"):
             run_cells_on_ray(queue, address, None, Console(quiet=True))

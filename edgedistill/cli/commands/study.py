@@ -42,8 +42,8 @@ def study(
         typer.Option(
             "--on",
             metavar="ray[:ADDRESS]",
-            help="Run the cells as Ray tasks: `ray` on this machine; `ray:auto`, `ray:HOST:6379` or "
-            "`ray://HOST:10001` on a cluster whose machines share the files.",
+            help="Run the cells as Ray tasks: `ray` on this machine; `ray:auto` or `ray:HOST:6379` on a cluster whose "
+            "machines share the files.",
         ),
     ] = None,
     only: Annotated[
@@ -111,10 +111,10 @@ def _ray_address(on: str) -> str:
     if kind != "ray" or (colon and not address):
         raise ConfigError(
             f"--on {on}: cells run on `ray` (a Ray of its own on this machine) or on `ray:ADDRESS` (a cluster: "
-            "`ray:auto` on one of its machines, `ray:HOST:6379`, `ray://HOST:10001`)."
+            "`ray:auto` on one of its machines, or `ray:HOST:6379`)."
         )
     require_ray()
-    return on if address.startswith("//") else address or "local"
+    return address or "local"
 
 
 def _run(queue: "Queue", jobs: int | None, address: str | None, options: list[str]) -> None:
