@@ -1,13 +1,17 @@
-"""The record of a training: metrics.jsonl for machines, TensorBoard events for eyes."""
+"""The record of a training: metrics.jsonl, and the loggers that its settings name."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
+import msgspec
+from rich.console import Console
 
+from ...runtime.errors import first_line
 from ...runtime.files import write_atomic
-from .summary import shares
+from .job import Job
+from .loggers import LOGGERS, Logger, Run
 
 
 def write_records(folder: Path, history: list[dict[str, Any]]) -> None:
@@ -18,33 +22,66 @@ def write_records(folder: Path, history: list[dict[str, Any]]) -> None:
 class Journal:
     """Writes one record per finished epoch.
 
+    A logger that fails, at its start or later, is told of in one line and left out from then on: no network and no full
+    disk of somebody else's ends a training.
+
     Args:
-        folder: of the training.
-        epoch: the first epoch that will be written; later events of an interrupted run are purged.
+        job: the training.
+        epoch: the first epoch that will be written.
+        environment: what it runs with.
+        console: for warnings.
     """
 
-    def __init__(self, folder: Path, epoch: int) -> None:
-        self._folder = folder
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=epoch)
+    def __init__(self, job: Job, epoch: int, environment: dict[str, Any], console: Console) -> None:
+        self._job, self._console = job, console
+        self._loggers: dict[str, Logger] = {}
+        self._finished = False
+        run = Run(
+            name=f"{job.card.name}/{job.title}",
+            folder=job.folder,
+            epoch=epoch,
+            settings=_settings(job),
+            files={path.name: text for path, text in job.records.items()},
+            environment=environment,
+        )
+        for name in dict.fromkeys(job.settings.loggers):
+            self._try(name, lambda name=name: self._loggers.update({name: LOGGERS.get(name)(run)}))  # type: ignore[misc]
 
-    def write(self, history: list[dict[str, Any]], per_class: dict[str, float]) -> None:
-        """Rewrite metrics.jsonl, so that it holds exactly the finished epochs, and add the last one's events.
+    def write(self, history: list[dict[str, Any]]) -> None:
+        """Rewrite metrics.jsonl, so that it holds exactly the finished epochs, and pass them to the loggers.
 
         Args:
             history: one record per finished epoch.
-            per_class: AP of each class in the last epoch, in points; empty when it was not evaluated.
         """
-        write_records(self._folder, history)
-        record = history[-1]
-        scalars = {f"loss/{name}": value for name, value in record["terms"].items()}
-        scalars |= {
-            name: record[name] for name in ("lr", "images_per_second", "skipped_steps", "val_mAP") if name in record
-        }
-        scalars |= {f"time/{phase}": share for phase, share in shares([record["time"]]).items()}
-        scalars |= {f"AP/{name}": ap for name, ap in per_class.items()}
-        for name, value in scalars.items():
-            self._events.add_scalar(name, value, record["epoch"])
-        self._events.flush()
+        write_records(self._job.folder, history)
+        self._finished = len(history) == self._job.settings.epochs
+        for name, logger in [*self._loggers.items()]:
+            self._try(name, lambda logger=logger: logger.log(history))  # type: ignore[misc]
 
     def close(self) -> None:
-        self._events.close()
+        for name, logger in [*self._loggers.items()]:
+            self._try(name, lambda logger=logger: logger.close(finished=self._finished))  # type: ignore[misc]
+
+    def _try(self, name: str, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # of somebody else's package, network or disk
+            self._loggers.pop(name, None)
+            self._console.print(
+                f"{self._job.title}: the logger {name!r} failed and is left out from here on "
+                f"({type(error).__name__}: {first_line(error)}); the training goes on. metrics.jsonl has all epochs.",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    return {
+        "seed": job.seed,
+        "method": {"name": type(job.method).__name__, **msgspec.to_builtins(job.method, str_keys=True)},
+        "model": msgspec.to_builtins(job.card.model),
+        "preprocessing": msgspec.to_builtins(job.card.preprocessing),
+        "train": msgspec.to_builtins(job.settings),
+        "images": {"train": len(job.train), "validation": len(job.validation)},
+    }

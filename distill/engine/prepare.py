@@ -44,7 +44,7 @@ from .teachers import Teacher, TeacherSource
 from .world import World
 
 _FLOAT = 4
-_ENVIRONMENT = "environment.json"
+ENVIRONMENT = "environment.json"
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ def _record(job: Job, device: torch.device, console: Console, world: World, *, c
     for path, text in job.records.items():
         write_atomic(path, text)
     environment = describe_environment(device, world, (job.train, job.validation))
-    changed = store_environment(job.folder / _ENVIRONMENT, environment)
+    changed = store_environment(job.folder / ENVIRONMENT, environment)
     if continued and changed:
         console.print(
             f"{job.title}: continued with a difference ({'; '.join(changed)}): the last bits may differ from those of "
@@ -265,7 +265,7 @@ def _record(job: Job, device: torch.device, console: Console, world: World, *, c
 
 def _require_agreement(job: Job, state: TrainState, world: World) -> None:
     """All processes train the same job, from the same step, in a folder that all of them see."""
-    here = (job.identity, state.epoch, state.batch, (job.folder / _ENVIRONMENT).is_file())
+    here = (job.identity, state.epoch, state.batch, (job.folder / ENVIRONMENT).is_file())
     if any(there != here for there in world.gather(here)):
         raise EdgedistillError(
             f"{job.folder}: the processes do not see the same files there. The run folder (`output:`), the data and "

@@ -65,6 +65,8 @@ class TrainSettings(Config):
             stop the run.
         workers: decoding processes; None chooses.
         evaluate_every: epochs between evaluations on the validation part; the last epoch is always evaluated.
+        loggers: where the record of each epoch goes, besides metrics.jsonl: `tensorboard`, `csv`, `mlflow`, `wandb`, or
+            a name that an entry point brings.
         save_minutes: between saves within an epoch; every finished epoch is saved too.
     """
 
@@ -98,6 +100,7 @@ class TrainSettings(Config):
     skip_limit: Annotated[int, Meta(ge=1)] = 10
     workers: Annotated[int, Meta(ge=0)] | None = None
     evaluate_every: Annotated[int, Meta(ge=1)] = 1
+    loggers: list[str] = msgspec.field(default_factory=lambda: ["tensorboard"])
     save_minutes: Annotated[float, Meta(gt=0)] = 10.0
 
     def __post_init__(self) -> None:
@@ -113,6 +116,6 @@ class TrainSettings(Config):
         plain = msgspec.to_builtins(self)
         came_later = {"parts": Parts(), "layer_decay": None, "swa": None, "mix": None, "keep": "average"}
         off = {key for key, value in came_later.items() if getattr(self, key) == value}
-        for key in {"workers", "decoded_cache", "save_minutes", "skip_limit"} | off:
+        for key in {"workers", "decoded_cache", "save_minutes", "skip_limit", "loggers"} | off:
             del plain[key]
         return plain

@@ -1,6 +1,7 @@
 """The training loop: one page, the same for every model, method and number of processes."""
 
 import contextlib
+import json
 import math
 import time
 from collections.abc import Collection
@@ -25,7 +26,8 @@ from .folder import sole_writer
 from .interrupt import Interrupt, catch_interrupt, print_at_once
 from .job import Job
 from .journal import Journal, write_records
-from .prepare import Prepared, prepare
+from .loggers import require_loggers
+from .prepare import ENVIRONMENT, Prepared, prepare
 from .progress import TrainingProgress
 from .state import Tally, TrainState
 from .step import Taken
@@ -42,12 +44,14 @@ def fit(job: Job, model: Classifier, teacher: TeacherSource | None, console: Con
     Raises:
         InterruptedRunError: Ctrl-C or SIGTERM; last.ckpt holds the step just finished.
         CheckpointError: last.ckpt is damaged or belongs to another recipe.
+        ConfigError: a logger does not exist, or its package is not installed.
         DataError: too many images cannot be decoded.
         EdgedistillError: the numbers stopped being finite, or the memory or disk is too small.
     """
     if not (job.validation.labels == 1).any():
         raise DataError(f"{job.validation.name}: no image carries a label, so no epoch could be selected by mAP.")
     world = current_world()
+    require_loggers(job.settings.loggers, f"{job.title}: `loggers`")
     with explained(job.title), contextlib.ExitStack() as held:
         world.together(lambda: held.enter_context(sole_writer(job.folder)) if world.is_main else None)
         if not world.gather(is_finished(job))[0]:
@@ -77,14 +81,14 @@ class _Training:
                 lambda: print_at_once(self.console, "stopping after this step; again to stop at once")
             ) as interrupt,
             TrainingProgress(job.title, self.prepared.total_steps, self.console) as progress,
-            contextlib.closing(Journal(job.folder, state.epoch) if self.world.is_main else _Nothing()) as journal,
+            contextlib.closing(self._journal()) as journal,
         ):
             while state.epoch < job.settings.epochs:
                 self._train_epoch(interrupt, progress)
                 if time.monotonic() - self.saved > _WORTH_SAVING:
                     self._save()  # evaluation may be long, and who asks to stop may not wait for its end
-                record, per_class = self._finish_epoch()
-                self.world.together(lambda: self._write_epoch(journal, per_class))  # noqa: B023
+                record = self._finish_epoch()
+                self.world.together(lambda: self._write_epoch(journal))
                 progress.epoch(record, job.settings.epochs)
                 self._stop_if(interrupt)
         if state.bad_images:
@@ -95,11 +99,17 @@ class _Training:
                 highlight=False,
             )
 
-    def _write_epoch(self, journal: "Journal | _Nothing", per_class: dict[str, float]) -> None:
+    def _journal(self) -> "Journal | _Nothing":
+        if not self.world.is_main:
+            return _Nothing()
+        environment = json.loads((self.job.folder / ENVIRONMENT).read_bytes())
+        return Journal(self.job, self.state.epoch, environment, self.console)
+
+    def _write_epoch(self, journal: "Journal | _Nothing") -> None:
         """What an epoch leaves, last.ckpt first; rank 0 writes, and a fault of its disk is everybody's."""
         self._save()
         if self.world.is_main:
-            journal.write(self.state.history, per_class)
+            journal.write(self.state.history)
             write_summary(self.job, self.state)
 
     def _train_epoch(self, interrupt: Interrupt, progress: TrainingProgress) -> None:
@@ -139,8 +149,8 @@ class _Training:
                 "`precision: fp32`; the last good checkpoint is kept."
             )
 
-    def _finish_epoch(self) -> tuple[dict[str, Any], dict[str, float]]:
-        """The epoch's record and, where it was evaluated, the AP of each class."""
+    def _finish_epoch(self) -> dict[str, Any]:
+        """The epoch's record, with its accuracy where it was evaluated."""
         state, job = self.state, self.job
         per_process = self.world.gather(state.tally.means())
         seconds = state.tally.seconds
@@ -154,16 +164,15 @@ class _Training:
             "skipped_steps": state.skipped_steps,
         }
         state.epoch, state.batch, state.tally = state.epoch + 1, 0, Tally()
-        per_class: dict[str, float] = {}
         settings = job.settings
         if state.swa is not None and settings.swa is not None and settings.swa.averages(state.epoch, settings.epochs):
             state.swa.update_parameters(state.model)
         if state.epoch % job.settings.evaluate_every == 0 or state.epoch == job.settings.epochs:
-            per_class = self._evaluate(record)
+            self._evaluate(record)
         state.history.append(record)
-        return record, per_class
+        return record
 
-    def _evaluate(self, record: dict[str, Any]) -> dict[str, float]:
+    def _evaluate(self, record: dict[str, Any]) -> None:
         """Score the networks that may be kept; the best of them is recorded, and replaces a worse checkpoint."""
         state, found = self.state, {}
         for weights, network in state.candidates(self.job.settings.keep).items():
@@ -177,7 +186,6 @@ class _Training:
         record["val_mAP"], record["val_AP"] = found[best]
         if best != "raw":
             record["weights"] = best
-        return found[best][1]
 
     def _score(self, weights: Weights, network: Classifier) -> tuple[float, dict[str, float]]:
         """MAP and the AP of each class on the validation part; a better mAP replaces the checkpoint."""
@@ -249,7 +257,7 @@ class _Training:
 class _Nothing:
     """The journal of a process that writes none."""
 
-    def write(self, history: list[dict[str, Any]], per_class: dict[str, float]) -> None:
+    def write(self, history: list[dict[str, Any]]) -> None:
         pass
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ...runtime.errors import ConfigError
 from ...runtime.metrics import threshold_rule
 from ..data.augment import build_augmentations, read_augmentations
+from ..engine.loggers import require_loggers
 from ..methods.supervised import loss_of
 from ..models.branches import branch_for
 from ..models.build import check_spec
@@ -50,6 +51,7 @@ def check(loaded: "LoadedRecipe") -> None:
             files[f"{role}.model.class_embeddings"] = spec.model.class_embeddings
         if spec is not None and spec.train is not None:
             _check_augment(loaded, f"{role}.train.augment", spec.train)
+            require_loggers(spec.train.loggers, f"{where}: `{role}.train.loggers`")
     _check_int8(loaded)
     check_mix(loaded)
     tasks = loaded.tasks()

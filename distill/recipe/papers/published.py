@@ -6,7 +6,7 @@ from typing import Any, Literal
 from ....runtime.config import Config
 
 _SECTIONS = ("data", "input", "teacher", "student", "method", "tasks")
-_FREE = ("workers", "decoded_cache", "save_minutes", "skip_limit", "cache", "class_embeddings")
+_FREE = ("workers", "decoded_cache", "save_minutes", "skip_limit", "loggers", "cache", "class_embeddings")
 
 
 class Published(Config, omit_defaults=True):
