@@ -14,6 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 from ...runtime.datasets import UNKNOWN, Dataset
 from ...runtime.device import usable_cores
 from ...runtime.errors import ConfigError, DataError
+from .balance import balanced_shares
 from .free_memory import processes_here
 from .mixing import Mix, mix_labels
 from .views import Views
@@ -82,10 +83,15 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
     Each step gives `share.pieces` of them, this process's. The pieces with the same number of all processes, in the
     order of their ranks, are consecutive in the shuffled order.
 
+    With `balance`, labels int8 (N, C), the images of an epoch are drawn instead, some more than once: see
+    `balanced_shares`.
+
     Set `epoch` and `start` before iterating; `start` skips the steps that an interrupted epoch already took.
     """
 
-    def __init__(self, views: Views, batch_size: int, seed: int, share: Share = Share()) -> None:
+    def __init__(
+        self, views: Views, batch_size: int, seed: int, share: Share = Share(), balance: np.ndarray | None = None
+    ) -> None:
         self.batch_size = share.clip(batch_size, len(views))
         if self.batch_size == 0:
             parts = share.processes * share.pieces
@@ -93,13 +99,18 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         self.epoch = 0
         self.start = 0
         self._views, self._seed, self._share = views, seed, share
+        self._shares = None if balance is None else balanced_shares(balance)
 
     def __len__(self) -> int:
         """Steps in an epoch."""
         return len(self._views) // self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng([self._seed, self.epoch]).permutation(len(self._views))
+        draws = np.random.default_rng([self._seed, self.epoch])
+        if self._shares is None:
+            order = draws.permutation(len(self._views))
+        else:
+            order = draws.choice(len(self._views), len(self._views), p=self._shares)
         view, share = self._views.of_epoch(self.epoch), self._share
         size = self.batch_size // (share.processes * share.pieces)
         for step in range(self.start, len(self)):

@@ -112,7 +112,9 @@ def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console:
         synchronise_batchnorm(model, device)
     views = build_views(job)
     _tell_disk_cache(job, views.decoded, console, world)
-    sampler = EpochSampler(views, settings.batch_size, job.seed, Share(world.rank, world.size, settings.accumulate))
+    parts = Share(world.rank, world.size, settings.accumulate)
+    balance = job.train.labels if settings.sampler == "balanced" else None
+    sampler = EpochSampler(views, settings.batch_size, job.seed, parts, balance)
     check_pieces(job, model, sampler.batch_size, world)
     state = build_state(model, settings, device, len(sampler) * settings.epochs)
     continued = job.last.is_file()

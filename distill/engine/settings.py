@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from ...runtime.config import Config
+from ..data.balance import ClassWeights
 from ..data.decoded import Decode, DecodedCache
 from ..data.mixing import Mix
 from .averaging import Keep, SwaSettings
@@ -43,6 +44,10 @@ class TrainSettings(Config):
         keep: what is evaluated, and saved where its mAP is the best so far: `average`, the averages that there are (the
             trained weights where there is none, or none yet), or `best`, the trained weights beside them.
         augment: steps by name, in order, after resizing.
+        sampler: `shuffled` shows every image once an epoch; `balanced` draws each class equally often and then one of
+            its images, as many as there are.
+        class_weights: of the supervised loss, by class: `inverse_frequency`, `effective_number`, or weights by name;
+            None: all alike. See docs/training.md.
         mix: `mixup` or `cutmix`, with `alpha` and `probability`: each image is mixed with another, and so are their
             labels, which the supervised loss then takes as probabilities. A teacher is asked about the mixed image.
         views: how many augmented views an image has, shown in turn by the epochs; None: a new one every epoch. A
@@ -87,6 +92,8 @@ class TrainSettings(Config):
     swa: SwaSettings | None = None
     keep: Keep = "average"
     augment: list[Any] = msgspec.field(default_factory=lambda: ["flip", "cutout"])
+    sampler: Literal["shuffled", "balanced"] = "shuffled"
+    class_weights: ClassWeights | None = None
     mix: Mix | None = None
     views: Annotated[int, Meta(ge=1)] | None = None
     view_seed: Annotated[int, Meta(ge=0)] | None = None
@@ -114,7 +121,8 @@ class TrainSettings(Config):
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the resulting weights, as plain data, without what came later and is off."""
         plain = msgspec.to_builtins(self)
-        came_later = {"parts": Parts(), "layer_decay": None, "swa": None, "mix": None, "keep": "average"}
+        came_later = {"parts": Parts(), "layer_decay": None, "swa": None, "keep": "average"}
+        came_later |= {"mix": None, "sampler": "shuffled", "class_weights": None}
         off = {key for key, value in came_later.items() if getattr(self, key) == value}
         for key in {"workers", "decoded_cache", "save_minutes", "skip_limit", "loggers"} | off:
             del plain[key]

@@ -9,12 +9,15 @@ import msgspec
 import torch
 
 from ... import __version__
+from ...runtime.datasets import Dataset
 from ...runtime.files import sha256_of
 from ...runtime.preprocess import Preprocessing
 from ...runtime.yaml_text import format_yaml
 from ..checkpoint import ModelCard
+from ..data.balance import class_weights
 from ..engine import Job, TeacherSource, TrainSettings
 from ..methods import Method
+from ..methods.supervised import weigh_classes
 from ..models import Classifier, ModelSpec, build_from_spec
 from ..models.class_embeddings import read_class_embeddings
 from ..models.size import require_size
@@ -82,7 +85,7 @@ def describe_job(
         card=card_of(loaded, spec, splits.train.classes, preprocessing),
         train=train,
         validation=splits.validation,
-        method=method,
+        method=_weighted(loaded, method, settings, train),
         settings=settings,
         seed=seed,
         identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
@@ -91,6 +94,13 @@ def describe_job(
         caches=Path(loaded.recipe.output) / "caches",
         records={loaded.folder / "recipe.yaml": resolved(loaded)},
     )
+
+
+def _weighted(loaded: LoadedRecipe, method: Method, settings: TrainSettings, train: Dataset) -> Method:
+    if settings.class_weights is None:
+        return method
+    where = f"{loaded.where}: `class_weights`"
+    return weigh_classes(method, class_weights(settings.class_weights, train, where=where))
 
 
 def card_of(loaded: LoadedRecipe, spec: ModelSpec, classes: tuple[str, ...], preprocessing: Preprocessing) -> ModelCard:

@@ -1,7 +1,8 @@
 """The losses against the annotations that a recipe may choose, each with its hyper-parameters."""
 
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias, TypeVar
 
+import msgspec
 import torch
 from msgspec import Meta
 from torch import Tensor
@@ -12,6 +13,10 @@ from ..losses._common import full_precision, reduce_known
 from ..losses.label_smoothing import EPSILON
 from .term import Reduction
 
+if TYPE_CHECKING:
+    from .base import Method
+
+MethodT = TypeVar("MethodT", bound="Method")
 Name = Literal["bce", "asl", "pal", "label_smoothing", "softmax"]
 
 
@@ -32,7 +37,7 @@ class SupervisedLoss(Config, tag_field="name"):
         return str(self.__struct_config__.tag)
 
     @full_precision
-    def __call__(self, logits: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+    def __call__(self, logits: Tensor, targets: Tensor, reduction: Reduction | Literal["none"]) -> Tensor:
         """The loss, unweighted: over images, the mean or the sum of what each has by itself.
 
         Args:
@@ -40,7 +45,7 @@ class SupervisedLoss(Config, tag_field="name"):
             targets: int8 (B, C), 1 present, 0 absent, -1 unknown (takes no part). Of mixed images float (B, C), the
                 probability that the label is present, or -1: the loss is then that of both labels in these shares,
                 which for binary cross-entropy is the one against the probability itself.
-            reduction: of the batch.
+            reduction: of the batch; `none` gives (B, C), of a loss that is a sum over labels.
         """
         logits = logits / self.temperature
         if not targets.is_floating_point():
@@ -115,6 +120,28 @@ class Softmax(SupervisedLoss, tag="softmax"):
         return softmax_targets(logits, targets, reduction)
 
 
+class ClassWeighted(SupervisedLoss, tag="class_weighted", kw_only=True):
+    """A loss whose labels count as much as their class does; made of a training's `class_weights`, never written.
+
+    Attributes:
+        loss: that is weighted.
+        weights: C factors.
+    """
+
+    loss: SupervisedLoss
+    weights: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """The weighted loss's."""
+        return self.loss.name
+
+    def __call__(self, logits: Tensor, targets: Tensor, reduction: Reduction | Literal["none"]) -> Tensor:
+        """See `SupervisedLoss`."""
+        each = self.loss(logits, targets, "none")
+        return reduce_known(each * each.new_tensor(self.weights), targets, reduction)
+
+
 Supervised: TypeAlias = Name | BCE | ASL | PAL | LabelSmoothing | Softmax
 """A name, for the loss at its paper's hyper-parameters, or a mapping of `name:` and hyper-parameters."""
 
@@ -125,3 +152,8 @@ SUPERVISED: dict[str, SupervisedLoss] = {loss.name: loss for loss in (BCE(), ASL
 def loss_of(supervised: Supervised) -> SupervisedLoss:
     """The loss that a recipe chose."""
     return SUPERVISED[supervised] if isinstance(supervised, str) else supervised
+
+
+def weigh_classes(method: "MethodT", weights: tuple[float, ...]) -> "MethodT":
+    """The method with its supervised loss, and a decoder's, weighted by class."""
+    return msgspec.structs.replace(method, supervised=ClassWeighted(loss=loss_of(method.learns_by), weights=weights))

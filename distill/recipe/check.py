@@ -12,7 +12,7 @@ from ..models.branches import branch_for
 from ..models.build import check_spec
 from ..models.heads import HEADS
 from ..teacher_cache.fields import fields_for
-from .check_mix import check_mix
+from .check_labels import check_labels
 from .start import check_start
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def check(loaded: "LoadedRecipe") -> None:
             _check_augment(loaded, f"{role}.train.augment", spec.train)
             require_loggers(spec.train.loggers, f"{where}: `{role}.train.loggers`")
     _check_int8(loaded)
-    check_mix(loaded)
+    check_labels(loaded)
     tasks = loaded.tasks()
     _check_pieces(where, "teacher.train", None if teacher is None else teacher.train)
     _check_pieces(where, "student.train", recipe.student.train)

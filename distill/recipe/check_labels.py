@@ -1,4 +1,4 @@
-"""What cannot learn from mixed images, told before anything is computed."""
+"""Which losses can be weighted by class or learn from mixed images, told before anything is computed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .loaded import LoadedRecipe
 
 
-def check_mix(loaded: "LoadedRecipe") -> None:
-    """Raise ConfigError where a training mixes images and its terms need labels that are present or absent."""
+def check_labels(loaded: "LoadedRecipe") -> None:
+    """Raise ConfigError where a training mixes images or weighs classes, and its terms know no such thing."""
     recipe, int8, tasks = loaded.recipe, loaded.int8(), loaded.tasks()
     method, student = loaded.method(), recipe.student.model
     _check(loaded, "student.train", recipe.student.train, method, student.branches)
@@ -29,6 +29,8 @@ def check_mix(loaded: "LoadedRecipe") -> None:
 def _check(
     loaded: "LoadedRecipe", key: str, settings: "TrainSettings", method: "Method", branches: Sequence[str]
 ) -> None:
+    if settings.class_weights is not None:
+        _check_weights(loaded, f"{key}.class_weights", settings, method)
     if settings.mix is None:
         return
     loss, section = loss_of(method.learns_by), loaded.tasks() or loaded.recipe.teacher
@@ -43,3 +45,16 @@ def _check(
     else:
         return
     raise ConfigError(f"{loaded.where}: `{key}.mix`: {reason}. Or leave `mix` out.")
+
+
+def _check_weights(loaded: "LoadedRecipe", key: str, settings: "TrainSettings", method: "Method") -> None:
+    loss = loss_of(method.learns_by)
+    if method.supervised is None:
+        reason = "the method has no supervised loss: name one (`method.supervised: bce`)"
+    elif not loss.by_label:
+        reason = f"the loss {loss.name!r} ranks an image's labels: choose bce, asl or label_smoothing"
+    elif isinstance(settings.class_weights, dict) and key.startswith("tasks"):
+        reason = "a sub-task has some of the classes: choose `inverse_frequency` or `effective_number`"
+    else:
+        return
+    raise ConfigError(f"{loaded.where}: `{key}`: {reason}. Or leave `class_weights` out.")
