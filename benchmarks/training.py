@@ -134,10 +134,14 @@ def measure(pair: Pair, method: str, rounds: int, workers: int | None, images: P
                 prepared.state.model.train()
                 watch = prepared.step.stopwatch
                 watch.reset({} if number <= 0 else watch.seconds)  # the first warms up; others' turns do not count
-                started = time.perf_counter()
+                started, before = time.perf_counter(), None
                 for _ in range(pair.steps):
                     step, pieces = next(steps[name])
-                    prepared.step(pieces, TrainingContext(0, step, prepared.total_steps))
+                    launched = prepared.step(pieces, TrainingContext(0, step, prepared.total_steps))
+                    if before is not None:
+                        before.read()  # as the training does
+                    before = launched
+                before.read()
                 if number >= 0:
                     seconds[name].append((time.perf_counter() - started) / pair.steps)
                     used += _utilisation()

@@ -82,22 +82,25 @@ def build_optimizer(
     model: nn.Module, settings: TrainSettings, device: torch.device, method_part: nn.Module | None = None
 ) -> Optimizer:
     """Weight decay on matrices and kernels only; parts that learn alike are one group."""
-    alike: dict[tuple[bool, float, float, str | None], list[nn.Parameter]] = {}
+    alike: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for group in parameter_groups(model, method_part, settings):
-        # PyTorch's fused SGD wants the first gradients of a group all at once.
-        frozen = group.part if settings.parts.of(group.part).freeze_epochs else None
-        key = (group.parameters[0].ndim <= 1, group.lr_scale, group.weight_decay, frozen)
+        key = (group.parameters[0].ndim <= 1, group.lr_scale, group.weight_decay)
         alike.setdefault(key, []).extend(group.parameters)
     place = {id(parameter): number for number, parameter in enumerate(model.parameters())}
     for parameters in alike.values():  # last.ckpt knows them by their order
         parameters.sort(key=lambda parameter: place.get(id(parameter), len(place)))
     groups = [
         {"params": parameters, "weight_decay": decay, "lr": settings.lr * scale, "lr_scale": scale}
-        for (_, scale, decay, _), parameters in alike.items()
+        for (_, scale, decay), parameters in alike.items()
     ]
     fused = device.type in ("cuda", "cpu")
     if settings.optimizer == "sgd":
-        return SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=fused)
+        optimizer = SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=fused)
+        for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+            # PyTorch's fused SGD would make it without values, which stay where the first step is not taken, and wants
+            # the first gradients of a group all at once, which parts that are frozen at first do not give.
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimizer
     kind = Adam if settings.optimizer == "adam" else AdamW
     return kind(groups, lr=settings.lr, fused=fused)
 

@@ -7,7 +7,6 @@ from itertools import islice
 
 import torch
 from rich.console import Console
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
@@ -20,6 +19,7 @@ from ..data.decoded import DecodedImages
 from ..data.loader import Batch, EpochSampler, Share, training_loader
 from ..data.views import Views
 from ..models import Classifier
+from .averaging import MovingAverage
 from .batchnorm import require_more_than_one_image, synchronise_batchnorm
 from .environment import describe_environment, store_environment
 from .evaluate import share_of
@@ -221,7 +221,7 @@ def build_state(model: Classifier, settings: TrainSettings, device: torch.device
     optimizer = build_optimizer(model, settings, device)
     return TrainState(
         model,
-        ModelEmaV3(model, decay=settings.ema, use_warmup=True) if settings.ema is not None else None,
+        MovingAverage(model, settings.ema) if settings.ema is not None else None,
         AveragedModel(model) if settings.swa is not None else None,
         optimizer,
         build_schedule(optimizer, settings, total_steps),

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.utils import ModelEmaV3
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
@@ -14,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from ...runtime.errors import CheckpointError, first_line
 from ...runtime.files import atomic_path
 from ..models import Classifier
-from .averaging import Keep, Weights
+from .averaging import Keep, MovingAverage, Weights
 
 _VERSION = 2
 _DISK_FAULTS = ("PytorchStreamWriter", "inline_container", "iostream")  # how torch.save reports a full disk
@@ -64,7 +63,7 @@ class TrainState:
     """
 
     model: Classifier
-    ema: ModelEmaV3 | None
+    ema: MovingAverage | None
     swa: AveragedModel | None
     optimizer: Optimizer
     schedule: LRScheduler

@@ -1,5 +1,7 @@
 """One optimiser step: teacher, student, terms, backward, update; or nothing, where a number is not finite.
 
+The host launches it and reads nothing of it: whether all is finite the device sees and obeys by itself.
+
 The student may run under autocast; the terms are always computed in float32. The loss is that of the whole step, in
 whatever pieces and processes its images come: parts of a mean are averaged, those of a sum added, and terms that relate
 images are computed on all outputs together. Where these come in pieces, each piece runs twice (GradCache, RepL4NLP 2021
@@ -7,7 +9,6 @@ Sec. 3): first without a graph for the outputs, then for the gradient, with the 
 """
 
 import contextlib
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,34 +20,15 @@ from ..data.loader import Batch
 from ..methods import Method, TrainingContext
 from ..models.output import ModelOutput
 from .gathering import gather_output, gather_rows, join_outputs, tensors_of
+from .kept_buffers import KeptBuffers
 from .optimize import choose_dtype, choose_format
 from .relations import require_terms
 from .settings import TrainSettings
 from .state import TrainState
 from .stopwatch import Stopwatch
+from .taken import Launched
 from .teachers import Teacher, autocast
 from .world import World
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What a step did.
-
-    Attributes:
-        terms: weighted loss terms of the whole step or, where each process has its own, of this process's part.
-        gradient_norm: before clipping.
-        finite: whether the weights were updated.
-    """
-
-    terms: dict[str, float]
-    gradient_norm: float
-    finite: bool
-
-    @property
-    def culprit(self) -> str:
-        """What was not finite, for a message."""
-        broken = [name for name, value in self.terms.items() if not abs(value) < float("inf")]
-        return f"the term {broken[0]!r}" if broken else "the gradient"
 
 
 class _Part(NamedTuple):
@@ -84,7 +66,7 @@ class Step:
     stopwatch: Stopwatch
     seed: int
     relations: frozenset[str]
-    _buffers: list[tuple[list[Tensor], list[Tensor]]] = field(init=False)
+    _buffers: KeptBuffers = field(init=False)
     _gathers: bool = field(init=False)
     _format: torch.memory_format = field(init=False)
     _dtype: torch.dtype | None = field(init=False)
@@ -92,43 +74,52 @@ class Step:
     def __post_init__(self) -> None:
         self._format = choose_format(self.settings, self.device)
         self._dtype = choose_dtype(self.settings, self.state.model, self.device)
-        buffers = defaultdict(list)
-        for buffer in self.state.model.buffers():
-            buffers[buffer.dtype].append(buffer)  # a GPU copies a list of one type at once
-        self._buffers = [(group, [buffer.clone() for buffer in group]) for group in buffers.values()]
+        self._buffers = KeptBuffers(self.state.model.buffers())
         self._gathers = self.world.size > 1 and bool(self.relations) and self.settings.relations == "gathered"
 
-    def __call__(self, pieces: list[Batch], context: TrainingContext) -> Taken:
+    def __call__(self, pieces: list[Batch], context: TrainingContext) -> Launched:
         """Take the step over `pieces`, of equal size.
 
-        Waits once for the device: whether the gradient is finite decides if anything is updated. A skipped step leaves
-        weights, moments, moving averages and BatchNorm's statistics as they were.
+        A skipped step leaves weights, moments, moving averages and BatchNorm's statistics as they were.
         """
         state = self.state
         again = bool(self.relations) and len(pieces) > 1
         if again:
-            for buffers, _ in self._buffers:
-                self.world.share(buffers)  # as DistributedDataParallel does, but before both passes
-        for buffers, backup in self._buffers:
-            torch._foreach_copy_(backup, buffers)
+            self.world.share(state.model.buffers())  # as DistributedDataParallel does, but before both passes
+        self._buffers.keep()
         terms = self._together(pieces, context) if again else self._one_by_one(pieces, context)
         state.scaler.unscale_(state.optimizer)
-        limit = self.settings.clip_grad_norm or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), limit)
-        values = torch.stack([norm, *terms.values()]).tolist()
+        norm = self._clip()
         # Of one process's own terms the others know nothing, but all have the same averaged gradient.
-        finite = abs(values[0]) < float("inf") and (self.world.size > 1 or abs(sum(values)) < float("inf"))
-        if finite:
-            state.scaler.step(state.optimizer)
-        else:
-            self._restore_buffers()
+        judged = norm if self.world.size > 1 else torch.stack([norm, *terms.values()])
+        finite = torch.isfinite(judged).all()
+        self._update(finite)
+        self._buffers.restore_unless(finite)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
         state.schedule.step()
-        if state.ema is not None and finite:
-            state.ema.update(state.model, step=context.step + 1)
+        if state.ema is not None:
+            state.ema.follow(context.step + 1, finite)
         self.stopwatch.lap("update")
-        return Taken(dict(zip(terms, values[1:], strict=True)), values[0], finite)
+        return Launched(terms, norm, finite, state.scaler.scale(torch.ones((), device=self.device)))
+
+    def _clip(self) -> Tensor:
+        """Clip the gradient; returns its norm before."""
+        parameters = [parameter for parameter in self.state.model.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        if self.settings.clip_grad_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip_grad_norm, norm)
+        return norm
+
+    def _update(self, finite: Tensor) -> None:
+        """The optimiser's step, or nothing where `finite`, a 0-dim bool on the device, is false."""
+        optimizer = self.state.optimizer
+        if getattr(optimizer, "_step_supports_amp_scaling", False):  # PyTorch's name for fused ones, GradScaler's way
+            optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
+            optimizer.step()
+            del optimizer.found_inf  # type: ignore[attr-defined]
+        elif finite:  # the host waits: only where there is no fused optimiser, as on MPS
+            optimizer.step()
 
     def _one_by_one(self, pieces: list[Batch], context: TrainingContext) -> dict[str, Tensor]:
         """Add the gradient of each piece, whose graph is freed before the next; returns the step's detached terms."""
@@ -163,7 +154,7 @@ class Step:
         )
         terms = self._terms(whole, joined, context, pieces=1)
         self._backward(terms)
-        self._restore_buffers()  # every piece finds them as in its first pass, and leaves them as it did there
+        self._buffers.restore()  # every piece finds them as in its first pass, and leaves them as it did there
         first = 0
         for number, part in enumerate(parts):
             self._seed(context, number)
@@ -222,10 +213,6 @@ class Step:
         # Each process has the gradient of its own rows of the gathered batch, and all are averaged.
         self.state.scaler.scale(loss * self.world.size if self._gathers else loss).backward()
         self.stopwatch.lap("student")
-
-    def _restore_buffers(self) -> None:
-        for buffers, backup in self._buffers:
-            torch._foreach_copy_(buffers, backup)
 
     def _unsynchronised(self, *, last: bool) -> "contextlib.AbstractContextManager[None]":
         """Only the last piece's backward exchanges gradients."""

@@ -97,11 +97,11 @@ class HeardTeacher:
         output, heard = self.teacher(batch, images, targets), targets
         if self.distils:
             decided = (output.logits > 0).to(targets.dtype)
-            unseen = batch.blank.to(targets.device)[:, None]
+            unseen = batch.blank.to(targets.device, non_blocking=True)[:, None]
             heard = torch.where((targets == UNKNOWN) & ~unseen, decided, targets)
         if self.silent is not None:
             silent = self.silent if self.silent.ndim == 1 else self.silent[batch.indices]
-            heard = heard.masked_fill(silent.to(targets.device), UNKNOWN)
+            heard = heard.masked_fill(silent.to(targets.device, non_blocking=True), UNKNOWN)
         output.targets = heard
         return output
 

@@ -5,6 +5,7 @@ import json
 import math
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ from .loggers import require_loggers
 from .prepare import ENVIRONMENT, Prepared, prepare
 from .progress import TrainingProgress
 from .state import Tally, TrainState
-from .step import Taken
 from .summary import is_finished, write_summary
+from .taken import Launched
 from .teachers import TeacherSource
 from .world import current_world
 
@@ -60,6 +61,23 @@ def fit(job: Job, model: Classifier, teacher: TeacherSource | None, console: Con
     return job.folder / job.checkpoint
 
 
+@dataclass(frozen=True)
+class _Unread:
+    """A step that is launched and not counted yet, with what a message about it needs.
+
+    Attributes:
+        launched: what the device was given.
+        batch: the step's number within its epoch, from 1.
+        rate: the learning rate after it.
+        pieces: its images.
+    """
+
+    launched: Launched
+    batch: int
+    rate: float
+    pieces: list[Batch]
+
+
 class _Training:
     """`fit`, with what its parts share."""
 
@@ -68,6 +86,7 @@ class _Training:
         self.prepared: Prepared = prepare(job, model, teacher, console, self.world)
         self.state: TrainState = self.prepared.state
         self.skipped_in_a_row = 0
+        self.unread: _Unread | None = None
         self.saved = time.monotonic()
 
     def run(self) -> None:
@@ -119,16 +138,20 @@ class _Training:
         prepared.freeze()
         for pieces in prepared.steps():
             done = state.epoch * len(prepared.sampler) + state.batch
-            taken = step(pieces, TrainingContext(state.epoch, done, prepared.total_steps))
+            launched = step(pieces, TrainingContext(state.epoch, done, prepared.total_steps))
             state.batch += 1
-            self._count(taken, pieces)
+            self._count()  # the step before, so that the device has work while the host waits for it
+            self.unread = _Unread(launched, state.batch, state.rate, pieces)
             progress.step(done + 1, state, prepared.sampler.batch_size)
-            if time.monotonic() - self.saved > self.job.settings.save_minutes * 60:
-                self._save()
             self._stop_if(interrupt, {index for batch in pieces for index in batch.bad})
+        self._count()
 
-    def _count(self, taken: Taken, pieces: list[Batch]) -> None:
-        """Add a step to the tally; too many in a row that could not be taken stop the run."""
+    def _count(self) -> None:
+        """Add the step that is not read yet to the tally; too many in a row that could not be taken stop the run."""
+        if self.unread is None:
+            return
+        unread, self.unread = self.unread, None
+        taken = unread.launched.read()
         self.state.tally.seconds = self.prepared.step.stopwatch.seconds
         if taken.finite:
             self.state.tally.add(taken.terms)
@@ -137,14 +160,14 @@ class _Training:
         self.state.skipped_steps += 1
         self.skipped_in_a_row += 1
         in_epoch = len(self.prepared.sampler)
-        if self.state.scaler.get_scale() > 1.0:
+        if taken.loss_scale > 1.0:
             return  # fp16 is still looking for a scale at which its gradients fit
         if self.skipped_in_a_row >= min(self.job.settings.skip_limit, in_epoch):
-            ids = [self.job.train.ids[int(index)] for batch in pieces for index in batch.indices]
+            ids = [self.job.train.ids[int(index)] for batch in unread.pieces for index in batch.indices]
             raise EdgedistillError(
                 f"{self.job.title}: {taken.culprit} was not finite in {self.skipped_in_a_row} steps in a row, the last "
-                f"one step {self.state.batch} of {in_epoch} in epoch {self.state.epoch + 1}, at learning rate "
-                f"{self.state.rate:.3g}, on {', '.join(ids[:4])}"
+                f"one step {unread.batch} of {in_epoch} in epoch {self.state.epoch + 1}, at learning rate "
+                f"{unread.rate:.3g}, on {', '.join(ids[:4])}"
                 f"{f' and {len(ids) - 4} more' if len(ids) > 4 else ''}. Lower `lr`, set `clip_grad_norm: 1.0` or "
                 "`precision: fp32`; the last good checkpoint is kept."
             )
@@ -236,17 +259,21 @@ class _Training:
             )
 
     def _save(self) -> None:
+        self._count()
         if self.world.is_main:
             self.state.save(self.job.last, self.job.identity)
         self.saved = time.monotonic()
 
     def _stop_if(self, interrupt: Interrupt, bad: Collection[int] = ()) -> None:
-        """Stop where any process was asked to, or where all have met too many `bad` images."""
-        told = self.world.gather((bool(interrupt), bad))
-        self._note_bad(set().union(*(found for _, found in told)))
-        if not any(asked for asked, _ in told):
+        """Stop where any process was asked to, or where all have met too many `bad` images; save where it is time."""
+        due = time.monotonic() - self.saved > self.job.settings.save_minutes * 60
+        told = self.world.gather((bool(interrupt), due, bad))
+        self._note_bad(set().union(*(found for _, _, found in told)))
+        asked = any(stop for stop, _, _ in told)
+        if asked or any(late for _, late, _ in told):  # all processes, since to save is to read the last step
+            self._save()
+        if not asked:
             return
-        self._save()
         done, total = self.state.epoch * len(self.prepared.sampler) + self.state.batch, self.prepared.total_steps
         raise InterruptedRunError(
             f"{self.job.title}: stopped after step {done} of {total}; saved in {self.job.last}. "

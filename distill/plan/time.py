@@ -99,7 +99,7 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None) -> Esti
             stored = teacher.stored_views(job, views)
             images, targets = piece.images.to(device), piece.targets.to(device)
             output = live(piece, images, targets)
-            # A GPU is waited for, as a step does by itself.
+            # A GPU is waited for.
             seconds = _median_seconds(lambda _: live(piece, images, targets).logits.sum().item())
             teacher_seconds = seconds / len(images)
             if stored:
@@ -151,8 +151,8 @@ def _step_seconds(job: Job, model: Classifier, teacher: Teacher | None, piece: B
     )
     model.train()
     pieces = [piece] * settings.accumulate
-    step(pieces, TrainingContext(0, 0, steps))  # compiles, tunes and allocates
-    seconds = _median_seconds(lambda number: step(pieces, TrainingContext(0, number, steps)))
+    step(pieces, TrainingContext(0, 0, steps)).read()  # compiles, tunes and allocates
+    seconds = _median_seconds(lambda number: step(pieces, TrainingContext(0, number, steps)).read())
     return seconds, told_relations(settings, relations, ALONE)
 
 

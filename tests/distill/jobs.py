@@ -36,7 +36,7 @@ def tint_model(branches: tuple[str, ...] = (), seed: int = 0) -> Classifier:
     return build_from_spec(ModelSpec(name=SMALL.name, branches=list(branches)), len(CLASSES))
 
 
-def withdropout(model: Classifier) -> Classifier:
+def with_dropout(model: Classifier) -> Classifier:
     """In training its last map loses a tenth, which the generators' state decides."""
     model.backbone.register_forward_hook(drop)
     return model

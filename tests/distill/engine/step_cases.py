@@ -11,8 +11,9 @@ from edgedistill.distill.data.loader import Batch
 from edgedistill.distill.engine import TrainSettings
 from edgedistill.distill.engine.relations import relating_terms
 from edgedistill.distill.engine.state import TrainState
-from edgedistill.distill.engine.step import Step, Taken
+from edgedistill.distill.engine.step import Step
 from edgedistill.distill.engine.stopwatch import Stopwatch
+from edgedistill.distill.engine.taken import Taken
 from edgedistill.distill.engine.teachers import LiveTeacher
 from edgedistill.distill.engine.world import ALONE, World
 from edgedistill.distill.methods import METHODS, Method, TrainingContext, build_method, total, values
@@ -121,7 +122,7 @@ def take(
         seed=0,
         relations=relations,
     )
-    return step(pieces(count, world), CONTEXT), optimizer.gradients
+    return step(pieces(count, world), CONTEXT).read(), optimizer.gradients
 
 
 def plainly(
