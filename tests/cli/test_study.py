@@ -365,7 +365,8 @@ def local_ray():
     ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(num_cpus=2, object_store_memory=80 << 20, include_dashboard=False, logging_level="warning")
+        own = {"num_cpus": 2, "object_store_memory": 80 << 20, "include_dashboard": False}
+        ray.init(address="local", logging_level="warning", **own)
     yield ray
     ray.shutdown()
 
