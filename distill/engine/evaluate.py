@@ -1,8 +1,8 @@
 """A model's logits on a dataset, through the same decoding and resizing as the device."""
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ...runtime.preprocess import Preprocessing
 from ..data.decoded import DecodedImages
 from ..data.free_memory import processes_here
 from ..models import Classifier, MergedTeacher, ModelOutput
+from .views_at_test import ViewAtTest, views_at_test
 from .world import ALONE, World
 
 
@@ -70,14 +71,23 @@ def real_float32(device: torch.device) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def run_batches(model: Classifier | MergedTeacher, batches: DecodedBatches) -> Iterator[tuple[np.ndarray, ModelOutput]]:
-    """The images' positions and the outputs of each batch, in eval mode and float32; the model's mode is kept."""
+def run_batches(
+    model: Classifier | MergedTeacher, batches: DecodedBatches, tta: Sequence[ViewAtTest] = ()
+) -> Iterator[tuple[np.ndarray, ModelOutput]]:
+    """The images' positions and the outputs of each batch, in eval mode and float32; the model's mode is kept.
+
+    With `tta` the logits are the mean over the views of each image, and all else is that of the image as it is.
+    """
     device = next(model.parameters()).device
     training = model.training
     model.eval()
     for batch in batches:
         with real_float32(device):
-            output = model(model.normalize(torch.from_numpy(batch.images).to(device)))
+            images = torch.from_numpy(batch.images).to(device)
+            outputs = [model(model.normalize(view)) for view in views_at_test(images, tta)]
+        output = outputs[0]
+        if tta:
+            output = replace(output, logits=torch.stack([one.logits.float() for one in outputs]).mean(dim=0))
         yield batch.indices, output
     model.train(training)
 
@@ -92,6 +102,7 @@ def predict_logits(
     progress: Callable[[int, int], None] | None = None,
     world: World = ALONE,
     decoded: DecodedImages | None = None,
+    tta: Sequence[ViewAtTest] = (),
 ) -> Outputs:
     """Run `model` in eval mode and float32 over every decodable image of `dataset`.
 
@@ -110,6 +121,7 @@ def predict_logits(
         progress: called with (images done, images in all).
         world: the processes that share the work.
         decoded: this process's images (`share_of`), which may be kept from an earlier call; None: they are decoded.
+        tta: views of each image over which its logits are averaged, see `views_at_test`.
     """
     mine, share = np.arange(world.rank, len(dataset), world.size), share_of(dataset, world)
     tolerance = max_bad_share if world.size == 1 else 1.0  # of several processes the sum is judged
@@ -123,7 +135,7 @@ def predict_logits(
         read=None if decoded is None else decoded.__getitem__,
     )
     logits, indices, done = [], [], 0
-    for rows, output in run_batches(model, batches):
+    for rows, output in run_batches(model, batches, tta):
         logits.append(output.logits.float().cpu().numpy())
         indices.append(mine[rows])
         done += len(rows)

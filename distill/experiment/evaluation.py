@@ -16,6 +16,7 @@ from .. import metrics as training_metrics
 from ..checkpoint import Student, load_student
 from ..engine import Outputs
 from ..engine.features import Features
+from ..engine.views_at_test import ViewAtTest
 from .experiment import Experiment, Role
 from .sub_teachers import MergedCheckpoint
 
@@ -72,6 +73,8 @@ class Evaluation:
         teacher: where it was asked for.
         pairs: of the labels that were asked for; else those that differ most from the teacher.
         skipped: one line for each image that could not be decoded.
+        tta: views of each image over which the model's logits are averaged, beside the image as it is; the teacher's
+            never are.
     """
 
     checkpoint: Path
@@ -85,6 +88,7 @@ class Evaluation:
     teacher: Comparison | None
     pairs: list[LabelPair]
     skipped: list[str]
+    tta: tuple[ViewAtTest, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """For machines: the metrics at the top, the rest below its own key."""
@@ -101,6 +105,7 @@ class Evaluation:
             "teacher": None if self.teacher is None else asdict(self.teacher),
             "label_pairs": [asdict(pair) for pair in self.pairs],
             "skipped": self.skipped,
+            "tta": list(self.tta),
         }
 
 
@@ -151,6 +156,7 @@ def evaluate_checkpoint(
     retrieval: int | None = None,
     teacher: Checkpoint | None = None,
     labels: Sequence[str] = (),
+    tta: Sequence[ViewAtTest] = (),
 ) -> Evaluation:
     """Run a checkpoint over the recipe's test split and say all that is asked for.
 
@@ -161,6 +167,7 @@ def evaluate_checkpoint(
         top_k: see `metrics.evaluate`.
         retrieval: K of the precision at 1..K; None for none.
         teacher: to compare label correlations with.
+        tta: views of each image over which the model's logits are averaged, see `views_at_test`.
         labels: classes whose pairs are to be shown, at least two; none for the pairs that differ most from the teacher.
 
     Raises:
@@ -171,7 +178,9 @@ def evaluate_checkpoint(
     if labels:
         _check_labels(labels, classes)
     chosen = _best_thresholds(checkpoint) if threshold == "best" else threshold
-    outputs = experiment.test(checkpoint) if retrieval is None else experiment.features(checkpoint)
+    if tta and retrieval is not None:
+        raise ConfigError("--tta averages logits, and --retrieval reads features: give one of them.")
+    outputs = experiment.test(checkpoint, tta) if retrieval is None else experiment.features(checkpoint)
     scores, data = outputs.scores, outputs.dataset
     taught_by = None if teacher is None else experiment.test(teacher)
     comparison = None if taught_by is None or teacher is None else _compare(outputs, taught_by, str(teacher.path))
@@ -190,6 +199,7 @@ def evaluate_checkpoint(
         teacher=comparison,
         pairs=_pairs(outputs, taught_by, comparison, labels),
         skipped=outputs.skipped,
+        tta=tuple(tta),
     )
 
 

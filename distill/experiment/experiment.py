@@ -1,7 +1,7 @@
 """A recipe at work: its data, its teacher, its baseline, its student, each trained once and resumable."""
 
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -19,6 +19,7 @@ from ..data.materialize import materialize
 from ..engine import Job, Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from ..engine.features import Features, predict_features
 from ..engine.summary import is_finished
+from ..engine.views_at_test import ViewAtTest
 from ..methods import Method, labels_alone, without_warmup
 from ..methods.base import require_maps
 from ..models import Classifier, ModelSpec, TeacherModel
@@ -172,9 +173,12 @@ class Experiment:
             return self._describe(role, student.model, student.train, labels_alone(self.loaded.method()), teacher)
         return self._describe(role, student.model, student.train, self.loaded.method(), teacher)
 
-    def test(self, student: Student | MergedCheckpoint) -> Outputs:
-        """Logits of a checkpoint on the test split, in float32; DataError when its classes are others."""
-        return self.predict(student, self.test_files)
+    def test(self, student: Student | MergedCheckpoint, tta: Sequence[ViewAtTest] = ()) -> Outputs:
+        """Logits of a checkpoint on the test split, in float32; DataError when its classes are others.
+
+        With `tta` they are averaged over views of each image, see `views_at_test`.
+        """
+        return self._forward(partial(predict_logits, tta=tta), student, self.test_files)
 
     def predict(self, student: Student | MergedCheckpoint, dataset: Dataset) -> Outputs:
         """As `test`, on any split; nothing is written."""

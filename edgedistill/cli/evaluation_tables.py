@@ -31,6 +31,8 @@ def evaluation_tables(evaluation: Evaluation, console: Console) -> None:
         mean_ap, *others = [f"{numbers[metric]:.2f}" for metric in _METRICS]
         rows.add_row(name, str(numbers["images"]), f"[bold]{mean_ap}[/]", *others)
     console.print(rows)
+    if evaluation.tta:
+        console.print(f"[yellow]test-time augmentation[/]  {', '.join(evaluation.tta)}: the mean of the logits")
     for name, numbers in subsets:
         if numbers["classes_without_positives"]:
             left_out = f"{numbers['classes_without_positives']} of {numbers['classes']} classes have no positive"

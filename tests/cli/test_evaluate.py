@@ -14,6 +14,7 @@ from rich.console import Console
 from edgedistill.cli.evaluation_tables import evaluation_tables
 from edgedistill.distill import metrics as training_metrics
 from edgedistill.distill.checkpoint import save_student
+from edgedistill.distill.engine.views_at_test import views_at_test
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.experiment.evaluation import evaluate_checkpoint, finished_checkpoint
 from edgedistill.distill.experiment.jobs import build_network, card_of
@@ -108,6 +109,27 @@ def test_every_number_is_that_of_the_outputs(recipe, experiment, command):
     assert got["label_pairs"] == []
 
 
+def test_test_time_augmentation_is_the_mean_of_the_logits_over_the_views(recipe, experiment, command):
+    got = found_by(command, recipe, "--tta", "flip")
+    student = finished_checkpoint(experiment, "student")
+    plain = experiment.test(student)
+    with torch.inference_mode():
+        (batch,) = decode_batches(plain.dataset.images, student.card.preprocessing, len(plain.logits))
+        mirrored = np.ascontiguousarray(batch.images[:, :, ::-1])
+        mirrored_logits = student.model(student.model.normalize(torch.from_numpy(mirrored))).logits
+    logits = (torch.from_numpy(plain.logits) + mirrored_logits) / 2
+    expected = metrics.evaluate(logits.sigmoid().numpy(), plain.dataset.labels)
+    assert got["mAP"] == pytest.approx(expected["mAP"])
+    assert got["tta"] == ["flip"]
+    assert expected["mAP"] != pytest.approx(metrics.evaluate(plain.scores, plain.dataset.labels)["mAP"])
+    images = torch.arange(64, dtype=torch.uint8)[None, None, :, None].expand(1, 16, 64, 3)
+    views = views_at_test(images, ["flip", "crops"])
+    assert len(views) == 12
+    assert all(view.shape == images.shape and view.dtype == torch.uint8 for view in views)
+    assert torch.equal(views[6], images.flip(2))
+    assert [int(view[0, 8, 32, 0]) for view in views[1:6]] == [28, 36, 28, 36, 32]  # the middles of the crops
+
+
 def test_a_teacher_with_the_classes_in_another_order_is_compared_class_by_class(recipe, command):
     got = found_by(command, recipe, "--teacher", "run")
     assert got["teacher"]["mAP"] == pytest.approx(got["mAP"])
@@ -184,6 +206,8 @@ def test_many_classes_stand_side_by_side(experiment):
         (("--labels", "one_solid,one_solid"), "give at least two different labels"),
         (("--threshold", "best"), "holds no thresholds chosen on validation images"),
         (("--threshold", "1.5"), "--threshold 1.5: give a probability from 0 to 1, `oracle_k` or `best`."),
+        (("--tta", "flip,rotate"), "--tta rotate: give one or more of flip, crops"),
+        (("--tta", "flip", "--retrieval", "5"), "--tta averages logits, and --retrieval reads features"),
         (("--threshold", "nan"), "--threshold nan: give a probability"),
         (("--threshold", "-3"), "--threshold -3: give a probability"),
         (("--threshold", "half"), "--threshold half: give a probability"),

@@ -17,6 +17,7 @@ from ..task_options import Jobs, TaskNumber, refuse_together, train_side_by_side
 
 if TYPE_CHECKING:  # they need torch
     from edgedistill.distill.checkpoint import Student
+    from edgedistill.distill.engine.views_at_test import ViewAtTest
     from edgedistill.distill.experiment import Experiment
     from edgedistill.distill.experiment.sub_teachers import MergedCheckpoint
 
@@ -101,6 +102,10 @@ def evaluate(
         str | None,
         typer.Option(metavar="A,B,...", help="Show correlation and dependency of the pairs of these classes."),
     ] = None,
+    tta: Annotated[
+        str | None,
+        typer.Option(metavar="flip[,crops]", help="Average the logits over views of each image (not what ships)."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout.")] = False,
 ) -> None:
     """Metrics of a checkpoint on the recipe's test split.
@@ -111,6 +116,7 @@ def evaluate(
         raise typer.BadParameter("--student and --role both name the model: give one of them.")
     chosen: float | Literal["oracle_k", "best"] = "best" if threshold == "best" else _threshold(threshold)
     require_training("evaluate")
+    views = _views(tta)
     for checkpoint in (student, None if teacher in (None, "run") else Path(teacher)):
         if checkpoint is not None:
             checkpoint_classes(checkpoint)
@@ -133,6 +139,7 @@ def evaluate(
         retrieval=retrieval,
         teacher=beside,
         labels=[name.strip() for name in (labels or "").split(",") if name.strip()],
+        tta=views,
     )
     published = [] if student else experiment.recipe.published
     if json:
@@ -140,6 +147,16 @@ def evaluate(
     else:
         evaluation_tables(evaluation, console.out)
         published_figures(published, console.out, role=(role or Role.student).value, threshold=chosen)
+
+
+def _views(text: str | None) -> "list[ViewAtTest]":
+    from edgedistill.distill.engine.views_at_test import VIEWS
+
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    unknown = [name for name in names if name not in VIEWS]
+    if unknown:
+        raise typer.BadParameter(f"--tta {unknown[0]}: give one or more of {', '.join(VIEWS)}, separated by commas.")
+    return [name for name in VIEWS if name in names]
 
 
 def _threshold(text: str) -> float | Literal["oracle_k"]:
