@@ -12,6 +12,7 @@ from torch import Tensor
 from ...runtime.datasets import Dataset
 from .augment import Step, build_augmentations, read_augmentations
 from .decoded import DecodedImages
+from .torchvision_steps import TorchvisionStep
 
 
 class Views:
@@ -83,7 +84,13 @@ class Views:
 
 
 def _deciding(step: Step) -> list[Any]:
-    return [type(step).__name__, msgspec.to_builtins(step), *([step.edition] if step.edition > 1 else [])]
+    inner = step.options.get("transforms") if isinstance(step, TorchvisionStep) else None
+    return [
+        type(step).__name__,
+        msgspec.to_builtins(step),
+        *([step.edition] if step.edition > 1 else []),
+        *([[_deciding(one) for one in inner]] if inner else []),  # plain data names no step
+    ]
 
 
 def _number(name: str) -> int:

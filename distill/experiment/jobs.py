@@ -17,7 +17,7 @@ from ..checkpoint import ModelCard
 from ..data.balance import class_weights
 from ..engine import Job, TeacherSource, TrainSettings
 from ..methods import Method
-from ..methods.supervised import weigh_classes
+from ..methods.class_weights import weigh_classes
 from ..models import Classifier, ModelSpec, build_from_spec
 from ..models.class_embeddings import read_class_embeddings
 from ..models.size import require_size

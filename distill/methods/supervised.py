@@ -1,8 +1,7 @@
 """The losses against the annotations that a recipe may choose, each with its hyper-parameters."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-import msgspec
 import torch
 from msgspec import Meta
 from torch import Tensor
@@ -13,10 +12,6 @@ from ..losses._common import full_precision, reduce_known
 from ..losses.label_smoothing import EPSILON
 from .term import Reduction
 
-if TYPE_CHECKING:
-    from .base import Method
-
-MethodT = TypeVar("MethodT", bound="Method")
 Name = Literal["bce", "asl", "pal", "label_smoothing", "softmax"]
 
 
@@ -152,8 +147,3 @@ SUPERVISED: dict[str, SupervisedLoss] = {loss.name: loss for loss in (BCE(), ASL
 def loss_of(supervised: Supervised) -> SupervisedLoss:
     """The loss that a recipe chose."""
     return SUPERVISED[supervised] if isinstance(supervised, str) else supervised
-
-
-def weigh_classes(method: "MethodT", weights: tuple[float, ...]) -> "MethodT":
-    """The method with its supervised loss, and a decoder's, weighted by class."""
-    return msgspec.structs.replace(method, supervised=ClassWeighted(loss=loss_of(method.learns_by), weights=weights))

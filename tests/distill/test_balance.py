@@ -10,7 +10,8 @@ from edgedistill.distill.data.balance import balanced_shares, class_weights
 from edgedistill.distill.data.loader import EpochSampler, Share
 from edgedistill.distill.losses import asymmetric, bce
 from edgedistill.distill.methods import build_method
-from edgedistill.distill.methods.supervised import SUPERVISED, weigh_classes
+from edgedistill.distill.methods.class_weights import weigh_classes
+from edgedistill.distill.methods.supervised import SUPERVISED
 from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import ConfigError

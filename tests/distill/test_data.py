@@ -228,6 +228,13 @@ def test_any_transform_of_torchvision_is_a_replayable_step(tint_dataset, step):
     assert views.transform != views_of(data, ["flip"]).transform
 
 
+def test_steps_within_a_step_are_told_apart(tint_dataset):
+    data = tint_dataset(2)
+    apply = [{"name": "v2.RandomApply", "transforms": [inner]} for inner in ("flip", "random_erasing")]
+    first, second = (views_of(data, [step]).transform for step in apply)
+    assert first != second
+
+
 def test_steps_through_floats_end_in_levels_again(tint_dataset):
     noise = {"name": "v2.GaussianNoise", "sigma": 0.2}
     there, back = ({"name": "v2.ToDtype", "dtype": dtype, "scale": True} for dtype in ("float32", "uint8"))
