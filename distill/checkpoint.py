@@ -77,14 +77,11 @@ def digest_weights(model: nn.Module) -> str:
 
 
 def save_student(path: Path, model: Classifier, card: ModelCard) -> None:
-    """Write weights and card; branches that the card's model does not name are training-only and left out."""
+    """Write weights and card."""
     if isinstance(model, FoldedClassifier):
         card = msgspec.structs.replace(card, int8_ranges=model.int8_ranges)
-    dropped = tuple(f"branches.{name}." for name in model.branches if name not in card.model.branches)
     state = {
-        key: value.detach().to("cpu").contiguous()
-        for key, value in model.state_dict().items()
-        if not (dropped and key.startswith(dropped)) and not is_range(key)
+        key: value.detach().to("cpu").contiguous() for key, value in model.state_dict().items() if not is_range(key)
     }
     with atomic_path(path) as temporary:
         try:

@@ -102,7 +102,7 @@ def distil(
         "images": [learned.fingerprint(), selecting.fingerprint()],
         "teacher": None if source is None else source.identity(),
     }
-    asked.extend_student(taught, taught_by, shown.size)
+    part = asked.build_part(taught, taught_by, shown.size)
     folder = Path(folder)
     job = Job(
         title=folder.name,
@@ -124,8 +124,7 @@ def distil(
         identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
         max_bad_share=max_bad_share,
     )
-    best = fit(job, taught, source, console or Console())
-    taught.detach_branches()
+    best = fit(job, taught, source, console or Console(), part)
     return load_student(best, network=taught.cpu())
 
 

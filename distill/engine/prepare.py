@@ -18,6 +18,7 @@ from ...runtime.files import require_space, write_atomic
 from ..data.decoded import DecodedImages
 from ..data.loader import Batch, EpochSampler, Share, training_loader
 from ..data.views import Views
+from ..methods.part import Part
 from ..models import Classifier
 from .averaging import MovingAverage
 from .batchnorm import require_more_than_one_image, synchronise_batchnorm
@@ -26,6 +27,7 @@ from .evaluate import share_of
 from .groups import Freezing
 from .job import Job
 from .memory import keep_freed_memory
+from .network import TrainedNetwork
 from .optimize import (
     build_optimizer,
     build_schedule,
@@ -72,7 +74,7 @@ class Prepared:
     def freeze(self) -> None:
         """Hold still what the settings freeze in the epoch that the state stands in, of a network in training mode."""
         if self.freezing.apply(self.state.epoch):
-            self.step.network = share(self.state.model, self.step.device, self.step.world)
+            self.step.network = share(self.state.trained, self.step.device, self.step.world)
 
     @property
     def total_steps(self) -> int:
@@ -95,7 +97,15 @@ class Prepared:
             yield pieces
 
 
-def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console: Console, world: World) -> Prepared:
+def prepare(
+    job: Job,
+    model: Classifier,
+    teacher: TeacherSource | None,
+    console: Console,
+    world: World,
+    *,
+    part: Part | None = None,
+) -> Prepared:
     """Build optimiser, loader and teacher; restore the state where the job stopped before.
 
     Raises:
@@ -105,36 +115,39 @@ def prepare(job: Job, model: Classifier, teacher: TeacherSource | None, console:
     """
     device = choose_device()
     settings = settle_format(job.settings, model, device, job.card.preprocessing.size)
-    world.together(lambda: _require_folder(job, model) if world.is_main else None)
+    network = TrainedNetwork(model, part)
+    world.together(lambda: _require_folder(job, network) if world.is_main else None)
     set_backends(settings)
     torch.manual_seed(job.seed)
     if settings.sync_batchnorm and world.size > 1:
-        synchronise_batchnorm(model, device)
+        synchronise_batchnorm(network, device)
     views = build_views(job)
     _tell_disk_cache(job, views.decoded, console, world)
     parts = Share(world.rank, world.size, settings.accumulate)
     balance = job.train.labels if settings.sampler == "balanced" else None
     sampler = EpochSampler(views, settings.batch_size, job.seed, parts, balance)
-    check_pieces(job, model, sampler.batch_size, world)
-    state = build_state(model, settings, device, len(sampler) * settings.epochs)
+    check_pieces(job, network, sampler.batch_size, world)
+    state = build_state(model, settings, device, len(sampler) * settings.epochs, part)
     continued = job.last.is_file()
     world.together(lambda: state.restore(job.last, job.identity) if continued else None)
     world.together(lambda: _record(job, device, console, world, continued=continued))
     _require_agreement(job, state, world)
-    freezing = Freezing(model, None, settings.parts)
+    freezing = Freezing(model, part, settings.parts)
     if not freezing.learns(0):
         raise ConfigError(f"{job.title}: `parts` freezes all that it has at once: leave a part that learns.")
     freezing.apply(state.epoch)
     _tell_unknown(job, sampler.batch_size, console, world, taught=teacher is not None)
     ended = state.epoch >= settings.epochs
     asked = None if teacher is None or ended else teacher.open(job, views, device, world, console)
-    relations = frozenset() if ended else find_relations(job, model, asked, world, _blank_pair(job))
+    relations = frozenset() if ended else find_relations(job, state.trained, asked, world, _blank_pair(job))
     _tell_relations(job, relations, console, world)
     if settings.compile:
         model.compile()
+        if part is not None:
+            part.compile()
     step = Step(
         state=state,
-        network=share(model, device, world),
+        network=share(state.trained, device, world),
         teacher=asked,
         method=job.method,
         settings=settings,
@@ -210,15 +223,22 @@ def validation_images(job: Job, world: World) -> DecodedImages:
     )
 
 
-def build_state(model: Classifier, settings: TrainSettings, device: torch.device, total_steps: int) -> TrainState:
-    """`model` on `device`, with the optimiser, schedule, scaler and moving average that the settings name.
+def build_state(
+    model: Classifier,
+    settings: TrainSettings,
+    device: torch.device,
+    total_steps: int,
+    part: Part | None = None,
+) -> TrainState:
+    """`model` and `part` on `device`, with the optimiser, schedule, scaler and moving average that the settings name.
 
     Raises:
         ConfigError: PyTorch would crash in that memory format.
     """
-    refuse_crash(model, settings, device)
-    model = model.to(device, memory_format=choose_format(settings, device))  # type: ignore[call-overload]  # its stub
-    optimizer = build_optimizer(model, settings, device)
+    network = TrainedNetwork(model, part)
+    refuse_crash(network, settings, device)
+    network.to(device, memory_format=choose_format(settings, device))  # type: ignore[call-overload]  # its stub
+    optimizer = build_optimizer(model, settings, device, part)
     return TrainState(
         model,
         MovingAverage(model, settings.ema) if settings.ema is not None else None,
@@ -226,6 +246,7 @@ def build_state(model: Classifier, settings: TrainSettings, device: torch.device
         optimizer,
         build_schedule(optimizer, settings, total_steps),
         torch.amp.GradScaler(device.type, enabled=choose_dtype(settings, model, device) is torch.float16),
+        part=part,
     )
 
 
@@ -275,7 +296,9 @@ def _require_agreement(job: Job, state: TrainState, world: World) -> None:
         )
 
 
-def find_relations(job: Job, model: Classifier, teacher: Teacher | None, world: World, batch: Batch) -> frozenset[str]:
+def find_relations(
+    job: Job, model: TrainedNetwork, teacher: Teacher | None, world: World, batch: Batch
+) -> frozenset[str]:
     """Names of the terms that relate images; none where a step is one part, to which that makes no difference."""
     if job.settings.accumulate * world.size == 1:
         return frozenset()
@@ -329,7 +352,7 @@ def _tell_unknown(job: Job, batch_size: int, console: Console, world: World, *, 
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def share(model: Classifier, device: torch.device, world: World) -> nn.Module:
+def share(model: nn.Module, device: torch.device, world: World) -> nn.Module:
     """The network as several processes train it: gradients of what is not frozen now are averaged."""
     if world.size == 1:
         return model

@@ -5,16 +5,16 @@ import torch
 from ...runtime.errors import ConfigError
 from ..data.loader import Batch
 from ..methods import Method, Term, Terms, TrainingContext
-from ..models import Classifier
+from .network import TrainedNetwork
 from .teachers import Teacher
 
 
-def relating_terms(method: Method, model: Classifier, teacher: Teacher | None, batch: Batch) -> frozenset[str]:
+def relating_terms(method: Method, model: TrainedNetwork, teacher: Teacher | None, batch: Batch) -> frozenset[str]:
     """Names of the terms that relate images, of one call; weights and statistics stay, the model is in training mode.
 
     Args:
         method: the objective.
-        model: to be trained.
+        model: to be trained, with what the method adds.
         teacher: or None.
         batch: of at least two images, whose pixels do not matter.
     """

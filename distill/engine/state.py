@@ -12,10 +12,12 @@ from torch.optim.swa_utils import AveragedModel
 
 from ...runtime.errors import CheckpointError, first_line
 from ...runtime.files import atomic_path
+from ..methods.part import Part
 from ..models import Classifier
 from .averaging import Keep, MovingAverage, Weights
+from .network import TrainedNetwork
 
-_VERSION = 2
+_VERSION = 3
 _DISK_FAULTS = ("PytorchStreamWriter", "inline_container", "iostream")  # how torch.save reports a full disk
 _SCALARS = ("epoch", "batch", "best", "skipped_steps")
 
@@ -50,7 +52,7 @@ class TrainState:
     """The moving parts of one training.
 
     Attributes:
-        model: what the optimiser updates, branches included.
+        model: the network that ships, which the optimiser updates.
         ema: its moving average, or None.
         swa: the mean of its weights at the ends of epochs, or None.
         epoch: the epoch in progress.
@@ -60,6 +62,7 @@ class TrainState:
         tally: of the epoch in progress.
         history: one record per finished epoch, as in metrics.jsonl.
         bad_images: position -> id of training images that could not be decoded.
+        part: what the method adds, which it updates too, or None.
     """
 
     model: Classifier
@@ -75,6 +78,11 @@ class TrainState:
     tally: Tally = field(default_factory=Tally)
     history: list[dict[str, Any]] = field(default_factory=list)
     bad_images: dict[int, str] = field(default_factory=dict)
+    part: Part | None = None
+    trained: TrainedNetwork = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trained = TrainedNetwork(self.model, self.part)
 
     def candidates(self, keep: Keep) -> dict[Weights, Classifier]:
         """The networks that may be evaluated and saved, as they stand now."""
@@ -133,8 +141,8 @@ class TrainState:
             "schedule": self.schedule,
             "scaler": self.scaler,
         }
-        averages = {"ema": self.ema, "swa": self.swa}
-        return parts | {name: average for name, average in averages.items() if average is not None}
+        kept = {"ema": self.ema, "swa": self.swa, "part": self.part}
+        return parts | {name: one for name, one in kept.items() if one is not None}
 
 
 def read_position(path: Path, identity: str) -> tuple[int, int]:

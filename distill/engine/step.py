@@ -45,7 +45,7 @@ class Step:
 
     Attributes:
         state: what is updated.
-        network: `state.model`, wrapped where several processes share a step.
+        network: `state.trained`, wrapped where several processes share a step.
         teacher: or None.
         method: the objective.
         settings: hyper-parameters.
@@ -74,7 +74,7 @@ class Step:
     def __post_init__(self) -> None:
         self._format = choose_format(self.settings, self.device)
         self._dtype = choose_dtype(self.settings, self.state.model, self.device)
-        self._buffers = KeptBuffers(self.state.model.buffers())
+        self._buffers = KeptBuffers(self.state.trained.buffers())
         self._gathers = self.world.size > 1 and bool(self.relations) and self.settings.relations == "gathered"
 
     def __call__(self, pieces: list[Batch], context: TrainingContext) -> Launched:
@@ -85,7 +85,7 @@ class Step:
         state = self.state
         again = bool(self.relations) and len(pieces) > 1
         if again:
-            self.world.share(state.model.buffers())  # as DistributedDataParallel does, but before both passes
+            self.world.share(state.trained.buffers())  # as DistributedDataParallel does, but before both passes
         self._buffers.keep()
         terms = self._together(pieces, context) if again else self._one_by_one(pieces, context)
         state.scaler.unscale_(state.optimizer)
@@ -105,7 +105,7 @@ class Step:
 
     def _clip(self) -> Tensor:
         """Clip the gradient; returns its norm before."""
-        parameters = [parameter for parameter in self.state.model.parameters() if parameter.grad is not None]
+        parameters = [parameter for parameter in self.state.trained.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         if self.settings.clip_grad_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip_grad_norm, norm)

@@ -19,6 +19,7 @@ from ...runtime.errors import DataError, EdgedistillError, InterruptedRunError
 from ..checkpoint import save_student
 from ..data.loader import Batch
 from ..methods import TrainingContext
+from ..methods.part import Part
 from ..models import Classifier
 from .averaging import Weights, refresh_batchnorm
 from .evaluate import NotFiniteError, predict_logits
@@ -39,8 +40,15 @@ from .world import current_world
 _WORTH_SAVING = 60.0  # seconds of training
 
 
-def fit(job: Job, model: Classifier, teacher: TeacherSource | None, console: Console) -> Path:
+def fit(job: Job, model: Classifier, teacher: TeacherSource | None, console: Console, part: Part | None = None) -> Path:
     """Train `model`, or continue where the same job stopped; returns the best checkpoint's path.
+
+    Args:
+        job: what the training is.
+        model: the network that ships.
+        teacher: where its teacher's outputs come from, or None.
+        console: where progress is drawn.
+        part: what the method adds to the network while it trains (`Method.build_part`), or None.
 
     Raises:
         InterruptedRunError: Ctrl-C or SIGTERM; last.ckpt holds the step just finished.
@@ -56,7 +64,7 @@ def fit(job: Job, model: Classifier, teacher: TeacherSource | None, console: Con
     with explained(job.title), contextlib.ExitStack() as held:
         world.together(lambda: held.enter_context(sole_writer(job.folder)) if world.is_main else None)
         if not world.gather(is_finished(job))[0]:
-            _Training(job, model, teacher, console).run()
+            _Training(job, model, teacher, console, part).run()
         world.wait()  # until rank 0 has written what the others read next
     return job.folder / job.checkpoint
 
@@ -81,9 +89,11 @@ class _Unread:
 class _Training:
     """`fit`, with what its parts share."""
 
-    def __init__(self, job: Job, model: Classifier, teacher: TeacherSource | None, console: Console) -> None:
+    def __init__(
+        self, job: Job, model: Classifier, teacher: TeacherSource | None, console: Console, part: Part | None
+    ) -> None:
         self.job, self.console, self.world = job, console, current_world()
-        self.prepared: Prepared = prepare(job, model, teacher, console, self.world)
+        self.prepared: Prepared = prepare(job, model, teacher, console, self.world, part=part)
         self.state: TrainState = self.prepared.state
         self.skipped_in_a_row = 0
         self.unread: _Unread | None = None
@@ -134,7 +144,7 @@ class _Training:
     def _train_epoch(self, interrupt: Interrupt, progress: TrainingProgress) -> None:
         state, prepared, step = self.state, self.prepared, self.prepared.step
         step.stopwatch.reset(state.tally.seconds)
-        state.model.train()
+        state.trained.train()
         prepared.freeze()
         for pieces in prepared.steps():
             done = state.epoch * len(prepared.sampler) + state.batch

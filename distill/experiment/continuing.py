@@ -9,7 +9,7 @@ _TRAINING_ONLY = "branches."
 
 
 def continue_from(model: Classifier, start: Classifier, where: str) -> None:
-    """Give a network the weights of another, those of the training-only branches included that both have.
+    """Give a network the weights of another, those of branches that both have included.
 
     Raises:
         ConfigError: they are not the same network.

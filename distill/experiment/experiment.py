@@ -142,8 +142,7 @@ class Experiment:
         source = self._source(taught_by)
         job = self._job("int8", spec, int8.settings, method, teacher=source, start=student.model)
         model = FoldedClassifier(student.model).round_to_int8()
-        method.extend_student(model, taught_by, job.card.preprocessing.size)
-        return Training(job, model, source)
+        return Training(job, model, source, method.build_part(model, taught_by, job.card.preprocessing.size))
 
     def checkpoint(self, role: Role) -> Path:
         """Where the recipe's training of a role leaves its best weights."""
@@ -165,7 +164,7 @@ class Experiment:
             assert own.train is not None
             return self._describe(role, own.model, own.train, self.loaded.teacher_method(), None)
         if role == "int8":
-            job, model, _ = self.training("student", teacher)
+            job, model, *_ = self.training("student", teacher)
             path = job.folder / job.checkpoint
             begun = load_student(path) if is_finished(job) else Student(model, job.card, path)
             return self.int8_training(teacher, begun)
@@ -257,8 +256,8 @@ class Experiment:
         return self._fit(self.training(role, teacher))
 
     def _fit(self, training: Training) -> Student:
-        job, model, taught_by = training
-        return load_student(fit(job, model, taught_by, self.console))
+        job, model, taught_by, part = training
+        return load_student(fit(job, model, taught_by, self.console, part))
 
     def _describe(
         self,
@@ -282,10 +281,12 @@ class Experiment:
         job = self._job(role, spec, settings, method, teacher=source, start=start)
         model = build_network(self.loaded, spec, job.card, self.recipe.seed)
         require_maps(method, model, f"{self.loaded.where}: the {role}")
-        method.extend_student(model, taught_by, job.card.preprocessing.size)
+        part = method.build_part(model, taught_by, job.card.preprocessing.size)
         if start is not None:
             continue_from(model, start, self.loaded.where)
-        return Training(job, model, source)
+            if part is not None:
+                part.continue_from(start)
+        return Training(job, model, source, part)
 
     def _ready(self, method: Method, teacher: TeacherModel) -> TeacherModel:
         """The teacher, as the method asks for it."""

@@ -18,6 +18,7 @@ from ..data.balance import class_weights
 from ..engine import Job, TeacherSource, TrainSettings
 from ..methods import Method
 from ..methods.class_weights import weigh_classes
+from ..methods.part import Part
 from ..models import Classifier, ModelSpec, build_from_spec
 from ..models.class_embeddings import read_class_embeddings
 from ..models.size import require_size
@@ -27,11 +28,12 @@ from .splits import Splits
 
 
 class Training(NamedTuple):
-    """A training that could start: what it is, its network, and what teaches it, if anything does."""
+    """A training that could start: what it is, its network, what teaches it and what its method adds, if anything."""
 
     job: Job
     model: Classifier
     teacher: TeacherSource | None
+    part: Part | None = None
 
 
 def describe_job(

@@ -12,8 +12,8 @@ from ...runtime.errors import ConfigError
 from ...runtime.registry import Registry
 from ..losses import pal
 from ..models import Classifier, TeacherModel
-from ..models.branches import branch_for
 from ..models.output import ModelOutput
+from .part import Branches, Part
 from .supervised import Supervised, loss_of
 from .term import Reduction, Term, Terms
 
@@ -116,17 +116,16 @@ class Method(Config):
         """
         raise NotImplementedError
 
-    def extend_student(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> None:
-        """Attach the training-only branches whose outputs the method reads from the student.
+    def build_part(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> Part | None:
+        """What training needs beside the student, with fresh weights: by default the branches for what it `needs`.
 
         Args:
-            student: before its training; the branches are trained with it and never exported.
+            student: before its training; it stays as it is.
             teacher: the network that will teach it, or None.
             size: (height, width) of the images, in pixels.
         """
-        for need in sorted(self.needs):
-            if (branch := branch_for(need)) is not None:
-                student.attach(branch)
+        branches = Branches(self.needs, student)
+        return branches if branches.branches else None
 
     def prepare_teacher(self, teacher: TeacherModel) -> None:
         """Ask the teacher for what it computes on request only; before its first step, in every process."""

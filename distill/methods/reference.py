@@ -24,7 +24,7 @@ class Reference:
 
     Attributes:
         name: in a recipe.
-        terms: names of its loss terms, of a student with a linear head and the branches that the method attaches.
+        terms: names of its loss terms, of a student with a linear head and the branches that the method builds.
         relations: those that relate the images of a batch.
         needs: what it reads beside the student's logits.
         hyper_parameters: defaults by name.
@@ -124,7 +124,7 @@ _INTRODUCTION = """# Methods
 <!-- Written by: edgedistill list methods --markdown > docs/methods.md -->
 
 What `method: {name: ...}` in a recipe may be. Terms are those under the default hyper-parameters, of a student with a
-linear head and the branches that the method attaches; with a star, those that relate the images of a batch to each
+linear head and the branches that the method builds; with a star, those that relate the images of a batch to each
 other, where all others are a mean or a sum over images. `needs` are outputs of both networks beside their logits.
 
 The supervised term carries its loss's name. Where a recipe gives a student a training-only branch, the branch learns

@@ -9,8 +9,9 @@ from ...runtime.errors import ConfigError
 from ..losses import hierarchical_context
 from ..models import Classifier, TeacherModel
 from ..models.output import ModelOutput
-from ..models.review import build_review, review_levels
 from .base import METHODS, ProtocolMethod, TrainingContext, WarmupEpochs, require_teacher
+from .part import Part
+from .review import Review, build_review, review_levels
 from .term import Term, Terms
 
 
@@ -50,7 +51,7 @@ class ReviewKD(ProtocolMethod):
         if not teacher.stages or not student.reviewed:
             raise ConfigError(
                 "method 'reviewkd' compares feature maps: the teacher's outputs must hold `stages` and the student's, "
-                "in training mode and with the branch that the method attaches, `reviewed`."
+                "with the fusion that the method builds, `reviewed`."
             )
         levels = review_levels(teacher.stages, len(student.reviewed) - 1)
         losses = [hierarchical_context(*pair) for pair in zip(student.reviewed, levels, strict=True)]
@@ -60,13 +61,12 @@ class ReviewKD(ProtocolMethod):
             **context.warmed(review, self.warmup_epochs),
         }
 
-    def extend_student(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> None:
-        """Attach the fusion, as the branch "review".
+    def build_part(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> Part:
+        """The fusion.
 
         Raises:
             ConfigError: there is no teacher, or it has no feature maps.
         """
-        super().extend_student(student, teacher, size)
         if teacher is None:
             raise ConfigError("method 'reviewkd' distils from a teacher and none is given: name one, or use 'vanilla'.")
         if not isinstance(teacher, Classifier):
@@ -74,6 +74,18 @@ class ReviewKD(ProtocolMethod):
                 "method 'reviewkd' compares feature maps, which a teacher merged from sub-tasks does not have: name a "
                 "single network as `teacher`."
             )
-        student.branches["review"] = build_review(
-            student.backbone, teacher.backbone, size, width=self.mid_channels, count=self.max_stages
-        )
+        backbones = student.backbone, teacher.backbone
+        return Fusion(build_review(*backbones, size, width=self.mid_channels, count=self.max_stages))
+
+
+class Fusion(Part):
+    """The student's maps as they are compared."""
+
+    def __init__(self, review: Review) -> None:
+        super().__init__()
+        self.review = review
+
+    def forward(self, output: ModelOutput, student: Classifier) -> ModelOutput:
+        """See `Part`."""
+        output.reviewed = self.review(output.stages)
+        return output

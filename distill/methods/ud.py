@@ -1,5 +1,6 @@
 """UD: uncertainty distillation."""
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -11,6 +12,7 @@ from ..models import Classifier, TeacherModel
 from ..models.attention import ChannelWeights
 from ..models.output import ModelOutput
 from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, WarmupEpochs, require_teacher
+from .part import Branches, Part
 from .supervised import Supervised
 from .term import Term, Terms
 
@@ -106,11 +108,11 @@ class UD(ProtocolMethod):
             terms |= context.warmed({"attention": distance}, self.warmup_epochs)
         return terms
 
-    def extend_student(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> None:
+    def build_part(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> Part | None:
         """A calibration branch, and attention."""
-        super().extend_student(student, teacher, size)
-        if self._beta:
-            student.attend(_CHANNEL_WEIGHTS[self.protocol])
+        if not self._beta:
+            return super().build_part(student, teacher, size)
+        return Attending(self.needs, student, _CHANNEL_WEIGHTS[self.protocol])
 
     def prepare_teacher(self, teacher: TeacherModel) -> None:
         """Attention."""
@@ -120,6 +122,29 @@ class UD(ProtocolMethod):
     @property
     def _beta(self) -> float:
         return _BETA[self.protocol] if self.beta is None else self.beta
+
+
+class Attending(Branches):
+    """The calibration branch with the uncertainty attention between it and the student's head.
+
+    Args:
+        fields: see `Branches`.
+        student: its head must be one that can be asked about a map.
+        channel_weights: see `uncertainty_attention`.
+    """
+
+    def __init__(self, fields: Iterable[str], student: Classifier, channel_weights: ChannelWeights) -> None:
+        student.require_readable_head()
+        super().__init__(fields, student)
+        self.channel_weights: ChannelWeights = channel_weights
+
+    def forward(self, output: ModelOutput, student: Classifier) -> ModelOutput:
+        """See `Part`."""
+        output = super().forward(output, student)
+        assert output.features is not None
+        calibration = self.branch("calibration", student)
+        output.attention = student.uncertainty(output.features, calibration, self.channel_weights)
+        return output
 
 
 def _require(student: ModelOutput, teacher: ModelOutput, field: str) -> tuple[Tensor, Tensor]:

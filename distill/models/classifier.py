@@ -141,6 +141,7 @@ class Classifier(nn.Module):
         Raises:
             ConfigError: there is no calibration branch.
         """
+        self.require_readable_head()
         if "calibration" not in self.branches:
             raise ConfigError("uncertainty attention needs a calibration branch, and the model has none.")
         self.attention = channel_weights
@@ -160,19 +161,24 @@ class Classifier(nn.Module):
             return ModelOutput(logits)
         features = stages[-1]
         pooled = self._pooled(features, representation)
-        output = ModelOutput(logits, features, stages, pooled)
+        vector = self._calibrated(representation, pooled)
+        output = ModelOutput(logits, features, stages, pooled, vector)
         if self._head_embeds:
             output.embeddings, output.embedding_logits = representation, logits
         elif "ml_decoder" in self.branches:
             output.embeddings, output.embedding_logits = self._precisely(self.branches["ml_decoder"], features)
         if "calibration" in self.branches:
-            vector = self._calibrated(representation, pooled)
             output.calibration_logits = self._precisely(self.branches["calibration"], vector)
         if self.attention and not torch.is_inference_mode_enabled():
-            output.attention = uncertainty_attention(features, self._opinions, self.attention)
-        if self.training and "review" in self.branches:  # nobody reads it in an evaluation
-            output.reviewed = self.branches["review"](stages)
+            output.attention = self.uncertainty(features, self.branches["calibration"], self.attention)
         return output
+
+    def uncertainty(self, features: Tensor, calibration: nn.Module, channel_weights: ChannelWeights) -> Tensor:
+        """The uncertainty attention (B, H, W) of last maps, between the head and a calibration branch."""
+        return uncertainty_attention(features, lambda maps: self._opinions(maps, calibration), channel_weights)
+
+    def require_readable_head(self) -> None:
+        """Raise ConfigError where the head cannot be asked about a map by itself, as uncertainty attention does."""
 
     def read_map(self, features: Tensor) -> Tensor:
         """What the head says (B, C) of last maps (B, F, H, W), which may be parts of one."""
@@ -203,11 +209,10 @@ class Classifier(nn.Module):
         # What the head reads, where that is a vector: UD pools by the maximum, like its classifier.
         return representation if representation is not None and self._reads_pooled else pooled
 
-    def _opinions(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def _opinions(self, features: Tensor, branch: nn.Module) -> tuple[Tensor, Tensor]:
         """Logits and calibration logits (B, C) of a map, read without touching BatchNorm's running statistics."""
         representation, logits = self.head(features)
         vector = self._calibrated(representation, self._pooled(features, representation))
-        branch = self.branches["calibration"]
         statistics = {name: buffer.clone() for name, buffer in branch.named_buffers()}
         return logits, functional_call(branch, statistics, (vector,))
 

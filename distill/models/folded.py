@@ -73,7 +73,7 @@ class FoldedClassifier(Classifier):
                 module.eval()
         return self
 
-    def attend(self, channel_weights: Any) -> None:
+    def require_readable_head(self) -> None:
         """Refused: UD's attention asks the head about maps that the graph did not compute.
 
         Raises:

@@ -16,6 +16,8 @@ class ModelOutput:
         features: last feature map (B, F, H, W).
         stages: feature maps of every stage, shallow to deep; the last one is `features`.
         pooled: `features` averaged over the map (B, F): the image's representation, whatever the head pools.
+        head_input: (B, F), what the head reads where that is one vector of an image, else `pooled`; a calibration
+            branch reads it too.
         embeddings: label-wise embeddings (B, C, D) of a head that embeds every class (ML-Decoder, Query2Label, class
             tokens) or of an ML-Decoder branch.
         embedding_logits: (B, C) read from `embeddings`; the same tensor as `logits` when the head embeds.
@@ -30,6 +32,7 @@ class ModelOutput:
     features: Tensor | None = None
     stages: list[Tensor] = field(default_factory=list)
     pooled: Tensor | None = None
+    head_input: Tensor | None = None
     embeddings: Tensor | None = None
     embedding_logits: Tensor | None = None
     calibration_logits: Tensor | None = None

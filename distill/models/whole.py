@@ -42,7 +42,7 @@ class LibraryClassifier(Classifier):
             f"backbone.model.{name}" for name, module in model.named_modules() if any(module is one for one in own)
         )
 
-    def attend(self, channel_weights: Any) -> None:
+    def require_readable_head(self) -> None:
         """Refused: UD's attention asks the head about maps that the network did not see.
 
         Raises:

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 from torch import nn
 
-from ..checkpoint import ModelCard
 from ..data.pixel_cache import PixelCache
 from ..engine import Job, choose_device
+from ..engine.network import TrainedNetwork
 from ..engine.prepare import build_views, validation_images
 from ..engine.world import ALONE
 from ..experiment.jobs import Training
@@ -30,30 +30,29 @@ def missing_bytes(kept: Iterable[Kept]) -> int:
     return sum(one.missing_bytes for one in kept if one.where == "disk")
 
 
-def weights(card: ModelCard, model: Classifier, path: Path) -> Kept:
-    """A checkpoint, which leaves training-only branches out."""
-    dropped = [branch for name, branch in model.branches.items() if name not in card.model.branches]
-    size = _state(model) - sum(map(_state, dropped))
-    return Kept(what="weights", where="disk", path=str(path), bytes=size, present_bytes=_size(path))
+def weights(model: Classifier, path: Path) -> Kept:
+    """A checkpoint."""
+    return Kept(what="weights", where="disk", path=str(path), bytes=_state(model), present_bytes=_size(path))
 
 
 def training_files(trainings: Sequence[Training], what: str, folder: Path) -> Kept:
     """The best weights and last.ckpt of each; logs and curves are small beside them."""
-    best = [weights(job.card, model, job.folder / job.checkpoint) for job, model, _ in trainings]
+    best = [weights(model, job.folder / job.checkpoint) for job, model, *_ in trainings]
     return Kept(
         what=what,
         where="disk",
         path=str(folder),
-        bytes=sum(one.bytes for one in best) + sum(last_checkpoint_bytes(job, model) for job, model, _ in trainings),
-        present_bytes=sum(one.present_bytes for one in best) + sum(_size(job.last) for job, _, _ in trainings),
+        bytes=sum(one.bytes for one in best) + sum(map(last_checkpoint_bytes, trainings)),
+        present_bytes=sum(one.present_bytes for one in best) + sum(_size(job.last) for job, *_ in trainings),
     )
 
 
-def last_checkpoint_bytes(job: Job, model: Classifier) -> int:
-    """Of last.ckpt: the network, its moving average and the optimiser's moments."""
-    trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
-    networks = 1 + (job.settings.ema is not None) + (job.settings.swa is not None)
-    return networks * _state(model) + _MOMENTS[job.settings.optimizer] * trained
+def last_checkpoint_bytes(training: Training) -> int:
+    """Of last.ckpt: the network, its averages, what the method adds, and the optimiser's moments."""
+    settings, network = training.job.settings, TrainedNetwork(training.model, training.part)
+    trained = sum(parameter.nbytes for parameter in network.parameters() if parameter.requires_grad)
+    averages = (settings.ema is not None) + (settings.swa is not None)
+    return _state(network) + averages * _state(training.model) + _MOMENTS[settings.optimizer] * trained
 
 
 def decoded_images(job: Job) -> Iterator[Kept]:
@@ -81,7 +80,7 @@ def teacher_outputs(training: Training, *, final: bool) -> Kept | None:
         training: the job with its teacher.
         final: whether the teacher has its final weights, which the cache's name follows from.
     """
-    job, _, teacher = training
+    job, teacher = training.job, training.teacher
     views = build_views(keeping_no_images(job))
     if not isinstance(teacher, CachedSource) or not teacher.stored_views(job, views):
         return None

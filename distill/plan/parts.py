@@ -3,14 +3,15 @@
 from ..engine import TrainSettings
 from ..engine.groups import ParameterGroup, parameter_groups
 from ..engine.parts import PartName
+from ..methods.part import Part
 from ..models import Classifier
 from .facts import PlannedPart
 
 
-def planned_parts(model: Classifier, settings: TrainSettings) -> tuple[PlannedPart, ...]:
+def planned_parts(model: Classifier, added: Part | None, settings: TrainSettings) -> tuple[PlannedPart, ...]:
     """What learns alike, weights and biases together, from the head down."""
     found: dict[tuple[PartName, int], list[ParameterGroup]] = {}
-    for group in parameter_groups(model, None, settings):
+    for group in parameter_groups(model, added, settings):
         found.setdefault((group.part, group.below_head or 0), []).append(group)
     order = ("method", "head", "backbone")
     return tuple(

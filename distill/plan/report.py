@@ -15,6 +15,7 @@ from ...runtime.preprocess import Preprocessing
 from ..checkpoint import Student
 from ..data.loader import Share
 from ..engine import Job, choose_device
+from ..engine.network import TrainedNetwork
 from ..engine.state import read_position
 from ..engine.summary import is_finished
 from ..experiment import Experiment
@@ -94,9 +95,9 @@ class _Planner:
             if trainings:
                 role: PlannedRole = "sub-tasks" if recipe.teacher is None else "teacher"
                 self._training(role, trainings, final=True)
-                final = all(is_finished(job) for job, _, _ in trainings)
+                final = all(is_finished(job) for job, *_ in trainings)
             elif isinstance(teacher, Student) and recipe.teacher is not None and recipe.teacher.model is not None:
-                self.kept.append(weights(teacher.card, teacher.model, teacher.path))
+                self.kept.append(weights(teacher.model, teacher.path))
         roles: list[StudentRole] = []
         if recipe.baseline if command == "run" else command == "train" and teacher is None:
             roles.append("baseline")
@@ -136,7 +137,7 @@ class _Planner:
                 name=name if len(trainings) < 2 else f"{len(trainings)} of {name}",
                 parameters=size.parameters,
                 macs=size.macs,
-                training_parameters=sum(count_parameters(one.model) for one in trainings) or None,
+                training_parameters=sum(map(_training_parameters, trainings)) or None,
                 mean=shown.mean,
                 std=shown.std,
                 other_inputs=other_inputs(spec, shown),
@@ -177,15 +178,15 @@ class _Planner:
 
     def _measured(self, role: PlannedRole, left: list[tuple[float, Training]], *, final: bool) -> dict[str, Any]:
         """What the first of trainings tells of all that is left of them, so many epochs of each."""
-        job, model, teacher = left[0][1]
-        parts = planned_parts(model, job.settings)  # before the model is measured
+        job, model, teacher, part = left[0][1]
+        parts = planned_parts(model, part, job.settings)  # before the model is measured
         outputs = teacher_outputs(left[0][1], final=final)
         self.kept += [outputs] if outputs is not None else []
         self.kept += decoded_images(job)
-        self.room = max(self.room, last_checkpoint_bytes(job, model))
+        self.room = max(self.room, last_checkpoint_bytes(left[0][1]))
         if role not in self.measured:
             with self.experiment.console.status(f"measuring a few steps: {role}"):
-                self.measured[role] = estimate(job, model, teacher)
+                self.measured[role] = estimate(job, model, teacher, part)
         found = self.measured[role]
         views = found.stored_views * outputs.missing_bytes / outputs.bytes if outputs is not None else 0.0
         images = sum(epochs * len(one.job.train) for epochs, one in left)
@@ -197,6 +198,10 @@ class _Planner:
             "estimated_seconds": found.seconds(epochs=images / found.images, stored_views=views),
             "parts": parts,
         }
+
+
+def _training_parameters(training: Training) -> int:
+    return count_parameters(TrainedNetwork(training.model, training.part))
 
 
 def _epochs_done(job: Job) -> float:

@@ -14,6 +14,7 @@ from ..data.loader import Batch, EpochSampler, Share, choose_workers
 from ..data.views import Views
 from ..engine.faults import explained
 from ..engine.job import Job
+from ..engine.network import TrainedNetwork
 from ..engine.optimize import choose_device, settle_format
 from ..engine.prepare import build_state, build_views, check_pieces, find_relations, set_backends, told_relations
 from ..engine.step import Step
@@ -21,6 +22,7 @@ from ..engine.stopwatch import Stopwatch
 from ..engine.teachers import Teacher, TeacherSource
 from ..engine.world import ALONE
 from ..methods import TrainingContext
+from ..methods.part import Part
 from ..models import Classifier
 from .facts import Bound
 
@@ -76,7 +78,7 @@ class Estimate:
         return max(computing, loading / self.loading_processes) if self.loading_processes else computing + loading
 
 
-def estimate(job: Job, model: Classifier, teacher: TeacherSource | None) -> Estimate:
+def estimate(job: Job, model: Classifier, teacher: TeacherSource | None, part: Part | None = None) -> Estimate:
     """Measure it; `model` is trained by a few steps and of no use afterwards. Nothing is written or kept in memory.
 
     Raises:
@@ -89,7 +91,7 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None) -> Esti
     job = keeping_no_images(job)
     views = build_views(job)
     sampler = EpochSampler(views, settings.batch_size, job.seed, Share(pieces=settings.accumulate))
-    check_pieces(job, model, sampler.batch_size, ALONE)
+    check_pieces(job, TrainedNetwork(model, part), sampler.batch_size, ALONE)
     piece = _random_batch(job, sampler.batch_size // settings.accumulate)
     taught_by: Teacher | None = None
     stored, teacher_seconds = 0, 0.0
@@ -104,7 +106,7 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None) -> Esti
             teacher_seconds = seconds / len(images)
             if stored:
                 taught_by = lambda *_: output  # noqa: E731 (as if it was read)
-        step_seconds, note = _step_seconds(job, model, taught_by, piece)
+        step_seconds, note = _step_seconds(job, model, part, taught_by, piece)
     keeps = views.decoded.choose(settings.decoded_cache, job.cache_folder / "images") != "off"
     load_seconds, reload_seconds = _load_seconds(views, job, keeps=keeps)
     loads = 1.0 if settings.mix is None else 1.0 + settings.mix.probability
@@ -128,18 +130,20 @@ def keeping_no_images(job: Job) -> Job:
     return replace(job, settings=msgspec.structs.replace(job.settings, decoded_cache="off"))
 
 
-def _step_seconds(job: Job, model: Classifier, teacher: Teacher | None, piece: Batch) -> tuple[float, str]:
+def _step_seconds(
+    job: Job, model: Classifier, part: Part | None, teacher: Teacher | None, piece: Batch
+) -> tuple[float, str]:
     """Of one step, and what is to be told of it."""
     device = choose_device()
     settings = settle_format(job.settings, model, device, job.card.preprocessing.size)
     steps = _MOST + 1  # a schedule refuses to go on past its end
-    state = build_state(model, settings, device, steps)
-    relations = find_relations(job, model, teacher, ALONE, piece)
+    state = build_state(model, settings, device, steps, part)
+    relations = find_relations(job, state.trained, teacher, ALONE, piece)
     if settings.compile:
         model.compile()
     step = Step(
         state=state,
-        network=model,
+        network=state.trained,
         teacher=teacher,
         method=job.method,
         settings=settings,
@@ -149,7 +153,7 @@ def _step_seconds(job: Job, model: Classifier, teacher: Teacher | None, piece: B
         seed=job.seed,
         relations=relations,
     )
-    model.train()
+    state.trained.train()
     pieces = [piece] * settings.accumulate
     step(pieces, TrainingContext(0, 0, steps)).read()  # compiles, tunes and allocates
     seconds = _median_seconds(lambda number: step(pieces, TrainingContext(0, number, steps)).read())

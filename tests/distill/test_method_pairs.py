@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from edgedistill.distill import build_model
+from edgedistill.distill.engine.network import TrainedNetwork
 from edgedistill.distill.methods import METHODS, TrainingContext, build_method, values
 from edgedistill.distill.models import Classifier, MergedTeacher
 from edgedistill.distill.models.output import ModelOutput
@@ -102,8 +103,8 @@ def wired(pair: str, name: str, options: dict) -> tuple:
             teacher = MergedTeacher([whole, whole], C).eval()
         teacher.detach_branches(keep=method.needs)
         method.prepare_teacher(teacher)
-    method.extend_student(student, teacher, (SIZE, SIZE))
-    return method, student, teacher
+    part = method.build_part(student, teacher, (SIZE, SIZE))
+    return method, TrainedNetwork(student, part), teacher
 
 
 @pytest.mark.filterwarnings("ignore:3 classes have no label sequence")
@@ -113,9 +114,9 @@ def test_a_step_reaches_every_parameter_and_leaves_a_plain_network(pair, name, o
     plain, inputs = network("student", pair), student.normalize(images())
     assert student.training
     with torch.no_grad():
-        alone, extended = (sharing_weights(model).eval()(inputs).logits for model in (plain, student))
+        alone, beside = (sharing_weights(model).eval()(inputs).logits for model in (plain, student))
         taught = teacher(inputs) if teacher is not None else None
-    assert torch.equal(alone, extended), "what ships does not see the branches"
+    assert torch.equal(alone, beside), "what ships does not see what the method adds"
     terms = values(method(student(inputs), taught, targets(), CONTEXT))
     assert all(torch.isfinite(term) for term in terms.values())
     sum(terms.values()).backward()
@@ -123,8 +124,7 @@ def test_a_step_reaches_every_parameter_and_leaves_a_plain_network(pair, name, o
     unreached = [n for n, parameter in student.named_parameters() if parameter.requires_grad and parameter.grad is None]
     assert unreached == []
     assert all(torch.isfinite(parameter.grad).all() for parameter in student.parameters() if parameter.requires_grad)
-    student.detach_branches()
-    assert student.state_dict().keys() == {name for name in plain.state_dict() if not name.startswith("branches.")}
+    assert student.student.state_dict().keys() == plain.state_dict().keys()
 
 
 def papers_pairs() -> list[tuple[str, str]]:
@@ -156,11 +156,10 @@ def test_all_maps_are_compared_for_every_pair_of_the_papers_and_reversed(one, ot
     for teacher_name, student_name in {(one, other), (other, one)}:
         (teacher, taught), student = teaching(teacher_name), unfilled(student_name)
         with torch.device("meta"):
-            method.extend_student(student, teacher, (64, 96))
-            said = method(student(torch.zeros(2, 3, 64, 96)), taught, torch.zeros(2, C, dtype=torch.int8), CONTEXT)
+            trained = TrainedNetwork(student, method.build_part(student, teacher, (64, 96)))
+            said = method(trained(torch.zeros(2, 3, 64, 96)), taught, torch.zeros(2, C, dtype=torch.int8), CONTEXT)
             terms = values(said)
         assert terms.keys() == {"bce", "review"}
         sum(terms.values()).backward()
-        assert [name for name, parameter in student.named_parameters() if parameter.grad is None] == []
-        student.detach_branches()
+        assert [name for name, parameter in trained.named_parameters() if parameter.grad is None] == []
         student.zero_grad()

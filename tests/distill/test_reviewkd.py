@@ -15,12 +15,13 @@ from torch import nn
 from edgedistill.distill import build_model, load_recipe, load_student, losses
 from edgedistill.distill.checkpoint import save_student
 from edgedistill.distill.engine import LiveSource
+from edgedistill.distill.engine.network import TrainedNetwork
 from edgedistill.distill.engine.prepare import prepare
 from edgedistill.distill.engine.world import ALONE
 from edgedistill.distill.methods import TrainingContext, build_method, values
+from edgedistill.distill.methods.review import AttentionFusion, build_review, review_levels
 from edgedistill.distill.models import MergedTeacher
 from edgedistill.distill.models.output import ModelOutput
-from edgedistill.distill.models.review import AttentionFusion, build_review, review_levels
 from edgedistill.runtime.errors import ConfigError
 
 f64 = torch.float64
@@ -169,10 +170,10 @@ def test_the_method_sums_over_levels_and_warms_up():
 def test_without_a_teacher_or_its_maps_it_says_so():
     method, student = build_method("reviewkd"), build_model("shufflenetv2", 3, width=0.5)
     with pytest.raises(ConfigError, match="none is given"):
-        method.extend_student(student, None, (32, 32))
+        method.build_part(student, None, (32, 32))
     part = build_model("shufflenetv2", 3, width=0.5)
     with pytest.raises(ConfigError, match="merged from sub-tasks does not have"):
-        method.extend_student(student, MergedTeacher([[(range(3), part)]], 3), (32, 32))
+        method.build_part(student, MergedTeacher([[(range(3), part)]], 3), (32, 32))
     output = ModelOutput(maps(0, 2, 3))
     with pytest.raises(ConfigError, match="must hold `stages`"):
         method(output, output, torch.ones(2, 3, dtype=torch.int8), CONTEXT)
@@ -189,10 +190,10 @@ def test_a_cached_teacher_is_refused_before_anything_is_trained(cpsd_recipe):
 
 def test_evaluation_does_not_run_the_fusion():
     student = tint_model()
-    build_method("reviewkd").extend_student(student, tint_teacher(), (32, 32))
+    part = build_method("reviewkd").build_part(student, tint_teacher(), (32, 32))
     images = torch.rand(2, 3, 32, 32)
-    assert len(student(images).reviewed) == 5
-    assert student.eval()(images).reviewed == []
+    assert len(TrainedNetwork(student, part)(images).reviewed) == 5
+    assert student(images).reviewed == []
 
 
 def test_it_is_trained_continues_exactly_and_does_not_ship(tmp_path):
@@ -202,27 +203,27 @@ def test_it_is_trained_continues_exactly_and_does_not_ship(tmp_path):
         job = tint_job(tmp_path / name, tint_dataset(64), epochs=1, lr=1e-2, workers=0)
         job = replace(job, method=build_method("reviewkd", mid_channels=8))
         model, teacher = tint_model(), tint_teacher()
-        job.method.extend_student(model, teacher, job.card.preprocessing.size)
-        return job, prepare(job, model, LiveSource(teacher), Console(quiet=True), ALONE)
+        part = job.method.build_part(model, teacher, job.card.preprocessing.size)
+        return job, prepare(job, model, LiveSource(teacher), Console(quiet=True), ALONE, part=part)
 
     def advance(prepared, steps: int) -> None:
-        prepared.state.model.train()
+        prepared.state.trained.train()
         for _, pieces in zip(range(steps), prepared.steps(), strict=False):
             prepared.step(pieces, TrainingContext(0, prepared.state.batch, prepared.total_steps))
             prepared.state.batch += 1
 
     _, whole = start("whole")
-    fresh = {name: value.clone() for name, value in whole.state.model.branches.state_dict().items()}
+    fresh = {name: value.clone() for name, value in whole.state.part.state_dict().items()}
     advance(whole, 4)
     job, stopped = start("stopped")
     advance(stopped, 2)
     stopped.state.save(job.last, job.identity)
     _, continued = start("stopped")
     advance(continued, 2)
-    for kept in ("model", "ema"):
+    for kept in ("model", "ema", "part"):
         ended, expected = (getattr(prepared.state, kept).state_dict() for prepared in (continued, whole))
         assert all(torch.equal(ended[name], value) for name, value in expected.items())
-    moved = whole.state.model.branches.state_dict()
+    moved = whole.state.part.state_dict()
     assert all(not torch.equal(moved[name], value) for name, value in fresh.items() if "weight" in name)
     save_student(tmp_path / "student.safetensors", whole.state.model, job.card)
     shipped = load_student(tmp_path / "student.safetensors").model

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from edgedistill.distill import build_model, losses
 from edgedistill.distill.checkpoint import load_student
+from edgedistill.distill.engine.network import TrainedNetwork
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.methods import TrainingContext, build_method, total, values
 from edgedistill.distill.models.output import ModelOutput
@@ -153,8 +154,9 @@ def test_what_is_switched_off_is_neither_computed_nor_needed(weights, needs, nam
             setattr(output, field, None)
     assert list(method(student, teacher, y, CONTEXT)) == names
     model, source = make_model(), make_model(("calibration",))
-    method.extend_student(model, None, (32, 32))
-    assert model.gives - {"pooled"} == needs
+    trained = TrainedNetwork(model, method.build_part(model, None, (32, 32)))
+    said = trained.eval()(torch.zeros(1, 3, 32, 32))
+    assert {field for field in ("calibration_logits", "attention") if getattr(said, field) is not None} == needs
     method.prepare_teacher(source)
     assert ("attention" in source.gives) == ("attention" in needs)
 
@@ -162,9 +164,10 @@ def test_what_is_switched_off_is_neither_computed_nor_needed(weights, needs, nam
 @pytest.mark.parametrize("protocol", ["paper", "code"])
 def test_student_and_teacher_weigh_channels_as_the_protocol_says(protocol, make_model):
     method, models = build_method("ud", protocol=protocol), [make_model(("calibration",)) for _ in range(2)]
-    method.extend_student(models[0], models[1], (32, 32))
+    part = method.build_part(models[0], models[1], (32, 32))
     method.prepare_teacher(models[1])
-    assert [model.attention for model in models] == [{"paper": "gradient", "code": "softmax"}[protocol]] * 2
+    assert [part.channel_weights, models[1].attention] == [{"paper": "gradient", "code": "softmax"}[protocol]] * 2
+    assert models[0].attention is None
 
 
 @pytest.mark.parametrize("field", ["calibration_logits", "attention"])
@@ -199,7 +202,7 @@ def test_a_stored_teacher_gives_the_terms_of_a_live_one(cache_case, protocol):
         for name, module in model.named_modules():
             if name.endswith("layers.3"):
                 module.weight.data *= 20  # opinions that differ as trained ones do
-    method.extend_student(student, teacher, (32, 32))
+    student = TrainedNetwork(student, method.build_part(student, teacher, (32, 32)))
     method.prepare_teacher(teacher)
     teacher.eval().requires_grad_(False)
     teacher.seen, cache_case.teacher = 0, teacher

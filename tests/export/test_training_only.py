@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from edgedistill.distill.checkpoint import ModelCard, load_student, save_student
+from edgedistill.distill.engine.network import TrainedNetwork
 from edgedistill.distill.methods import build_method
 from edgedistill.distill.models import Classifier, ModelSpec, build_from_spec
 from edgedistill.export import reparameterize
@@ -15,6 +16,7 @@ from edgedistill.export.signature import input_spec
 from edgedistill.runtime.preprocess import Preprocessing
 
 SIZE = (32, 32)
+BESIDE = ("embeddings", "calibration_logits", "attention")
 SPEC = ModelSpec(name="timm/test_efficientnet")
 CARD = ModelCard(
     edgedistill="0",
@@ -44,12 +46,11 @@ def vanilla():
 )
 def test_a_student_ships_the_operators_of_the_vanilla_student(name, added, vanilla, tmp_path):
     model = build_from_spec(SPEC, 3)
-    plain = model.gives
-    build_method(name).extend_student(model, None, SIZE)
-    assert model.gives - plain == added
+    trained = TrainedNetwork(model, build_method(name).build_part(model, None, SIZE)).train()
+    said = trained(torch.rand(2, 3, *SIZE))
+    assert {field for field in BESIDE if getattr(said, field) is not None} == added
     save_student(tmp_path / "student.safetensors", model, CARD)
-    assert traced(load_student(tmp_path / "student.safetensors").model) == vanilla
-    assert model.gives - plain == added, "the training's own network is left as it is"
+    assert traced(load_student(tmp_path / "student.safetensors").model) == traced(model) == vanilla
 
 
 def test_a_student_with_a_branch_of_its_own_ships_them_too(vanilla):
@@ -57,19 +58,18 @@ def test_a_student_with_a_branch_of_its_own_ships_them_too(vanilla):
 
 
 def test_a_network_that_is_still_in_training_ships_them_too(vanilla):
-    model = build_from_spec(SPEC, 3).train()
-    build_method("ud").extend_student(model, None, SIZE)
+    model = build_from_spec(msgspec.structs.replace(SPEC, branches=["calibration"]), 3).train()
+    model.attend("softmax")
     assert traced(model) == vanilla
+    assert "attention" in model.gives, "the training's own network is left as it is"
     assert len(vanilla[0]) > 50
 
 
 def test_the_file_that_ships_has_the_vanilla_students_operators(tmp_path):
-    """In the ONNX file too, in order, with weights of the same shapes; for all three methods' extras at once."""
+    """In the ONNX file too, in order, with weights of the same shapes; for a teacher with all branches."""
     graphs = []
-    for methods in ((), ("mdkd", "l2d", "ud")):
-        model = build_from_spec(SPEC, 3)
-        for name in methods:
-            build_method(name).extend_student(model, None, SIZE)
+    for branches in ([], ["ml_decoder", "calibration"]):
+        model = build_from_spec(msgspec.structs.replace(SPEC, branches=branches), 3)
         path = export_onnx(DeployGraph(reparameterize(model)), input_spec("uint8_nhwc", SIZE), tmp_path / "model.onnx")
         graph = onnx.load(path).graph
         graphs.append(([node.op_type for node in graph.node], [tuple(entry.dims) for entry in graph.initializer]))

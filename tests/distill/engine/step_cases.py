@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from edgedistill.distill.data.loader import Batch
 from edgedistill.distill.engine import TrainSettings
+from edgedistill.distill.engine.network import TrainedNetwork
 from edgedistill.distill.engine.relations import relating_terms
 from edgedistill.distill.engine.state import TrainState
 from edgedistill.distill.engine.step import Step
@@ -34,8 +35,8 @@ def network(width: int, seed: int, branches: tuple[str, ...] = ()) -> Classifier
     return Classifier(Backbone([first, second], channels=2 * width), CLASSES, branches=branches)
 
 
-def wired(name: str, options: dict) -> tuple[Method, Classifier, Classifier | MergedTeacher | None]:
-    """Method, student and teacher as an experiment prepares them, in double precision."""
+def wired(name: str, options: dict) -> tuple[Method, TrainedNetwork, Classifier | MergedTeacher | None]:
+    """Method, student with what the method adds, and teacher as an experiment prepares them, in double precision."""
     method, student, teacher = build_method(name, **options), network(4, 0), None
     if method.needs_teacher:
         teacher = network(6, 1, ("ml_decoder", "calibration"))
@@ -44,8 +45,8 @@ def wired(name: str, options: dict) -> tuple[Method, Classifier, Classifier | Me
         teacher.detach_branches(keep=method.needs)
         method.prepare_teacher(teacher)
         teacher = teacher.double().eval().requires_grad_(False)
-    method.extend_student(student, teacher and teacher.float(), (SIZE, SIZE))
-    return method, student.double().train(), teacher and teacher.double()
+    part = method.build_part(student, teacher and teacher.float(), (SIZE, SIZE))
+    return method, TrainedNetwork(student, part).double().train(), teacher and teacher.double()
 
 
 def without_chance(model: nn.Module) -> nn.Module:
@@ -93,7 +94,7 @@ class Recorded:
 
 def take(
     method: Method,
-    student: Classifier,
+    student: TrainedNetwork,
     teacher: Classifier | MergedTeacher | None,
     count: int,
     *,
@@ -109,10 +110,11 @@ def take(
         module.training = mode
     optimizer = Recorded(student)
     schedule = SimpleNamespace(step=lambda: None)
-    state = TrainState(student, None, optimizer, schedule, torch.amp.GradScaler("cpu", enabled=False))
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    state = TrainState(student.student, None, None, optimizer, schedule, scaler, part=student.part)
     step = Step(
         state=state,
-        network=wrap(student),
+        network=wrap(state.trained),
         teacher=asked,
         method=method,
         settings=TrainSettings(epochs=1, batch_size=IMAGES, accumulate=count, precision="fp32", **settings),
@@ -127,7 +129,7 @@ def take(
 
 def plainly(
     method: Method,
-    student: Classifier,
+    student: TrainedNetwork,
     teacher: Classifier | MergedTeacher | None,
     rows: slice | list[int] = slice(None),
 ) -> tuple[dict[str, float], dict[str, Tensor | None]]:

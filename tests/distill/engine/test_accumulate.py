@@ -13,6 +13,7 @@ from rich.console import Console
 
 from edgedistill.distill.engine import LiveSource, fit
 from edgedistill.distill.engine import step as step_module
+from edgedistill.distill.engine.network import TrainedNetwork
 from edgedistill.distill.methods import Method, Term, build_method, total
 from edgedistill.distill.models import ModelSpec, build_from_spec
 from edgedistill.distill.models.output import ModelOutput
@@ -38,7 +39,7 @@ def test_a_step_in_pieces_is_that_of_the_whole_batch_in_value_and_gradient(name,
 def test_both_passes_of_a_piece_draw_alike_and_batchnorm_counts_it_once():
     """As all pieces in one graph, each with its own dropout and its own statistics."""
     method, student, teacher = step_cases.wired("mdkd", {})
-    student.backbone.register_forward_hook(jobs.drop)
+    student.student.backbone.register_forward_hook(jobs.drop)
     expected = copy.deepcopy(student)
     taken, found = step_cases.take(method, student, teacher, 2)
     outputs, taught, parts = [], [], step_cases.pieces(2)
@@ -57,7 +58,7 @@ def test_both_passes_of_a_piece_draw_alike_and_batchnorm_counts_it_once():
     step_cases.require_equal(found, {name: parameter.grad for name, parameter in expected.named_parameters()})
     for (name, buffer), other in zip(student.named_buffers(), expected.buffers(), strict=True):
         assert torch.allclose(buffer, other, rtol=1e-12), name
-    assert student.backbone.stages[0][1].num_batches_tracked == 2
+    assert student.student.backbone.stages[0][1].num_batches_tracked == 2
 
 
 class Late(Method):
@@ -84,7 +85,7 @@ class Bare(Method):
 )
 def test_a_method_that_does_not_say_what_its_terms_are_is_refused(method, told):
     with pytest.raises(ConfigError, match=told):
-        step_cases.take(method, step_cases.network(4, 0).double(), None, 2)
+        step_cases.take(method, TrainedNetwork(step_cases.network(4, 0), None).double(), None, 2)
 
 
 def test_the_cost_of_terms_that_relate_images_is_told(make_job, make_model, tint_dataset, monkeypatch):

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from edgedistill.distill.engine import LiveSource, current_world, fit, joined_world, predict_logits, trainer
 from edgedistill.distill.engine.gathering import gather_output, gather_rows
+from edgedistill.distill.engine.network import TrainedNetwork
 from edgedistill.distill.engine.world import World
 from edgedistill.distill.methods import METHODS, TrainingContext, build_method, total
 from edgedistill.distill.models.output import ModelOutput
@@ -101,8 +102,7 @@ def attention_leaves_shared_gradients_as_they_are() -> None:
 
     def student() -> torch.nn.Module:
         model = tint_model()
-        method.extend_student(model, None, (32, 32))
-        return model.double()
+        return TrainedNetwork(model, method.build_part(model, None, (32, 32))).double()
 
     apart = [gradients(model, model, rank) for rank in range(world.size) for model in (student(),)]
     model = student()

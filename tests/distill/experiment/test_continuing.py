@@ -32,10 +32,11 @@ def test_the_student_begins_as_its_teacher_with_the_branch_that_both_have(make):
     teacher = experiment.teacher()
     expected = {name: value.clone() for name, value in teacher.model.state_dict().items()}
     assert any(name.startswith("branches.calibration") for name in expected)
-    model = experiment.training("student", teacher).model
-    assert model.state_dict().keys() == expected.keys()
-    assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
-    assert all(parameter.requires_grad for parameter in model.parameters())
+    training = experiment.training("student", teacher)
+    found = training.model.state_dict() | training.part.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    assert all(parameter.requires_grad for parameter in training.model.parameters())
     fresh = make("student.start=model").training("student", teacher).model.state_dict()
     assert not all(torch.equal(value, expected[name]) for name, value in fresh.items())
     assert experiment.student(teacher).path.is_file()
