@@ -63,8 +63,8 @@ def measure(cell: Cell, at: list[int]) -> dict[int, Pulls]:
     with tempfile.TemporaryDirectory() as folder:
         # A teacher that is asked again leaves no stored outputs of its own behind.
         job = dataclasses.replace(training.job, folder=Path(folder) / "student", records={}, cache_teacher=False)
-        prepared = prepare(job, training.model, training.teacher, Console(quiet=True), ALONE)
-        prepared.state.model.train()
+        prepared = prepare(job, training.model, training.teacher, Console(quiet=True), ALONE, part=training.part)
+        prepared.state.trained.train()
         for number, pieces in enumerate(prepared.steps()):
             context = TrainingContext(0, number, prepared.total_steps)
             if number in at:
@@ -77,13 +77,13 @@ def measure(cell: Cell, at: list[int]) -> dict[int, Pulls]:
 
 def gradients(prepared: Prepared, batch: Batch, context: TrainingContext) -> Pulls:
     """Of every term and of the annotations' BCE, on one batch; the model is left as it was."""
-    model, step = prepared.state.model, prepared.step
+    model, step = prepared.state.trained, prepared.step
     buffers = [buffer.clone() for buffer in model.buffers()]
     images, targets = batch.images.to(step.device), batch.targets.to(step.device)
     taught = step.teacher(batch, images, targets) if step.teacher is not None else None
     student = model(model.normalize(images))
     terms = values(step.method(student, taught, targets, context))
-    weights = [weight for weight in model.backbone.parameters() if weight.requires_grad]
+    weights = [weight for weight in prepared.state.model.backbone.parameters() if weight.requires_grad]
     labels = bce(student.logits, targets)
     pulls = {name: _flat(term, weights) for name, term in {**terms, LABELS: labels}.items()}
     with torch.no_grad():

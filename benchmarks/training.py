@@ -131,7 +131,7 @@ def measure(pair: Pair, method: str, rounds: int, workers: int | None, images: P
         for number in range(-1, rounds):
             for name in VARIANTS if number % 2 else reversed(VARIANTS):
                 prepared = ready[name]
-                prepared.state.model.train()
+                prepared.state.trained.train()
                 watch = prepared.step.stopwatch
                 watch.reset({} if number <= 0 else watch.seconds)  # the first warms up; others' turns do not count
                 started, before = time.perf_counter(), None
