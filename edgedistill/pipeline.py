@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from .distill.checkpoint import Student
 from .distill.data.decoded import release_memory
+from .distill.data.on_device import release_device_memory
 from .distill.engine import Outputs
 from .distill.experiment import Experiment
 from .distill.experiment.sub_teachers import MergedCheckpoint
@@ -138,6 +139,7 @@ class Chain:
         trained.append(("student", method, student))
 
         release_memory()
+        release_device_memory()
         outputs = self._step(
             "test", "Accuracy on the test split", lambda: [experiment.test(model) for _, _, model in trained]
         )

@@ -13,7 +13,7 @@ from ...runtime.errors import ConfigError, first_line
 from ...runtime.preprocess import IMAGENET_MEAN
 from ...runtime.registry import Registry
 from .torchvision_steps import PREFIX, TorchvisionStep, read_torchvision_step
-from .transforms import Cutout, HorizontalFlip, MultiScaleCrop, OnBatch, OnPillow, ReflectingShift
+from .transforms import Cutout, Erasing, HorizontalFlip, MultiScaleCrop, OnBatch, OnPillow, ReflectingShift
 
 AUGMENTATIONS: Registry[type["Augmentation"]] = Registry("augmentation", __name__)
 
@@ -103,7 +103,7 @@ class RandomErasing(Augmentation):
 
     def build(self, size: tuple[int, int]) -> nn.Module:
         # What the usual pipelines erase with is 0 after normalisation.
-        return v2.RandomErasing(self.probability, value=[round(255 * channel) for channel in IMAGENET_MEAN])
+        return Erasing(self.probability, [round(255 * channel) for channel in IMAGENET_MEAN])
 
 
 @AUGMENTATIONS.register("cutout")

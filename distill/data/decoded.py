@@ -20,7 +20,7 @@ from .pixel_cache import FileBytes, PixelCache, SharedBytes
 from .reduced import load_reduced
 
 Decode: TypeAlias = Literal["full", "reduced", "fast"]
-DecodedCache: TypeAlias = Literal["auto", "memory", "disk", "off"]
+DecodedCache: TypeAlias = Literal["auto", "device", "memory", "disk", "off"]
 
 MAX_MEMORY_CACHE = 1 << 30  # bytes that "auto" takes at most
 
@@ -55,7 +55,8 @@ class DecodedImages:
             from what decides the pixels, so that changed images get another. "off": nowhere. "auto": in memory when
             the images are files and all of them take at most 1 GiB and half of the free memory; else on disk where that
             pays: its file is there already, or the images are read three times at least, take a quarter of the free
-            disk at most and no more than four times what their own files hold; else nowhere.
+            disk at most and no more than four times what their own files hold; else nowhere. "device": as "auto" on the
+            host; what a training keeps on its device lies beside (see `on_device`).
         folder: of the "disk" cache's file.
         passes: how often each image will be read.
         part: of the data, since the images of one part are held in memory until the next job's.
@@ -94,6 +95,11 @@ class DecodedImages:
         return transform | {"decode": self.decode} if self.decode != "full" and self._are_files else transform
 
     @property
+    def key(self) -> str:
+        """Equal for equal pixels of all images."""
+        return self._key
+
+    @property
     def cache_bytes(self) -> int:
         """How much memory or disk the cache takes."""
         return 0 if self.cache == "off" else PixelCache.nbytes(len(self), self._shape)
@@ -102,7 +108,7 @@ class DecodedImages:
         """What `cache` comes to for these images, with the memory and disk that are free now; none of it is taken."""
         if not len(self):
             return "off"
-        if cache != "auto":
+        if cache == "memory" or cache == "disk" or cache == "off":  # noqa: PLR1714 (mypy)
             return cache
         if not self._are_files:
             return "off"

@@ -19,7 +19,7 @@ from .free_memory import processes_here
 from .mixing import Mix, mix_labels
 from .views import Views
 
-_STAND_INS = 16
+STAND_INS = 16
 _MOST_WORKERS = 32
 _MIXING = 0x3177  # of `Views.draws`
 
@@ -132,7 +132,7 @@ class TrainingImages(TorchDataset[tuple[Tensor, Tensor, int, int, list[int]]]):
         """An image or the next that can be decoded; after many failures a blank one of which nothing is known."""
         view, index = key
         bad: list[int] = []
-        for offset in range(min(len(self.dataset), _STAND_INS)):
+        for offset in range(min(len(self.dataset), STAND_INS)):
             used = (index + offset) % len(self.dataset)
             try:
                 image, labels = self.views.image(used, view), torch.from_numpy(self.dataset.labels[used])

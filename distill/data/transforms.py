@@ -5,43 +5,77 @@ together in memory; keeping it so is what makes these faster than torchvision's 
 draw the same random numbers and give the same pixels.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 
-class HorizontalFlip(nn.Module):
+class Batchable(nn.Module):
+    """A transform that a device computes for a whole batch at once, with the very pixels of image by image.
+
+    It is a function of a few whole numbers, which are drawn on the host from torch's generator.
+    """
+
+    @abstractmethod
+    def draw(self, height: int, width: int) -> list[int]:
+        """What decides the pixels of one image of that size; always as many numbers."""
+
+    @abstractmethod
+    def batch(self, images: Tensor, draws: Tensor) -> Tensor:
+        """uint8 (B, H, W, 3), and int64 (B, K), what was drawn for each image, on the same device -> the same shape."""
+
+
+class HorizontalFlip(Batchable):
     """Horizontal mirror, with a probability."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
         self.probability = probability
 
+    def draw(self, height: int, width: int) -> list[int]:
+        """Whether it is mirrored."""
+        return [int(torch.rand(1) < self.probability)]
+
     def forward(self, image: Tensor) -> Tensor:
         """uint8 (3, H, W) -> the same, mirrored or not."""
-        if torch.rand(1) >= self.probability:
+        if self.draw(*image.shape[1:]) == [0]:
             return image
         return image.permute(1, 2, 0).flip(1).permute(2, 0, 1)  # a row of whole pixels is reversed at once
 
+    def batch(self, images: Tensor, draws: Tensor) -> Tensor:
+        """See `Batchable`."""
+        return torch.where(draws[:, 0, None, None, None] == 1, images.flip(2), images)
 
-class ReflectingShift(nn.Module):
+
+class ReflectingShift(Batchable):
     """Moves the image by up to `most` (rows, columns), any number of them equally likely; edges are reflected."""
 
     def __init__(self, most: tuple[int, int]) -> None:
         super().__init__()
         self.most = most
 
+    def draw(self, height: int, width: int) -> list[int]:
+        """Rows and columns that it is moved by."""
+        return [int(torch.randint(0, 2 * most + 1, ())) - most for most in self.most]
+
     def forward(self, image: Tensor) -> Tensor:
         """uint8 (3, H, W) -> the same size."""
         pixels = image.permute(1, 2, 0)
-        offsets = [int(torch.randint(0, 2 * most + 1, ())) - most for most in self.most]
-        for side, offset in enumerate(offsets):
+        for side, offset in enumerate(self.draw(*image.shape[1:])):
             pixels = _moved(pixels, offset, side)
         return pixels.permute(2, 0, 1)
+
+    def batch(self, images: Tensor, draws: Tensor) -> Tensor:
+        """See `Batchable`."""
+        rows, columns = (_reflected(draws[:, side], images.shape[1 + side]) for side in (0, 1))
+        image = torch.arange(len(images), device=images.device)[:, None, None]
+        return images[image, rows[:, :, None], columns[:, None, :]]
 
 
 class MultiScaleCrop(nn.Module):
@@ -67,26 +101,61 @@ class MultiScaleCrop(nn.Module):
         return functional.resized_crop(batch, top, left, crop_height, crop_width, list(self.size), antialias=True)[0]
 
 
-class Cutout(nn.Module):
+class Cutout(Batchable):
     """Paints a square of side `factor` x image side, centred anywhere, clipped at the border, in a random colour."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
         self.factor = factor
 
-    def forward(self, image: Tensor) -> Tensor:
-        """uint8 (3, H, W) -> the same, a copy."""
-        _, height, width = image.shape
+    def draw(self, height: int, width: int) -> list[int]:
+        """First row, row after the last, first column, column after the last, and the colour."""
         row, column = (int(torch.randint(side, ())) for side in (height, width))
         half_height, half_width = int(height * self.factor) // 2, int(width * self.factor) // 2
+        rows, columns = (
+            (max(0, row - half_height), row + half_height),
+            (max(0, column - half_width), column + half_width),
+        )
+        return [*rows, *columns, *torch.randint(256, (3, 1, 1), dtype=torch.uint8).flatten().tolist()]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """uint8 (3, H, W) -> the same, a copy."""
+        top, bottom, left, right, *colour = self.draw(*image.shape[1:])
         image = image.clone()
-        window = image[
-            :,
-            max(0, row - half_height) : row + half_height,
-            max(0, column - half_width) : column + half_width,
-        ]
-        window[:] = torch.randint(256, (3, 1, 1), dtype=torch.uint8)
+        image[:, top:bottom, left:right] = torch.tensor(colour, dtype=torch.uint8)[:, None, None]
         return image
+
+    def batch(self, images: Tensor, draws: Tensor) -> Tensor:
+        """See `Batchable`."""
+        return _painted(images, draws)
+
+
+class Erasing(Batchable):
+    """torchvision's RandomErasing in one colour."""
+
+    def __init__(self, probability: float, colour: Sequence[int]) -> None:
+        super().__init__()
+        self.colour, self.rectangle = list(colour), v2.RandomErasing(probability, value=list(colour))
+
+    def draw(self, height: int, width: int) -> list[int]:
+        """As Cutout's; a rectangle of no rows where nothing is erased."""
+        nothing = [0, 0, 0, 0, *self.colour]
+        if torch.rand(1) >= self.rectangle.p:
+            return nothing
+        found = self.rectangle.make_params([torch.empty(3, height, width, dtype=torch.uint8)])
+        if found["v"] is None:
+            return nothing
+        top, left = found["i"], found["j"]
+        return [top, top + found["h"], left, left + found["w"], *self.colour]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """uint8 (3, H, W) -> the same."""
+        erased: Tensor = self.rectangle(image)
+        return erased
+
+    def batch(self, images: Tensor, draws: Tensor) -> Tensor:
+        """See `Batchable`."""
+        return _painted(images, draws)
 
 
 class OnBatch(nn.Module):
@@ -129,3 +198,18 @@ def _moved(pixels: Tensor, offset: int, side: int) -> Tensor:
         outside = pixels.narrow(side, length - 1 - offset, offset).flip(side)
         return torch.cat([pixels.narrow(side, offset, length - offset), outside], side)
     return pixels
+
+
+def _reflected(offsets: Tensor, length: int) -> Tensor:
+    """Int64 (B,) -> (B, length), the positions that `_moved` shows."""
+    positions = (torch.arange(length, device=offsets.device) + offsets[:, None]).abs()
+    return torch.where(positions < length, positions, 2 * (length - 1) - positions)
+
+
+def _painted(images: Tensor, draws: Tensor) -> Tensor:
+    """uint8 (B, H, W, 3) with a rectangle of one colour each, int64 (B, 7) as Cutout draws them."""
+    top, bottom, left, right = draws[:, :4, None, None, None].unbind(1)
+    rows = torch.arange(images.shape[1], device=images.device)[:, None, None]
+    columns = torch.arange(images.shape[2], device=images.device)[:, None]
+    inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
+    return torch.where(inside, draws[:, None, None, 4:].to(torch.uint8), images)

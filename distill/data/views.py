@@ -1,7 +1,9 @@
 """Augmented views: what an epoch shows of an image is a pure function of (view seed, sample id, view)."""
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -13,6 +15,7 @@ from ...runtime.datasets import Dataset
 from .augment import Step, build_augmentations, read_augmentations
 from .decoded import DecodedImages
 from .torchvision_steps import TorchvisionStep
+from .transforms import Batchable
 
 
 class Views:
@@ -47,6 +50,7 @@ class Views:
         self.decoded, self.seed = decoded, seed
         self.count = count if chosen or mixed else 1
         self._augment = build_augmentations(chosen, decoded.preprocessing.size, where=where)
+        self._names = [step if isinstance(step, str) else step["name"] for step in steps]
         self._transform = {
             "augment": [_deciding(step) for step in chosen],
             "decoding": decoded.transform,
@@ -75,12 +79,52 @@ class Views:
         pixels = torch.from_numpy(self.decoded[index])
         if not len(self._augment):
             return pixels
+        with self._generator(index, view):
+            augmented = self._augment(pixels.permute(2, 0, 1))
+        return augmented.permute(1, 2, 0).contiguous()
+
+    def on_host_only(self) -> list[str]:
+        """Names of the steps that cannot be computed for a whole batch with the same pixels, see `batch`."""
+        built = zip(self._names, self._augment, strict=True)
+        return [name for name, step in built if not isinstance(step, Batchable)]
+
+    def draw(self, index: int, view: int) -> list[int]:
+        """What decides this view besides the decoded pixels."""
+        with self._generator(index, view):
+            return [number for step in self._batchable() for number in step.draw(*self.decoded.preprocessing.size)]
+
+    def batch(self, decoded: Tensor, draws: Tensor) -> Tensor:
+        """The views that `image` gives, of many images at once, where they lie.
+
+        Args:
+            decoded: uint8 (B, H, W, 3).
+            draws: int64 (B, K) on the same device, of `draw`.
+        """
+        done = 0
+        for step, count in zip(self._batchable(), self._counts, strict=True):
+            decoded = step.batch(decoded, draws[:, done : done + count])
+            done += count
+        return decoded
+
+    def _batchable(self) -> list[Batchable]:
+        return [step for step in self._augment if isinstance(step, Batchable)]
+
+    @cached_property
+    def _counts(self) -> list[int]:
+        """How many numbers each step draws."""
+        with torch.random.fork_rng(devices=[]):
+            return [len(step.draw(*self.decoded.preprocessing.size)) for step in self._batchable()]
+
+    @contextlib.contextmanager
+    def _generator(self, index: int, view: int) -> Iterator[None]:
+        """Inside, torch's generator is in the state that belongs to this view."""
         seed = np.random.SeedSequence([self.seed, view, self._samples[index]]).generate_state(1)[0]
         state = torch.get_rng_state()
         torch.default_generator.manual_seed(int(seed))  # torch.manual_seed would also reseed a GPU's
-        augmented = self._augment(pixels.permute(2, 0, 1))
-        torch.set_rng_state(state)
-        return augmented.permute(1, 2, 0).contiguous()
+        try:
+            yield
+        finally:
+            torch.set_rng_state(state)
 
 
 def _deciding(step: Step) -> list[Any]:

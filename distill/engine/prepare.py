@@ -16,7 +16,8 @@ from ...runtime.datasets import UNKNOWN
 from ...runtime.errors import ConfigError, EdgedistillError
 from ...runtime.files import require_space, write_atomic
 from ..data.decoded import DecodedImages
-from ..data.loader import Batch, EpochSampler, Share, training_loader
+from ..data.loader import Batch, EpochSampler, Share, choose_workers, training_loader
+from ..data.on_device import DeviceLoader, device_images, fits_device, nbytes
 from ..data.views import Views
 from ..methods.part import Part
 from ..models import Classifier
@@ -66,7 +67,7 @@ class Prepared:
     state: TrainState
     step: Step
     sampler: EpochSampler
-    loader: "DataLoader[Batch]"
+    loader: "DataLoader[Batch] | DeviceLoader"
     pieces: int
     freezing: Freezing
     validation: DecodedImages
@@ -157,8 +158,34 @@ def prepare(
         seed=job.seed,
         relations=relations,
     )
-    loader = training_loader(job.train, views, sampler, workers=settings.workers, device=device, mix=settings.mix)
+    loader = _open_loader(job, views, sampler, device=device, console=console, world=world, ended=ended)
     return Prepared(state, step, sampler, loader, settings.accumulate, freezing, validation_images(job, world))
+
+
+def _open_loader(
+    job: Job,
+    views: Views,
+    sampler: EpochSampler,
+    *,
+    device: torch.device,
+    console: Console,
+    world: World,
+    ended: bool,
+) -> "DataLoader[Batch] | DeviceLoader":
+    """Batches from the device's own memory where the images are kept there, else from loading processes."""
+    settings = job.settings
+    if ended or not fits_device(settings.decoded_cache, views, device, settings.mix, job.title):
+        return training_loader(job.train, views, sampler, workers=settings.workers, device=device, mix=settings.mix)
+    if world.is_main:
+        console.print(
+            f"{job.title}: {len(views):,} decoded images, {nbytes(views.decoded) / 1e9:.2g} GB, are kept in the memory "
+            f"of {device} (`decoded_cache: memory`, `disk` or `off` keeps them elsewhere)",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    images = device_images(views.decoded, device, choose_workers(job.train, settings.workers, device))
+    return DeviceLoader(job.train, images, views, sampler, workers=settings.workers)
 
 
 def set_backends(settings: TrainSettings) -> None:

@@ -58,7 +58,10 @@ class TrainSettings(Config):
             training only); `full` always as the device does; `fast` takes half the time of a COCO photograph's at 224
             pixels, and changes pixels as much as another resampling filter would.
         decoded_cache: where decoded and resized images of the training and the validation part are kept: `memory`,
-            `disk`, `off`; `auto` takes memory where they are small, else the disk where that pays.
+            `disk`, `off`; `auto` takes memory where they are small, else the disk where that pays. `device` keeps the
+            training part's in the GPU's memory, where batches and their flip, shift, cutout and random_erasing are made
+            too, and is `auto` on the host; on a GPU `auto` takes it where they fill a quarter of the free memory at
+            most. Every process keeps all of them.
         precision: "auto" is bf16 where the device computes it natively and the network gains from it, else fp32.
         channels_last: memory format of student and teacher; None takes it on a GPU and, for the student, on a CPU where
             it pays: networks of depthwise convolutions in fp32, at 96 pixels and more. Networks on which PyTorch

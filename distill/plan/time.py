@@ -11,6 +11,7 @@ import torch
 
 from ...runtime.errors import DataError
 from ..data.loader import Batch, EpochSampler, Share, choose_workers
+from ..data.on_device import fits_device
 from ..data.views import Views
 from ..engine.faults import explained
 from ..engine.job import Job
@@ -109,6 +110,8 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None, part: P
         step_seconds, note = _step_seconds(job, model, part, taught_by, piece)
     keeps = views.decoded.choose(settings.decoded_cache, job.cache_folder / "images") != "off"
     load_seconds, reload_seconds = _load_seconds(views, job, keeps=keeps)
+    if fits_device(settings.decoded_cache, views, device, settings.mix, job.title):
+        reload_seconds = 0.0  # a step of the device among others
     loads = 1.0 if settings.mix is None else 1.0 + settings.mix.probability
     return Estimate(
         images=len(views),
