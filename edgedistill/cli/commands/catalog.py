@@ -95,8 +95,8 @@ def _models() -> tuple[list[str], list[list[str]]]:
         blocks = f"; block: {' | '.join(factory.blocks)}" if len(factory.blocks) > 1 else ""
         rows.append([name, widths, factory.description + blocks])
     rows += [
-        ["torchvision/<name>", "1.0", "any torchvision classifier with convolutional feature maps"],
-        ["timm/<name>", "1.0", "any timm classifier that exposes its feature maps"],
+        ["torchvision/<name>", "1.0", "any torchvision classifier"],
+        ["timm/<name>", "1.0", "any timm classifier; one without feature maps by `head: library`, taught on logits"],
     ]
     return ["model", "width", "description"], rows
 
