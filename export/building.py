@@ -40,10 +40,9 @@ def build_artifact(target: Target, ingredients: Ingredients, bundle: Bundle) -> 
         files=tuple(describe_file(path, bundle.root) for path in built.files),
         status="built_not_run",
         format=built.format,
-        surrogate=built.surrogate,
         details=built.details,
     )
-    return check_artifact(bundle, artifact, ingredients.probes, built_for_elsewhere=built.for_elsewhere)
+    return check_artifact(bundle, artifact, ingredients.probes, built)
 
 
 def keep_listed_files(root: Path, artifacts: Sequence[Artifact]) -> None:

@@ -1,16 +1,16 @@
 """Does an artifact say what the network itself says? Judged through the very backend that ships."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
 
 from ..runtime.backends.base import BACKENDS, Backend
-from ..runtime.bundle import Artifact, Bundle, Coverage, ExportParity, Manifest
+from ..runtime.bundle import NO_SURROGATE, Artifact, Bundle, Coverage, ExportParity, Manifest
 from ..runtime.bundle.selection import open_artifact
 from ..runtime.bundle.storage import FolderStorage
 from ..runtime.errors import EdgedistillError, MissingDependencyError
@@ -20,6 +20,7 @@ from .child import run_in_child
 from .errors import ExportError, one_line
 
 if TYPE_CHECKING:  # the child would pay for torch
+    from .builders import Built
     from .probes import Probes
 
 _RELATIVE_FLOOR = 1e-3  # of another order of summation
@@ -56,58 +57,82 @@ def compare(logits: np.ndarray, probabilities: np.ndarray, expected: np.ndarray,
     return Difference(parity)
 
 
-def check_artifact(bundle: Bundle, artifact: Artifact, probes: "Probes", *, built_for_elsewhere: bool) -> Artifact:
+def check_artifact(bundle: Bundle, artifact: Artifact, probes: "Probes", built: "Built") -> Artifact:
     """Run an artifact with batches of several sizes and return it with its status, reason and parity.
 
-    Where its device is not here and its backend has another that can run the same file, that one does as a surrogate,
-    and is called so: a file that is wrong there does not ship, one that is right stays "built_not_run".
+    Where it cannot run here, a surrogate does and is called so: another device of its backend that runs the same file,
+    else the builder's own evaluation of the graph. A file that is wrong there does not ship, one that is right stays
+    "built_not_run".
 
     Args:
         bundle: a folder with the artifact's files; its manifest needs the inputs and outputs only.
         artifact: with files.
         probes: what to compare with.
-        built_for_elsewhere: the files are machine code for other devices, so that a refusal to load them here says
-            nothing about them.
+        built: what its builder said of the files.
     """
-    judged = _check(bundle, artifact, probes, built_for_elsewhere=built_for_elsewhere)
-    surrogate = BACKENDS.get(artifact.backend).surrogate
-    if judged.status != "built_not_run" or built_for_elsewhere or not surrogate:
+    judged = _check(artifact, probes, _runner(bundle, artifact), for_elsewhere=built.for_elsewhere)
+    if judged.status != "built_not_run" or built.for_elsewhere:
         return judged
-    target = msgspec.structs.replace(artifact.target, device=surrogate)
-    other = _check(bundle, msgspec.structs.replace(artifact, target=target), probes, built_for_elsewhere=False)
+    device, where = BACKENDS.get(artifact.backend).surrogate, ""
+    if device:
+        target, where = msgspec.structs.replace(artifact.target, device=device), f" on {device}"
+        what = f"run on {device} in place of {artifact.target.device}"
+        run = _runner(bundle, msgspec.structs.replace(artifact, target=target))
+    elif built.evaluation is not None:
+        what, run = built.evaluation.what, built.evaluation.run
+    else:
+        return judged
+    other = _check(artifact, probes, run, for_elsewhere=False)
     if other.status == "failed":
-        return _judged(artifact, "failed", f"run on {surrogate} in place of {artifact.target.device}: {other.reason}")
-    if other.parity is None:  # the library is not here either
+        return _judged(artifact, "failed", f"{what}: {other.reason}")
+    judged = msgspec.structs.replace(judged, details=judged.details | other.details)
+    if other.parity is None:  # there is no surrogate either
         return judged
-    runner = f"{other.parity.runner} on {surrogate}"
+    runner = f"{other.parity.runner}{where}"
     counted = None if other.coverage is None else msgspec.structs.replace(other.coverage, runner=runner)
     return msgspec.structs.replace(
         judged, surrogate=msgspec.structs.replace(other.parity, runner=runner), coverage=counted
     )
 
 
-def _check(bundle: Bundle, artifact: Artifact, probes: "Probes", *, built_for_elsewhere: bool) -> Artifact:
-    """In a process of its own: a library that crashes on the file fails this artifact only."""
+_Run: TypeAlias = Callable[[Path, list[list[int]], Path], dict[str, Any]]
+
+
+def _runner(bundle: Bundle, artifact: Artifact) -> _Run:
+    """Runs an artifact in a process of its own: a library that crashes on the file fails this artifact only."""
+    manifest = msgspec.structs.replace(bundle.manifest, artifacts=(artifact,))
+
+    def run(images: Path, rows: list[list[int]], outputs: Path) -> dict[str, Any]:
+        what = "it cannot be run"
+        found: dict[str, Any] = run_in_child(run_artifact, bundle.root, manifest, images, rows, outputs, what=what)
+        return found
+
+    return run
+
+
+def _check(artifact: Artifact, probes: "Probes", run: _Run, *, for_elsewhere: bool) -> Artifact:
     rows = list(probes.rows(artifact.target.batch))
     with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
         images, outputs = Path(folder, "images.npy"), Path(folder, "outputs.npz")
         np.save(images, probes.images)
-        manifest = msgspec.structs.replace(bundle.manifest, artifacts=(artifact,))
         try:
-            ran = run_in_child(run_artifact, bundle.root, manifest, images, rows, outputs, what="it cannot be run")
+            ran = run(images, rows, outputs)
         except ExportError as error:
             return _judged(artifact, "failed", str(error))
         if "refused" in ran:
-            not_run = built_for_elsewhere or ran["is_missing"]
+            not_run = for_elsewhere or ran["is_missing"]
             return _judged(artifact, "built_not_run" if not_run else "failed", ran["refused"])
         if "error" in ran:
             return _judged(artifact, "failed", f"it loads but does not run: {ran['error']}")
+        if "not_evaluated" in ran:
+            details = artifact.details | {NO_SURROGATE: f"not evaluated: {ran['not_evaluated']}"}
+            return msgspec.structs.replace(artifact, status="built_not_run", details=details)
         with np.load(outputs, allow_pickle=False) as stored:
             found = dict(stored)
     artifact = msgspec.structs.replace(
         artifact,
-        coverage=msgspec.convert(ran["coverage"], Coverage | None),
-        details=artifact.details | ran["details"],
+        coverage=msgspec.convert(ran.get("coverage"), Coverage | None),
+        details=artifact.details | ran.get("details", {}),
     )
     difference = judge(found, np.concatenate(rows), probes, artifact.precision)
     if difference.problem or difference.parity is None:

@@ -1,14 +1,28 @@
 """What every builder is given and gives back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from ...runtime.bundle import ExportParity
 from ...runtime.errors import ConfigError
 from ...runtime.registry import Registry
 from ...runtime.targets import Target
 from ..conversions import Ingredients
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the graph in files that no library here can run is evaluated in their place.
+
+    Attributes:
+        what: for messages, as the beginning of a sentence, e.g. "the package's program, evaluated here".
+        run: given a .npy of what the graph takes, which of them make up each batch, and an .npz to write the outputs
+            (N, ...) by name into, batch after batch. Returns the "runner", or why it is "not_evaluated".
+    """
+
+    what: str
+    run: Callable[[Path, list[list[int]], Path], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -20,14 +34,14 @@ class Built:
         format: of the main file, e.g. "onnx".
         details: what the backend must know or a person may ask.
         for_elsewhere: the files are machine code for devices that this machine need not be.
-        surrogate: of files that no library here can run: what the same graph gives in another one.
+        evaluation: of files whose library runs elsewhere alone; `proving` uses it where they cannot be run.
     """
 
     files: tuple[Path, ...]
     format: str
     details: dict[str, str] = field(default_factory=dict)
     for_elsewhere: bool = False
-    surrogate: ExportParity | None = None
+    evaluation: Evaluation | None = None
 
 
 class Builder:

@@ -1,20 +1,15 @@
 """Core ML's packages, for iPhones, iPads and Macs: built anywhere, run by Apple's systems alone."""
 
-import tempfile
+import shutil
 from pathlib import Path
+from typing import Any
 
-import msgspec
-import numpy as np
-
-from ...runtime.bundle import NO_SURROGATE, ExportParity
 from ...runtime.targets import Target
 from ..child import run_in_child
 from ..conversions import Ingredients
 from ..coreml.convert import write_mlpackage
-from ..errors import ExportError
-from ..proving import judge
 from ..toolchains import toolchain_missing, toolchain_python
-from .base import BUILDERS, Builder, Built
+from .base import BUILDERS, Builder, Built, Evaluation
 
 OLDEST_SYSTEM = "iOS16"  # macOS 13: the first with float16 inputs and outputs in programs
 
@@ -53,44 +48,28 @@ class CoreMlBuilder(Builder):
             what="coremltools cannot convert the graph",
             python=python,
         )
-        surrogate, note = _surrogate(made, target, ingredients, python)
         if not package.exists():  # targets for several devices share it
-            made.rename(package)
+            shutil.copytree(made, package)  # and not renamed: coremltools writes into a package that it reads
         files = sorted(
             (path for path in package.rglob("*") if path.is_file()), key=lambda path: path.suffix != ".mlmodel"
         )
         takes = _as_picture(image.shape) if as_image else f"float32 {image.shape}, the values of {image.dtype}"
-        details = {"input": takes, "oldest_system": OLDEST_SYSTEM, **versions, **note, **program.details}
-        return Built(tuple(files), "mlpackage", details, surrogate=surrogate)
+        details = {"input": takes, "oldest_system": OLDEST_SYSTEM, **versions, **program.details}
+        return Built(tuple(files), "mlpackage", details, evaluation=_evaluated(made, python))
 
 
 def _as_picture(shape: tuple[int | str, ...]) -> str:
     return f"a picture (RGB pixel buffer) {shape[2]} wide and {shape[1]} high"
 
 
-def _surrogate(
-    package: Path, target: Target, ingredients: Ingredients, python: Path
-) -> tuple[ExportParity | None, dict[str, str]]:
-    """What the saved program computes, evaluated here; or why it was not, for the manifest.
+def _evaluated(package: Path, python: Path) -> Evaluation:
+    """What the saved program computes, evaluated here operator by operator."""
 
-    Raises:
-        ExportError: it cannot be evaluated, or computes something else than the training framework.
-    """
-    from ..coreml.evaluate import evaluate
+    def run(images: Path, rows: list[list[int]], outputs: Path) -> dict[str, Any]:
+        from ..coreml.evaluate import evaluate
 
-    probes = ingredients.probes
-    rows = list(probes.rows(target.batch))
-    with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
-        images, outputs = Path(folder, "images.npy"), Path(folder, "outputs.npz")
-        np.save(images, probes.images)
-        what = "the package's program cannot be evaluated"
-        found = run_in_child(evaluate, package, images, rows, outputs, what=what, python=python)
-        if "not_evaluated" in found:
-            return None, {NO_SURROGATE: f"not evaluated: {found['not_evaluated']}"}
-        runner = found["runner"]
-        with np.load(outputs, allow_pickle=False) as stored:
-            computed = dict(stored)
-    difference = judge(computed, np.concatenate(rows), probes, target.precision)
-    if difference.problem or difference.parity is None:
-        raise ExportError(f"the package's program, evaluated here, is wrong: {difference.problem}.")
-    return msgspec.structs.replace(difference.parity, runner=runner), {}
+        what = "it cannot be evaluated"
+        found: dict[str, Any] = run_in_child(evaluate, package, images, rows, outputs, what=what, python=python)
+        return found
+
+    return Evaluation("the package's program, evaluated here", run)

@@ -1,6 +1,7 @@
 """Core ML packages: built on any machine, read back, and evaluated as a surrogate; predicted by a Mac alone."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +12,18 @@ import numpy as np
 import pytest
 
 from edgedistill.cli.bundle_table import surrogate_note
-from edgedistill.export import ExportError, export_bundle
+from edgedistill.export import export_bundle
+from edgedistill.export.builders import Built
 from edgedistill.export.builders import coreml as builder_module
 from edgedistill.export.child import run_in_child
-from edgedistill.export.conversions import Ingredients
 from edgedistill.export.probes import make_probes
+from edgedistill.export.proving import check_artifact
 from edgedistill.export.sources.pytorch import from_student
 from edgedistill.export.toolchains import toolchain_missing, toolchain_python
 from edgedistill.runtime.backends.base import Model
 from edgedistill.runtime.backends.coreml import CoreMlBackend
 from edgedistill.runtime.errors import BundleError, ConfigError, MissingDependencyError
-from edgedistill.runtime.targets import Target, load_target
+from edgedistill.runtime.targets import Target
 from edgedistill.runtime.tensors import BatchRange, TensorSpec
 
 from . import coreml_jobs as jobs
@@ -95,25 +97,27 @@ def test_a_wrong_or_broken_program_fails_and_an_operator_that_is_not_evaluated_l
 ):
     student = from_student(make_student("shufflenetv2", width=0.5))
     probes = make_probes(student, np.empty((0, 64, 64, 3), np.uint8))
-    ingredients = Ingredients(tmp_path, tmp_path, student, "uint8_nhwc", probes)
-    package = bundle.root / "coreml" / "model.fp16.b1.mlpackage"
-    python, target = toolchain_python("coreml"), load_target(PICTURE)
-    ingredients.probes = replace(probes, logits=probes.logits[:, ::-1])
-    with pytest.raises(ExportError, match="the package's program, evaluated here, is wrong: its logits differ"):
-        builder_module._surrogate(package, target, ingredients, python)
+    made = msgspec.structs.replace(bundle.manifest.artifacts[0], surrogate=None, coverage=None)
+    package = shutil.copytree(bundle.root / "coreml" / "model.fp16.b1.mlpackage", tmp_path / "copy.mlpackage")
 
-    ingredients.probes = probes
-    with pytest.raises(ExportError, match="the package's program cannot be evaluated: "):
-        builder_module._surrogate(tmp_path / "none.mlpackage", target, ingredients, python)
+    def checked(package=package, probes=probes):
+        evaluation = builder_module._evaluated(package, toolchain_python("coreml"))
+        return check_artifact(bundle, made, probes, Built((package,), "mlpackage", evaluation=evaluation))
+
+    wrong = checked(probes=replace(probes, logits=probes.logits[:, ::-1]))
+    assert (wrong.status, wrong.files) == ("failed", ())
+    assert wrong.reason.startswith("the package's program, evaluated here: its logits differ")
+    broken = checked(package=tmp_path / "none.mlpackage")
+    assert broken.reason.startswith("the package's program, evaluated here: it cannot be evaluated: ")
 
     def knows_no_convolution(function, *arguments, **options):
         return run_in_child(jobs.evaluate_without, "conv", *arguments, **options)
 
     monkeypatch.setattr(builder_module, "run_in_child", knows_no_convolution)
-    parity, note = builder_module._surrogate(package, target, ingredients, python)
-    assert (parity, note) == (None, {"no_surrogate": "not evaluated: conv"})
-    artifact = msgspec.structs.replace(bundle.manifest.artifacts[0], surrogate=parity, details=note)
-    assert surrogate_note(artifact) == "No surrogate: not evaluated: conv."
+    unknown = checked()
+    assert (unknown.status, unknown.surrogate) == ("built_not_run", None)
+    assert unknown.details["no_surrogate"] == "not evaluated: conv"
+    assert surrogate_note(unknown) == "No surrogate: not evaluated: conv."
 
 
 @needs_coreml

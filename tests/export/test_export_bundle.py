@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgedistill.distill.checkpoint import save_student
+from edgedistill.export.builders import Built
 from edgedistill.export.probes import Probes, framework_logits
 from edgedistill.export.proving import check_artifact
 from edgedistill.export.repeating import _could_be_better
@@ -136,7 +137,7 @@ def test_a_surrogate_that_disagrees_fails_the_file(exported):
     wasm = artifact_of(bundle, "onnxruntime-wasm-fp32")
     probes = Probes(np.zeros((2, 64, 64, 3), np.uint8), np.full((2, 5), 100, np.float32))
     unknown = msgspec.structs.replace(wasm, surrogate=None)
-    judged = check_artifact(bundle, unknown, probes, built_for_elsewhere=False)
+    judged = check_artifact(bundle, unknown, probes, Built((), "onnx"))
     assert (judged.status, judged.files, judged.surrogate) == ("failed", (), None)
     assert judged.reason.startswith("run on cpu in place of wasm: its logits differ")
 

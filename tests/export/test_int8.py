@@ -11,6 +11,7 @@ from small_network import LAYERS, small_network
 
 from edgedistill.cli.bundle_table import surrogate_note
 from edgedistill.export import export_bundle
+from edgedistill.export.builders import Built
 from edgedistill.export.operating_points import at_temperature_one
 from edgedistill.export.probes import framework_logits, make_probes
 from edgedistill.export.proving import check_artifact, count_int8
@@ -102,7 +103,7 @@ def test_what_a_surrogate_computes_in_int8_is_counted_under_its_name(quantised, 
     browser = msgspec.structs.replace(here.target, device="wasm")
     artifact = msgspec.structs.replace(here, target=browser, coverage=None, parity=None)
     probes = make_probes(from_student(student), training.images[:8])
-    judged = check_artifact(bundle, artifact, probes, built_for_elsewhere=False)
+    judged = check_artifact(bundle, artifact, probes, Built((), "onnx"))
     assert (judged.status, judged.parity) == ("built_not_run", None)
     assert judged.coverage == msgspec.structs.replace(here.coverage, runner=f"{here.coverage.runner} on cpu")
     assert surrogate_note(judged).endswith(", 52 of 52 convolutions in int8.")

@@ -7,6 +7,7 @@ import torch
 
 from edgedistill.distill.models import build_model
 from edgedistill.export import export_bundle, reparameterize
+from edgedistill.export.builders import Built
 from edgedistill.export.graph import DeployGraph
 from edgedistill.export.optional_outputs import framework_outputs, optional_specs, saliency
 from edgedistill.export.probes import make_probes
@@ -81,7 +82,7 @@ def test_the_manifest_says_what_they_are_and_how_far_off(bundle):
 def test_one_that_is_wrong_fails_its_artifact(bundle, student):
     probes = make_probes(from_student(student).giving(BOTH), pictures(4))
     probes.further["embedding"][:] *= 1.1
-    judged = check_artifact(bundle, bundle.manifest.artifacts[0], probes, built_for_elsewhere=False)
+    judged = check_artifact(bundle, bundle.manifest.artifacts[0], probes, Built((), "onnx"))
     assert judged.status == "failed"
     assert "its embedding is off by 0.091 of the network's own, more than the 0.001 allowed" in judged.reason
 
