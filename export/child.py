@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from . import child_main
 from .errors import ExportError, one_line
 
 _TAIL_BYTES = 8192
+_LISTENS_EVERY_S = 0.2
 
 
 def run_in_child(
@@ -25,6 +27,7 @@ def run_in_child(
     what: str,
     timeout_s: float | None = None,
     python: Path | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Any:
     """Call a function in a child process and return what it returns, which must be of JSON's types.
 
@@ -39,6 +42,7 @@ def run_in_child(
             small device may be hours in the making.
         python: another environment's interpreter, which need not have edgedistill: the function's file is then
             imported without the packages above it, and may import what stands in that environment or beside the file.
+        say: told what the child is at; the function then takes one more argument, which it calls with each line.
 
     Raises:
         ExportError: the function raised, its process crashed or took too long; says which, with its last words.
@@ -52,7 +56,11 @@ def run_in_child(
     }
     with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
         request["answer"] = answer = Path(folder, "answer.json")
-        ended = _run(python, msgspec.json.encode(request, enc_hook=str), Path(folder), what, timeout_s)
+        said = None if say is None else _Said(Path(folder, "said"), say)
+        request["said"] = None if said is None else said.path
+        wait = _silent_wait if said is None else said.wait
+        encoded = msgspec.json.encode(request, enc_hook=str)
+        ended = _run(python, encoded, Path(folder), what, lambda process: wait(process, timeout_s))
         if not answer.exists():
             raise ExportError(f"{what}: {ended}.")
         found = msgspec.json.decode(answer.read_bytes())
@@ -68,7 +76,39 @@ def _packages(module: str) -> dict[str, str]:
     return {root: file for root, file in files.items() if file and Path(file).name == "__init__.py"}
 
 
-def _run(python: Path | None, request: bytes, folder: Path, what: str, timeout_s: float | None) -> str:
+def _silent_wait(process: "subprocess.Popen[bytes]", timeout_s: float | None) -> int:
+    return process.wait(timeout_s)
+
+
+class _Said:
+    """What a child says while it works: lines of a file."""
+
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        self.path, self._say, self._told = path, say, 0
+        path.touch()
+
+    def wait(self, process: "subprocess.Popen[bytes]", timeout_s: float | None) -> int:
+        """As `process.wait`, while every line is passed on."""
+        began = time.monotonic()
+        while process.poll() is None:
+            if timeout_s is not None and time.monotonic() - began > timeout_s:
+                raise subprocess.TimeoutExpired(process.args, timeout_s)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LISTENS_EVERY_S)
+            self._pass_on()
+        self._pass_on()
+        return process.wait()
+
+    def _pass_on(self) -> None:
+        lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]  # the last is not whole
+        for line in lines[self._told :]:
+            self._say(line)
+        self._told = len(lines)
+
+
+def _run(
+    python: Path | None, request: bytes, folder: Path, what: str, wait: Callable[["subprocess.Popen[bytes]"], int]
+) -> str:
     """Let the child do its work; how it ended, in words."""
     own = Path(sys.executable)
     # -P: a file called onnx.py in the current folder must not be taken for the library.
@@ -87,9 +127,9 @@ def _run(python: Path | None, request: bytes, folder: Path, what: str, timeout_s
             with contextlib.suppress(OSError):  # it has ended: its status tells
                 process.stdin.write(request + b"\n")
                 process.stdin.flush()
-            status = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return f"it took more than {timeout_s:g} s and was stopped{_last_words(folder)}"
+            status = wait(process)
+        except subprocess.TimeoutExpired as error:
+            return f"it took more than {error.timeout:g} s and was stopped{_last_words(folder)}"
         finally:
             _end(process)
     return f"{_in_words(status)}{_last_words(folder)}"

@@ -23,7 +23,7 @@ def main() -> None:
         request = json.loads(stream.readline())
     threading.Thread(target=_end_with_parent, args=(stdin,), daemon=True).start()
     try:
-        answer = {"value": _function(request)(*request["arguments"])}
+        answer = {"value": _function(request)(*request["arguments"], *_say(request))}
     except Exception as error:  # a toolchain raises what it likes
         answer = {"error": str(error) or type(error).__name__, "is_ours": _is_ours(error)}
     path = Path(request["answer"])
@@ -40,6 +40,19 @@ def _function(request: dict[str, Any]) -> Callable[..., Any]:
         _import_file(package, file)
     name = request["module"] if request["packages"] else _beside(Path(request["file"]))
     return operator.attrgetter(request["function"])(importlib.import_module(name))
+
+
+def _say(request: dict[str, Any]) -> list[Callable[[str], None]]:
+    """What the function tells the parent by, where it is to."""
+    if request["said"] is None:
+        return []
+    stream = Path(request["said"]).open("a", encoding="utf-8")  # noqa: SIM115 (open as long as the process lives)
+
+    def say(text: str) -> None:
+        stream.write(" ".join(text.split()) + "\n")
+        stream.flush()
+
+    return [say]
 
 
 def _beside(file: Path) -> str:

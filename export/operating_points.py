@@ -1,17 +1,20 @@
 """Thresholds and a temperature for each artifact, estimated on validation images through the very files that ship."""
 
 import logging
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from ..runtime.batches import decode_batches
 from ..runtime.bundle import Artifact, Bundle, Manifest, OperatingPoint
 from ..runtime.datasets.base import NEGATIVE, POSITIVE, Dataset
 from ..runtime.errors import DataError
 from ..runtime.metrics import ThresholdRule, at_temperature, expected_calibration_error, fit_temperature, sigmoid
-from ..runtime.parity.collecting import collect_outputs
 from ..runtime.precisions import precision_of
+from .running_apart import run_each
 
 IMAGES = 2000
 _BATCH = 32
@@ -66,37 +69,45 @@ def with_operating_points(
     if not ran:
         return manifest
     data = validation.with_classes(manifest.classes)
-    found = collect_outputs(
-        bundle,
-        ran,
-        data,
-        threads=None,
-        batch_size=_BATCH,
-        max_bad_share=1.0,
-        progress=lambda done, total: say(f"{done:,} of {total:,}"),
-    )
-    if found.skipped:
-        first = found.skipped[0]
-        _log.warning(
-            "%s: %d of its %d images cannot be decoded (%s: %s): thresholds are estimated without them.",
-            *(data.name, len(found.skipped), len(data), first.id, first.reason),
-        )
-    kept = data.subset(np.flatnonzero(found.decoded)) if found.skipped else data
-    _require_labels(kept)
+    with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
+        pixels, kept = _decode(data, manifest, Path(folder), say)
+        _require_labels(kept)
+        found, failures = run_each(bundle, ran, pixels, say)
     points = {
-        name: msgspec.structs.replace(estimate(logits[found.decoded], kept, rule), fingerprint=data.fingerprint())
-        for name, logits in found.logits.items()
+        name: msgspec.structs.replace(estimate(logits, kept, rule), fingerprint=data.fingerprint())
+        for name, logits in found.items()
     }
     artifacts = [
         msgspec.structs.replace(artifact, operating_point=points[artifact.name])
         if artifact.name in points
-        else _failed(artifact, f"on {data.name}: {found.failures[artifact.name].reason}")
-        if artifact.name in found.failures
+        else _failed(artifact, f"on {data.name}: {failures[artifact.name]}")
+        if artifact.name in failures
         else artifact
         for artifact in manifest.artifacts
     ]
     thresholds = _shared_thresholds(artifacts) or manifest.thresholds
     return msgspec.structs.replace(manifest, artifacts=tuple(artifacts), thresholds=thresholds)
+
+
+def _decode(data: Dataset, manifest: Manifest, folder: Path, say: Callable[[str], None]) -> tuple[Path, Dataset]:
+    """A .npy of the images as the graph's backend takes them, uint8 (N, H, W, 3), and those that could be decoded."""
+    batches = decode_batches(data.images, manifest.preprocessing, _BATCH, ids=data.ids, max_bad_share=1.0)
+    height, width = manifest.preprocessing.size
+    pixels = np.empty((len(data), height, width, 3), np.uint8)
+    kept: list[int] = []
+    for batch in batches:
+        pixels[len(kept) : len(kept) + len(batch.indices)] = batch.images
+        kept.extend(batch.indices)
+        say(f"{kept[-1] + 1:,} of {len(data):,}")
+    if batches.skipped:
+        first = batches.skipped[0]
+        _log.warning(
+            "%s: %d of its %d images cannot be decoded (%s: %s): thresholds are estimated without them.",
+            *(data.name, len(batches.skipped), len(data), first.id, first.reason),
+        )
+    path = folder / "images.npy"
+    np.save(path, pixels[: len(kept)])
+    return path, data.subset(kept) if batches.skipped else data
 
 
 def estimate(logits: np.ndarray, data: Dataset, rule: ThresholdRule) -> OperatingPoint:

@@ -31,7 +31,7 @@ from edgedistill.runtime.tensors import BatchRange, TensorSpec
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from shared_traces import sharing_traces, traced_once  # noqa: F401
+from shared_traces import children_here, sharing_traces, traced_once  # noqa: F401
 
 # Workers of pytest-xdist divide the cores among them and the processes that their tests start.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,27 +12,23 @@ import pytest
 if TYPE_CHECKING:  # the runtime's tests run where there is no torch
     from torch import nn
 
+    from edgedistill.runtime.tensors import TensorSpec
+
 
 @pytest.fixture(scope="session")
 def sharing_traces(shared_folder) -> Callable[[], AbstractContextManager[None]]:
     """Within it, a network of the same modules and weights as another is not traced and simplified again."""
-    import onnx
-    import torch
-
     from edgedistill.export.conversions import onnx_fp32, simplifying
 
-    trace, whole = torch.onnx.export, onnx_fp32.simplify
+    write, whole = onnx_fp32.export_onnx, onnx_fp32.simplify
 
-    def export(graph: "nn.Module", arguments: tuple, **options: Any) -> SimpleNamespace:
+    def export(graph: "nn.Module", image: "TensorSpec", path: Path, *, opset: int | None = None, **_: Any) -> Path:
         own = {name: value for name, value in vars(graph).items() if not name.startswith("_")}
-        key = hashlib.sha256(repr((graph, own, [value.shape for value in arguments], options)).encode())
+        key = hashlib.sha256(repr((graph, own, image, opset)).encode())
         for name, tensor in (*graph.named_parameters(), *graph.named_buffers()):
             key.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
-        file = once(
-            shared_folder / f"{key.hexdigest()}.onnx",
-            lambda part: onnx.save(trace(graph, arguments, **options).model_proto, part),
-        )
-        return SimpleNamespace(model_proto=onnx.load(file))
+        file = shared_folder / f"{key.hexdigest()}.onnx"
+        return Path(shutil.copyfile(once(file, lambda part: write(graph, image, part, opset=opset)), path))
 
     def simplify(path: Path, out: Path, *judged_by: Any) -> simplifying.Simplified:
         def make(part: Path) -> None:
@@ -48,11 +43,37 @@ def sharing_traces(shared_folder) -> Callable[[], AbstractContextManager[None]]:
     @contextmanager
     def sharing() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(torch.onnx, "export", export)
+            patch.setattr(onnx_fp32, "export_onnx", export)
             patch.setattr(onnx_fp32, "simplify", simplify)
             yield
 
     return sharing
+
+
+@pytest.fixture(scope="session")
+def children_here() -> Iterator[None]:
+    """What goes into processes of its own for the sake of crashes alone runs in this one: imports take seconds."""
+    import msgspec
+
+    from edgedistill.export import running_apart
+    from edgedistill.export.conversions import fixed_batch, onnx_check, onnx_fp16, onnx_fp32, onnx_int8
+    from edgedistill.export.errors import ExportError, one_line
+
+    def run_here(
+        function: Callable[..., Any], *arguments: object, what: str, say: Callable[[str], None] | None = None
+    ) -> Any:
+        given = msgspec.json.decode(msgspec.json.encode(arguments, enc_hook=str))
+        try:
+            return function(*given, *([] if say is None else [say]))
+        except ExportError:
+            raise
+        except Exception as error:
+            raise ExportError(f"{what}: {one_line(error)}") from error
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (onnx_fp32, onnx_fp16, onnx_int8, onnx_check, fixed_batch, running_apart):
+            patch.setattr(module, "run_in_child", run_here)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,18 @@ class Ingredients:
             raise ExportError("int8 is calibrated on training images, and none are given: add --calibration DATA.")
         return self.calibration
 
+    @property
+    def calibration_folder(self) -> Path:
+        """Where processes of their own read the calibration images, see `stored_images`; written when first asked for.
+
+        Raises:
+            ExportError: none are given.
+        """
+        folder = self.scratch / "calibration"
+        if not folder.exists():
+            self.calibration_images.store(folder)
+        return folder
+
     def get(self, name: str) -> Converted:
         """The result of the conversion `name`, e.g. "onnx.fp32".
 

@@ -1,11 +1,15 @@
 """Is an ONNX file valid, does it run, and does it say what the network itself says?"""
 
+import tempfile
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+
 from ...runtime.errors import MissingDependencyError
 from ...runtime.tensors import BatchRange
-from ..errors import ExportError, one_line
+from ..child import run_in_child
+from ..errors import ExportError
 from ..probes import Probes
 from ..proving import compare
 
@@ -23,25 +27,32 @@ def check_onnx(path: Path, probes: Probes, batch: BatchRange) -> None:
     """Check a float32 file by onnx.checker and by running it with batches of several sizes.
 
     Raises:
-        ExportError: the file is not valid ONNX, does not run, or disagrees with the network itself.
+        ExportError: the file is not valid ONNX, does not run, or disagrees with the network itself; or what checks and
+            runs it crashed.
     """
-    import numpy as np
+    rows = list(probes.rows(batch))
+    with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
+        images, outputs = Path(folder, "images.npy"), Path(folder, "outputs.npz")
+        np.save(images, probes.images)
+        run_in_child(check_and_run, path, images, rows, outputs, what="the ONNX graph is refused")
+        with np.load(outputs, allow_pickle=False) as stored:
+            logits, probabilities = stored["logits"], stored["probabilities"]
+    problem = compare(logits, probabilities, probes.logits[np.concatenate(rows)], "fp32").problem
+    if problem:
+        raise ExportError(f"the ONNX graph is wrong: {problem}.")
+
+
+def check_and_run(path: str, images: str, rows: list[list[int]], out: str) -> None:
+    """In the child: check the file and write the outputs (N, C) that onnxruntime computes, batch after batch."""
     import onnx
     import onnxruntime
 
-    try:
-        onnx.checker.check_model(path, full_check=True)
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        outputs = [
-            (*session.run(["logits", "probabilities"], {"image": images}), expected)
-            for images, expected in probes.batches(batch)
-        ]
-    except Exception as error:  # the exception types of onnx and onnxruntime are not exported for catching
-        raise ExportError(f"the ONNX graph is refused: {one_line(error)}") from error
-    logits, probabilities, own = map(np.concatenate, zip(*outputs, strict=True))
-    problem = compare(logits, probabilities, own, "fp32").problem
-    if problem:
-        raise ExportError(f"the ONNX graph is wrong: {problem}.")
+    onnx.checker.check_model(path, full_check=True)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    pixels, names = np.load(images), ["logits", "probabilities"]
+    found = [session.run(names, {"image": pixels[batch]}) for batch in rows]
+    logits, probabilities = map(np.concatenate, zip(*found, strict=True))
+    np.savez(out, logits=logits, probabilities=probabilities)
 
 
 def count_nodes(path: Path) -> int:

@@ -1,18 +1,17 @@
 """`onnx.fp32`: the network as ONNX, self-contained, with a dynamic batch and the network's facts."""
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...runtime.tensors import TensorSpec
+from ..child import run_in_child
 from ..errors import ExportError, one_line
 from ..signature import BATCH
 from .base import CONVERSIONS, Converted, Ingredients
 from .onnx_check import check_onnx, require_modules
 from .simplifying import simplify
+from .torch_exported import quiet, trace
 
 if TYPE_CHECKING:
     from ..graph import DeployGraph
@@ -24,7 +23,10 @@ _MOST_BYTES = 2 << 30  # of a protobuf message
 def onnx_fp32(ingredients: Ingredients) -> Converted:
     """Write, check, simplify, and write the network's facts into the file; what is made of it keeps them."""
     written = ingredients.source.write_onnx(
-        ingredients.input, ingredients.scratch / "written.onnx", opset=ingredients.opset
+        ingredients.input,
+        ingredients.scratch / "written.onnx",
+        opset=ingredients.opset,
+        program=lambda: ingredients.get("torch.exported").path,
     )
     check_onnx(written, ingredients.probes, ingredients.batch)
     simplified = simplify(written, ingredients.scratch / "model.fp32.onnx", ingredients.probes, ingredients.batch)
@@ -32,49 +34,71 @@ def onnx_fp32(ingredients: Ingredients) -> Converted:
     return Converted(simplified.path, simplified.details)
 
 
-def export_onnx(graph: "DeployGraph", image: TensorSpec, path: Path, *, opset: int | None = None) -> Path:
-    """Trace `graph` and write one file, weights included.
+def export_onnx(
+    graph: "DeployGraph",
+    image: TensorSpec,
+    path: Path,
+    *,
+    opset: int | None = None,
+    program: Callable[[], Path] | None = None,
+) -> Path:
+    """Write one file, weights included.
 
     Args:
         graph: in eval mode.
         image: the input's name, dtype and shape.
         path: of the .onnx file.
         opset: the operator set to write it in; None for PyTorch's default.
+        program: gives the graph's trace; it is traced here when absent.
 
     Raises:
         MissingDependencyError: onnx or onnxscript is not installed.
-        ExportError: the network does something that ONNX export cannot trace, or not in that operator set.
+        ExportError: the network does something that ONNX export cannot trace, or not in that operator set; or PyTorch's
+            exporter crashed.
     """
     require_modules("onnx", "onnxscript")
+    _check_size(graph)
+    traced = trace(graph, image, path.with_suffix(".pt2")) if program is None else program()
+    what = "the network cannot be written as ONNX"
+    run_in_child(write_program, traced, image.name, graph.output_names, opset, path, what=what)
+    return path
+
+
+def write_program(program: str, image: str, outputs: Sequence[str], opset: int | None, out: str) -> None:
+    """In the child: an exported PyTorch program (.pt2) as the ONNX file `out`.
+
+    Args:
+        program: the file.
+        image: name of the input.
+        outputs: names, in the program's order.
+        opset: the operator set to write it in; None for PyTorch's default.
+        out: the file.
+    """
     import onnx
     import torch
+    from torch.onnx.ops import symbolic as _  # noqa: F401 (registers what a trained int8 graph holds)
 
-    _check_size(graph)
-    # Two images: a batch of one would be traced as the constant 1.
-    example = torch.zeros(2, *map(int, image.shape[1:]), dtype=getattr(torch, image.dtype))
     try:
-        with _quiet():
-            program = torch.onnx.export(
-                graph,
-                (example,),
+        with quiet():
+            written = torch.onnx.export(
+                torch.export.load(program),
                 dynamo=True,
-                input_names=[image.name],
-                output_names=graph.output_names,
+                input_names=[image],
+                output_names=list(outputs),
                 dynamic_shapes=({0: torch.export.Dim(BATCH, min=1)},),
                 external_data=False,
                 opset_version=opset,
                 verbose=False,
             )
-        assert program is not None  # with dynamo=True there is one
-        model = program.model_proto
+        assert written is not None  # with dynamo=True there is one
+        model = written.model_proto
     except torch.onnx.errors.OnnxExporterError as error:
         cause = error.__cause__ or error
         raise ExportError(f"the network cannot be traced to ONNX: {one_line(cause)}") from error
-    if opset is not None and opset != (written := _opset(model)):
-        raise ExportError(f"the network cannot be written in opset {opset}: PyTorch {torch.__version__} made {written}")
+    if opset is not None and opset != (found := _opset(model)):
+        raise ExportError(f"the network cannot be written in opset {opset}: PyTorch {torch.__version__} made {found}")
     _strip_metadata(model)
-    onnx.save(model, path)
-    return path
+    onnx.save(model, out)
 
 
 def _check_size(graph: "DeployGraph") -> None:
@@ -107,19 +131,3 @@ def _strip_metadata(model: Any) -> None:
     for entry in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         entry.ClearField("metadata_props")
         entry.ClearField("doc_string")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's advice to its own developers; its errors still come as exceptions."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

@@ -1,9 +1,15 @@
 """`onnx.int8.<flavour>`: the float32 graph quantised by calibration, as each runtime computes it."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
+from ...runtime.targets import Gates
+from ..child import run_in_child
+from ..quantization.calibration import stored_images
 from ..quantization.calibrators import Histogram
 from ..quantization.choosing import choose, judge_trained
 from ..quantization.qdq import OPERATORS, S8S8, U8S8, Flavour, prepare, settle
@@ -13,30 +19,31 @@ from ..quantization.weight_ranges import low_ranges
 from .base import CONVERSIONS, Converted, Ingredients
 from .onnx_fp32 import write_facts
 
-
-@CONVERSIONS.register("onnx.prepared")
-def onnx_prepared(ingredients: Ingredients) -> Converted:
-    """From `onnx.fp32`: BatchNorms folded, shapes known."""
-    source = ingredients.get("onnx.fp32")
-    return Converted(prepare(source.path, ingredients.scratch / "prepared.onnx"), source.details)
+_FLAVOURS = {flavour.name: flavour for flavour in (U8S8, S8S8)}
+_WHAT = "the graph cannot be quantised"
 
 
-@CONVERSIONS.register("calibration.histograms")
-def calibration_histograms(ingredients: Ingredients) -> Converted:
-    """What values the prepared graph's activations take: measured once for all flavours."""
-    images = ingredients.calibration_images
-    prepared = ingredients.get("onnx.prepared")
+@CONVERSIONS.register("onnx.measured")
+def onnx_measured(ingredients: Ingredients) -> Converted:
+    """From `onnx.fp32`: BatchNorms folded, shapes known; beside it the values of its activations."""
+    images, source = ingredients.calibration_images, ingredients.get("onnx.fp32")
     ingredients.say(f"measure activations on {len(images.ranges)} images")
-    found = measure(prepared.path, images.ranges, ingredients.scratch, OPERATORS)
-    path = ingredients.scratch / "histograms.npz"
+    out = ingredients.scratch / "prepared.onnx"
+    run_in_child(prepare_and_measure, source.path, ingredients.calibration_folder, out, what=_WHAT)
+    return Converted(out, source.details)
+
+
+def prepare_and_measure(source: str, calibration: str, out: str) -> None:
+    """In the child: the prepared graph as `out` and the histograms beside it."""
+    prepared = prepare(Path(source), Path(out))
+    found = measure(prepared, stored_images(Path(calibration)).ranges, prepared.parent, OPERATORS)
     names = list(found)
     np.savez(
-        path,
+        _histograms_of(prepared),
         names=np.array(names),
         limits=np.array([(found[name].low, found[name].high) for name in names]),
         counts=np.stack([found[name].counts for name in names]),
     )
-    return Converted(path)
 
 
 @CONVERSIONS.register("onnx.int8.u8s8")
@@ -52,32 +59,58 @@ def onnx_int8_s8s8(ingredients: Ingredients) -> Converted:
 
 
 def _quantised(ingredients: Ingredients, flavour: Flavour) -> Converted:
-    images = ingredients.calibration_images
-    prepared = ingredients.get("onnx.prepared")
-    histograms = _load_histograms(ingredients.get("calibration.histograms").path)
-    chosen = choose(
-        QdqQuantiser(prepared.path, flavour),
-        histograms,
-        images,
-        limits=ingredients.int8_limits,
-        scratch=ingredients.scratch,
+    measured = ingredients.get("onnx.measured")
+    path, details = run_in_child(
+        choose_graph,
+        *(measured.path, flavour.name, ingredients.calibration_folder, ingredients.int8_limits),
+        what=_WHAT,
         say=ingredients.say,
     )
-    low = low_ranges(prepared.path)
-    ranges = {"weight_ranges": low} if low else {}
-    return Converted(chosen.best.path, prepared.details | {"quantization": flavour.name} | chosen.details | ranges)
+    return Converted(Path(path), measured.details | details)
+
+
+def choose_graph(
+    prepared: str, flavour: str, calibration: str, limits: dict[str, Any], say: Callable[[str], None]
+) -> tuple[str, dict[str, str]]:
+    """In the child: the best graph of a flavour, beside the prepared one, and the details of how it was chosen."""
+    source = Path(prepared)
+    chosen = choose(
+        QdqQuantiser(source, _FLAVOURS[flavour]),
+        _load_histograms(_histograms_of(source)),
+        stored_images(Path(calibration)),
+        limits=msgspec.convert(limits, Gates),
+        scratch=source.parent,
+        say=say,
+    )
+    low = low_ranges(source)
+    return str(chosen.best.path), {"quantization": flavour} | chosen.details | ({"weight_ranges": low} if low else {})
 
 
 def _trained(ingredients: Ingredients) -> Converted:
     """As a training in int8 left it: judged on the held-out images, and not changed."""
-    images, prepared = ingredients.calibration_images, ingredients.get("onnx.prepared")
+    source = ingredients.get("onnx.fp32")
     written = ingredients.source.write_int8(
         ingredients.input, ingredients.scratch / "trained.int8.onnx", opset=ingredients.opset
     )
-    settle(written)
     write_facts(written, ingredients.facts)
-    chosen = judge_trained(QdqQuantiser(prepared.path, U8S8), written, images, limits=ingredients.int8_limits)
-    return Converted(written, prepared.details | {"quantization": U8S8.name} | chosen.details)
+    details = run_in_child(
+        settle_and_judge,
+        *(source.path, written, ingredients.calibration_folder, ingredients.int8_limits),
+        what=_WHAT,
+    )
+    return Converted(written, source.details | details)
+
+
+def settle_and_judge(source: str, written: str, calibration: str, limits: dict[str, Any]) -> dict[str, str]:
+    """In the child: the details of a graph that was trained in int8."""
+    settle(Path(written))
+    quantiser, images = QdqQuantiser(Path(source), U8S8), stored_images(Path(calibration))
+    chosen = judge_trained(quantiser, Path(written), images, limits=msgspec.convert(limits, Gates))
+    return {"quantization": U8S8.name} | chosen.details
+
+
+def _histograms_of(prepared: Path) -> Path:
+    return prepared.with_name("histograms.npz")
 
 
 def _load_histograms(path: Path) -> dict[str, Histogram]:

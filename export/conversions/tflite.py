@@ -1,8 +1,16 @@
 """`tflite.<precision>`: the traced program as LiteRT's file, which takes one image at a time."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
 from ...runtime.backends.litert import LiteRtBackend
+from ...runtime.targets import Gates
 from ..child import run_in_child
 from ..litert.convert import convert
+from ..quantization.calibration import stored_images
 from ..quantization.choosing import choose
 from ..quantization.litert_quantiser import LiteRtQuantiser, measure
 from ..toolchains import toolchain_python
@@ -35,18 +43,34 @@ def tflite_fp32(ingredients: Ingredients) -> Converted:
 def tflite_int8(ingredients: Ingredients) -> Converted:
     """From `tflite.fp32`, by LiteRT's quantiser; chosen as every int8 file is."""
     LiteRtBackend.library()  # the float file is run to measure and to judge
-    images = ingredients.calibration_images
     source = ingredients.get("tflite.fp32")
-    ingredients.say(f"measure activations on {len(images.ranges)} images")
-    chosen = choose(
-        LiteRtQuantiser(source.path, toolchain_python("litert")),
-        measure(source.path, images.ranges),
-        images,
-        limits=ingredients.int8_limits,
-        scratch=ingredients.scratch,
+    path, details = run_in_child(
+        choose_file,
+        source.path,
+        toolchain_python("litert"),
+        ingredients.calibration_folder,
+        ingredients.int8_limits,
+        what="LiteRT cannot quantise the graph",
         say=ingredients.say,
     )
-    return Converted(chosen.best.path, source.details | {"quantization": "litert"} | chosen.details)
+    return Converted(Path(path), source.details | {"quantization": "litert"} | details)
+
+
+def choose_file(
+    source: str, python: str, calibration: str, limits: dict[str, Any], say: Callable[[str], None]
+) -> tuple[str, dict[str, str]]:
+    """In the child: the best int8 file, beside the float one, and the details of how it was chosen."""
+    images = stored_images(Path(calibration))
+    say(f"measure activations on {len(images.ranges)} images")
+    chosen = choose(
+        LiteRtQuantiser(Path(source), Path(python)),
+        measure(Path(source), images.ranges),
+        images,
+        limits=msgspec.convert(limits, Gates),
+        scratch=Path(source).parent,
+        say=say,
+    )
+    return str(chosen.best.path), chosen.details
 
 
 def _in_words(versions: dict[str, str]) -> str:

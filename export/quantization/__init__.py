@@ -3,5 +3,6 @@
 `calibration` chooses the images, `ranges` measures the activations, `calibrators` turn histograms into ranges, a
 `quantiser` (`qdq` for ONNX) writes the quantised graph, `held_out` and `trials` judge it. `choosing` takes the best
 calibrator with its biases corrected (`bias_correction`); where a gate asks for more, `recovery` equalises weights
-across layers (`equalising`) and puts the layers that cost too much (`layers`) back into float.
+across layers (`equalising`), rounds them adaptively (`adaptive_rounding`) and puts the layers that cost too much
+(`layers`) back into float.
 """

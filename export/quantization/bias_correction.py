@@ -16,8 +16,7 @@ import numpy as np
 from ..errors import ExportError, one_line
 from .graph_images import GraphImages
 from .held_out import run
-
-_BIASED = ("Conv", "Gemm")
+from .int8_weights import read_weights
 
 
 def weight_errors(prepared: Path, quantised: Path) -> dict[str, np.ndarray]:
@@ -27,25 +26,7 @@ def weight_errors(prepared: Path, quantised: Path) -> dict[str, np.ndarray]:
         prepared: from `qdq.prepare`.
         quantised: made of it by `qdq.quantise`.
     """
-    import onnx
-    from onnx import numpy_helper
-
-    full, small = onnx.load(prepared).graph, onnx.load(quantised).graph
-    weights = {tensor.name: tensor for tensor in full.initializer}
-    stored = {tensor.name: tensor for tensor in small.initializer}
-    producers = {name: node for node in small.node for name in node.output}
-    rounded = {node.name: producers.get(node.input[1]) for node in small.node if node.op_type in _BIASED}
-    errors = {}
-    for node in full.node:
-        source = rounded.get(node.name)
-        if source is None or source.op_type != "DequantizeLinear" or node.input[1] not in weights:
-            continue
-        whole, scale = (numpy_helper.to_array(stored[name]) for name in source.input[:2])
-        axis = next((attribute.i for attribute in source.attribute if attribute.name == "axis"), 1)
-        if scale.ndim:
-            scale = np.expand_dims(scale, [at for at in range(whole.ndim) if at != axis % whole.ndim])
-        errors[node.name] = whole.astype(np.float32) * scale - numpy_helper.to_array(weights[node.input[1]])
-    return errors
+    return {name: weight.error for name, weight in read_weights(prepared, quantised).items()}
 
 
 def expected_shifts(

@@ -1,7 +1,9 @@
 """Which images calibrate, and which judge the result of calibrating."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from ...runtime.batches import decode_batches
@@ -45,6 +47,30 @@ class CalibrationImages:
     held_out: GraphImages
     targets: np.ndarray
     record: CalibrationData
+
+    def store(self, folder: Path) -> None:
+        """Write them where a child process reads them with `stored_images`."""
+        folder.mkdir()
+        np.save(folder / "ranges.npy", self.ranges.pixels)
+        np.save(folder / "held_out.npy", self.held_out.pixels)
+        np.save(folder / "targets.npy", self.targets)
+        rest = {"normalised_by": self.ranges.normalised_by, "record": self.record}
+        (folder / "rest.json").write_bytes(msgspec.json.encode(rest))
+
+
+def stored_images(folder: Path) -> CalibrationImages:
+    """What `CalibrationImages.store` wrote; pixels are read when they are used."""
+
+    class Rest(msgspec.Struct):
+        normalised_by: Preprocessing | None
+        record: CalibrationData
+
+    rest = msgspec.json.decode((folder / "rest.json").read_bytes(), type=Rest)
+    ranges, held_out = (
+        GraphImages(np.load(folder / f"{name}.npy", mmap_mode="r"), rest.normalised_by)
+        for name in ("ranges", "held_out")
+    )
+    return CalibrationImages(ranges, held_out, np.load(folder / "targets.npy"), rest.record)
 
 
 def choose_calibration(

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from .adaptive_rounding import adapt_levels
 from .bias_correction import correct_biases, expected_shifts, weight_errors
 from .calibrators import Histogram
 from .equalising import equalise
 from .graph_images import GraphImages
 from .held_out import run_logits
+from .int8_weights import read_weights, write_levels
 from .layers import layer_snr
 from .qdq import OPERATORS, Flavour, heavy_layers, quantise
 from .quantiser import Ranges
@@ -27,11 +29,13 @@ class QdqQuantiser:
         source: the float32 graph, from `qdq.prepare`, perhaps equalised.
         flavour: of the runtime.
         shifts: what is taken from the bias of each layer that is in int8, (O,) by layer.
+        levels: of the weights of layers that are in int8, where they are not the nearest, int8 by layer.
     """
 
     source: Path
     flavour: Flavour
     shifts: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    levels: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -54,12 +58,13 @@ class QdqQuantiser:
 
     def quantise(self, ranges: Ranges, out: Path, *, in_float: Iterable[str] = ()) -> Path:
         source = self._corrected_source(set(self.shifts) - set(in_float), out)
-        return quantise(source, ranges, self.flavour, out.with_name(f"{out.name}.onnx"), in_float=in_float)
+        path = quantise(source, ranges, self.flavour, out.with_name(f"{out.name}.onnx"), in_float=in_float)
+        return self._with_levels(path)
 
     def each_alone(self, ranges: Ranges, scratch: Path) -> Iterator[tuple[str, Path]]:
         for name in self.layers():
             source = self._corrected_source({name} & set(self.shifts), scratch / "alone")
-            yield name, quantise(source, ranges, self.flavour, scratch / "alone.onnx", only=[name])
+            yield name, self._with_levels(quantise(source, ranges, self.flavour, scratch / "alone.onnx", only=[name]))
 
     def logits(self, model: Path, images: GraphImages) -> np.ndarray:
         return run_logits(model, images)
@@ -68,6 +73,12 @@ class QdqQuantiser:
         rounded = self.uncorrected().quantise(ranges, scratch / "rounded")
         errors = weight_errors(self.source, rounded)
         return replace(self, shifts=expected_shifts(self.source, errors, images.spread(_SHIFT_IMAGES), scratch))
+
+    def rounded_adaptively(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "QdqQuantiser":
+        nearest = replace(self, shifts={}, levels={})
+        weights = read_weights(self.source, nearest.quantise(ranges, scratch / "nearest"))
+        adapted = replace(nearest, levels=adapt_levels(self.source, weights, images, scratch))
+        return adapted.corrected(ranges, images, scratch)
 
     def uncorrected(self) -> "QdqQuantiser":
         return replace(self, shifts={})
@@ -83,6 +94,11 @@ class QdqQuantiser:
 
     def layer_snr(self, model: Path, images: GraphImages, scratch: Path) -> Mapping[str, float]:
         return layer_snr(self.source, model, images, scratch)
+
+    def _with_levels(self, path: Path) -> Path:
+        if self.levels:
+            write_levels(path, self.levels)
+        return path
 
     def _corrected_source(self, layers: set[str], out: Path) -> Path:
         if not layers:

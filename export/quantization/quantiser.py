@@ -94,6 +94,14 @@ class GraphQuantiser(Quantiser, Protocol):
         """The same without."""
         ...
 
+    def rounded_adaptively(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "GraphQuantiser":
+        """The same with weights that make up for each other's rounding, see `adaptive_rounding`, and bias correction.
+
+        Raises:
+            ExportError: the layers' inputs cannot be measured.
+        """
+        ...
+
     def equalised(
         self, images: GraphImages, scratch: Path
     ) -> "tuple[GraphQuantiser, Mapping[str, Histogram], int] | None":

@@ -1,4 +1,8 @@
-"""What is done where a gate asks for more accuracy than int8 alone keeps: weights equalised, then layers in float."""
+"""What is done where a gate asks for more accuracy than int8 alone keeps.
+
+Weights are equalised across layers, then rounded adaptively, then layers go back into float; each step only where the
+ones before were not enough.
+"""
 
 import contextlib
 from dataclasses import dataclass, replace
@@ -42,9 +46,13 @@ def recover(search: Search, start: Trial, limit: float) -> Recovered:
         ExportError: the layers cannot be ranked.
     """
     start, equalisation = _equalised(search, start)
-    candidate, details = start.candidate, {"equalisation": equalisation}
+    details = {"equalisation": equalisation}
     if start.within(limit):
         return Recovered(start, start, "weights equalised across layers", details)
+    start, details["adaptive_rounding"] = _rounded_adaptively(search, start)
+    if start.within(limit):
+        return Recovered(start, start, "weights rounded adaptively", details)
+    candidate = start.candidate
     search.say("which layers cost most")
     images = search.images.ranges.spread(IMAGES)
     ranked = rank_layers(candidate.quantiser, candidate.ranges, images, search.scratch)
@@ -63,6 +71,23 @@ def recover(search: Search, start: Trial, limit: float) -> Recovered:
     best = best_of(trials, search.judge.confidence)
     note = f"{len(best.in_float)} of {len(names)} layers in float, and still not within {limit:g} points"
     return Recovered(best, start, note, details)
+
+
+def _rounded_adaptively(search: Search, start: Trial) -> tuple[Trial, str]:
+    """With weights that make up for each other's rounding where that is better by more than noise, and a note."""
+    candidate = start.candidate
+    quantiser = candidate.quantiser.graph
+    if quantiser is None:
+        return start, f"none: {candidate.quantiser.name} files are not rewritten"
+    search.say("round weights adaptively")
+    try:
+        adapted = quantiser.rounded_adaptively(candidate.ranges, search.images.ranges, search.scratch)
+        trial = search.attempt(replace(candidate, quantiser=adapted))
+    except ExportError as error:  # the graph without runs
+        return start, f"not kept: {error}"
+    if improves(trial, start, search.judge.confidence):
+        return trial, f"kept; without it: {start}"
+    return start, f"not kept; with it: {trial}"
 
 
 def _equalised(search: Search, start: Trial) -> tuple[Trial, str]:

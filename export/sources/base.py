@@ -1,6 +1,6 @@
 """What an export needs of a network, wherever it comes from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -103,13 +103,21 @@ class Source:
         """
         return input_spec(input, self.card.preprocessing.size)
 
-    def write_onnx(self, input: InputKind, path: Path, *, opset: int | None = None) -> Path:
+    def write_onnx(
+        self,
+        input: InputKind,
+        path: Path,
+        *,
+        opset: int | None = None,
+        program: Callable[[], Path] | None = None,
+    ) -> Path:
         """Write the network as one self-contained float32 ONNX file that takes `image(input)`, as bundles have it.
 
         Args:
             input: what the graph takes.
             path: of the .onnx file.
             opset: the operator set to write it in; None for the default of what writes it.
+            program: gives the trace of `graph(input)`, where there is a graph and others want its trace too.
 
         Raises:
             MissingDependencyError: the toolchain is not installed.

@@ -1,7 +1,7 @@
 """An ONNX file that somebody else wrote: PyTorch is not needed, and what it says is what onnxruntime computes of it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,7 +65,14 @@ class OnnxSource(Source):
         spec = super().image(input)
         return msgspec.structs.replace(spec, shape=(self._images, *spec.shape[1:]))
 
-    def write_onnx(self, input: InputKind, path: Path, *, opset: int | None = None) -> Path:
+    def write_onnx(
+        self,
+        input: InputKind,
+        path: Path,
+        *,
+        opset: int | None = None,
+        program: Callable[[], Path] | None = None,
+    ) -> Path:
         import onnx
 
         onnx.save(wrap(self._model, self._given, self.card, input, opset), path)

@@ -1,7 +1,7 @@
 """Networks in PyTorch: a checkpoint of ours, or any module that gives logits."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -71,8 +71,15 @@ class PyTorchSource(Source):
     def graph(self, input: InputKind) -> DeployGraph:
         return DeployGraph(self._deployed, input, [spec.name for spec in self.further])
 
-    def write_onnx(self, input: InputKind, path: Path, *, opset: int | None = None) -> Path:
-        return onnx_fp32.export_onnx(self.graph(input), self.image(input), path, opset=opset)
+    def write_onnx(
+        self,
+        input: InputKind,
+        path: Path,
+        *,
+        opset: int | None = None,
+        program: Callable[[], Path] | None = None,
+    ) -> Path:
+        return onnx_fp32.export_onnx(self.graph(input), self.image(input), path, opset=opset, program=program)
 
     @property
     def trained_in_int8(self) -> bool:

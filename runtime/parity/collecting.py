@@ -96,7 +96,7 @@ def collect_outputs(
                 break
             decoded[batch.indices] = True
             for name in list(predictors):
-                reason = _infer(predictors[name], batch, logits[name], probabilities[name])
+                reason = infer_batch(predictors[name], batch, logits[name], probabilities[name])
                 if reason is not None:
                     failures[name] = NotRunnable(reason, refused=True)
                     del predictors[name]
@@ -113,7 +113,7 @@ def collect_outputs(
     )
 
 
-def _infer(predictor: Predictor, batch: Batch, logits: np.ndarray, probabilities: np.ndarray) -> str | None:
+def infer_batch(predictor: Predictor, batch: Batch, logits: np.ndarray, probabilities: np.ndarray) -> str | None:
     """Run one batch into the rows of `logits` and `probabilities`; the reason if that is not possible."""
     try:
         found = predictor.infer(batch.images)

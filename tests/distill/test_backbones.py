@@ -34,7 +34,7 @@ from edgedistill.export.graph import DeployGraph
 from edgedistill.export.signature import input_spec
 from edgedistill.runtime.errors import ConfigError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "children_here")
 
 PAPERS = (
     "mobilenetv2 shufflenetv2 repvgg_a0 repvgg_a2 resnet18 resnet34 resnet50 resnet101 wide_resnet50 wide_resnet101"

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,22 @@ def leave():
 def segfault():
     print("loading plug-in 3 of 4", file=sys.stderr, flush=True)
     ctypes.string_at(0)
+
+
+def be_killed():
+    print("short of memory", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def count(most, say):
+    for number in range(most):
+        say(f"{number + 1}\nof {most}")
+    return most
+
+
+def say_and_sleep(say):
+    say("asleep")
+    time.sleep(60)
 
 
 def sleep_with_a_child(pids):

@@ -12,7 +12,7 @@ from torch import nn
 from edgedistill.distill.checkpoint import ModelCard, Student, load_student, save_student
 from edgedistill.distill.models import ModelSpec, build_from_spec
 from edgedistill.export import export_bundle, reparameterize
-from edgedistill.export.conversions.onnx_fp32 import export_onnx
+from edgedistill.export.conversions import onnx_fp32
 from edgedistill.export.graph import DeployGraph
 from edgedistill.export.probes import framework_logits
 from edgedistill.export.quantization import calibration, held_out, qdq, ranges
@@ -53,6 +53,11 @@ def randomise(model: nn.Module) -> None:
     if linear is not None:
         linear.weight *= 10  # logits of a trained student's size
     model.eval()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _here(children_here):
+    pass
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +102,10 @@ def trace(make_student, sharing_traces, tmp_path_factory):
             path = tmp_path_factory.mktemp("onnx") / "model.onnx"
             spec = input_spec(input, student.card.preprocessing.size)
             with sharing_traces():
-                done[key] = student, export_onnx(DeployGraph(reparameterize(student.model), input), spec, path)
+                done[key] = (
+                    student,
+                    onnx_fp32.export_onnx(DeployGraph(reparameterize(student.model), input), spec, path),
+                )
         return done[key]
 
     return make

@@ -41,6 +41,15 @@ def test_how_it_ended_is_one_line(function, message):
     assert str(raised.value) == message
 
 
+def test_what_it_says_is_heard_to_the_last_line():
+    said = []
+    assert run_alone(jobs.count, 3, say=said.append) == 3
+    assert said == ["1 of 3", "2 of 3", "3 of 3"]
+    with pytest.raises(ExportError, match="it took more than 0.5 s and was stopped"):
+        run_alone(jobs.say_and_sleep, say=said.append, timeout_s=0.5)
+    assert said[-1] == "asleep"
+
+
 def test_an_interpreter_that_is_gone_is_named(tmp_path):
     with pytest.raises(ExportError, match=r"the tool failed: .*/python cannot be started \(No such file"):
         run_in_child(jobs.leave, what="the tool failed", python=tmp_path / "python")

@@ -9,7 +9,16 @@ import pytest
 from small_network import LAYERS
 
 from edgedistill.export.errors import ExportError
-from edgedistill.export.quantization import calibration, choosing, held_out, latency, layers, qdq, qdq_quantiser
+from edgedistill.export.quantization import (
+    calibration,
+    choosing,
+    held_out,
+    latency,
+    layers,
+    qdq,
+    qdq_quantiser,
+    recovery,
+)
 from edgedistill.export.quantization.qdq_quantiser import QdqQuantiser
 from edgedistill.export.quantization.trials import Candidate, Trial, best_of, improves
 from edgedistill.runtime import metrics
@@ -125,6 +134,7 @@ def test_layers_go_back_into_float_until_the_gate_is_met(measured, monkeypatch, 
     assert chosen.details["layers_in_float"] == ", ".join(ranked[:2])
     assert chosen.details["layers_ranked"].startswith(f"{ranked[0]} ")
     assert f"of {LAYERS - 2} pairs of layers" in chosen.details["equalisation"]
+    assert "kept" in chosen.details["adaptive_rounding"]
     assert chosen.details["latency_price"].endswith("(onnxruntime, batch 1, at export)")
     written = onnx.load(chosen.best.path).graph
     nodes = {node.name: node for node in written.node}
@@ -160,6 +170,21 @@ def test_equalised_weights_are_kept_where_they_are_better(measured, monkeypatch,
     assert chosen.details["equalisation"].startswith("kept, ")
     assert chosen.best.error < limits.max_map_drop
     assert "latency_price" not in chosen.details
+
+
+def test_weights_are_rounded_adaptively_where_no_other_step_helps(measured, monkeypatch, tmp_path):
+    prepared, histograms, images, _ = measured
+    monkeypatch.setattr(QdqQuantiser, "equalised", lambda *_: None)
+    monkeypatch.setattr(recovery, "improves", lambda *_: True)  # of so few images it is not clear
+    coarse = QdqQuantiser(prepared, qdq.Flavour("per-tensor", signed=False, per_channel=False))
+    monkeypatch.setattr(held_out.Judge, "can_settle", lambda self, limit: True)
+    monkeypatch.setattr(Trial, "within", lambda self, limit: bool(self.candidate.quantiser.levels))
+    chosen = choosing.choose(coarse, histograms, images, limits=Gates(max_map_drop=0.5), scratch=tmp_path)
+    assert chosen.note == "weights rounded adaptively"
+    assert chosen.best.in_float == ()
+    assert chosen.details["adaptive_rounding"].startswith("kept; without it: ")
+    without = float(chosen.details["adaptive_rounding"].split("logits off by ")[1].split()[0])
+    assert chosen.best.error < without
 
 
 def test_a_step_that_fails_says_so_and_leaves_the_others(measured, monkeypatch, tmp_path):
@@ -222,7 +247,8 @@ def test_a_quantiser_that_rewrites_no_graph_is_judged_all_the_same(measured, mon
     monkeypatch.setattr(Trial, "within", lambda self, limit: bool(self.in_float))
     chosen = choosing.choose(plain, histograms, images, limits=Gates(max_map_drop=0.5), scratch=tmp_path)
     assert chosen.note == f"1 of {LAYERS} layers in float"
-    assert chosen.details["equalisation"] == "none: plain files are not rewritten"
+    for step in ("equalisation", "adaptive_rounding"):
+        assert chosen.details[step] == "none: plain files are not rewritten"
     assert not {"bias_correction", "layer_snr", "latency_price"} & set(chosen.details)
 
 

@@ -1,6 +1,8 @@
 """The graph alone: what is in it, and that it computes the student at any batch size."""
 
+import sys
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +13,8 @@ import torch
 from torch import nn
 
 from edgedistill.export.builders.ort_format import mobile_usability
+from edgedistill.export.child import run_in_child
+from edgedistill.export.conversions import onnx_fp32
 from edgedistill.export.conversions.fixed_batch import fix_batch
 from edgedistill.export.conversions.onnx_check import check_onnx
 from edgedistill.export.conversions.onnx_fp16 import convert_to_fp16
@@ -23,6 +27,8 @@ from edgedistill.export.sources.pytorch import from_student
 from edgedistill.runtime.backends.onnx_facts import read_onnx
 from edgedistill.runtime.preprocess import normalize
 from edgedistill.runtime.tensors import BatchRange
+
+from .child_jobs import segfault
 
 
 def operators(path) -> Counter:
@@ -112,6 +118,24 @@ def test_the_operator_set_is_the_one_that_was_asked_for(tmp_path, monkeypatch):
         export_onnx(graph, image, tmp_path / "19.onnx", opset=18)
 
 
+def test_an_exporter_that_crashes_is_one_line(tmp_path, monkeypatch):
+    def dying(function, *arguments, what):
+        return run_in_child(segfault, what=what, python=Path(sys.executable))
+
+    monkeypatch.setattr(onnx_fp32, "run_in_child", dying)
+    with pytest.raises(
+        ExportError, match="cannot be written as ONNX: its process crashed with SIGSEGV: loading plug-in"
+    ):
+        export_onnx(DeployGraph(OneConvolution()), input_spec("uint8_nhwc", (8, 8)), tmp_path / "model.onnx")
+
+
+def test_the_exporter_runs_in_a_process_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_fp32, "run_in_child", run_in_child)
+    monkeypatch.setattr(torch.onnx, "export", None)
+    path = export_onnx(DeployGraph(OneConvolution()), input_spec("uint8_nhwc", (8, 8)), tmp_path / "model.onnx")
+    assert [value.name for value in onnx.load(path).graph.output] == ["logits", "probabilities"]
+
+
 def test_weights_beyond_two_gigabytes_are_told_and_never_written_outside_the_file(tmp_path):
     model = OneConvolution()
     model.more = nn.Parameter(torch.empty(2**29, device="meta"))  # takes no memory
@@ -129,7 +153,8 @@ def test_the_weights_are_in_the_file(trace, name, options):
 
 def test_fp16_keeps_its_interface_and_its_ranking(trace, tmp_path):
     student, path = trace("mobilenetv2", width=0.35)
-    half = convert_to_fp16(path, tmp_path / "half.onnx")
+    half = tmp_path / "half.onnx"
+    convert_to_fp16(path, half)
     assert half.stat().st_size < 0.6 * path.stat().st_size
     images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
     logits, probabilities = run(half, images)
@@ -143,7 +168,8 @@ def test_fp16_keeps_its_interface_and_its_ranking(trace, tmp_path):
 @pytest.mark.parametrize(("name", "options"), STUDENTS)
 def test_for_one_number_of_images_every_shape_is_known(trace, tmp_path, name, options):
     _, path = trace(name, **options)
-    fixed = fix_batch(path, tmp_path / "b2.onnx", 2)
+    fixed = tmp_path / "b2.onnx"
+    fix_batch(path, fixed, 2)
     graph = onnx.load(fixed).graph
     values = [*graph.input, *graph.output, *graph.value_info]
     assert {output for node in graph.node for output in node.output} <= {value.name for value in values}
@@ -159,7 +185,8 @@ def test_for_one_number_of_images_every_shape_is_known(trace, tmp_path, name, op
 def test_phones_accelerators_want_known_shapes(trace, tmp_path):
     _, path = trace("mobilenetv2", width=0.35)
     assert mobile_usability(path).startswith("NNAPI NO; ")
-    assert mobile_usability(fix_batch(path, tmp_path / "b1.onnx", 1)).startswith("NNAPI YES; ")
+    fix_batch(path, tmp_path / "b1.onnx", 1)
+    assert mobile_usability(tmp_path / "b1.onnx").startswith("NNAPI YES; ")
 
 
 def test_a_graph_that_disagrees_is_refused(trace):
