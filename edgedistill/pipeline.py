@@ -13,7 +13,8 @@ from .distill.data.decoded import release_memory
 from .distill.data.on_device import release_device_memory
 from .distill.engine import Outputs
 from .distill.experiment import Experiment
-from .distill.experiment.sub_teachers import MergedCheckpoint
+from .distill.experiment.experiment import Teacher
+from .distill.experiment.outside import OutsideTeacher, shown_network
 from .distill.models import MergedTeacher
 from .distill.models.reparameterize import reparameterize
 from .distill.models.size import count_parameters
@@ -48,7 +49,7 @@ class ModelResult(Record):
         role: "teacher", "baseline" (the student without a teacher) or "student".
         model: its name.
         method: what trained it.
-        parameters: how many a device would load.
+        parameters: how many a device would load; None of a teacher that shows none.
         mAP: points, over the classes with a positive.
         OF1: points, at threshold 0.5.
         CF1: points, at threshold 0.5.
@@ -59,7 +60,7 @@ class ModelResult(Record):
     role: str
     model: str
     method: str
-    parameters: int
+    parameters: int | None
     mAP: float  # noqa: N815 (the field's spelling)
     OF1: float
     CF1: float
@@ -127,9 +128,9 @@ class Chain:
             f"{len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} test images; "
             f"{len(splits.train.classes)} classes"
         )
-        trained: list[tuple[str, str, Student | MergedCheckpoint]] = []
+        trained: list[tuple[str, str, Teacher]] = []
         teacher = self._step("teacher", "Teacher", experiment.teacher) if self.loaded.has_teacher else None
-        if teacher is not None:
+        if teacher is not None and (not isinstance(teacher, OutsideTeacher) or teacher.knows(splits.test)):
             trained.append(("teacher", "labels", teacher))
         if recipe.baseline:
             baseline = self._step("baseline", "Student without a teacher", lambda: experiment.baseline(teacher))
@@ -243,17 +244,18 @@ class Chain:
         self.console.print(f"  [dim]{text}[/]", highlight=False)
 
 
-def _result(role: str, method: str, student: Student | MergedCheckpoint, outputs: Outputs) -> ModelResult:
+def _result(role: str, method: str, student: Teacher, outputs: Outputs) -> ModelResult:
     found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
     spec = student.card.model
-    network = spec.name if spec.width == 1.0 else f"{spec.name} x{spec.width:g}"
+    name = spec.name if spec.width == 1.0 else f"{spec.name} x{spec.width:g}"
+    network = shown_network(student)
     if isinstance(student.model, MergedTeacher):
-        network = f"{len(student.model.models)} of {network}"
+        name = f"{len(student.model.models)} of {name}"
     return ModelResult(
         role=role,
-        model=network,
+        model=name,
         method=method,
-        parameters=count_parameters(reparameterize(student.model)),
+        parameters=None if network is None else count_parameters(reparameterize(network)),
         mAP=found["mAP"],
         OF1=found["OF1"],
         CF1=found["CF1"],

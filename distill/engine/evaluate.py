@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ...runtime.errors import DataError, EdgedistillError
 from ...runtime.preprocess import Preprocessing
 from ..data.decoded import DecodedImages
 from ..data.free_memory import processes_here
-from ..models import Classifier, MergedTeacher, ModelOutput
+from ..models import ModelOutput, TeacherModel
 from .views_at_test import ViewAtTest, views_at_test
 from .world import ALONE, World
 
@@ -72,13 +73,13 @@ def real_float32(device: torch.device) -> Iterator[None]:
 
 @torch.inference_mode()
 def run_batches(
-    model: Classifier | MergedTeacher, batches: DecodedBatches, tta: Sequence[ViewAtTest] = ()
+    model: TeacherModel, batches: DecodedBatches, tta: Sequence[ViewAtTest] = ()
 ) -> Iterator[tuple[np.ndarray, ModelOutput]]:
     """The images' positions and the outputs of each batch, in eval mode and float32; the model's mode is kept.
 
     With `tta` the logits are the mean over the views of each image, and all else is that of the image as it is.
     """
-    device = next(model.parameters()).device
+    device = next(chain(model.parameters(), model.buffers())).device
     training = model.training
     model.eval()
     for batch in batches:
@@ -93,7 +94,7 @@ def run_batches(
 
 
 def predict_logits(
-    model: Classifier | MergedTeacher,
+    model: TeacherModel,
     dataset: Dataset,
     preprocessing: Preprocessing,
     *,

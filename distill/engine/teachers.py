@@ -15,7 +15,6 @@ from ..models import TeacherModel
 from ..models.output import ModelOutput
 from .job import Job
 from .optimize import choose_dtype, choose_format
-from .settings import TrainSettings
 from .world import World
 
 
@@ -46,7 +45,7 @@ class TeacherSource(Protocol):
             console: for what takes long.
         """
 
-    def live(self, settings: TrainSettings, device: torch.device) -> Teacher:
+    def live(self, job: Job, device: torch.device) -> Teacher:
         """The teacher as it would be asked at every step, whatever is stored of it."""
 
     def stored_views(self, job: Job, views: Views) -> int:
@@ -124,10 +123,11 @@ class LiveSource:
 
     def open(self, job: Job, views: Views, device: torch.device, world: World, console: Console) -> Teacher:
         """See `TeacherSource`."""
-        return heard_as(job, self.live(job.settings, device))
+        return heard_as(job, self.live(job, device))
 
-    def live(self, settings: TrainSettings, device: torch.device) -> LiveTeacher:
+    def live(self, job: Job, device: torch.device) -> LiveTeacher:
         """The network, frozen, on `device`, in the precision that suits it."""
+        settings = job.settings
         network = self.network.to(device, memory_format=choose_format(settings, device))  # type: ignore[call-overload]  # its stub
         network = network.eval().requires_grad_(False)
         return LiveTeacher(network, device, choose_dtype(settings, network, device))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,9 +18,8 @@ from ..engine import Outputs
 from ..engine.features import Features
 from ..engine.views_at_test import ViewAtTest
 from .experiment import Experiment, Role
-from .sub_teachers import MergedCheckpoint
+from .experiment import Teacher as Checkpoint
 
-Checkpoint: TypeAlias = Student | MergedCheckpoint
 _MOST_PAIRS = 10
 
 
@@ -129,8 +128,10 @@ def finished_checkpoint(experiment: Experiment, role: Role) -> Checkpoint:
         return sub_teachers.merged()
     if recipe.teacher is None:
         raise ConfigError(f"{where}: the recipe has no teacher.")
-    if recipe.teacher.checkpoint is not None:
-        return load_student(experiment.loaded.resolve(recipe.teacher.checkpoint))
+    if recipe.teacher.model is None:
+        given = experiment.untrained_teacher()
+        assert given is not None
+        return given
     return _trained(path, experiment, role)
 
 

@@ -1,15 +1,15 @@
 """A recipe at work: its data, its teacher, its baseline, its student, each trained once and resumable."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 from rich.console import Console
 
-from ...runtime import metrics
 from ...runtime.datasets import Dataset
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
@@ -30,14 +30,19 @@ from ..recipe.loaded import LoadedRecipe
 from ..recipe.normalisation import student_preprocessing, teacher_preprocessing
 from ..recipe.schema import TeacherSpec
 from ..recipe.start import refuse_another_network
-from ..teacher_cache import CachedSource
+from ..teacher_cache import CachedSource, ScoresSource, ScoreTable
 from .continuing import continue_from, sharing_weights
 from .jobs import Training, build_network, card_of, describe_job, resolved
+from .outside import OutsideTeacher, open_outside, own_classes, with_our_classes
+from .quality import Quality, identity_of, quality_of, require_quality, store_quality, stored_quality, tell
 from .splits import Splits, open_splits
 from .sub_teachers import MergedCheckpoint, SubTeachers
 
 T = TypeVar("T")
 Role = Literal["teacher", "baseline", "student", "int8"]
+Teacher: TypeAlias = Student | MergedCheckpoint | OutsideTeacher
+"""What can teach, and be evaluated."""
+Teaches: TypeAlias = TeacherModel | ScoreTable
 
 
 class Experiment:
@@ -74,8 +79,8 @@ class Experiment:
         """Those that the recipe's method trains itself; ConfigError where it trains none."""
         return SubTeachers(self.loaded, self.splits, self.console)
 
-    def teacher(self) -> Student | MergedCheckpoint | None:
-        """The teacher: loaded, or trained first; None when the recipe has none.
+    def teacher(self) -> Teacher | None:
+        """The teacher: loaded, or trained first, and its validation mAP told; None when the recipe has none.
 
         Raises:
             ConfigError: it lacks what the method needs; the message says what trains it.
@@ -85,26 +90,46 @@ class Experiment:
         spec = self.recipe.teacher
         if spec is None:
             return None
-        if spec.checkpoint is not None:
-            teacher = load_student(self.loaded.resolve(spec.checkpoint))
-            if set(teacher.card.classes) != set(self.splits.train.classes):
-                raise ConfigError(f"{teacher.path}: was trained on other classes than {self.splits.train.name} has.")
-            if teacher.card.classes != self.splits.train.classes:
-                raise ConfigError(f"{teacher.path}: has the classes in another order than {self.splits.train.name}.")
-            self._check_teacher(teacher.card.model, str(teacher.path))
+        if spec.train is not None:
+            self._check_own_teacher(spec)
+        teacher = self._given_teacher(spec) if spec.train is None else self._train("teacher", None)
+        quality = self._quality(teacher)
+        tell(quality, getattr(teacher, "says_nothing_of", None), self.console)
+        if quality is None:
             return teacher
-        self._check_own_teacher(spec)
-        return self._adopt_teacher() if spec.train is None else self._train("teacher", None)
+        card = msgspec.structs.replace(teacher.card, metrics={"mAP": quality.mAP, **teacher.card.metrics})
+        return replace(teacher, card=card)
 
-    def untrained_teacher(self) -> Student | MergedCheckpoint | None:
-        """As `teacher`, but nothing is trained or written: what is not trained yet is as it is built."""
+    def untrained_teacher(self) -> Teacher | None:
+        """As `teacher`, but nothing is trained, judged or written: what is not trained yet is as it is built."""
         if self.loaded.method().trains_teachers:
             return self.sub_teachers.untrained()
         spec = self.recipe.teacher
-        if spec is None or spec.checkpoint is not None:
-            return self.teacher()
-        self._check_own_teacher(spec)
+        if spec is None:
+            return None
+        return self._given_teacher(spec) if spec.model is None else self._mapped(spec, self._built_teacher(spec))
+
+    def _given_teacher(self, spec: TeacherSpec) -> Student | OutsideTeacher:
+        """One that is not trained here."""
+        if spec.outside is not None:
+            return open_outside(self.loaded, spec, self.splits.train.classes)
+        if spec.checkpoint is None:
+            return self._mapped(spec, self._adopted(self._built_teacher(spec)))
+        teacher = load_student(self.loaded.resolve(spec.checkpoint))
+        if spec.class_map is None:
+            if set(teacher.card.classes) != set(self.splits.train.classes):
+                raise ConfigError(
+                    f"{teacher.path}: was trained on other classes than {self.splits.train.name} has: say which stand "
+                    "for these by `teacher.class_map`."
+                )
+            if teacher.card.classes != self.splits.train.classes:
+                raise ConfigError(f"{teacher.path}: has the classes in another order than {self.splits.train.name}.")
+        self._check_teacher(teacher.card.model, str(teacher.path))
+        return self._mapped(spec, teacher)
+
+    def _built_teacher(self, spec: TeacherSpec) -> Student:
         assert spec.model is not None
+        self._check_own_teacher(spec)
         if spec.train is not None and is_finished(job := self.training("teacher", None).job):
             return load_student(job.folder / job.checkpoint)
         model, card = self._build("teacher", spec.model)
@@ -112,7 +137,41 @@ class Experiment:
             model, card = self._as_the_library_computes(spec.model)
         return Student(model.eval().requires_grad_(False), card, self.folder / "teacher" / "teacher.safetensors")
 
-    def baseline(self, teacher: Student | MergedCheckpoint | None = None) -> Student:
+    def _mapped(self, spec: TeacherSpec, teacher: Student) -> Student | OutsideTeacher:
+        """As a teacher of our classes, where it was trained on others."""
+        if spec.class_map is None and teacher.card.classes == self.splits.train.classes:
+            return teacher
+        return with_our_classes(self.loaded, spec, teacher, self.splits.train.classes)
+
+    def _adopted(self, teacher: Student) -> Student:
+        """The user's own network as it is, with a card beside it."""
+        if current_world().is_main:
+            save_student(teacher.path, teacher.model, teacher.card)
+        current_world().wait()
+        return load_student(teacher.path)
+
+    def _quality(self, teacher: Student | OutsideTeacher) -> Quality | None:
+        """Its accuracy on the validation part, computed once; None where it says nothing of those images."""
+        validation, world = self.splits.validation, current_world()
+        if isinstance(teacher, OutsideTeacher) and not teacher.knows(validation):
+            return None
+        path = self.folder / "teacher" / "quality.json"
+        of = identity_of(teacher.weights_sha256, teacher.card.preprocessing, validation.fingerprint())
+        stored = world.gather(stored_quality(path, of))[0]
+        if stored is None:
+            stored = quality_of(self._predict(predict_logits, teacher, validation, "teacher", world=world), of)
+            store_quality(path, stored, world)
+        return stored
+
+    def _start_of(self, training: Training) -> Quality | None:
+        """What a student knows before its training; None where its head has learned nothing yet."""
+        job, model = training.job, training.model
+        if not model.head_is_pretrained:
+            return None
+        student = Student(model.eval(), job.card, job.folder)
+        return quality_of(self._predict(predict_logits, student, job.validation, "student", world=current_world()))
+
+    def baseline(self, teacher: Teacher | None = None) -> Student:
         """The student that only the labels teach: same start, supervised loss, order, augmentation and selection.
 
         Args:
@@ -120,12 +179,19 @@ class Experiment:
         """
         return self._train("baseline", teacher)
 
-    def student(self, teacher: Student | MergedCheckpoint | None) -> Student:
+    def student(self, teacher: Teacher | None) -> Student:
         """The student taught by the recipe's method; where the recipe says so, in int8 at the end."""
+        if self.recipe.student.int8 is not None:
+            self.untrained_student()  # what is no graph is told before it is trained in float
+        judged = None
+        if isinstance(teacher, Student | OutsideTeacher) and not (self.recipe.teacher and self.recipe.teacher.accept):
+            judged = self._quality(teacher)
+        training = self.training("student", teacher)
+        if judged is not None and training.teacher is not None and not training.job.last.is_file():
+            require_quality(judged, self._start_of(training), self.loaded.where)
+        student = self._fit(training)
         if self.recipe.student.int8 is None:
-            return self._train("student", teacher)
-        self.untrained_student()  # what is no graph is told before it is trained in float
-        student = self._train("student", teacher)
+            return student
         return self._fit(self.int8_training(teacher, student))
 
     def untrained_student(self) -> Classifier:
@@ -134,7 +200,7 @@ class Experiment:
         model.eval()
         return model if self.recipe.student.int8 is None else FoldedClassifier(model)
 
-    def int8_training(self, teacher: Student | MergedCheckpoint | None, student: Student) -> Training:
+    def int8_training(self, teacher: Teacher | None, student: Student) -> Training:
         """What the training in int8 is that `student` goes through at the end, ready to start; nothing is written."""
         spec, int8, method = self.recipe.student.model, self.loaded.int8(), without_warmup(self.loaded.method())
         assert int8 is not None
@@ -142,14 +208,14 @@ class Experiment:
         source = self._source(taught_by)
         job = self._job("int8", spec, int8.settings, method, teacher=source, start=student.model)
         model = FoldedClassifier(student.model).round_to_int8()
-        return Training(job, model, source, method.build_part(model, taught_by, job.card.preprocessing.size))
+        return Training(job, model, source, method.build_part(model, _network(taught_by), job.card.preprocessing.size))
 
     def checkpoint(self, role: Role) -> Path:
         """Where the recipe's training of a role leaves its best weights."""
         folder = "int8" if role == "student" and self.recipe.student.int8 is not None else role
         return self.folder / folder / _file_of(role)
 
-    def training(self, role: Role, teacher: Student | MergedCheckpoint | None) -> Training:
+    def training(self, role: Role, teacher: Teacher | None) -> Training:
         """What `role`'s training is, ready to start; nothing is written.
 
         "teacher" is the recipe's; what a method trains itself `sub_teachers` describes. `teacher` teaches the student;
@@ -172,31 +238,37 @@ class Experiment:
             return self._describe(role, student.model, student.train, labels_alone(self.loaded.method()), teacher)
         return self._describe(role, student.model, student.train, self.loaded.method(), teacher)
 
-    def test(self, student: Student | MergedCheckpoint, tta: Sequence[ViewAtTest] = ()) -> Outputs:
+    def test(self, student: Teacher, tta: Sequence[ViewAtTest] = ()) -> Outputs:
         """Logits of a checkpoint on the test split, in float32; DataError when its classes are others.
 
         With `tta` they are averaged over views of each image, see `views_at_test`.
         """
         return self._forward(partial(predict_logits, tta=tta), student, self.test_files)
 
-    def predict(self, student: Student | MergedCheckpoint, dataset: Dataset) -> Outputs:
+    def predict(self, student: Teacher, dataset: Dataset) -> Outputs:
         """As `test`, on any split; nothing is written."""
         return self._forward(predict_logits, student, dataset)
 
-    def features(self, student: Student | MergedCheckpoint) -> Features:
+    def features(self, student: Teacher) -> Features:
         """As `test`, with the pooled features of every image; ConfigError for a merged teacher, which has none."""
         return self._forward(predict_features, student, self.test_files)
 
-    def _forward(self, predict: Callable[..., T], student: Student | MergedCheckpoint, dataset: Dataset) -> T:
-        with counting("test", self.console) as progress:
+    def _forward(self, predict: Callable[..., T], teacher: Teacher, dataset: Dataset) -> T:
+        return self._predict(predict, teacher, dataset.with_classes(teacher.card.classes), "test")
+
+    def _predict(self, predict: Callable[..., T], teacher: Teacher, dataset: Dataset, title: str, **options: Any) -> T:
+        """On a data set of its classes; what a teacher says nothing of is taken for unknown there."""
+        share = self.recipe.data.max_bad_share
+        if isinstance(teacher.model, ScoreTable):
+            return teacher.model.outputs(dataset)  # type: ignore[return-value]  # Outputs, of which logits are asked
+        if isinstance(teacher, OutsideTeacher):
+            dataset = teacher.judged(dataset)
+        with counting(title, self.console) as progress:
+            model = teacher.model.to(choose_device())
             outputs = predict(
-                student.model.to(choose_device()),
-                dataset.with_classes(student.card.classes),
-                student.card.preprocessing,
-                max_bad_share=self.recipe.data.max_bad_share,
-                progress=progress,
+                model, dataset, teacher.card.preprocessing, max_bad_share=share, progress=progress, **options
             )
-        student.model.cpu()  # a Student is on the CPU, where export traces it
+        teacher.model.cpu()  # a Student is on the CPU, where export traces it
         return outputs
 
     def resolved(self) -> str:
@@ -230,29 +302,18 @@ class Experiment:
             )
         return model, card
 
-    def _adopt_teacher(self) -> Student:
-        """The user's own network as it is, with a card, and its validation mAP told."""
-        untrained = self.untrained_teacher()
-        assert isinstance(untrained, Student)
-        model, card, path = untrained.model, untrained.card, untrained.path
-        data = self.splits.validation
-        outputs = predict_logits(model, data, card.preprocessing, max_bad_share=self.recipe.data.max_bad_share)
-        found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
-        self.console.print(f"teacher as it is: validation mAP {found['mAP']:.2f}", highlight=False)
-        if current_world().is_main:
-            save_student(path, model, msgspec.structs.replace(card, metrics={"mAP": found["mAP"]}))
-        current_world().wait()
-        return load_student(path)
-
     def _build(self, role: Role, spec: ModelSpec) -> tuple[Classifier, ModelCard]:
         """A network, initialised from the recipe's seed or its weights file, and the card it will be saved with."""
-        card = card_of(self.loaded, spec, self.splits.train.classes, self._preprocessing(role))
+        classes, teacher = self.splits.train.classes, self.recipe.teacher
+        if role == "teacher" and teacher is not None:
+            classes = own_classes(self.loaded, teacher) or classes
+        card = card_of(self.loaded, spec, classes, self._preprocessing(role))
         return build_network(self.loaded, spec, card, self.recipe.seed), card
 
     def _preprocessing(self, role: Role) -> Preprocessing:
         return teacher_preprocessing(self.recipe) if role == "teacher" else student_preprocessing(self.recipe)
 
-    def _train(self, role: Role, teacher: Student | MergedCheckpoint | None) -> Student:
+    def _train(self, role: Role, teacher: Teacher | None) -> Student:
         return self._fit(self.training(role, teacher))
 
     def _fit(self, training: Training) -> Student:
@@ -265,9 +326,9 @@ class Experiment:
         spec: ModelSpec,
         settings: TrainSettings,
         method: Method,
-        teacher: Student | MergedCheckpoint | None,
+        teacher: Teacher | None,
     ) -> Training:
-        taught_by = teacher.model if teacher is not None and method.needs_teacher else None
+        taught_by: Teaches | None = teacher.model if teacher is not None and method.needs_teacher else None
         start: Any = None  # the network that the student continues
         if role != "teacher" and self.recipe.student.start == "teacher":
             assert teacher is not None
@@ -281,23 +342,27 @@ class Experiment:
         job = self._job(role, spec, settings, method, teacher=source, start=start)
         model = build_network(self.loaded, spec, job.card, self.recipe.seed)
         require_maps(method, model, f"{self.loaded.where}: the {role}")
-        part = method.build_part(model, taught_by, job.card.preprocessing.size)
+        part = method.build_part(model, _network(taught_by), job.card.preprocessing.size)
         if start is not None:
             continue_from(model, start, self.loaded.where)
             if part is not None:
                 part.continue_from(start)
         return Training(job, model, source, part)
 
-    def _ready(self, method: Method, teacher: TeacherModel) -> TeacherModel:
+    def _ready(self, method: Method, teacher: Teaches) -> Teaches:
         """The teacher, as the method asks for it."""
+        if isinstance(teacher, ScoreTable):
+            return teacher
         require_maps(method, teacher, f"{self.loaded.where}: the teacher")
         teacher.detach_branches(keep=method.needs)  # nothing reads the others
         method.prepare_teacher(teacher)
         return teacher
 
-    def _source(self, teacher: TeacherModel | None) -> CachedSource | None:
+    def _source(self, teacher: Teaches | None) -> CachedSource | ScoresSource | None:
         section = self.loaded.tasks() or self.recipe.teacher
-        return None if teacher is None else CachedSource(teacher, section.cache if section else None)
+        if teacher is None or isinstance(teacher, ScoreTable):
+            return None if teacher is None else ScoresSource(teacher)
+        return CachedSource(teacher, section.cache if section else None)
 
     def _job(
         self,
@@ -306,7 +371,7 @@ class Experiment:
         settings: TrainSettings,
         method: Method,
         *,
-        teacher: CachedSource | None,
+        teacher: CachedSource | ScoresSource | None,
         start: Classifier | None,
     ) -> Job:
         return describe_job(
@@ -349,6 +414,10 @@ class Experiment:
                     f"{where}: the method needs {need.replace('_', ' ')}, which this teacher was not trained with. Set "
                     f"`teacher.model.branches: [{branch}]` and run `edgedistill train {self.loaded.where}`."
                 )
+
+
+def _network(teacher: Teaches | None) -> TeacherModel | None:
+    return None if isinstance(teacher, ScoreTable) else teacher
 
 
 def _file_of(role: Role) -> str:

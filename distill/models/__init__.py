@@ -7,17 +7,20 @@ from .build import build_from_spec, build_model
 from .classifier import Classifier
 from .merged import MergedTeacher
 from .output import ModelOutput
+from .outside import MappedNetwork, OutsideNetwork
 from .spec import ModelSpec
 
-TeacherModel: TypeAlias = Classifier | MergedTeacher
+TeacherModel: TypeAlias = Classifier | MergedTeacher | MappedNetwork | OutsideNetwork
 """What can teach: takes images by `normalize`, returns a ModelOutput."""
 
 __all__ = [
     "BACKBONES",
     "Classifier",
+    "MappedNetwork",
     "MergedTeacher",
     "ModelOutput",
     "ModelSpec",
+    "OutsideNetwork",
     "TeacherModel",
     "build_from_spec",
     "build_model",

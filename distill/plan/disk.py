@@ -85,7 +85,7 @@ def teacher_outputs(training: Training, *, final: bool) -> Kept | None:
     if not isinstance(teacher, CachedSource) or not teacher.stored_views(job, views):
         return None
     network, fields, device = teacher.network, fields_for(job.method.needs), choose_device()
-    dtype = teacher.live(job.settings, device).dtype
+    dtype = teacher.live(job, device).dtype
     shapes = TeacherRows(network, fields, device, dtype).shapes(job.card.preprocessing.size)
     order = StorageOrder.of(job.train)
     layout = Layout(order, teacher.stored_views(job, views), shapes, CHUNK)

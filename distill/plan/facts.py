@@ -25,8 +25,8 @@ class PlannedModel(Record):
 
     role: Network
     name: str
-    parameters: int
-    macs: int
+    parameters: int | None  # None of a teacher that shows none
+    macs: int | None
     training_parameters: int | None  # with the branches that only training has; None where it is not trained
     mean: tuple[float, float, float]  # of its images, per RGB channel in [0, 1] units
     std: tuple[float, float, float]
@@ -59,7 +59,7 @@ class PlannedTraining(Record):
     steps: int | None = None  # of the optimiser, in `epochs`
     step_seconds: float | None = None  # without waiting for data
     bound: Bound | None = None  # what most of the time goes to
-    teacher: Literal["live", "stored"] | None = None  # in every step, or read; None without one
+    teacher: Literal["live", "stored", "scores"] | None = None  # in every step, or read; None without one
     estimated_seconds: float = 0.0  # of all that is left, without evaluation
     parts: tuple[PlannedPart, ...] = ()
 

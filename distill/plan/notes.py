@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from ..engine import choose_device
 from ..engine.optimize import settle_format
 from ..experiment.jobs import Training
+from ..models import MappedNetwork, OutsideNetwork
+from ..models.class_map import told
+from ..teacher_cache import CachedSource, ScoresSource
 
 
 def notes(training: Training, *, final: bool) -> Iterator[str]:
@@ -22,3 +25,14 @@ def notes(training: Training, *, final: bool) -> Iterator[str]:
         yield "the teacher is asked at every step, since images are mixed"
     if not final and job.last.is_file():
         yield "whether what was begun goes on, the teacher decides"
+    teacher, silent = training.teacher, None
+    if isinstance(teacher, ScoresSource):
+        silent = teacher.table.silent
+        yield (
+            f"the teacher's scores are read from {teacher.table.path}: they are per image and the same for every view, "
+            "whatever `augment` does to it"
+        )
+    elif isinstance(teacher, CachedSource) and isinstance(teacher.network, MappedNetwork | OutsideNetwork):
+        silent = teacher.network.silent
+    if silent is not None and (nothing := told(training.job.train.classes, silent)):
+        yield f"the teacher {nothing}"

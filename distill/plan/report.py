@@ -14,16 +14,18 @@ from ...runtime.device import load_average, usable_cores
 from ...runtime.preprocess import Preprocessing
 from ..checkpoint import Student
 from ..data.loader import Share
-from ..engine import Job, choose_device
+from ..engine import Job, TeacherSource, choose_device
 from ..engine.network import TrainedNetwork
 from ..engine.state import read_position
 from ..engine.summary import is_finished
 from ..experiment import Experiment
 from ..experiment.jobs import Training
+from ..experiment.outside import shown_network
 from ..models import ModelSpec
 from ..models.library_inputs import other_inputs
 from ..models.size import count_parameters, deployed_size
 from ..models.weights import no_downloads
+from ..teacher_cache import ScoresSource
 from .disk import decoded_images, last_checkpoint_bytes, missing_bytes, teacher_outputs, training_files, weights
 from .facts import Command, Kept, Network, Part, Plan, PlannedModel, PlannedRole, PlannedSplit, PlannedTraining
 from .notes import notes
@@ -91,7 +93,7 @@ class _Planner:
         if teacher is not None:
             trainings = self._teacher_trainings()
             named = teacher.card.model if recipe.teacher is None else recipe.teacher.model or teacher.card.model
-            self._model("teacher", named, teacher.model, trainings, teacher.card.preprocessing)
+            self._model("teacher", named, shown_network(teacher), trainings, teacher.card.preprocessing)
             if trainings:
                 role: PlannedRole = "sub-tasks" if recipe.teacher is None else "teacher"
                 self._training(role, trainings, final=True)
@@ -127,16 +129,21 @@ class _Planner:
         return [] if self.recipe.teacher.train is None else [self.experiment.training("teacher", None)]
 
     def _model(
-        self, role: Network, spec: ModelSpec, model: nn.Module, trainings: Sequence[Training], shown: Preprocessing
+        self,
+        role: Network,
+        spec: ModelSpec,
+        model: nn.Module | None,
+        trainings: Sequence[Training],
+        shown: Preprocessing,
     ) -> None:
-        size = deployed_size(model, shown.size)
+        size = None if model is None else deployed_size(model, shown.size)
         name = spec.name if spec.width == 1.0 else f"{spec.name} x{spec.width:g}"
         self.models.append(
             PlannedModel(
                 role=role,
                 name=name if len(trainings) < 2 else f"{len(trainings)} of {name}",
-                parameters=size.parameters,
-                macs=size.macs,
+                parameters=None if size is None else size.parameters,
+                macs=None if size is None else size.macs,
                 training_parameters=sum(map(_training_parameters, trainings)) or None,
                 mean=shown.mean,
                 std=shown.std,
@@ -194,7 +201,7 @@ class _Planner:
             "steps": found.steps,
             "step_seconds": found.step_seconds,
             "bound": found.bound,
-            "teacher": None if teacher is None else "stored" if found.stored_views else "live",
+            "teacher": _how_asked(teacher, found),
             "estimated_seconds": found.seconds(epochs=images / found.images, stored_views=views),
             "parts": parts,
         }
@@ -215,6 +222,12 @@ def _epochs_done(job: Job) -> float:
     epochs, steps = read_position(job.last, job.identity)
     batch_size = Share(pieces=job.settings.accumulate).clip(job.settings.batch_size, len(job.train))
     return epochs + steps / (len(job.train) // batch_size)
+
+
+def _how_asked(teacher: TeacherSource | None, found: Estimate) -> Literal["live", "stored", "scores"] | None:
+    if teacher is None or isinstance(teacher, ScoresSource):
+        return None if teacher is None else "scores"
+    return "stored" if found.stored_views else "live"
 
 
 def _free_bytes(folder: Path) -> int:

@@ -98,7 +98,7 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None, part: P
     stored, teacher_seconds = 0, 0.0
     with explained(job.title):
         if teacher is not None:
-            taught_by = live = teacher.live(settings, device)
+            taught_by = live = teacher.live(job, device)
             stored = teacher.stored_views(job, views)
             images, targets = piece.images.to(device), piece.targets.to(device)
             output = live(piece, images, targets)

@@ -14,6 +14,7 @@ from ..models.heads import HEADS
 from ..teacher_cache.fields import fields_for
 from .check_labels import check_labels
 from .start import check_start
+from .teacher import check_teacher
 
 if TYPE_CHECKING:
     from ..engine import TrainSettings
@@ -31,8 +32,7 @@ def check(loaded: "LoadedRecipe") -> None:
     _check_teacher_method(loaded)
     _check_labels_are_learned(loaded)
     _check_unknown(loaded)
-    if teacher is not None and (teacher.checkpoint is None) == (teacher.model is None):
-        raise ConfigError(f"{where}: `teacher` needs either `checkpoint` or `model`.")
+    check_teacher(loaded)
     if teacher is not None and teacher.model is not None and teacher.train is None and not teacher.model.pretrained:
         raise ConfigError(
             f"{where}: `teacher` needs `train`, or `model.pretrained` with weights that teach as they are."
@@ -43,7 +43,7 @@ def check(loaded: "LoadedRecipe") -> None:
         )
     if isinstance(recipe.data.validation, float) and not 0 < recipe.data.validation < 1:
         raise ConfigError(f"{where}: `data.validation` is a share between 0 and 1, or a dataset.")
-    files = {"teacher.checkpoint": teacher.checkpoint if teacher else None}
+    files = {f"teacher.{key}": getattr(teacher, key, None) for key in ("checkpoint", "onnx", "scores")}
     for role, spec in (("student", recipe.student), ("teacher", teacher)):
         if spec is not None and spec.model is not None:
             check_spec(spec.model, where=f"{where}: `{role}.model`")

@@ -22,8 +22,7 @@ def teacher_preprocessing(recipe: Recipe) -> Preprocessing:
     """Image file -> the input of the recipe's own teacher."""
     teacher = recipe.teacher
     assert teacher is not None
-    assert teacher.model is not None
-    shared = _normalised(recipe, teacher.model)
+    shared = recipe.input.preprocessing() if teacher.model is None else _normalised(recipe, teacher.model)
     return msgspec.structs.replace(shared, mean=teacher.mean or shared.mean, std=teacher.std or shared.std)
 
 

@@ -10,6 +10,7 @@ from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ...runtime.targets import BenchPreset
 from ..engine.settings import TrainSettings
 from ..models import ModelSpec
+from ..models.outside import Scale
 from .papers.published import Published
 
 Images = Literal["all", "positive"]
@@ -73,16 +74,28 @@ class InputSpec(Config):
 
 
 class TeacherSpec(Config):
-    """The teacher: a checkpoint of an earlier run, a network of one's own as it is, or one that is trained first.
+    """The teacher: a checkpoint, a network of one's own as it is or trained first, or whatever else scores images.
 
     Attributes:
         checkpoint: a teacher.safetensors (or student.safetensors) of an earlier run.
+        onnx: a graph that takes images and gives one score per class, run by onnxruntime.
+        callable: "package.module:function" of a function from uint8 images (B, H, W, 3) RGB of the teacher's size to
+            scores (B, classes); modules beside the recipe are found.
+        scores: a file of scores by image id (.npz, .parquet, .csv), which are the same for every view of an image.
+        scale: what `onnx`, `callable` and `scores` give: "logits" or "probabilities" (clamped to [1e-6, 1 - 1e-6]).
+        classes: the teacher's class names in the order of its scores, or a text file with one per line, where it does
+            not say them itself.
+        class_map: which of the teacher's classes stand for a class of the data, by its name: one or several, of which
+            the highest score counts; or a YAML or JSON file that says so. A class that is not named here has the
+            teacher's of the same name; one without any is not taught by the teacher.
         model: a network. Without `train`, its `pretrained` file must hold a linear classifier for exactly the data's
             classes, in the data's order; its validation mAP is printed, so that a wrong order shows.
         train: hyper-parameters of its training on the training part.
         method: what trains it, as the recipe's `method`, from labels alone; None is "vanilla", the mean of BCE.
         mean: the teacher's own normalisation, where it is neither the recipe's `input` nor its library's.
         std: likewise.
+        accept: let it teach whatever its validation mAP, which else must be better than chance, and than the student's
+            before its training.
         cache: whether its outputs on the training images are stored, once per view, and read instead of computed (in
             fp16, below the output folder, shared by runs); None: where an epoch would show a view again.
     """
@@ -91,9 +104,21 @@ class TeacherSpec(Config):
     model: ModelSpec | None = None
     train: TrainSettings | None = None
     method: str | dict[str, Any] | None = None
+    onnx: str | None = None
+    callable: str | None = None
+    scores: str | None = None
+    scale: Scale | None = None
+    classes: list[str] | str | None = None
+    class_map: dict[str, str | int | list[str | int]] | str | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    accept: bool = False
     cache: bool | None = None
+
+    @property
+    def outside(self) -> Literal["onnx", "callable", "scores"] | None:
+        """Which of the keys that name no network of ours is given."""
+        return next((key for key in ("onnx", "callable", "scores") if getattr(self, key) is not None), None)  # type: ignore[return-value]  # one of the three
 
 
 class Int8Spec(Config):

@@ -68,10 +68,9 @@ class Cell:
         """The recipe with the checkpoint of the shared teacher, where there is one."""
         if self.teacher is None:
             return self.loaded
-        assert self.loaded.recipe.teacher is not None
-        section = TeacherSpec(
-            checkpoint=str(self.teacher.checkpoint.absolute()), cache=self.loaded.recipe.teacher.cache
-        )
+        own = self.loaded.recipe.teacher
+        assert own is not None
+        section = TeacherSpec(checkpoint=str(self.teacher.checkpoint.absolute()), cache=own.cache, accept=own.accept)
         return with_sections(self.loaded, teacher=section)
 
 

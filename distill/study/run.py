@@ -16,7 +16,6 @@ from ...runtime import metrics
 from ...runtime.device import describe_device
 from ...runtime.errors import EdgedistillError, InterruptedRunError, first_line
 from ...runtime.progress import duration
-from ..checkpoint import digest_weights
 from ..data.decoded import release_memory
 from ..engine import choose_device, current_world
 from ..engine.environment import describe_environment
@@ -106,7 +105,7 @@ def run_cell(cell: Cell, console: Console, known: Iterable[CellRecord] = ()) -> 
         epoch=None if epoch is None else round(epoch),
         test_images=int(found["images"]),
         method=cell.method_values,
-        weights_sha256=digest_weights(trained.model),
+        weights_sha256=trained.weights_sha256,
         teacher_sha256=taught_by,
         data_sha256=data.data_sha256,
         seconds=round(time.monotonic() - started, 1),

@@ -12,10 +12,9 @@ from ...runtime import metrics
 from ...runtime.files import write_atomic
 from ...runtime.record import Record
 from ...runtime.verdicts import Verdict, overall
-from ..checkpoint import Student
 from ..engine import current_world
 from ..experiment import Experiment
-from ..experiment.sub_teachers import MergedCheckpoint
+from ..experiment.experiment import Teacher
 from ..metrics import paired_interval
 from ..recipe.loaded import LoadedRecipe
 from .spread import Gain, Spread, spread
@@ -166,13 +165,13 @@ class _MeanAp(NamedTuple):
 def _distilled(experiment: Experiment) -> dict[str, _MeanAp]:
     """By role, of what `distill` trains: the teacher (unless it only loads one) and the student."""
     spec, teacher = experiment.recipe.teacher, experiment.teacher()
-    models: dict[str, Student | MergedCheckpoint] = {"student": experiment.student(teacher)}
+    models: dict[str, Teacher] = {"student": experiment.student(teacher)}
     if teacher is not None and (spec is None or (spec.checkpoint is None and spec.train is not None)):
         models = {"teacher": teacher, **models}
     return {role: _MeanAp(model.card.metrics["mAP"], _test(experiment, model)) for role, model in models.items()}
 
 
-def _test(experiment: Experiment, model: Student | MergedCheckpoint) -> float:
+def _test(experiment: Experiment, model: Teacher) -> float:
     outputs = experiment.test(model)
     return metrics.evaluate(outputs.scores, outputs.dataset.labels)["mAP"]
 

@@ -121,7 +121,8 @@ class _Reader:
     def _cells(self, seed: int, shared: _Unseeded, variants: dict[tuple[str, str], _Unseeded]) -> Iterator[Cell]:
         section = shared.loaded.recipe.teacher
         teacher = None
-        if section is not None and section.checkpoint is None and any(map(_is_taught, self.methods.values())):
+        trained = section is not None and section.model is not None and section.class_map is None
+        if trained and any(map(_is_taught, self.methods.values())):
             loaded, written = shared.seeded(seed)
             identity = identity_of_teacher(written)
             teacher = Cell(TEACHER, "", seed, _placed(loaded, TEACHER, TEACHER, identity), identity)

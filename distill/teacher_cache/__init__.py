@@ -2,7 +2,8 @@
 
 from .cached import CachedTeacher
 from .opening import open_or_build
+from .scores import ScoresSource, ScoreTable
 from .source import CachedSource
 from .spec import teacher_digest
 
-__all__ = ["CachedSource", "CachedTeacher", "open_or_build", "teacher_digest"]
+__all__ = ["CachedSource", "CachedTeacher", "ScoreTable", "ScoresSource", "open_or_build", "teacher_digest"]

@@ -10,10 +10,9 @@ from torch import Tensor
 from ..data.loader import Batch
 from ..data.views import Views
 from ..engine.job import Job
-from ..engine.settings import TrainSettings
 from ..engine.teachers import LiveSource, LiveTeacher, Teacher, heard_as
 from ..engine.world import World
-from ..models import TeacherModel
+from ..models import MappedNetwork, OutsideNetwork, TeacherModel
 from ..models.output import ModelOutput
 from .cached import CachedTeacher
 from .opening import open_or_build
@@ -49,9 +48,9 @@ class CachedSource:
 
     def open(self, job: Job, views: Views, device: torch.device, world: World, console: Console) -> Teacher:
         """See `TeacherSource`; raises as `open_or_build`."""
-        live = self.live(job.settings, device)
+        live = self.live(job, device)
         if not self.stored_views(job, views):
-            return heard_as(job, live)
+            return heard_as(job, live, self._silent)
         cache = open_or_build(
             job.cache_folder / "teachers",
             self.network,
@@ -67,11 +66,11 @@ class CachedSource:
             world=world,
             max_bad_share=job.max_bad_share,
         )
-        return heard_as(job, StoredTeacher(cache))
+        return heard_as(job, StoredTeacher(cache), self._silent)
 
-    def live(self, settings: TrainSettings, device: torch.device) -> LiveTeacher:
+    def live(self, job: Job, device: torch.device) -> LiveTeacher:
         """See `TeacherSource`."""
-        return LiveSource(self.network).live(settings, device)
+        return LiveSource(self.network).live(job, device)
 
     def stored_views(self, job: Job, views: Views) -> int:
         """See `TeacherSource`."""
@@ -82,6 +81,12 @@ class CachedSource:
         if store is None:
             store = count is not None and count < epochs and "stages" not in job.method.needs
         return (count or epochs) if store else 0
+
+    @property
+    def _silent(self) -> Tensor | None:
+        """The classes that the network says nothing of; None where there are none."""
+        silent = self.network.silent if isinstance(self.network, MappedNetwork | OutsideNetwork) else None
+        return silent if silent is not None and bool(silent.any()) else None
 
     def identity(self) -> list[Any]:
         """Plain data that decides what a student learns from it."""

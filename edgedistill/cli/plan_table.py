@@ -32,8 +32,10 @@ def plan_tables(plans: Sequence[Plan], console: Console) -> None:
     _kept(plans, console)
 
 
-def count(number: int) -> str:
-    """Parameters or multiply-accumulates for people: three digits."""
+def count(number: int | None) -> str:
+    """Parameters or multiply-accumulates for people: three digits; a dash where nobody knows."""
+    if number is None:
+        return "-"
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= unit:
             return f"{number / unit:.{3 - len(str(int(number / unit)))}f} {name}"
@@ -41,15 +43,14 @@ def count(number: int) -> str:
 
 
 def _networks(plan: Plan, console: Console) -> None:
-    counts = ", ".join(f"{split.images:,} {split.part.replace('train', 'training')}" for split in plan.splits)
-    console.print(f"\n[bold]Data[/]  {escape(plan.splits[0].name)}: {counts} images; {plan.classes} classes")
+    parts = ", ".join(f"{split.images:,} {split.part.replace('train', 'training')}" for split in plan.splits)
+    console.print(f"\n[bold]Data[/]  {escape(plan.splits[0].name)}: {parts} images; {plan.classes} classes")
     console.print(f"\n[bold]Models[/] as they ship, for images of {plan.size[0]}x{plan.size[1]}")
     numbers = ("parameters", "MACs per image", "parameters in training")
     rows = table("model", "network", *numbers, "mean / std", right=numbers)
     for model in plan.models:
-        training = "-" if model.training_parameters is None else count(model.training_parameters)
-        sizes = count(model.parameters), count(model.macs), training
-        rows.add_row(_ROLES[model.role], escape(model.name), *sizes, f"{_rgb(model.mean)} / {_rgb(model.std)}")
+        counts = map(count, (model.parameters, model.macs, model.training_parameters))
+        rows.add_row(_ROLES[model.role], escape(model.name), *counts, f"{_rgb(model.mean)} / {_rgb(model.std)}")
     console.print(rows)
     for model in plan.models:
         if model.other_inputs:

@@ -49,7 +49,7 @@ def _models(summary: RunSummary, console: Console) -> None:
             f"[bold]{model.mAP:.2f}[/]" if model.role == "student" else f"{model.mAP:.2f}",
             f"{model.OF1:.2f}",
             f"{model.CF1:.2f}",
-            f"{model.parameters / 1e6:.2f} M",
+            "-" if model.parameters is None else f"{model.parameters / 1e6:.2f} M",
         )
     images = summary.models[0].images
     console.print(f"[bold]Accuracy[/] in PyTorch on {escape(summary.test)} ({images} images; F1 at threshold 0.5)")

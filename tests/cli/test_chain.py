@@ -26,7 +26,11 @@ RECIPE = {
         "validation": 0.25,
     },
     "input": {"size": 32},
-    "teacher": {"model": {"name": "timm/test_resnet"}, "train": {"epochs": 1, "batch_size": 16, "lr": 0.001}},
+    "teacher": {
+        "model": {"name": "timm/test_resnet"},
+        "train": {"epochs": 1, "batch_size": 16, "lr": 0.001},
+        "accept": True,
+    },
     "student": {
         "model": {"name": "timm/test_efficientnet"},
         "train": {"epochs": 2, "batch_size": 16, "lr": 0.001, "augment": ["shift", "cutout"]},

@@ -38,7 +38,7 @@ def recipe(tmp_path_factory, tinted_photographs) -> Path:
             "validation": 0.25,
         },
         "input": {"size": 32},
-        "teacher": {"model": NETWORK, "train": {"epochs": 1, "batch_size": 12}},
+        "teacher": {"model": NETWORK, "train": {"epochs": 1, "batch_size": 12}, "accept": True},
         "student": {"model": NETWORK, "train": {"epochs": 3, "batch_size": 12}},
         "method": "mld",
     }

@@ -58,6 +58,7 @@ def where(tmp_path_factory, tinted_photographs) -> Path:
         "teacher": {
             "model": {**NETWORK, "branches": ["calibration"]},
             "train": {"epochs": 1, "batch_size": 12, "workers": 0},
+            "accept": True,
         },
         "student": {"model": NETWORK, "train": {"epochs": 1, "batch_size": 12, "workers": 0}},
     }

@@ -145,6 +145,7 @@ RECIPE = {
     },
     "input": {"size": 32},
     "teacher": {
+        "accept": True,
         "model": {"name": "cifar_resnet20", "branches": ["ml_decoder"]},
         "train": {"epochs": 1, "batch_size": 16},
     },
@@ -189,7 +190,7 @@ def test_a_recipe_trains_in_int8_at_the_end_resumes_and_saves_the_ranges(open_re
     assert planned == {"teacher": 1.0, "student": 1.0, "int8": 2.0}
 
     # Interrupted in its second epoch, it ends with the same bits.
-    other = open_recipe(f"teacher={{checkpoint: {teacher.path}}}", output="again")
+    other = open_recipe(f"teacher={{checkpoint: {teacher.path}, accept: true}}", output="again")
     taught, honest, steps = other.teacher(), trainer._Training._stop_if, []
 
     def stop(training, *asked):

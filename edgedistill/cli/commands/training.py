@@ -16,10 +16,9 @@ from ..recipe_arguments import Changes, DryRun, Recipe, Seeds, check_recipe, par
 from ..task_options import Jobs, TaskNumber, refuse_together, train_side_by_side, train_task
 
 if TYPE_CHECKING:  # they need torch
-    from edgedistill.distill.checkpoint import Student
     from edgedistill.distill.engine.views_at_test import ViewAtTest
     from edgedistill.distill.experiment import Experiment
-    from edgedistill.distill.experiment.sub_teachers import MergedCheckpoint
+    from edgedistill.distill.experiment.experiment import Teacher
 
 Json = Annotated[bool, typer.Option("--json", help="Print what was reached as JSON on stdout.")]
 
@@ -196,11 +195,12 @@ def _open(recipe: Path, changes: list[str] | None, command: str) -> "Experiment"
     return Experiment(load_recipe(recipe, assignments=changes or ()), console.err)
 
 
-def _report(student: "Student | MergedCheckpoint", json: bool) -> None:
+def _report(student: "Teacher", json: bool) -> None:
     found = student.card.metrics
     if json:
         console.print_json({"checkpoint": str(student.path), "validation": found})
         return
     weights = f" (epoch {found['epoch']:.0f} of the best weights)" if "epoch" in found else ""
     path = console.escape(str(student.path))
-    console.out.print(f"{path}: validation mAP {found['mAP']:.2f}{weights}", soft_wrap=True)
+    reached = f"validation mAP {found['mAP']:.2f}" if "mAP" in found else "no validation image has scores"
+    console.out.print(f"{path}: {reached}{weights}", soft_wrap=True)

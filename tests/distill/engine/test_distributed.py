@@ -62,7 +62,7 @@ def test_torchrun_distils_from_the_command_line(tmp_path):
             "test": {**digits, "split": "test", "images": 20},
         },
         "input": {"size": 32},
-        "teacher": small,
+        "teacher": {**small, "accept": True},
         "student": small,
         "method": "mld",
     }

@@ -18,7 +18,8 @@ def make(cpsd_recipe, tmp_path):
     """UD with a teacher of the student's own network; texts change the recipe."""
 
     def open_(*changes):
-        teacher = "{model: {name: timm/test_efficientnet, branches: [calibration]}, train: {epochs: 1, batch_size: 16}}"
+        model = "{name: timm/test_efficientnet, branches: [calibration]}"
+        teacher = f"{{model: {model}, train: {{epochs: 1, batch_size: 16}}, accept: true}}"
         fixed = ["tasks=null", "method={name: ud, beta: 0}", f"teacher={teacher}", "student.start=teacher"]
         return Experiment(
             load_recipe(cpsd_recipe, assignments=[f"output={tmp_path}", *fixed, *changes]), Console(quiet=True)

@@ -135,7 +135,7 @@ def recipe(tmp_path):
             "unlabelled": {"format": "folder", "path": "photos"},
         },
         "input": {"size": 32},
-        "teacher": {"model": network, "train": {"epochs": 1, "batch_size": 6}},
+        "teacher": {"model": network, "train": {"epochs": 1, "batch_size": 6}, "accept": True},
         "student": {"model": network, "train": {"epochs": 1, "batch_size": 17}},
         "method": "mld",
     }

@@ -23,7 +23,7 @@ BASE = {
         "validation": 0.25,
     },
     "input": {"size": 32},
-    "teacher": {"model": {"name": "timm/test_efficientnet"}, "train": {"epochs": 1, "batch_size": 8}},
+    "teacher": {"model": {"name": "timm/test_efficientnet"}, "train": {"epochs": 1, "batch_size": 8}, "accept": True},
     "student": {"model": {"name": "timm/test_efficientnet"}, "train": {"epochs": 1, "batch_size": 8}},
     "method": "mdkd",
 }
@@ -73,7 +73,7 @@ def student(**train):
         ({"method": "mkdk"}, r"`method\.name`: unknown method 'mkdk': did you mean 'mdkd'"),
         ({"method": {"name": "mdkd", "lambda": 1}}, r"unknown key `method\.lambda`"),
         ({"teacher": None}, "`method` learns from a teacher: add a `teacher:` section"),
-        ({"teacher": {}}, "`teacher` needs either `checkpoint` or `model`"),
+        ({"teacher": {}}, "`teacher` needs one of `checkpoint`, `model`, `onnx`, `callable`, `scores`, and has none"),
         ({"name": "../evil"}, r"`name`: '\.\./evil' is no folder below the output folder"),
         ({"name": "group/../../evil"}, "is no folder below the output folder"),
         ({"name": "/tmp/evil"}, "is no folder below the output folder"),
@@ -201,7 +201,7 @@ def test_an_adopted_teacher_does_not_block_a_run_after_an_edit_of_the_export(wri
     from torchvision.models import shufflenet_v2_x0_5
 
     torch.save(shufflenet_v2_x0_5(num_classes=20).state_dict(), tmp_path / "own.pth")
-    teacher = {"model": {"name": "shufflenetv2", "width": 0.5, "pretrained": "own.pth"}}
+    teacher = {"model": {"name": "shufflenetv2", "width": 0.5, "pretrained": "own.pth"}, "accept": True}
     for images in (4, 2):
         experiment = Experiment(
             load_recipe(write(teacher=teacher, export={"selftest_images": images})), Console(quiet=True)

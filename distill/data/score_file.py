@@ -1,0 +1,117 @@
+"""Scores of images that somebody else computed: .npz, .parquet or .csv, by image id."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ...runtime.datasets.csv_table import Table, read_table
+from ...runtime.datasets.reading import class_names, first_duplicate
+from ...runtime.errors import DataError, MissingDependencyError, first_line
+
+SUFFIXES = (".npz", ".parquet", ".csv")
+_ID = "id"
+
+
+class Scores(NamedTuple):
+    """What a file says.
+
+    Attributes:
+        ids: M unique names of images, as the data set calls them.
+        values: float32 (M, C').
+        classes: C' names; None where the file has none.
+    """
+
+    ids: tuple[str, ...]
+    values: np.ndarray
+    classes: tuple[str, ...] | None
+
+
+def read_scores(path: Path) -> Scores:
+    """Read a file of scores.
+
+    `.csv` and `.parquet` have a column `id`, and one per class. `.npz` has the arrays `ids` (M,) and `scores` (M, C'),
+    and may have the class names `classes` (C',), all without pickled objects.
+
+    Raises:
+        DataError: the file is missing, damaged or not such a table, or an id stands there twice.
+        MissingDependencyError: .parquet without pyarrow.
+    """
+    read = {".npz": _read_npz, ".parquet": _read_parquet, ".csv": _read_csv}.get(path.suffix.lower())
+    if read is None:
+        raise DataError(f"{path}: scores are read from {', '.join(SUFFIXES)}.")
+    found = read(path)
+    twice = first_duplicate(found.ids)
+    if twice is not None:
+        raise DataError(f"{path}: the image {twice!r} has scores twice.")
+    if not len(found.ids) or not found.values.shape[1]:
+        raise DataError(f"{path}: holds no scores.")
+    return found
+
+
+def _read_npz(path: Path) -> Scores:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            ids, values = arrays["ids"], arrays["scores"]
+            classes = arrays.get("classes")
+    except KeyError as error:
+        raise DataError(f"{path}: has no array {first_line(error)}: it needs `ids` and `scores`.") from None
+    except Exception as error:  # zip, header and pickle each have their own
+        raise DataError(
+            f"{path}: cannot be read ({first_line(error)}). Save text and numbers, as np.savez(file, "
+            "ids=np.array(ids), scores=scores) does."
+        ) from None
+    if ids.ndim != 1 or values.ndim != 2 or len(ids) != len(values) or values.dtype.kind not in "fiub":
+        raise DataError(
+            f"{path}: `ids` {ids.shape} and `scores` {values.shape} of type {values.dtype} must be (images,) and "
+            "numbers (images, classes)."
+        )
+    names = None if classes is None else class_names(map(str, classes.tolist()), f"{path}: `classes`")
+    return Scores(tuple(map(str, ids.tolist())), values.astype(np.float32), names)
+
+
+def _read_csv(path: Path) -> Scores:
+    table = read_table(path, _ID, f"name the column of image ids `{_ID}`, and the others as the classes")
+    columns = {name: place for name, place in table.columns.items() if name != _ID}
+    rows = [[row.cells[place] for place in columns.values()] for row in table.rows]
+    try:
+        values = np.array(rows, np.float32).reshape(len(rows), len(columns))
+    except ValueError:
+        raise _no_number(path, table, columns) from None
+    ids = tuple(row.cells[table.columns[_ID]].strip() for row in table.rows)
+    return Scores(ids, values, class_names(columns, f"{path}, line 1"))
+
+
+def _read_parquet(path: Path) -> Scores:
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingDependencyError(
+            f'{path}: .parquet is read by pyarrow, which is not installed: pip install "edgedistill[parquet]", or '
+            "write .npz or .csv."
+        ) from None
+    try:
+        table = parquet.read_table(path)
+        names = [name for name in table.column_names if name != _ID]
+        values = [table.column(name).to_numpy().astype(np.float32) for name in names]
+        ids = table.column(_ID).to_pylist() if _ID in table.column_names else None
+    except Exception as error:  # pyarrow's, numpy's for columns that are no numbers
+        raise DataError(f"{path}: cannot be read as a table of scores ({first_line(error)}).") from None
+    if ids is None:
+        raise DataError(f"{path}: has no column `{_ID}` of image ids ({', '.join(names[:5])}, ...).")
+    stacked = np.stack(values, axis=1) if values else np.empty((len(ids), 0), np.float32)
+    return Scores(tuple(map(str, ids)), stacked, class_names(names, str(path)))
+
+
+def _no_number(path: Path, table: Table, columns: dict[str, int]) -> DataError:
+    cells = ((row.line, name, row.cells[place]) for row in table.rows for name, place in columns.items())
+    line, name, cell = next(found for found in cells if not _is_number(found[2]))
+    return DataError(f"{path}, line {line}: {cell[:80]!r} in the column {name!r} is no number.")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        np.float32(cell)
+    except ValueError:
+        return False
+    return True

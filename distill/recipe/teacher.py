@@ -1,0 +1,48 @@
+"""Which keys of a recipe's `teacher:` go together, and with which methods."""
+
+from ...runtime.errors import ConfigError
+from .loaded import LoadedRecipe
+
+_KINDS = ("checkpoint", "model", "onnx", "callable", "scores")
+_MAPPED = frozenset({"pooled"})  # what a network with other classes than ours gives beside logits
+
+
+def check_teacher(loaded: LoadedRecipe) -> None:
+    """Raise ConfigError for a teacher of no kind or of several, or keys that do not belong to its kind."""
+    teacher, where = loaded.recipe.teacher, loaded.where
+    if teacher is None:
+        return
+    kinds = [key for key in _KINDS if getattr(teacher, key) is not None]
+    if len(kinds) != 1:
+        found = f"`{'` and `'.join(kinds)}`" if kinds else "none"
+        raise ConfigError(f"{where}: `teacher` needs one of `{'`, `'.join(_KINDS)}`, and has {found}.")
+    (kind,) = kinds
+    if teacher.outside and teacher.scale is None:
+        raise ConfigError(
+            f"{where}: `teacher.{kind}` needs `teacher.scale: logits` or `probabilities`: which of the two it gives."
+        )
+    if teacher.outside is None and teacher.scale is not None:
+        raise ConfigError(f"{where}: `teacher.scale` is for onnx, callable and scores; a {kind} gives logits.")
+    if teacher.train is not None and (kind != "model" or teacher.classes or teacher.class_map):
+        raise ConfigError(
+            f"{where}: `teacher.train` trains a `teacher.model` on the data's classes: remove it, or the keys "
+            f"{'`classes` and `class_map`' if kind == 'model' else f'`{kind}`'}."
+        )
+    _check_needs(loaded, kind)
+
+
+def _check_needs(loaded: LoadedRecipe, kind: str) -> None:
+    teacher, method = loaded.recipe.teacher, loaded.method()
+    assert teacher is not None
+    mapped = teacher.classes is not None or teacher.class_map is not None
+    gives = frozenset() if teacher.outside else _MAPPED if mapped else method.needs
+    lacking = sorted(method.needs - gives) if method.needs_teacher else []
+    if lacking:
+        what = " and ".join(need.replace("_", " ") for need in lacking)
+        raise ConfigError(
+            f"{loaded.where}: method {type(method).__name__} reads the teacher's {what}, and of `teacher.{kind}`"
+            f"{'' if teacher.outside else ' with classes of its own'} scores are all that is known: choose a method on "
+            "logits (kd, mse, ps, mld, mdkd)."
+        )
+    if loaded.recipe.student.start == "teacher" and (teacher.outside or mapped):
+        raise ConfigError(f"{loaded.where}: `student.start: teacher` continues a network, and this teacher shows none.")

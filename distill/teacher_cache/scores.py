@@ -1,0 +1,150 @@
+"""A teacher of which only a file of scores is left: one row per image, whatever the view."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from ...runtime.batches import tolerated
+from ...runtime.datasets import UNKNOWN, Dataset
+from ...runtime.errors import DataError
+from ...runtime.files import sha256_of
+from ..data.loader import Batch
+from ..data.score_file import read_scores
+from ..data.views import Views
+from ..engine.evaluate import Outputs
+from ..engine.job import Job
+from ..engine.teachers import Teacher, heard_as
+from ..engine.world import World
+from ..models.class_map import Counterparts, match_classes
+from ..models.output import ModelOutput
+from ..models.outside import Scale, to_logits
+
+_NAMED = 3
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """A file's scores, as logits of our classes.
+
+    Attributes:
+        path: of the file.
+        rows: row of each image, by its id.
+        logits: float32 (M, C); 0 where `silent`.
+        silent: bool (C,), classes that it says nothing of.
+        sha256: of the file, and of what was made of it.
+    """
+
+    path: Path
+    rows: dict[str, int]
+    logits: Tensor
+    silent: Tensor
+    sha256: str
+
+    @classmethod
+    def read(
+        cls,
+        path: Path,
+        ours: Sequence[str],
+        scale: Scale,
+        theirs: Sequence[str] | None = None,
+        given: Counterparts | None = None,
+    ) -> "ScoreTable":
+        """Read a file; the arguments are those of `to_logits` and `match_classes`, whose errors it raises."""
+        found = read_scores(path)
+        classes = match_classes(ours, theirs or found.classes, found.values.shape[1], given, str(path))
+        blocks = torch.from_numpy(found.values).split(_BLOCK)
+        logits = torch.cat([classes(to_logits(block, scale, str(path))) for block in blocks])
+        rows = {name: row for row, name in enumerate(found.ids)}
+        decides = f"{sha256_of(path)} {scale} {classes.columns}"
+        return cls(path, rows, logits, classes.silent, decides)
+
+    def places(self, dataset: Dataset) -> np.ndarray:
+        """Row of each image of `dataset`, int64 (N,); -1 where it has none."""
+        return np.array([self.rows.get(name, -1) for name in dataset.ids], np.int64)
+
+    def outputs(self, dataset: Dataset) -> Outputs:
+        """What it says of the images of a data set that it knows; labels of `silent` classes are taken for unknown.
+
+        Raises:
+            DataError: it knows none of them.
+        """
+        places = self.places(dataset)
+        found = np.flatnonzero(places >= 0)
+        if not len(found):
+            raise self.lacking(dataset, places)
+        labels = dataset.labels.copy()
+        labels[:, self.silent.numpy()] = UNKNOWN
+        judged = replace(dataset, labels=labels).subset(found)
+        skipped = [f"{dataset.ids[row]}: no scores" for row in np.flatnonzero(places < 0)]
+        return Outputs(self.logits[places[found]].numpy(), judged, skipped, dataset, found)
+
+    def lacking(self, dataset: Dataset, places: np.ndarray) -> DataError:
+        """The error for a data set of which it knows too few images."""
+        lacking = np.flatnonzero(places < 0)
+        named = ", ".join(dataset.ids[row] for row in lacking[:_NAMED])
+        return DataError(
+            f"{self.path}: {len(lacking):,} of {len(dataset):,} images of {dataset.name} have no scores ({named}, "
+            f"...); its ids are like {next(iter(self.rows))!r}. Add them, or raise `data.max_bad_share`."
+        )
+
+
+@dataclass(frozen=True)
+class ScoresTeacher:
+    """Reads what the file says.
+
+    Attributes:
+        logits: float32 (N, C), by position in the data set.
+    """
+
+    logits: Tensor
+
+    def __call__(self, batch: Batch, images: Tensor, targets: Tensor) -> ModelOutput:
+        """The rows of the batch."""
+        return ModelOutput(self.logits[batch.indices].to(images.device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class ScoresSource:
+    """A table as a training's teacher, which needs no network and no store."""
+
+    table: ScoreTable
+
+    def open(self, job: Job, views: Views, device: torch.device, world: World, console: Console) -> Teacher:
+        """See `TeacherSource`; raises DataError where too many images have no scores."""
+        places = self.table.places(job.train)
+        lacking = np.flatnonzero(places < 0)
+        if len(lacking) > tolerated(len(places), job.max_bad_share):
+            raise self.table.lacking(job.train, places)
+        if len(lacking) and world.is_main:
+            named = ", ".join(job.train.ids[row] for row in lacking[:_NAMED])
+            console.print(
+                f"{job.title}: {len(lacking):,} of {len(places):,} training images have no scores ({named}, ...): the "
+                "teacher says nothing of them.",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+        silent = self.table.silent
+        if len(lacking):
+            silent = silent | torch.from_numpy(places < 0)[:, None]
+        return heard_as(job, self.live(job, device), silent if bool(silent.any()) else None)
+
+    def live(self, job: Job, device: torch.device) -> ScoresTeacher:
+        """See `TeacherSource`."""
+        places = torch.from_numpy(self.table.places(job.train))
+        return ScoresTeacher(self.table.logits[places.clamp(min=0)].masked_fill((places < 0)[:, None], 0.0))
+
+    def stored_views(self, job: Job, views: Views) -> int:
+        """None: the file is the store."""
+        return 0
+
+    def identity(self) -> list[Any]:
+        """Plain data that decides what a student learns from it."""
+        return ["scores", self.table.sha256]
