@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from edgedistill.distill.engine import prepare as prepare_module
 from edgedistill.distill.engine import trainer as trainer_module
 from edgedistill.distill.engine.step import Step
 from edgedistill.distill.engine.taken import Launched
-from edgedistill.distill.methods import Term
+from edgedistill.distill.methods import Method, Term
 from edgedistill.runtime.errors import EdgedistillError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -34,13 +35,13 @@ def test_a_term_that_is_not_finite_stops_the_run_and_names_it_the_step_and_the_i
         fit(job, model, None, QUIET)
 
 
-class BreaksAt:
+class BreaksAt(Method):
     """A method whose loss or gradient is not finite in chosen steps."""
 
-    needs_teacher, needs = False, frozenset()
+    needs_teacher: ClassVar[bool] = False
 
-    def __init__(self, steps, *, gradient: bool) -> None:
-        self.steps, self.gradient = steps, gradient
+    steps: frozenset[int]
+    gradient: bool
 
     def __call__(self, student, teacher, targets, context):
         loss = student.logits.square().mean()
@@ -54,7 +55,7 @@ class BreaksAt:
 def test_a_step_that_is_not_finite_changes_nothing_but_the_count(make_job, make_model, optimizer, gradient):
     """Steps 0 and 5 of 8 break: model, moments, moving average and BatchNorm's statistics stay as they were."""
     broken, left_out = make_model(), make_model()
-    job = replace(make_job("broken", optimizer=optimizer), method=BreaksAt({0, 5}, gradient=gradient))
+    job = replace(make_job("broken", optimizer=optimizer), method=BreaksAt(steps=frozenset({0, 5}), gradient=gradient))
     fit(job, broken, None, QUIET)
     records = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
     assert [record["skipped_steps"] for record in records] == [1, 2]
@@ -71,7 +72,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_count(make_job, make_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prepare_module, "Step", LeavesOut)
         fit(
-            replace(make_job("left_out", optimizer=optimizer), method=BreaksAt((), gradient=False)),
+            replace(make_job("left_out", optimizer=optimizer), method=BreaksAt(steps=frozenset(), gradient=False)),
             left_out,
             None,
             QUIET,
