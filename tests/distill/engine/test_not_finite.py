@@ -40,8 +40,8 @@ class BreaksAt(Method):
 
     needs_teacher: ClassVar[bool] = False
 
-    steps: frozenset[int]
-    gradient: bool
+    steps: frozenset[int] = frozenset()
+    gradient: bool = False
 
     def __call__(self, student, teacher, targets, context):
         loss = student.logits.square().mean()
