@@ -22,7 +22,7 @@ from ..engine.summary import is_finished
 from ..engine.views_at_test import ViewAtTest
 from ..methods import Method, labels_alone, without_warmup
 from ..methods.base import require_maps
-from ..models import Classifier, ModelSpec, TeacherModel
+from ..models import Classifier, ModelSpec, ResizedInput, TeacherModel
 from ..models.branches import branch_for
 from ..models.folded import FoldedClassifier
 from ..models.heads import HEADS
@@ -125,7 +125,22 @@ class Experiment:
             if teacher.card.classes != self.splits.train.classes:
                 raise ConfigError(f"{teacher.path}: has the classes in another order than {self.splits.train.name}.")
         self._check_teacher(teacher.card.model, str(teacher.path))
-        return self._mapped(spec, teacher)
+        card = msgspec.structs.replace(teacher.card, preprocessing=spec.input.of(teacher.card.preprocessing))
+        self._tell_size(card.preprocessing, spec)
+        return self._mapped(spec, replace(teacher, card=card))
+
+    def _tell_size(self, learned: Preprocessing, spec: TeacherSpec) -> None:
+        """Say where a checkpoint is shown other sizes than it learned from."""
+        shown = self.recipe.input.preprocessing().size
+        if spec.input.size is None and learned.size != shown:
+            height, width = learned.size
+            self.console.print(
+                f"teacher: learned from images of {height}x{width} and is shown the student's {shown[0]}x{shown[1]}; "
+                f"`teacher.input.size: [{height}, {width}]` resizes them.",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def _built_teacher(self, spec: TeacherSpec) -> Student:
         assert spec.model is not None
@@ -362,6 +377,10 @@ class Experiment:
         section = self.loaded.tasks() or self.recipe.teacher
         if teacher is None or isinstance(teacher, ScoreTable):
             return None if teacher is None else ScoresSource(teacher)
+        own = self.recipe.teacher
+        if own is not None and own.input.size is not None and not isinstance(teacher, ResizedInput):
+            shown = own.input.of(self.recipe.input.preprocessing())
+            teacher = ResizedInput(teacher, shown.size, shown.interpolation)
         return CachedSource(teacher, section.cache if section else None)
 
     def _job(

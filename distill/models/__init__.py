@@ -8,9 +8,10 @@ from .classifier import Classifier
 from .merged import MergedTeacher
 from .output import ModelOutput
 from .outside import MappedNetwork, OutsideNetwork
+from .resized import ResizedInput
 from .spec import ModelSpec
 
-TeacherModel: TypeAlias = Classifier | MergedTeacher | MappedNetwork | OutsideNetwork
+TeacherModel: TypeAlias = Classifier | MergedTeacher | MappedNetwork | OutsideNetwork | ResizedInput
 """What can teach: takes images by `normalize`, returns a ModelOutput."""
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ModelOutput",
     "ModelSpec",
     "OutsideNetwork",
+    "ResizedInput",
     "TeacherModel",
     "build_from_spec",
     "build_model",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ..engine import choose_device
 from ..engine.optimize import settle_format
 from ..experiment.jobs import Training
-from ..models import MappedNetwork, OutsideNetwork
+from ..models import ResizedInput
 from ..models.class_map import told
 from ..teacher_cache import CachedSource, ScoresSource
 
@@ -32,7 +32,13 @@ def notes(training: Training, *, final: bool) -> Iterator[str]:
             f"the teacher's scores are read from {teacher.table.path}: they are per image and the same for every view, "
             "whatever `augment` does to it"
         )
-    elif isinstance(teacher, CachedSource) and isinstance(teacher.network, MappedNetwork | OutsideNetwork):
-        silent = teacher.network.silent
+    elif isinstance(teacher, CachedSource):
+        silent = teacher.silent
+        if isinstance(teacher.network, ResizedInput):
+            own, size = teacher.network.size, job.card.preprocessing.size
+            yield (
+                f"the teacher is shown the student's view of {size[0]}x{size[1]}, resized to {own[0]}x{own[1]}: the "
+                "same crop, flip and colours, and no more detail"
+            )
     if silent is not None and (nothing := told(training.job.train.classes, silent)):
         yield f"the teacher {nothing}"

@@ -14,7 +14,8 @@ def student_preprocessing(recipe: Recipe) -> Preprocessing:
     if recipe.student.start == "teacher" and teacher is not None and teacher.model is not None:
         said = recipe.input.mean, recipe.input.std
         shown = teacher_preprocessing(recipe)
-        return msgspec.structs.replace(shown, mean=said[0] or shown.mean, std=said[1] or shown.std)
+        own = recipe.input.preprocessing()
+        return msgspec.structs.replace(own, mean=said[0] or shown.mean, std=said[1] or shown.std)
     return _normalised(recipe, recipe.student.model)
 
 
@@ -23,7 +24,7 @@ def teacher_preprocessing(recipe: Recipe) -> Preprocessing:
     teacher = recipe.teacher
     assert teacher is not None
     shared = recipe.input.preprocessing() if teacher.model is None else _normalised(recipe, teacher.model)
-    return msgspec.structs.replace(shared, mean=teacher.mean or shared.mean, std=teacher.std or shared.std)
+    return teacher.input.of(shared)
 
 
 def _normalised(recipe: Recipe, model: ModelSpec) -> Preprocessing:

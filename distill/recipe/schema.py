@@ -73,6 +73,32 @@ class InputSpec(Config):
         )
 
 
+class TeacherInput(Config):
+    """How an image becomes the teacher's input, where that differs from the recipe's `input`.
+
+    Attributes:
+        size: pixels of the square side, or [height, width]. In a student's training the teacher is shown the student's
+            view, resized to it.
+        resize: see InputSpec; of the images that the teacher is trained and judged on.
+        interpolation: see InputSpec; also of resizing the student's view.
+        mean: see InputSpec.
+        std: likewise.
+    """
+
+    size: int | tuple[int, int] | None = None
+    resize: Literal["squash", "center_crop"] | None = None
+    interpolation: Literal["bilinear", "bicubic"] | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+    def of(self, shared: Preprocessing) -> Preprocessing:
+        """`shared` with what is given here."""
+        given = {key: value for key, value in msgspec.structs.asdict(self).items() if value is not None}
+        if isinstance(self.size, int):
+            given["size"] = (self.size, self.size)
+        return msgspec.structs.replace(shared, **given)
+
+
 class TeacherSpec(Config):
     """The teacher: a checkpoint, a network of one's own as it is or trained first, or whatever else scores images.
 
@@ -92,8 +118,7 @@ class TeacherSpec(Config):
             classes, in the data's order; its validation mAP is printed, so that a wrong order shows.
         train: hyper-parameters of its training on the training part.
         method: what trains it, as the recipe's `method`, from labels alone; None is "vanilla", the mean of BCE.
-        mean: the teacher's own normalisation, where it is neither the recipe's `input` nor its library's.
-        std: likewise.
+        input: the teacher's own size and normalisation, where they are neither the recipe's `input` nor its library's.
         accept: let it teach whatever its validation mAP, which else must be better than chance, and than the student's
             before its training.
         cache: whether its outputs on the training images are stored, once per view, and read instead of computed (in
@@ -110,8 +135,7 @@ class TeacherSpec(Config):
     scale: Scale | None = None
     classes: list[str] | str | None = None
     class_map: dict[str, str | int | list[str | int]] | str | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    input: TeacherInput = TeacherInput()
     accept: bool = False
     cache: bool | None = None
 

@@ -4,6 +4,7 @@ from ...runtime.errors import ConfigError
 from .loaded import LoadedRecipe
 
 _KINDS = ("checkpoint", "model", "onnx", "callable", "scores")
+_MAPS = frozenset({"stages", "attention"})
 _MAPPED = frozenset({"pooled"})  # what a network with other classes than ours gives beside logits
 
 
@@ -29,6 +30,7 @@ def check_teacher(loaded: LoadedRecipe) -> None:
             f"{'`classes` and `class_map`' if kind == 'model' else f'`{kind}`'}."
         )
     _check_needs(loaded, kind)
+    _check_input(loaded, kind)
 
 
 def _check_needs(loaded: LoadedRecipe, kind: str) -> None:
@@ -46,3 +48,24 @@ def _check_needs(loaded: LoadedRecipe, kind: str) -> None:
         )
     if loaded.recipe.student.start == "teacher" and (teacher.outside or mapped):
         raise ConfigError(f"{loaded.where}: `student.start: teacher` continues a network, and this teacher shows none.")
+
+
+def _check_input(loaded: LoadedRecipe, kind: str) -> None:
+    teacher, method, where = loaded.recipe.teacher, loaded.method(), loaded.where
+    assert teacher is not None
+    if kind == "scores" and teacher.input != type(teacher.input)():
+        raise ConfigError(f"{where}: `teacher.input` has no effect on scores, which are those of a file: remove it.")
+    if kind == "checkpoint" and (teacher.input.mean or teacher.input.std):
+        raise ConfigError(f"{where}: `teacher.input.mean` and `std` are in the checkpoint already: remove them.")
+    mixes = loaded.recipe.student.train.mix is not None
+    if kind == "scores" and mixes and method.needs_teacher:
+        raise ConfigError(
+            f"{where}: `student.train.mix` asks the teacher about mixed images, which `teacher.scores` does not know."
+        )
+    own = teacher.input.of(loaded.recipe.input.preprocessing()).size
+    maps = sorted(method.needs & _MAPS)
+    if method.needs_teacher and maps and own != loaded.recipe.input.preprocessing().size:
+        raise ConfigError(
+            f"{where}: `teacher.input.size`: method {type(method).__name__} compares the teacher's {maps[0]} with the "
+            "student's place by place, which have one size only where both are shown one: leave it out."
+        )

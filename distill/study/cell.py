@@ -70,7 +70,9 @@ class Cell:
             return self.loaded
         own = self.loaded.recipe.teacher
         assert own is not None
-        section = TeacherSpec(checkpoint=str(self.teacher.checkpoint.absolute()), cache=own.cache, accept=own.accept)
+        section = TeacherSpec(
+            checkpoint=str(self.teacher.checkpoint.absolute()), cache=own.cache, accept=own.accept, input=own.input
+        )
         return with_sections(self.loaded, teacher=section)
 
 

@@ -12,7 +12,7 @@ from ..data.views import Views
 from ..engine.job import Job
 from ..engine.teachers import LiveSource, LiveTeacher, Teacher, heard_as
 from ..engine.world import World
-from ..models import MappedNetwork, OutsideNetwork, TeacherModel
+from ..models import MappedNetwork, OutsideNetwork, ResizedInput, TeacherModel
 from ..models.output import ModelOutput
 from .cached import CachedTeacher
 from .opening import open_or_build
@@ -50,7 +50,7 @@ class CachedSource:
         """See `TeacherSource`; raises as `open_or_build`."""
         live = self.live(job, device)
         if not self.stored_views(job, views):
-            return heard_as(job, live, self._silent)
+            return heard_as(job, live, self.silent)
         cache = open_or_build(
             job.cache_folder / "teachers",
             self.network,
@@ -66,7 +66,7 @@ class CachedSource:
             world=world,
             max_bad_share=job.max_bad_share,
         )
-        return heard_as(job, StoredTeacher(cache), self._silent)
+        return heard_as(job, StoredTeacher(cache), self.silent)
 
     def live(self, job: Job, device: torch.device) -> LiveTeacher:
         """See `TeacherSource`."""
@@ -83,9 +83,10 @@ class CachedSource:
         return (count or epochs) if store else 0
 
     @property
-    def _silent(self) -> Tensor | None:
+    def silent(self) -> Tensor | None:
         """The classes that the network says nothing of; None where there are none."""
-        silent = self.network.silent if isinstance(self.network, MappedNetwork | OutsideNetwork) else None
+        network = self.network.network if isinstance(self.network, ResizedInput) else self.network
+        silent = network.silent if isinstance(network, MappedNetwork | OutsideNetwork) else None
         return silent if silent is not None and bool(silent.any()) else None
 
     def identity(self) -> list[Any]:

@@ -36,7 +36,7 @@ def numbers(preprocessing):
     [
         ([], (HALF, HALF), (IMAGENET_MEAN, IMAGENET_STD)),
         (["input.mean=[0, 0, 0]"], ((0, 0, 0), HALF), ((0, 0, 0), IMAGENET_STD)),
-        (["teacher.mean=[0.1, 0.1, 0.1]"], ((0.1, 0.1, 0.1), HALF), (IMAGENET_MEAN, IMAGENET_STD)),
+        (["teacher.input.mean=[0.1, 0.1, 0.1]"], ((0.1, 0.1, 0.1), HALF), (IMAGENET_MEAN, IMAGENET_STD)),
         (["teacher.model.pretrained=null"], (IMAGENET_MEAN, IMAGENET_STD), (IMAGENET_MEAN, IMAGENET_STD)),
         (["student.start=teacher", f"student.model={{name: {LITE['name']}}}"], (HALF, HALF), (HALF, HALF)),
     ],

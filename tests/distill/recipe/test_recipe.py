@@ -159,7 +159,7 @@ def test_a_network_of_ones_own_teaches_as_it_is(write, tmp_path):
     own(torch.randn(1, 3, 32, 32))
     torch.save(own.state_dict(), tmp_path / "own.pth")
     model = {"name": "shufflenetv2", "width": 0.5, "pretrained": "own.pth"}
-    recipe = write(teacher={"model": model, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]})
+    recipe = write(teacher={"model": model, "input": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}})
     teacher = Experiment(load_recipe(recipe), Console(quiet=True)).teacher()
     images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
     normalised = (images.permute(0, 3, 1, 2) / 255 - 0.5) / 0.25
