@@ -8,7 +8,7 @@ judged on the whole test split by the files as they are saved. The naive graphs 
 range (minmax), with one scale per weight tensor or one per output channel; beside each stands the same with corrected
 biases. Latency is that of `edgedistill bench`, a process per artifact, interleaved, one image of 224 pixels: of the
 same student exported for that size. Writes benchmarks/results/int8.json after each student; a student that is there
-by its checkpoint is not run again. Trained students: benchmarks/recipes/coco18_students.yaml, `edgedistill demo`.
+by its checkpoint is not run again. Trained students: benchmarks/recipes/coco18_students.yaml and repvgg_digits.yaml.
 """
 
 import argparse
@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import yaml
 
+import edgedistill.distill.data  # noqa: F401 (registers digit scenes)
 from edgedistill.runtime.bench.report import ArtifactBench
 from edgedistill.runtime.bench.running import benchmark
 from edgedistill.runtime.bundle import Coverage
@@ -107,8 +109,13 @@ def main() -> None:
         parser.error(f"{arguments.out}: no record yet")
     if not arguments.table:
         for path in arguments.students:
-            run(path, open_dataset(arguments.train), open_dataset(arguments.test), arguments.preset, arguments.out)
+            run(path, split(arguments.train), split(arguments.test), arguments.preset, arguments.out)
     print_table(msgspec.json.decode(arguments.out.read_bytes(), type=Results))
+
+
+def split(given: str) -> Dataset:
+    """A file of labels, or in braces what a recipe has under `data`."""
+    return open_dataset(yaml.safe_load(given) if given.startswith("{") else given, Path())
 
 
 def run(path: Path, train: Dataset, test: Dataset, preset: str, out: Path) -> None:

@@ -22,7 +22,7 @@ from .building import build_artifacts, keep_listed_files, needed_conversions
 from .conversions import Ingredients
 from .conversions.onnx_check import require_modules
 from .golden import write_golden
-from .judged_apart import set_apart
+from .judged_apart import Apart, set_apart
 from .operating_points import with_operating_points
 from .opset import check_opset
 from .packages import PACKAGES
@@ -49,7 +49,7 @@ def export_bundle(
     *,
     golden: Sequence[ImageSource] = (),
     reference: ReferenceLogits | Sequence[ReferenceLogits] = (),
-    calibration: Calibration | Dataset | None = None,
+    calibration: Calibration | Dataset | Apart | None = None,
     validation: Dataset | None = None,
     thresholds: ThresholdRule | str | float = "best_f1",
     input: InputKind = "uint8_nhwc",
@@ -74,7 +74,8 @@ def export_bundle(
         reference: the network's logits float32 (N, C) on one or more splits, which `verify` compares with on devices
             that have nothing of what trained it.
         calibration: training images for int8 targets, never those of `reference`: a data set, of which
-            `choose_calibration` takes a balanced sample, or what it returned.
+            `choose_calibration` takes a balanced sample, or what it returned. What `judged_apart.set_apart` returned
+            holds the validation images too, and is taken as it is.
         validation: labelled images, never those of `reference`, on which each artifact's own thresholds and temperature
             are estimated, see `operating_points.choose_validation`; without any the network's own hold.
         thresholds: how they are chosen: a probability such as 0.5, "best_f1", "precision=0.9", "recall=0.8".
@@ -97,12 +98,12 @@ def export_bundle(
     """
     out = Path(out)
     wanted = resolve_targets(targets)
-    require_calibration(wanted, given=calibration is not None)
     check_outputs(outputs)
     rule = threshold_rule(str(thresholds))
     references = _as_pairs(reference)
     limits = int8_gates(wanted)
-    calibration, validation = set_apart(calibration, validation, [split for split, _ in references])
+    apart = set_apart(calibration, validation, [split for split, _ in references])
+    require_calibration(wanted, given=apart.calibration is not None)
     refuse_foreign(out, zip=zip)
     check_opset(opset)
     source = _as_source(student)
@@ -111,7 +112,7 @@ def export_bundle(
     card, image = source.card, source.image(input)
     resolved = [msgspec.structs.replace(one, batch=allowed_batch(image, one.batch)) for one in wanted]
     conversions = needed_conversions(resolved)
-    more = (calibration is not None) + (validation is not None) + zip
+    more = (apart.calibration is not None) + (apart.validation is not None) + zip
     step = Steps(progress, total=2 + more + len(conversions) + len(resolved))
 
     with staged_bundle(out, zip=zip) as staging:
@@ -124,11 +125,11 @@ def export_bundle(
 
         facts = _facts(card, name, input)
         ingredients = Ingredients(root, scratch, source, input, probes, facts, opset=opset, say=step.detail)
-        if calibration is not None and limits is not None:
+        if apart.calibration is not None and limits is not None:
             step("read the calibration images")
             ingredients.int8_limits = limits
             ingredients.calibration = decode_calibration(
-                calibration, card.classes, card.preprocessing, uint8=input == "uint8_nhwc"
+                apart.calibration, card.classes, card.preprocessing, uint8=input == "uint8_nhwc"
             )
         for conversion in conversions:
             step(f"convert to {conversion}")
@@ -152,9 +153,10 @@ def export_bundle(
         )
         artifacts = build_artifacts(resolved, ingredients, Bundle(FolderStorage(root), manifest, b""), step)
         manifest = msgspec.structs.replace(manifest, artifacts=artifacts)
-        if validation is not None:
+        if apart.validation is not None:
             step("thresholds and temperatures on validation images")
-            manifest = with_operating_points(Bundle(FolderStorage(root), manifest, b""), validation, rule, step.detail)
+            whole = Bundle(FolderStorage(root), manifest, b"")
+            manifest = with_operating_points(whole, apart.validation, rule, step.detail)
         keep_listed_files(root, manifest.artifacts)
 
         step("write the manifest")

@@ -2,15 +2,29 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..runtime.datasets.base import Dataset
 from ..runtime.datasets.overlap import TOLERATED, shared_images
 from ..runtime.errors import ConfigError
-from .quantization.calibration import Calibration, choose_calibration
+from .quantization.calibration import IMAGES, Calibration, choose_calibration
 
 _log = logging.getLogger("edgedistill")
+
+
+@dataclass(frozen=True)
+class Apart:
+    """What `set_apart` returns, and an export takes without searching for shared images again.
+
+    Attributes:
+        calibration: of int8 targets, if any.
+        validation: what thresholds are estimated on, if anything; labelled images.
+    """
+
+    calibration: Calibration | None = None
+    validation: Dataset | None = None
 
 
 def apart_from(used: Dataset, judged_on: Dataset) -> Dataset:
@@ -64,12 +78,21 @@ def apart_from_ranges(validation: Dataset, calibration: Calibration) -> Dataset:
 
 
 def set_apart(
-    calibration: Calibration | Dataset | None, validation: Dataset | None, judged_on: Sequence[Dataset]
-) -> tuple[Calibration | None, Dataset | None]:
+    calibration: "Calibration | Dataset | Apart | None",
+    validation: Dataset | None,
+    judged_on: Sequence[Dataset],
+    *,
+    images: int = IMAGES,
+) -> Apart:
     """Both without the images of the splits that judge, and the validation without those that measure int8's ranges.
 
-    Of a data set a calibration is chosen.
+    Of a data set a calibration of `images` images is chosen. What this function returned is returned as it is.
+
+    Raises:
+        ConfigError: the data sets share more than a few images, or nothing is left.
     """
+    if isinstance(calibration, Apart):
+        return calibration
     for split in judged_on:
         validation = None if validation is None else apart_from(validation, split)
         if isinstance(calibration, Dataset):
@@ -77,7 +100,7 @@ def set_apart(
         elif calibration is not None:
             calibration = Calibration(apart_from(calibration.ranges, split), apart_from(calibration.held_out, split))
     if isinstance(calibration, Dataset):
-        calibration = choose_calibration(calibration)
+        calibration = choose_calibration(calibration, images)
     if calibration is not None and validation is not None:
         validation = apart_from_ranges(validation, calibration)
-    return calibration, validation
+    return Apart(calibration, validation)

@@ -11,7 +11,7 @@ from .extras import register_training_formats
 from .photos import check_photo, find_photos
 
 if TYPE_CHECKING:
-    from edgedistill.export.quantization.calibration import Calibration
+    from edgedistill.export.judged_apart import Apart
     from edgedistill.runtime import Dataset
     from edgedistill.runtime.bundle import Bundle, InputKind
     from edgedistill.runtime.metrics import ThresholdRule
@@ -27,8 +27,7 @@ class ExportRequest(NamedTuple):
         targets: checked deploy configs.
         golden: images that travel as proof.
         data: the labelled images, if any.
-        calibration: training images for int8 targets, if any.
-        validation: images that thresholds are estimated on, if any.
+        apart: training images for int8 targets and images that thresholds are estimated on, if any.
         thresholds: by which rule.
         request: digest of it all, see `export.repeating`.
         made: the bundle that this request has made already, if it stands there.
@@ -37,8 +36,7 @@ class ExportRequest(NamedTuple):
     targets: list["Target"]
     golden: list[Path]
     data: "Dataset | None"
-    calibration: "Calibration | None"
-    validation: "Dataset | None"
+    apart: "Apart"
     thresholds: "ThresholdRule"
     request: str
     made: "Bundle | None"
@@ -69,10 +67,9 @@ def check_export(
         DataError: an image cannot be read, or the data set is faulty or has other classes.
         ExportError: at `out` stands something that is not ours to replace.
     """
-    from edgedistill.export.judged_apart import apart_from, apart_from_ranges
+    from edgedistill.export.judged_apart import Apart, set_apart
     from edgedistill.export.operating_points import choose_validation
     from edgedistill.export.opset import check_opset
-    from edgedistill.export.quantization.calibration import choose_calibration
     from edgedistill.export.repeating import made_already, request_digest
     from edgedistill.export.requested import check_outputs, require_calibration, resolve_targets
     from edgedistill.export.staging import refuse_foreign, zip_beside
@@ -103,20 +100,14 @@ def check_export(
         open_image(path)
     register_training_formats()
     labelled = None if data is None else open_dataset(data, images=images, classes=classes)
-    chosen = None
-    if calibration is not None:
-        training = open_calibration(calibration, images, classes)
-        if labelled is not None:
-            training = apart_from(training, labelled)
-        chosen = choose_calibration(training, calibration_images)
-    held_out = None
-    if validation is not None:
-        held_out = open_dataset(validation, images=images, classes=classes)
-        if labelled is not None:
-            held_out = apart_from(held_out, labelled)
-        if chosen is not None:
-            held_out = apart_from_ranges(held_out, chosen)
-        held_out = choose_validation(held_out, validation_images)
+    apart = set_apart(
+        None if calibration is None else open_calibration(calibration, images, classes),
+        None if validation is None else open_dataset(validation, images=images, classes=classes),
+        [] if labelled is None else [labelled],
+        images=calibration_images,
+    )
+    if apart.validation is not None:
+        apart = Apart(apart.calibration, choose_validation(apart.validation, validation_images))
     request = request_digest(
         network.sha256,
         resolved,
@@ -125,14 +116,14 @@ def check_export(
         outputs=outputs,
         golden=list(selftest) or SELFTEST_IMAGES,
         references=[] if labelled is None else [labelled],
-        calibration=chosen,
-        validation=held_out,
+        calibration=apart.calibration,
+        validation=apart.validation,
         thresholds=rule,
     )
     made = made_already(out, request)
     if made is not None and zip and made_already(zip_beside(out), request) is None:
         made = None
-    return ExportRequest(resolved, list(selftest), labelled, chosen, held_out, rule, request, made)
+    return ExportRequest(resolved, list(selftest), labelled, apart, rule, request, made)
 
 
 def open_calibration(given: str, images: Path | None, classes: Sequence[str]) -> "Dataset":

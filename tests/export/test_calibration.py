@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgedistill.export import judged_apart
 from edgedistill.export.judged_apart import apart_from, set_apart
 from edgedistill.export.quantization.calibration import Calibration, balanced_sample, choose_calibration
 from edgedistill.runtime.datasets import Dataset
@@ -94,13 +95,21 @@ def test_images_that_judge_the_bundle_calibrate_nothing(caplog):
 
 def test_images_that_measured_ranges_estimate_no_thresholds(caplog):
     training, test = make_split(60), make_split(20, seed=1, prefix="test-")
-    calibration, validation = set_apart(training, training, [test])
+    apart = set_apart(training, training, [test])
+    calibration, validation = apart.calibration, apart.validation
     assert validation.ids == calibration.held_out.ids  # which may choose both
     assert "split: 45 of its 60 images measure int8's ranges" in caplog.text
     others = make_split(30, seed=2)  # of the same names
-    assert set_apart(calibration, others, [test])[1] is others
+    assert set_apart(calibration, others, [test]).validation is others
     with pytest.raises(ConfigError, match="split: all of its images measure int8's ranges"):
         set_apart(Calibration(training, others), training.subset([3, 4]), [])
+
+
+def test_what_was_set_apart_is_not_searched_again(monkeypatch):
+    training, test = make_split(60), make_split(20, seed=1, prefix="test-")
+    apart = set_apart(training, None, [test])
+    monkeypatch.setattr(judged_apart, "shared_images", None)
+    assert set_apart(apart, None, [test]) is apart
 
 
 def test_an_image_that_is_listed_twice_does_not_judge_what_it_measured():

@@ -8,10 +8,12 @@ import pytest
 
 from edgedistill import runtime
 from edgedistill.export import export_bundle
+from edgedistill.export.optional_outputs import framework_outputs
 from edgedistill.export.toolchains import toolchain_python
 from edgedistill.runtime.bundle.selection import open_artifact
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import ConfigError, MissingDependencyError
+from edgedistill.runtime.preprocess import load
 from edgedistill.runtime.targets import Target, load_target
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -55,6 +57,7 @@ def bundle(student, photographs, split, tmp_path_factory):
         golden=photographs,
         reference=split,
         calibration=training,
+        outputs=["embedding", "saliency"],
     )
 
 
@@ -164,6 +167,21 @@ def test_each_layer_alone_is_what_is_quantised(pictures, tmp_path):
         errors[name] = np.abs(quantiser.logits(path, images) - expected).max()
     assert len(errors) == 4
     assert all(0 < error < 0.1 * np.ptp(expected) for error in errors.values())
+
+
+@needs_litert
+@needs_converter
+def test_optional_outputs_are_the_networks_own(bundle, student, photographs):
+    full, small = map(artifact_of, (bundle, bundle), TARGETS)
+    assert set(full.parity.further) == set(small.parity.further) == {"embedding", "saliency"}
+    assert max(full.parity.further.values()) < 1e-4
+    image = load(photographs[0], student.card.preprocessing)[None]
+    own = framework_outputs(student.model, image, ["embedding", "saliency"])
+    for name, close in ((TARGETS[0], 1e-4), (TARGETS[1], 0.5)):
+        with runtime.load(bundle, name=name) as predictor:
+            found = predictor.embed(photographs[0]), predictor.explain(photographs[0])[0].maps[None]
+        for values, expected in zip(found, own.values(), strict=True):
+            assert np.linalg.norm(values - expected) < close * np.linalg.norm(expected)
 
 
 @pytest.mark.skipif(not toolchain_reason(), reason="the converter is here")
