@@ -3,18 +3,25 @@
     python benchmarks/training.py                          # the pairs that suit this machine
     python benchmarks/training.py --pair demo --rounds 9
     python benchmarks/training.py --images FOLDER          # decode the JPEGs of a folder instead of arrays in memory
+    python benchmarks/training.py --decoded-cache off      # on a GPU: loading processes instead of its own memory
 
 The three take turns in one process, a few optimiser steps each, and the ratio is that of the medians over the rounds.
 All run the very loop that `edgedistill distill` runs, with its loader; storing the teacher's outputs is timed apart.
+
+On a GPU a turn is an epoch of a second or more, utilisation is the driver's, sampled ten times a second during each
+variant's turns, and a step that takes as long as the host needs to launch it is bound by `launching`.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import shutil
 import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -27,8 +34,10 @@ from edgedistill import __version__
 from edgedistill.distill.checkpoint import ModelCard
 from edgedistill.distill.engine import ALONE, Job, TrainSettings, choose_device
 from edgedistill.distill.engine.prepare import Prepared, prepare
+from edgedistill.distill.engine.teachers import LiveSource
 from edgedistill.distill.methods import TrainingContext, build_method
 from edgedistill.distill.models import ModelSpec, build_from_spec
+from edgedistill.distill.teacher_cache import CachedSource
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.device import describe_device
 from edgedistill.runtime.files import write_atomic
@@ -37,6 +46,7 @@ from edgedistill.runtime.preprocess import Preprocessing
 RESULTS = Path(__file__).parent / "results" / "training.json"
 VARIANTS = ("alone", "live", "cached")
 CLASSES = 80
+LAUNCHING = 0.9  # share of a step that the host is busy, beyond which it is what a GPU waits for
 console = Console(highlight=False, width=140)
 
 
@@ -58,16 +68,16 @@ PAIRS = {
         ModelSpec(name="shufflenetv2", width=0.5, stem="small"), ModelSpec(name="torchvision/resnet18"), 64, 32, 12
     ),
     "mobilenetv2-160": Pair(ModelSpec(name="mobilenetv2"), RESNET50, 160, 16, 4),
-    "mobilenetv2-224-resnet50": Pair(ModelSpec(name="mobilenetv2"), RESNET50, 224, 64, 20),
-    "mobilenetv2-224-resnet101": Pair(ModelSpec(name="mobilenetv2"), RESNET101, 224, 64, 20),
-    "shufflenetv2-224-resnet50": Pair(ModelSpec(name="shufflenetv2"), RESNET50, 224, 64, 20),
-    "shufflenetv2-224-resnet101": Pair(ModelSpec(name="shufflenetv2"), RESNET101, 224, 64, 20),
+    "mobilenetv2-224-resnet50": Pair(ModelSpec(name="mobilenetv2"), RESNET50, 224, 64, 100),
+    "mobilenetv2-224-resnet101": Pair(ModelSpec(name="mobilenetv2"), RESNET101, 224, 64, 100),
+    "shufflenetv2-224-resnet50": Pair(ModelSpec(name="shufflenetv2"), RESNET50, 224, 64, 100),
+    "shufflenetv2-224-resnet101": Pair(ModelSpec(name="shufflenetv2"), RESNET101, 224, 64, 100),
 }
 
 
-def dataset(pair: Pair, rounds: int, folder: Path | None) -> Dataset:
-    """Enough images for the steps of one epoch, with about three labels each."""
-    count = pair.batch_size * pair.steps * (rounds + 1)
+def dataset(pair: Pair, folder: Path | None) -> Dataset:
+    """Enough images for a turn, which is an epoch, with about three labels each."""
+    count = pair.batch_size * pair.steps
     rng = np.random.default_rng(0)
     labels = (rng.random((count, CLASSES)) < 3 / CLASSES).astype(np.int8)
     names = tuple(f"{number}" for number in range(count))
@@ -107,17 +117,21 @@ def variant(name: str, pair: Pair, data: Dataset, method: str, *, settings: Trai
         settings=settings,
         seed=0,
         identity=name,
-        cache_teacher=name == "cached",
         caches=folder / "caches",
     )
-    return prepare(job, student, None if name == "alone" else teacher, console, ALONE)
+    source = {"alone": None, "live": LiveSource(teacher), "cached": CachedSource(teacher)}[name]
+    return prepare(job, student, source, console, ALONE)
 
 
-def measure(pair: Pair, method: str, rounds: int, workers: int | None, images: Path | None) -> dict:
+def measure(pair: Pair, method: str, rounds: int, images: Path | None, **options: object) -> dict:
     """Seconds per step of every variant, by round and by phase."""
-    data = dataset(pair, rounds, images)
+    data = dataset(pair, images)
     settings = TrainSettings(
-        epochs=2, batch_size=pair.batch_size, augment=["flip"], views=1, decoded_cache="off", workers=workers
+        epochs=rounds + 1,
+        batch_size=pair.batch_size,
+        augment=["flip"],
+        views=1,
+        **options,
     )
     with tempfile.TemporaryDirectory() as temporary:
         stored = time.perf_counter()
@@ -125,60 +139,99 @@ def measure(pair: Pair, method: str, rounds: int, workers: int | None, images: P
         stored = time.perf_counter() - stored
         for name in ("alone", "live"):
             ready[name] = variant(name, pair, data, method, settings=settings, folder=Path(temporary))
-        steps = {name: enumerate(prepared.steps()) for name, prepared in ready.items()}
-        seconds = {name: [] for name in VARIANTS}
-        used: list[int] = []
+        turns = {name: [] for name in VARIANTS}
         for number in range(-1, rounds):
             for name in VARIANTS if number % 2 else reversed(VARIANTS):
                 prepared = ready[name]
-                prepared.state.trained.train()
                 watch = prepared.step.stopwatch
                 watch.reset({} if number <= 0 else watch.seconds)  # the first warms up; others' turns do not count
-                started, before = time.perf_counter(), None
-                for _ in range(pair.steps):
-                    step, pieces = next(steps[name])
-                    launched = prepared.step(pieces, TrainingContext(0, step, prepared.total_steps))
-                    if before is not None:
-                        before.read()  # as the training does
-                    before = launched
-                before.read()
+                found = turn(prepared, number + 1)
                 if number >= 0:
-                    seconds[name].append((time.perf_counter() - started) / pair.steps)
-                    used += _utilisation()
+                    turns[name].append(found)
         phases = {
             name: {phase: value / (rounds * pair.steps) for phase, value in prepared.step.stopwatch.seconds.items()}
             for name, prepared in ready.items()
         }
+    seconds = {name: [found.seconds / pair.steps for found in turns[name]] for name in VARIANTS}
+    launching = {name: statistics.median(found.launching / pair.steps for found in turns[name]) for name in VARIANTS}
+    used = {name: [percent for found in turns[name] for percent in found.utilisation] for name in VARIANTS}
     medians = {name: statistics.median(values) for name, values in seconds.items()}
+    rates = {name: pair.batch_size / value for name, value in medians.items()}
+    on_gpu = choose_device().type == "cuda"
     return {
         "seconds_per_step": seconds,
-        "images_per_second": {name: pair.batch_size / value for name, value in medians.items()},
+        "images_per_second": rates,
         "ratio_to_alone": {name: value / medians["alone"] for name, value in medians.items()},
         "phases": phases,
-        "bound_by": {name: max(times, key=times.get) for name, times in phases.items()},
+        "launching_seconds_per_step": launching,
+        "bound_by": {
+            name: "launching" if on_gpu and launching[name] > LAUNCHING * medians[name] else max(times, key=times.get)
+            for name, times in phases.items()
+        },
         "teacher_seconds_per_step": phases["live"]["teacher"],
         "storing": {"outputs": len(data), "seconds": stored, "per_second": len(data) / stored},
-        "gpu_utilisation": statistics.mean(used) if used else None,
+        "gpu_utilisation": {name: statistics.mean(values) if values else None for name, values in used.items()},
     }
 
 
-def _utilisation() -> list[int]:
-    """Of each GPU in percent, over the driver's last sampling interval; nothing without one."""
-    if not torch.cuda.is_available():
-        return []
-    query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
-    return [int(line) for line in subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()]
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """An epoch's steps."""
+
+    seconds: float
+    launching: float  # of these in the host's calls, without waiting for data or for the step before
+    utilisation: list[int]  # of the GPU in percent, sampled
+
+
+def turn(prepared: Prepared, epoch: int) -> Turn:
+    """Take the steps of an epoch as the training does."""
+    prepared.state.trained.train()
+    prepared.state.epoch = epoch
+    steps, launching, before = len(prepared.sampler), 0.0, None
+    with sampled_utilisation() as used:
+        started = time.perf_counter()
+        for number, pieces in enumerate(prepared.steps()):
+            began = time.perf_counter()
+            context = TrainingContext(epoch, epoch * steps + number, prepared.total_steps)
+            launched = prepared.step(pieces, context)
+            launching += time.perf_counter() - began
+            if before is not None:
+                before.read()
+            before = launched
+        before.read()
+        seconds = time.perf_counter() - started
+    return Turn(seconds, launching, used)
+
+
+@contextlib.contextmanager
+def sampled_utilisation() -> Iterator[list[int]]:
+    """Of this process's GPU in percent, ten times a second; nothing without one, or without nvidia-smi."""
+    used: list[int] = []
+    if not (torch.cuda.is_available() and shutil.which("nvidia-smi")):
+        yield used
+        return
+    which = f"--id={torch.cuda.current_device()}"
+    query = ["nvidia-smi", which, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
+    with subprocess.Popen(query, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as sampler:
+        try:
+            yield used
+        finally:
+            sampler.terminate()
+            told = sampler.communicate()[0].split()
+            used += [int(percent) for percent in told if percent.isdigit()]
 
 
 def show(name: str, pair: Pair, found: dict) -> None:
     table = Table(title=f"{name}: {pair.student.name} taught by {pair.teacher.name}, {pair.size} px")
-    for heading in ("", "images/s", "x alone", "data", "teacher", "student", "loss", "update", "bound by"):
+    for heading in ("", "images/s", "x alone", "data", "teacher", "student", "loss", "update", "GPU", "bound by"):
         table.add_column(heading, justify="left" if heading in ("", "bound by") else "right")
     for kind in VARIANTS:
         phases = found["phases"][kind]
         cells = (f"{1000 * phases.get(p, 0):.1f} ms" for p in ("data", "teacher", "student", "loss", "update"))
         rate, ratio = found["images_per_second"][kind], found["ratio_to_alone"][kind]
-        table.add_row(kind, f"{rate:.1f}", f"{ratio:.3f}", *cells, found["bound_by"][kind])
+        used = found["gpu_utilisation"][kind]
+        busy = "" if used is None else f"{used:.0f} %"
+        table.add_row(kind, f"{rate:.1f}", f"{ratio:.3f}", *cells, busy, found["bound_by"][kind])
     console.print(table)
 
 
@@ -190,17 +243,34 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--workers", type=int, default=None, help="loading processes (default: as in training)")
     parser.add_argument("--images", type=Path, default=None, help="folder of .jpg photographs")
+    kept = "off" if choose_device().type == "cpu" else "device"
+    parser.add_argument("--decoded-cache", default=kept, help="as in a recipe (default here: %(default)s)")
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     found = {}
     for name in arguments.pair:
         pair = PAIRS[name]
-        found[name] = measure(pair, arguments.method, arguments.rounds, arguments.workers, arguments.images)
+        found[name] = measure(
+            pair,
+            arguments.method,
+            arguments.rounds,
+            arguments.images,
+            workers=arguments.workers,
+            decoded_cache=arguments.decoded_cache,
+            precision=arguments.precision,
+        )
         show(name, pair, found[name])
+        _write(arguments, found)  # what is measured is kept, whatever stops the rest
+
+
+def _write(arguments: argparse.Namespace, found: dict) -> None:
     report = {
         "command": f"python benchmarks/training.py --method {arguments.method} --rounds {arguments.rounds}",
         "images": "photographs" if arguments.images else "arrays in memory",
         "method": arguments.method,
+        "decoded_cache": arguments.decoded_cache,
+        "precision": arguments.precision,
         "device": msgspec.to_builtins(describe_device()),
         "torch": torch.__version__,
         "pairs": {name: {**dataclasses.asdict(PAIRS[name]), **values} for name, values in found.items()},

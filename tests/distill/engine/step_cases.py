@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from edgedistill.distill.data.loader import Batch
 from edgedistill.distill.engine import TrainSettings
 from edgedistill.distill.engine.network import TrainedNetwork
+from edgedistill.distill.engine.prepare import build_state
 from edgedistill.distill.engine.relations import relating_terms
 from edgedistill.distill.engine.state import TrainState
 from edgedistill.distill.engine.step import Step
 from edgedistill.distill.engine.stopwatch import Stopwatch
 from edgedistill.distill.engine.taken import Taken
-from edgedistill.distill.engine.teachers import LiveTeacher
+from edgedistill.distill.engine.teachers import HeardTeacher, LiveTeacher
 from edgedistill.distill.engine.world import ALONE, World
 from edgedistill.distill.methods import METHODS, Method, TrainingContext, build_method, total, values
 from edgedistill.distill.models import Classifier, MergedTeacher
@@ -25,6 +26,9 @@ IMAGES, CLASSES, SIZE = 8, 4, 8
 CONTEXT = TrainingContext(epoch=0, step=3, total_steps=10)
 CPU = torch.device("cpu")
 METHOD_CASES = [*((name, {}) for name in METHODS.names()), ("mld", {"protocol": "code"}), ("ud", {"protocol": "paper"})]
+
+# Methods whose losses wait for the device, as they say, with the operator: shapes depend on which labels are present.
+READING = {"l2d": {"nonzero"}}
 
 
 def network(width: int, seed: int, branches: tuple[str, ...] = ()) -> Classifier:
@@ -125,6 +129,30 @@ def take(
         relations=relations,
     )
     return step(pieces(count, world), CONTEXT).read(), optimizer.gradients
+
+
+def ready(name: str, options: dict, device: torch.device, **settings: object) -> Step:
+    """The engine's step as it trains, in float32, with all that a step may do besides."""
+    method, student, teacher = wired(name, options)
+    student.float()
+    asked = None
+    if teacher is not None:
+        live = LiveTeacher(teacher.float().to(device), device, None)
+        asked = HeardTeacher(live, distils=True, silent=torch.arange(CLASSES) == 1)
+    chosen = TrainSettings(**{"epochs": 1, "batch_size": IMAGES, "ema": 0.9, "clip_grad_norm": 1.0, **settings})
+    state = build_state(student.student, chosen, device, 20, student.part)
+    return Step(
+        state=state,
+        network=state.trained.train(),
+        teacher=asked,
+        method=method,
+        settings=chosen,
+        device=device,
+        world=ALONE,
+        stopwatch=Stopwatch(device),
+        seed=0,
+        relations=frozenset(),
+    )
 
 
 def plainly(

@@ -5,21 +5,17 @@ import math
 import pytest
 import torch
 from rich.console import Console
-from step_cases import CLASSES, CONTEXT, CPU, IMAGES, METHOD_CASES, batch, wired
+from step_cases import CONTEXT, CPU, METHOD_CASES, READING, batch, ready
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from edgedistill.distill.engine import TrainSettings, fit
+from edgedistill.distill.engine import fit
 from edgedistill.distill.engine.averaging import MovingAverage, follow_at_once
 from edgedistill.distill.engine.kept_buffers import KeptBuffers
-from edgedistill.distill.engine.prepare import build_state
 from edgedistill.distill.engine.step import Step
-from edgedistill.distill.engine.stopwatch import Stopwatch
 from edgedistill.distill.engine.taken import Launched
-from edgedistill.distill.engine.teachers import HeardTeacher, LiveTeacher
 from edgedistill.distill.engine.trainer import _Training
-from edgedistill.distill.engine.world import ALONE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 YES, NO = torch.tensor(True), torch.tensor(False)
@@ -44,21 +40,11 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-# Losses that say so: their shapes depend on which labels are present.
-READING = {"l2d": {"nonzero"}}
-
-
 @pytest.mark.parametrize(("name", "options"), METHOD_CASES, ids=lambda value: value if isinstance(value, str) else "")
 def test_no_step_of_a_method_reads_from_the_device(name, options, monkeypatch):
     """Of fp16's scaler, clipping, optimiser, statistics and moving average neither; `read` alone does."""
-    method, student, teacher = wired(name, options)
-    student, asked = student.float(), None
-    if teacher is not None:
-        asked = HeardTeacher(LiveTeacher(teacher.float(), CPU, None), distils=True, silent=torch.arange(CLASSES) == 1)
-    settings = TrainSettings(epochs=1, batch_size=IMAGES, ema=0.9, clip_grad_norm=1.0, precision="fp32")
-    state = build_state(student, settings, CPU, 8)
-    state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
-    step = Step(state, student, asked, method, settings, CPU, ALONE, Stopwatch(CPU), 0, frozenset())
+    step = ready(name, options, CPU, precision="fp32")
+    step.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
     given = [batch()]
     step(given, CONTEXT)  # allocates the moments
     for reading in ("tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "item"):
