@@ -53,7 +53,7 @@ def parameter_groups(
         ParameterGroup(
             part,
             depth,
-            settings.parts.of(part).lr_scale * (settings.layer_decay or 1.0) ** (depth or 0),
+            _scale(settings, part, method_part) * (settings.layer_decay or 1.0) ** (depth or 0),
             0.0 if plain else _decay(settings, part),
             parameters,
         )
@@ -75,6 +75,14 @@ def _trained(student: nn.Module, method_part: nn.Module | None) -> list[tuple[Pa
     if method_part is not None:
         found += [("method", name, parameter) for name, parameter in method_part.named_parameters()]
     return [(part, name, parameter) for part, name, parameter in found if parameter.requires_grad]
+
+
+def _scale(settings: TrainSettings, part: PartName, method_part: nn.Module | None) -> float:
+    own = settings.parts.of(part).lr_scale
+    if own is not None:
+        return own
+    rate: float | None = getattr(method_part, "adam_rate", None) if part == "method" else None
+    return 1.0 if rate is None or settings.optimizer == "sgd" else rate / settings.lr
 
 
 def _decay(settings: TrainSettings, part: PartName) -> float:

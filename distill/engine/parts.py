@@ -13,13 +13,14 @@ class PartSettings(Config):
     """One part's share of a training's hyper-parameters.
 
     Attributes:
-        lr_scale: times `lr`, at every step of the schedule. 0.1 is a tenth of the rate.
+        lr_scale: times `lr`, at every step of the schedule. 0.1 is a tenth of the rate. None is 1, but for what a
+            method adds and its paper trains at a rate of its own.
         weight_decay: in place of the training's, on weights only as there.
         freeze_epochs: for so many epochs the part stays as it is and computes as in an evaluation: with the running
             statistics of its BatchNorms, which stay too, and without dropout. "all" is the whole training.
     """
 
-    lr_scale: Annotated[float, Meta(gt=0)] = 1.0
+    lr_scale: Annotated[float, Meta(gt=0)] | None = None
     weight_decay: Annotated[float, Meta(ge=0)] | None = None
     freeze_epochs: Annotated[int, Meta(ge=0)] | Literal["all"] = 0
 

@@ -7,10 +7,14 @@ from torch import Tensor
 
 from ...runtime.errors import ConfigError
 from ..losses import class_and_instance_aware, class_aware, instance_aware, mld
+from ..models import Classifier, TeacherModel
 from ..models.heads import HEADS
 from ..models.output import ModelOutput
 from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, WarmupEpochs, require_teacher
+from .part import Part
 from .term import Term, Terms
+
+_DECODER_RATE = 1e-4  # L2D, "Implementation Details": Adam, OneCycle's peak
 
 
 @METHODS.register("l2d")
@@ -58,6 +62,15 @@ class L2D(ProtocolMethod):
             embeddings = _embeddings(student, "student"), _embeddings(teacher, "teacher")
             terms |= context.warmed(self._structure(*embeddings, targets), self.warmup_epochs)
         return terms
+
+    def build_part(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> Part | None:
+        """The decoder, at its authors' rate: at one that suits a small network trained from nothing it learns nothing,
+        and its distances pull that network apart (docs/study.md).
+        """
+        part = super().build_part(student, teacher, size)
+        if part is not None:
+            part.adam_rate = _DECODER_RATE
+        return part
 
     def _structure(self, student_emb: Tensor, teacher_emb: Tensor, targets: Tensor) -> Terms:
         given = student_emb, teacher_emb, targets, self.protocol

@@ -15,7 +15,13 @@ class Part(nn.Module):
     """Reads a student's outputs and adds what the method compares; trained with the student, as `train.parts.method`.
 
     It is kept in last.ckpt alone: the student's checkpoint is the user's network.
+
+    Attributes:
+        adam_rate: peak learning rate that the paper trains it at, by Adam, whatever the student's is; None: the
+            student's. `train.parts.method.lr_scale` decides otherwise.
     """
+
+    adam_rate: float | None = None
 
     def forward(self, output: ModelOutput, student: Classifier) -> ModelOutput:
         """The outputs with more fields filled.

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 import timm
 import torch
+from jobs import tint_model
 from rich.console import Console
 from timm.optim import param_groups_layer_decay
 
@@ -15,6 +16,7 @@ from edgedistill.distill.engine.averaging import SwaSettings
 from edgedistill.distill.engine.groups import Freezing, parameter_groups
 from edgedistill.distill.engine.optimize import build_optimizer, build_schedule
 from edgedistill.distill.engine.parts import Parts, PartSettings
+from edgedistill.distill.methods import build_method
 from edgedistill.distill.models import build_model
 from edgedistill.distill.models.depth import layers_below_head
 from edgedistill.distill.models.folded import FoldedClassifier
@@ -35,6 +37,20 @@ def rates(model, settings):
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     groups = build_optimizer(model, settings, CPU).param_groups
     return {names[id(one)]: (group["lr"], group["weight_decay"]) for group in groups for one in group["params"]}
+
+
+def test_what_a_method_adds_learns_at_its_papers_rate():
+    """L2D's decoder at 1e-4 by Adam, whatever the network's rate; where the recipe says a share, at that."""
+    part = build_method("l2d").build_part(tint_model(), None, (32, 32))
+
+    def rates(**settings):
+        groups = parameter_groups(tint_model(), part, TrainSettings(epochs=1, lr=0.01, **settings))
+        return {group.part: 0.01 * group.lr_scale for group in groups}
+
+    assert rates() == {"backbone": 0.01, "head": 0.01, "method": pytest.approx(1e-4)}
+    assert rates(parts=Parts(method=PartSettings(lr_scale=1.0)))["method"] == 0.01
+    assert rates(optimizer="sgd")["method"] == 0.01  # the paper's is Adam's
+    assert parameter_groups(tint_model(), part, TrainSettings(epochs=1, lr=1e-4))[0].lr_scale == 1.0
 
 
 def test_each_part_has_its_rate_and_decay(make_model):
