@@ -85,7 +85,7 @@ def work(toy, tmp_path_factory) -> Path:
             "validation": 0.25,
         },
         "input": {"size": SIZE},
-        "teacher": model,
+        "teacher": {**model, "accept": True},
         "student": model,
         "method": {"name": "toy_agree", "lambda_agree": 0.1},
         "output": str(folder / "runs"),
