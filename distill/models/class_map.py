@@ -41,8 +41,9 @@ class ClassMap:
 
     def __call__(self, scores: Tensor) -> Tensor:
         """(B, C') -> (B, C), 0 where the teacher says nothing."""
-        found = scores[:, self._padded.to(scores.device)].amax(dim=2)
-        return found.masked_fill(self.silent.to(scores.device), 0.0)
+        found = scores[:, self._padded.to(scores.device, non_blocking=True)].amax(dim=2)
+        silent = self.silent.to(scores.device, non_blocking=True)
+        return found.masked_fill(silent, 0.0)
 
 
 def match_classes(

@@ -18,6 +18,7 @@ from edgedistill.distill.data.mixing import MixUp
 from edgedistill.distill.data.on_device import DeviceLoader, device_images, fits_device, release_device_memory
 from edgedistill.distill.data.views import Views
 from edgedistill.distill.engine import fit
+from edgedistill.distill.engine.averaging import SwaSettings
 from edgedistill.distill.teacher_cache import CachedSource
 from edgedistill.runtime.errors import ConfigError, EdgedistillError
 from edgedistill.runtime.preprocess import Preprocessing
@@ -118,7 +119,7 @@ def test_a_training_beside_a_stored_teacher_ends_with_the_same_bits_and_says_whe
 ):
     found = {}
     for cache in ("off", "device"):
-        job = make_job(cache, method="mld", views=2, decoded_cache=cache)
+        job = make_job(cache, method="mld", views=2, decoded_cache=cache, ema=None, swa=SwaSettings(start=0.5))
         path = fit(job, make_model(), CachedSource(tint_teacher()), Console(width=200))
         found[cache] = load_student(path).model.state_dict()
     for name, tensor in found["off"].items():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +30,7 @@ from edgedistill.runtime.preprocess import Preprocessing
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 CUDA = torch.device("cuda", 0)
 QUIET = Console(quiet=True)
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, `deterministic` comes later here
 QUIET_METHODS = [(name, options) for name, options in METHOD_CASES if name not in READING]
 
 

@@ -10,6 +10,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from edgedistill.distill.data.loader import Batch
 from edgedistill.distill.engine import fit
 from edgedistill.distill.engine.averaging import MovingAverage, follow_at_once
 from edgedistill.distill.engine.kept_buffers import KeptBuffers
@@ -19,12 +20,23 @@ from edgedistill.distill.engine.trainer import _Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 YES, NO = torch.tensor(True), torch.tensor(False)
-READS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique_dim", "_unique2"}
+READS = {
+    "_local_scalar_dense",
+    "nonzero",
+    "masked_select",
+    "equal",
+    "is_nonzero",
+    "unique_dim",
+    "_unique2",
+    "lift_fresh",
+}
 
 
 class Reads(TorchDispatchMode):
-    """Notes the operators for which a host waits for its GPU: their result is a number, or has a shape that depends on
-    values."""
+    """Notes the operators for which a host waits for its GPU.
+
+    Their result is a number, has a shape that depends on values, or is made of the host's numbers.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,6 +59,7 @@ def test_no_step_of_a_method_reads_from_the_device(name, options, monkeypatch):
     step.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
     given = [batch()]
     step(given, CONTEXT)  # allocates the moments
+    monkeypatch.setattr(Batch, "blank", given[0].blank)  # made of the host's numbers on the host
     for reading in ("tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "item"):
         monkeypatch.setattr(Tensor, reading, lambda *_, reading=reading: pytest.fail(reading))
     with Reads() as reads:
