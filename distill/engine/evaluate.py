@@ -75,12 +75,12 @@ def real_float32(device: torch.device) -> Iterator[None]:
 def run_batches(
     model: TeacherModel, batches: DecodedBatches, tta: Sequence[ViewAtTest] = ()
 ) -> Iterator[tuple[np.ndarray, ModelOutput]]:
-    """The images' positions and the outputs of each batch, in eval mode and float32; the model's mode is kept.
+    """The images' positions and the outputs of each batch, in eval mode and float32; each module's mode is kept.
 
     With `tta` the logits are the mean over the views of each image, and all else is that of the image as it is.
     """
     device = next(chain(model.parameters(), model.buffers())).device
-    training = model.training
+    modes = {module: module.training for module in model.modules()}  # of one whose parts may be frozen
     model.eval()
     for batch in batches:
         with real_float32(device):
@@ -90,7 +90,8 @@ def run_batches(
         if tta:
             output = replace(output, logits=torch.stack([one.logits.float() for one in outputs]).mean(dim=0))
         yield batch.indices, output
-    model.train(training)
+    for module, training in modes.items():
+        module.training = training
 
 
 def predict_logits(

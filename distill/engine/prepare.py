@@ -128,14 +128,14 @@ def prepare(
     balance = job.train.labels if settings.sampler == "balanced" else None
     sampler = EpochSampler(views, settings.batch_size, job.seed, parts, balance)
     check_pieces(job, network, sampler.batch_size, world)
+    freezing = Freezing(model, part, settings.parts)
+    if not freezing.learns(0):
+        raise ConfigError(f"{job.title}: `parts` freezes all that it has at once: leave a part that learns.")
     state = build_state(model, settings, device, len(sampler) * settings.epochs, part)
     continued = job.last.is_file()
     world.together(lambda: state.restore(job.last, job.identity) if continued else None)
     world.together(lambda: _record(job, device, console, world, continued=continued))
     _require_agreement(job, state, world)
-    freezing = Freezing(model, part, settings.parts)
-    if not freezing.learns(0):
-        raise ConfigError(f"{job.title}: `parts` freezes all that it has at once: leave a part that learns.")
     freezing.apply(state.epoch)
     _tell_unknown(job, sampler.batch_size, console, world, taught=teacher is not None)
     ended = state.epoch >= settings.epochs

@@ -11,7 +11,7 @@ from rich.console import Console
 from timm.optim import param_groups_layer_decay
 
 from edgedistill.distill.checkpoint import load_student
-from edgedistill.distill.engine import TrainSettings, fit
+from edgedistill.distill.engine import TrainSettings, fit, predict_logits
 from edgedistill.distill.engine.averaging import SwaSettings
 from edgedistill.distill.engine.groups import Freezing, parameter_groups
 from edgedistill.distill.engine.optimize import build_optimizer, build_schedule
@@ -21,6 +21,7 @@ from edgedistill.distill.models import build_model
 from edgedistill.distill.models.depth import layers_below_head
 from edgedistill.distill.models.folded import FoldedClassifier
 from edgedistill.runtime.errors import ConfigError, InterruptedRunError
+from edgedistill.runtime.preprocess import Preprocessing
 
 CPU, QUIET = torch.device("cpu"), Console(quiet=True)
 PARTS = Parts(
@@ -172,6 +173,15 @@ def test_a_frozen_part_keeps_weights_and_statistics_until_its_epoch(make_job, ma
     parts = frozen(backbone=1)
     assert changed(1, parts=parts) == {"head.linear.weight", "head.linear.bias"}
     assert changed(2, parts=parts, evaluate_every=2) == set(before)
+
+
+def test_an_evaluation_leaves_what_is_frozen_as_it_is(make_model, tint_dataset):
+    """Else the mean of the weights would be given new statistics of a frozen backbone."""
+    model = make_model().train()
+    Freezing(model, None, frozen(backbone="all")).apply(0)
+    predict_logits(model, tint_dataset(2), Preprocessing(size=(32, 32)))
+    assert model.training
+    assert not any(module.training for module in model.backbone.modules())
 
 
 def test_it_continues_exactly_over_the_thaw_with_its_averages(make_job, make_model, monkeypatch, one_thread):
