@@ -1,11 +1,13 @@
 """Teaching a network in one call, from Python."""
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 from rich.console import Console
 from torch import nn
 
@@ -17,10 +19,13 @@ from ...runtime.preprocess import Preprocessing
 from ..checkpoint import ModelCard, Student, load_student
 from ..data.split import split_validation
 from ..engine import Job, TrainSettings, fit
+from ..experiment.continuing import sharing_weights
+from ..experiment.jobs import weighted
 from ..methods import METHODS, Method
 from ..methods.base import require_maps
 from ..models import Classifier, TeacherModel
 from ..models.plain import as_classifier, normalisation_of, spec_of
+from ..recipe.check_labels import why_not_mixed, why_not_weighed
 from ..teacher_cache.source import CachedSource
 from .datasets import Data, as_dataset
 
@@ -92,17 +97,20 @@ def distil(
     taught_by = _teacher(teacher, asked, learned, teacher_input or shown, teacher_maps)
     source = None if taught_by is None else CachedSource(taught_by)
     require_maps(asked, taught, "the student")
+    _require_labels(asked, chosen, taught)
     spec = taught.spec or spec_of(student)
+    torch.manual_seed(seed)  # of what the method adds
+    part = asked.build_part(taught, taught_by, shown.size)
     decides = {
         "seed": seed,
         "preprocessing": msgspec.to_builtins(shown),
-        "model": [(name, list(value.shape)) for name, value in taught.state_dict().items()],
+        "model": _shapes(taught),
+        "part": None if part is None else _shapes(part),
         "train": chosen.deciding(),
         "method": [type(asked).__name__, msgspec.to_builtins(asked, str_keys=True)],
         "images": [learned.fingerprint(), selecting.fingerprint()],
         "teacher": None if source is None else source.identity(),
     }
-    part = asked.build_part(taught, taught_by, shown.size)
     folder = Path(folder)
     job = Job(
         title=folder.name,
@@ -118,14 +126,46 @@ def distil(
         ),
         train=learned,
         validation=selecting,
-        method=asked,
+        method=weighted(asked, chosen, learned, _WHERE),
         settings=chosen,
         seed=seed,
         identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
         max_bad_share=max_bad_share,
     )
-    best = fit(job, taught, source, console or Console(), part)
-    return load_student(best, network=taught.cpu())
+    with _learning(taught):
+        best = fit(job, taught, source, console or Console(), part)
+        return load_student(best, network=taught.cpu())
+
+
+@contextlib.contextmanager
+def _learning(network: nn.Module) -> Iterator[None]:
+    """What is frozen in between, by `parts` or as a finished student is, the caller finds as it was.
+
+    Of a network in which nothing learns, as one that has taught, all does.
+    """
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        network.requires_grad_(True)
+    before = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    try:
+        yield
+    finally:
+        for parameter, learns in before:
+            parameter.requires_grad_(learns)
+
+
+def _shapes(network: nn.Module) -> list[tuple[str, list[int]]]:
+    return [(name, list(value.shape)) for name, value in network.state_dict().items()]
+
+
+def _require_labels(method: Method, settings: TrainSettings, student: Classifier) -> None:
+    """Raise ConfigError where images are mixed or classes weighed, and the method knows no such thing."""
+    found = {
+        "mix": why_not_mixed(method, list(student.branches)) if settings.mix else None,
+        "class_weights": why_not_weighed(method) if settings.class_weights else None,
+    }
+    for key, reason in found.items():
+        if reason:
+            raise ConfigError(f"{_WHERE}: `{key}`: {reason}. Or leave `{key}` out.")
 
 
 def _method(method: str | Mapping[str, Any] | Method) -> Method:
@@ -177,6 +217,8 @@ def _teacher(
         teacher = teacher.model
     found: Classifier = as_classifier(teacher, len(data.classes), preprocessing, maps, "teacher")
     require_maps(method, found, "the teacher")
+    if found is teacher:
+        found = sharing_weights(found)  # the caller's keeps its branches
     found.detach_branches(keep=method.needs)
     method.prepare_teacher(found)
     return found

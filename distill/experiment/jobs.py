@@ -87,7 +87,7 @@ def describe_job(
         card=card_of(loaded, spec, splits.train.classes, preprocessing),
         train=train,
         validation=splits.validation,
-        method=_weighted(loaded, method, settings, train),
+        method=weighted(method, settings, train, loaded.where),
         settings=settings,
         seed=seed,
         identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
@@ -98,11 +98,11 @@ def describe_job(
     )
 
 
-def _weighted(loaded: LoadedRecipe, method: Method, settings: TrainSettings, train: Dataset) -> Method:
+def weighted(method: Method, settings: TrainSettings, train: Dataset, where: str) -> Method:
+    """The method as a training's `class_weights` have it; raises ConfigError, beginning with `where`."""
     if settings.class_weights is None:
         return method
-    where = f"{loaded.where}: `class_weights`"
-    return weigh_classes(method, class_weights(settings.class_weights, train, where=where))
+    return weigh_classes(method, class_weights(settings.class_weights, train, where=f"{where}: `class_weights`"))
 
 
 def card_of(loaded: LoadedRecipe, spec: ModelSpec, classes: tuple[str, ...], preprocessing: Preprocessing) -> ModelCard:

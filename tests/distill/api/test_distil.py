@@ -183,3 +183,45 @@ def test_a_network_keeps_its_modes():
     as_classifier(network, 3, SMALL)
     assert network.body.training
     assert not network.fc.training
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mix": {"name": "mixup"}, "method": {"name": "mld", "supervised": "pal"}}, "`mix`: the loss 'pal' ranks"),
+        ({"class_weights": "inverse_frequency", "method": {"name": "mld", "supervised": "pal"}}, "'pal' ranks"),
+        ({"class_weights": {"3": 2.0}}, "no class '3'"),
+    ],
+)
+def test_what_the_method_does_not_know_is_refused(tmp_path, options, said):
+    with pytest.raises(ConfigError, match=said):
+        teach(tmp_path, **options)
+
+
+def test_classes_are_weighed_as_in_a_recipe(tmp_path):
+    plain, weighed = (teach(tmp_path / f"{w}", class_weights={"0": w}).weights_sha256 for w in (1.0, 5.0))
+    assert plain != weighed
+
+
+def test_networks_can_be_taught_on_and_teach_again(tmp_path):
+    """Nothing of the call stays on them: not what it froze, and not which branches it had no use for."""
+    teacher = tint_model(("ml_decoder", "calibration"))
+    parts = {"backbone": {"freeze_epochs": "all"}}
+    for method in ("l2d", "ud"):
+        teach(tmp_path / method, teacher=teacher, student=tint_model(), method=method)
+    student = teach(tmp_path / "frozen", teacher=teacher, student=tint_model(), parts=parts).model
+    assert all(parameter.requires_grad for parameter in student.parameters())
+    before = student.state_dict()["backbone.model.conv_stem.weight"].clone()
+    teach(tmp_path / "on", student)
+    assert not torch.equal(student.state_dict()["backbone.model.conv_stem.weight"], before)
+    teach(tmp_path / "teacher", teacher)
+
+
+def test_what_a_method_adds_begins_as_the_seed_has_it(tmp_path):
+    found = []
+    for state in (0, 1):
+        student, teacher = tint_model(), tint_teacher()
+        torch.manual_seed(state)
+        options = {"method": "reviewkd", "epochs": 1, "batch_size": 16, "input": 32, "console": QUIET}
+        found.append(distil(student, teacher, Pairs(), Pairs(24, 1), folder=tmp_path / f"{state}", **options))
+    assert found[0].weights_sha256 == found[1].weights_sha256
