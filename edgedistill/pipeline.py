@@ -133,6 +133,7 @@ class Chain:
         if teacher is not None and (not isinstance(teacher, OutsideTeacher) or teacher.knows(splits.test)):
             trained.append(("teacher", "labels", teacher))
         if recipe.baseline:
+            experiment.require_good(teacher)  # told before the baseline is trained, too
             baseline = self._step("baseline", "Student without a teacher", lambda: experiment.baseline(teacher))
             trained.append(("baseline", "labels", baseline))
         method = recipe.method if isinstance(recipe.method, str) else recipe.method["name"]

@@ -126,7 +126,7 @@ def distil(
         ),
         train=learned,
         validation=selecting,
-        method=weighted(asked, chosen, learned, _WHERE),
+        method=weighted(asked, chosen, learned, f"{_WHERE}: `class_weights`"),
         settings=chosen,
         seed=seed,
         identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),

@@ -147,7 +147,7 @@ def build_augmentations(steps: Sequence[Step], size: tuple[int, int], *, where: 
     try:
         built = nn.Sequential(*[step.build(size) for step in steps])
     except ValueError as error:
-        raise ConfigError(f"{where}: {first_line(error)}.") from error
+        raise ConfigError(f"{where}: {first_line(error).rstrip('.')}.") from error
     if any(isinstance(step, TorchvisionStep) for step in steps):
         _try(built, size, where)
     return built
@@ -173,7 +173,8 @@ def _try(built: nn.Sequential, size: tuple[int, int], where: str) -> None:
             try:
                 found = built(pixels.permute(2, 0, 1))
             except Exception as error:
-                raise ConfigError(f"{where}: cannot be applied to an image: {first_line(error)}.") from error
+                said = first_line(error).rstrip(".")
+                raise ConfigError(f"{where}: cannot be applied to an image: {said}.") from error
             told = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
             if told != f"torch.uint8 {(3, *size)}":
                 raise ConfigError(

@@ -1,5 +1,6 @@
 """What rare classes are given: a weight in the loss, or a larger share of the images that are shown."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
@@ -26,13 +27,16 @@ def class_weights(chosen: ClassWeights, dataset: Dataset, *, where: str) -> tupl
         where: the key, for messages.
 
     Raises:
-        ConfigError: a named class does not exist.
+        ConfigError: a named class does not exist, or a weight is not finite, or all are 0.
     """
     if isinstance(chosen, Mapping):
         unknown = [name for name in chosen if name not in dataset.classes]
         if unknown:
             raise ConfigError(f"{where}: {dataset.name} has no class {unknown[0]!r}; it has {_some(dataset.classes)}.")
-        return tuple(float(chosen.get(name, 1.0)) for name in dataset.classes)
+        weights_by_name = [float(chosen.get(name, 1.0)) for name in dataset.classes]
+        if not (all(map(math.isfinite, weights_by_name)) and any(weights_by_name)):
+            raise ConfigError(f"{where}: {dict(chosen)} needs finite weights, and one class above 0.")
+        return tuple(weights_by_name)
     present = np.maximum(1, (dataset.labels == POSITIVE).sum(axis=0))
     known = (dataset.labels != UNKNOWN).sum(axis=0)
     weights = known / present if chosen == "inverse_frequency" else (1 - BETA) / (1 - BETA**present)

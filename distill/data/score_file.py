@@ -1,5 +1,6 @@
 """Scores of images that somebody else computed: .npz, .parquet or .csv, by image id."""
 
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,8 @@ def read_scores(path: Path) -> Scores:
     and may have the class names `classes` (C',), all without pickled objects.
 
     Raises:
-        DataError: the file is missing, damaged or not such a table, or an id stands there twice.
+        DataError: the file is missing, damaged or not such a table, a score is NaN or infinite, or an id stands there
+            twice.
         MissingDependencyError: .parquet without pyarrow.
     """
     read = {".npz": _read_npz, ".parquet": _read_parquet, ".csv": _read_csv}.get(path.suffix.lower())
@@ -46,10 +48,18 @@ def read_scores(path: Path) -> Scores:
         raise DataError(f"{path}: the image {twice!r} has scores twice.")
     if not len(found.ids) or not found.values.shape[1]:
         raise DataError(f"{path}: holds no scores.")
+    faulty = np.flatnonzero(~np.isfinite(found.values).all(axis=1))
+    if len(faulty):
+        raise DataError(
+            f"{path}: the scores of {len(faulty):,} of {len(found.ids):,} images are NaN or infinite, first of "
+            f"{found.ids[faulty[0]]!r}: write numbers, or leave such rows out."
+        )
     return found
 
 
 def _read_npz(path: Path) -> Scores:
+    if not zipfile.is_zipfile(path):  # numpy would take it for a pickle, and say how to load one
+        raise DataError(f"{path}: is no .npz, or damaged: np.savez(file, ids=np.array(ids), scores=scores) writes one.")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             ids, values = arrays["ids"], arrays["scores"]
@@ -67,6 +77,10 @@ def _read_npz(path: Path) -> Scores:
             "numbers (images, classes)."
         )
     names = None if classes is None else class_names(map(str, classes.tolist()), f"{path}: `classes`")
+    try:
+        ids = np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: `ids` are bytes, and no UTF-8 ({first_line(error)}).") from None
     return Scores(tuple(map(str, ids.tolist())), values.astype(np.float32), names)
 
 
@@ -97,6 +111,10 @@ def _read_parquet(path: Path) -> Scores:
         ids = table.column(_ID).to_pylist() if _ID in table.column_names else None
     except Exception as error:  # pyarrow's, numpy's for columns that are no numbers
         raise DataError(f"{path}: cannot be read as a table of scores ({first_line(error)}).") from None
+    if ids is not None and None in ids:
+        raise DataError(
+            f"{path}: the column `{_ID}` is empty in row {ids.index(None) + 1}: name the image, or leave it out."
+        )
     if ids is None:
         raise DataError(f"{path}: has no column `{_ID}` of image ids ({', '.join(names[:5])}, ...).")
     stacked = np.stack(values, axis=1) if values else np.empty((len(ids), 0), np.float32)

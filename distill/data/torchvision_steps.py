@@ -3,6 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, ClassVar
 
 import torch
@@ -20,11 +21,9 @@ PREFIX = "v2."
 _ON_PILLOW = {"AugMix", "AutoAugment", "RandAugment", "TrivialAugmentWide", "ColorJitter", "RandomGrayscale"}
 _ON_PILLOW |= {"RandomAdjustSharpness", "RandomAutocontrast", "RandomEqualize", "RandomInvert", "RandomPosterize"}
 _ON_PILLOW |= {"RandomSolarize", "RandomAffine", "RandomPerspective", "RandomRotation"}
-_VALUES: dict[str, Callable[[str], Any]] = {
-    "interpolation": InterpolationMode,
-    "policy": v2.AutoAugmentPolicy,
-    "dtype": lambda name: getattr(torch, name),
-}
+_ON_BATCHES = ("MixUp", "CutMix")
+_ENUMERATIONS: dict[str, type[Enum]] = {"interpolation": InterpolationMode, "policy": v2.AutoAugmentPolicy}
+_VALUES: dict[str, Callable[[str], Any]] = {**_ENUMERATIONS, "dtype": lambda name: getattr(torch, name)}
 
 
 class TorchvisionStep(Config):
@@ -52,7 +51,7 @@ class TorchvisionStep(Config):
         except ConfigError:
             raise
         except Exception as error:  # whatever its constructors raise
-            raise ValueError(f"{PREFIX}{self.transform}: {first_line(error)}") from error
+            raise ValueError(f"{PREFIX}{self.transform}: {first_line(error).rstrip('.')}") from error
         return OnPillow(built) if self.transform in _ON_PILLOW else built
 
 
@@ -77,6 +76,10 @@ def read_torchvision_step(
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {PREFIX}{near[0]}?" if near else ""
         raise ConfigError(f"{told}: torchvision.transforms.v2 has no transform {name!r}.{hint}")
+    if name in _ON_BATCHES:
+        raise ConfigError(
+            f"{told}: {PREFIX}{name} mixes a batch, labels too: write `mix: {{name: {name.lower()}}}` beside `augment`."
+        )
     options = {key: value for key, value in step.items() if key != "name"}
     parameters = inspect.signature(getattr(v2, name)).parameters
     unknown = [key for key in options if key not in parameters]
@@ -100,4 +103,10 @@ def _names() -> list[str]:
 def _value(key: str, value: Any, size: tuple[int, int]) -> Any:
     if key == "transforms" and isinstance(value, list):
         return [step.build(size) for step in value]
-    return _VALUES[key](value) if key in _VALUES and isinstance(value, str) else value
+    if key not in _VALUES or not isinstance(value, str):
+        return value
+    try:
+        return _VALUES[key](value)
+    except ValueError as error:
+        known = ", ".join(str(one.value) for one in _ENUMERATIONS[key])
+        raise ValueError(f"{first_line(error)}; {key} is one of {known}") from None

@@ -112,7 +112,10 @@ class Experiment:
     def _given_teacher(self, spec: TeacherSpec) -> Student | OutsideTeacher:
         """One that is not trained here."""
         if spec.outside is not None:
-            return open_outside(self.loaded, spec, self.splits.train.classes)
+            opened = open_outside(self.loaded, spec, self.splits.train.classes)
+            if isinstance(opened.model, ScoreTable) and self.loaded.method().needs_teacher:
+                opened.model.require(self.splits.taught, self.recipe.data.max_bad_share)
+            return opened
         if spec.checkpoint is None:
             return self._mapped(spec, self._adopted(self._built_teacher(spec)))
         teacher = load_student(self.loaded.resolve(spec.checkpoint))
@@ -198,16 +201,25 @@ class Experiment:
         """The student taught by the recipe's method; where the recipe says so, in int8 at the end."""
         if self.recipe.student.int8 is not None:
             self.untrained_student()  # what is no graph is told before it is trained in float
+        student = self._fit(self.require_good(teacher))
+        if self.recipe.student.int8 is None:
+            return student
+        return self._fit(self.int8_training(teacher, student))
+
+    def require_good(self, teacher: Teacher | None) -> Training:
+        """The student's training, of whose teacher more is known than the student knows; nothing is trained.
+
+        Raises:
+            ConfigError: it is no better than chance, or than the student before its training; not where the recipe
+                accepts that, nor where the training has begun.
+        """
         judged = None
         if isinstance(teacher, Student | OutsideTeacher) and not (self.recipe.teacher and self.recipe.teacher.accept):
             judged = self._quality(teacher)
         training = self.training("student", teacher)
         if judged is not None and training.teacher is not None and not training.job.last.is_file():
             require_quality(judged, self._start_of(training), self.loaded.where)
-        student = self._fit(training)
-        if self.recipe.student.int8 is None:
-            return student
-        return self._fit(self.int8_training(teacher, student))
+        return training
 
     def untrained_student(self) -> Classifier:
         """What `student` would give, before it has learned anything; nothing is written."""

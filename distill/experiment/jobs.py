@@ -87,7 +87,7 @@ def describe_job(
         card=card_of(loaded, spec, splits.train.classes, preprocessing),
         train=train,
         validation=splits.validation,
-        method=weighted(method, settings, train, loaded.where),
+        method=weighted(method, settings, train, f"{loaded.where}: `{_section(title)}.class_weights`"),
         settings=settings,
         seed=seed,
         identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
@@ -98,11 +98,16 @@ def describe_job(
     )
 
 
+def _section(title: str) -> str:
+    """The key of a training's settings."""
+    return {"teacher": "teacher.train", "int8": "student.int8.train"}.get(title, "student.train")
+
+
 def weighted(method: Method, settings: TrainSettings, train: Dataset, where: str) -> Method:
-    """The method as a training's `class_weights` have it; raises ConfigError, beginning with `where`."""
+    """The method as a training's `class_weights` have it; raises ConfigError, beginning with `where`, the key."""
     if settings.class_weights is None:
         return method
-    return weigh_classes(method, class_weights(settings.class_weights, train, where=f"{where}: `class_weights`"))
+    return weigh_classes(method, class_weights(settings.class_weights, train, where=where))
 
 
 def card_of(loaded: LoadedRecipe, spec: ModelSpec, classes: tuple[str, ...], preprocessing: Preprocessing) -> ModelCard:

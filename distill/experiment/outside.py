@@ -18,7 +18,7 @@ from ... import __version__
 from ...runtime.config import read_yaml
 from ...runtime.datasets import UNKNOWN, Dataset
 from ...runtime.datasets.reading import class_list
-from ...runtime.errors import ConfigError, first_line
+from ...runtime.errors import ConfigError, DataError, first_line
 from ...runtime.files import sha256_of
 from ...runtime.model_file import load_file
 from ...runtime.preprocess import Preprocessing
@@ -117,8 +117,11 @@ def with_our_classes(
 
 
 def own_classes(loaded: LoadedRecipe, spec: TeacherSpec) -> tuple[str, ...] | None:
-    """The names that the recipe tells of the teacher's classes."""
-    return class_list(spec.classes, loaded.base)
+    """The names that the recipe tells of the teacher's classes; DataError where the list is faulty."""
+    try:
+        return class_list(spec.classes, loaded.base)
+    except DataError as error:
+        raise DataError(f"{loaded.where}: `teacher.classes`: {str(error).removeprefix('`classes`: ')}") from None
 
 
 def counterparts(loaded: LoadedRecipe, spec: TeacherSpec) -> Counterparts | None:
@@ -181,7 +184,7 @@ def _function(named: str, loaded: LoadedRecipe) -> Opened:
         found: Any = importlib.import_module(module_name)
         for part in function_name.split("."):
             found = getattr(found, part)
-    except Exception as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         raise ConfigError(
             f"{where} cannot be imported ({type(error).__name__}: {first_line(error)}): write package.module:function, "
             "of a module that is installed or lies beside the recipe."

@@ -13,6 +13,8 @@ from ..models.build import check_spec
 from ..models.heads import HEADS
 from ..teacher_cache.fields import fields_for
 from .check_labels import check_labels
+from .check_learning import check_learning
+from .sides import require_side
 from .start import check_start
 from .teacher import check_teacher
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from ..engine import TrainSettings
     from ..methods import Method
     from .loaded import LoadedRecipe
-
-_SMALLEST = 16
 
 
 def check(loaded: "LoadedRecipe") -> None:
@@ -37,10 +37,7 @@ def check(loaded: "LoadedRecipe") -> None:
         raise ConfigError(
             f"{where}: `teacher` needs `train`, or `model.pretrained` with weights that teach as they are."
         )
-    if min(recipe.input.preprocessing().size) < _SMALLEST:
-        raise ConfigError(
-            f"{where}: `input.size`: {recipe.input.size} is too small, at least {_SMALLEST} pixels a side."
-        )
+    require_side(recipe.input.preprocessing().size, f"{where}: `input.size`")
     if isinstance(recipe.data.validation, float) and not 0 < recipe.data.validation < 1:
         raise ConfigError(f"{where}: `data.validation` is a share between 0 and 1, or a dataset.")
     files = {f"teacher.{key}": getattr(teacher, key, None) for key in ("checkpoint", "onnx", "scores")}
@@ -53,6 +50,7 @@ def check(loaded: "LoadedRecipe") -> None:
             _check_augment(loaded, f"{role}.train.augment", spec.train)
             require_loggers(spec.train.loggers, f"{where}: `{role}.train.loggers`")
     _check_int8(loaded)
+    check_learning(loaded)
     check_labels(loaded)
     tasks = loaded.tasks()
     _check_pieces(where, "teacher.train", None if teacher is None else teacher.train)

@@ -1,5 +1,6 @@
 """What a recipe may say: one struct for each of its sections."""
 
+import math
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -61,6 +62,9 @@ class InputSpec(Config):
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
 
+    def __post_init__(self) -> None:
+        require_normalisation(self.mean, self.std)
+
     def preprocessing(self) -> Preprocessing:
         """Size and resizing, which all networks share; see `recipe.normalisation` for what is each network's own."""
         size = (self.size, self.size) if isinstance(self.size, int) else self.size
@@ -71,6 +75,14 @@ class InputSpec(Config):
             mean=self.mean or IMAGENET_MEAN,
             std=self.std or IMAGENET_STD,
         )
+
+
+def require_normalisation(mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> None:
+    """Raise ValueError for numbers by which no image can be normalised."""
+    if mean is not None and not all(map(math.isfinite, mean)):
+        raise ValueError(f"mean {list(mean)} needs finite numbers")
+    if std is not None and not all(math.isfinite(channel) and channel > 0 for channel in std):
+        raise ValueError(f"std {list(std)} needs finite numbers above 0")
 
 
 class TeacherInput(Config):
@@ -90,6 +102,9 @@ class TeacherInput(Config):
     interpolation: Literal["bilinear", "bicubic"] | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        require_normalisation(self.mean, self.std)
 
     def of(self, shared: Preprocessing) -> Preprocessing:
         """`shared` with what is given here."""

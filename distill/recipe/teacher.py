@@ -2,9 +2,11 @@
 
 from ...runtime.errors import ConfigError
 from .loaded import LoadedRecipe
+from .sides import require_side
 
 _KINDS = ("checkpoint", "model", "onnx", "callable", "scores")
 _MAPS = frozenset({"stages", "attention"})
+_TOLD = {"pooled": "pooled features", "stages": "feature maps"}
 _MAPPED = frozenset({"pooled"})  # what a network with other classes than ours gives beside logits
 
 
@@ -26,8 +28,17 @@ def check_teacher(loaded: LoadedRecipe) -> None:
         raise ConfigError(f"{where}: `teacher.scale` is for onnx, callable and scores; a {kind} gives logits.")
     if teacher.train is not None and (kind != "model" or teacher.classes or teacher.class_map):
         raise ConfigError(
-            f"{where}: `teacher.train` trains a `teacher.model` on the data's classes: remove it, or the keys "
-            f"{'`classes` and `class_map`' if kind == 'model' else f'`{kind}`'}."
+            f"{where}: `teacher.train` trains a `teacher.model` on the data's classes: remove it, or "
+            f"{'`classes` and `class_map`' if kind == 'model' else f'`teacher.{kind}`'}."
+        )
+    if kind == "checkpoint" and teacher.classes is not None:
+        raise ConfigError(f"{where}: `teacher.classes` are in the checkpoint already: remove the key.")
+    if kind == "scores" and teacher.cache is not None:
+        raise ConfigError(f"{where}: `teacher.cache` has no effect on scores, which are stored already: remove it.")
+    if kind == "callable" and not all((teacher.callable or "").partition(":")):
+        raise ConfigError(
+            f"{where}: `teacher.callable`: {teacher.callable!r} is not written as package.module:function: name the "
+            "function after a colon."
         )
     _check_needs(loaded, kind)
     _check_input(loaded, kind)
@@ -40,11 +51,11 @@ def _check_needs(loaded: LoadedRecipe, kind: str) -> None:
     gives = frozenset() if teacher.outside else _MAPPED if mapped else method.needs
     lacking = sorted(method.needs - gives) if method.needs_teacher else []
     if lacking:
-        what = " and ".join(need.replace("_", " ") for need in lacking)
+        what = " and ".join(_TOLD.get(need, need.replace("_", " ")) for need in lacking)
         raise ConfigError(
             f"{loaded.where}: method {type(method).__name__} reads the teacher's {what}, and of `teacher.{kind}`"
-            f"{'' if teacher.outside else ' with classes of its own'} scores are all that is known: choose a method on "
-            "logits (kd, mse, ps, mld, mdkd)."
+            f"{' scores' if teacher.outside else ' with its own classes logits and pooled features'} are all that is "
+            "known: choose a method on logits (kd, mse, ps, mld, mdkd)."
         )
     if loaded.recipe.student.start == "teacher" and (teacher.outside or mapped):
         raise ConfigError(f"{loaded.where}: `student.start: teacher` continues a network, and this teacher shows none.")
@@ -57,12 +68,18 @@ def _check_input(loaded: LoadedRecipe, kind: str) -> None:
         raise ConfigError(f"{where}: `teacher.input` has no effect on scores, which are those of a file: remove it.")
     if kind == "checkpoint" and (teacher.input.mean or teacher.input.std):
         raise ConfigError(f"{where}: `teacher.input.mean` and `std` are in the checkpoint already: remove them.")
-    mixes = loaded.recipe.student.train.mix is not None
-    if kind == "scores" and mixes and method.needs_teacher:
-        raise ConfigError(
-            f"{where}: `student.train.mix` asks the teacher about mixed images, which `teacher.scores` does not know."
-        )
+    int8 = loaded.int8()
+    trainings = [("student.train", loaded.recipe.student.train)]
+    trainings += [] if int8 is None else [("student.int8.train", int8.settings)]
+    for key, settings in trainings:
+        if kind == "scores" and method.needs_teacher and settings.mix is not None:
+            raise ConfigError(
+                f"{where}: `{key}.mix` asks the teacher about mixed images, which `teacher.scores` does not know: "
+                "leave it out."
+            )
     own = teacher.input.of(loaded.recipe.input.preprocessing()).size
+    if teacher.input.size is not None:
+        require_side(own, f"{where}: `teacher.input.size`")
     maps = sorted(method.needs & _MAPS)
     if method.needs_teacher and maps and own != loaded.recipe.input.preprocessing().size:
         raise ConfigError(

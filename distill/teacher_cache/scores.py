@@ -69,6 +69,13 @@ class ScoreTable:
         """Row of each image of `dataset`, int64 (N,); -1 where it has none."""
         return np.array([self.rows.get(name, -1) for name in dataset.ids], np.int64)
 
+    def require(self, dataset: Dataset, max_bad_share: float) -> np.ndarray:
+        """As `places`; raises DataError where more than this share of the images has no scores."""
+        places = self.places(dataset)
+        if (places < 0).sum() > tolerated(len(places), max_bad_share):
+            raise self._lacking(dataset, places)
+        return places
+
     def outputs(self, dataset: Dataset) -> Outputs:
         """What it says of the images of a data set that it knows; labels of `silent` classes are taken for unknown.
 
@@ -78,14 +85,14 @@ class ScoreTable:
         places = self.places(dataset)
         found = np.flatnonzero(places >= 0)
         if not len(found):
-            raise self.lacking(dataset, places)
+            raise self._lacking(dataset, places)
         labels = dataset.labels.copy()
         labels[:, self.silent.numpy()] = UNKNOWN
         judged = replace(dataset, labels=labels).subset(found)
         skipped = [f"{dataset.ids[row]}: no scores" for row in np.flatnonzero(places < 0)]
         return Outputs(self.logits[places[found]].numpy(), judged, skipped, dataset, found)
 
-    def lacking(self, dataset: Dataset, places: np.ndarray) -> DataError:
+    def _lacking(self, dataset: Dataset, places: np.ndarray) -> DataError:
         """The error for a data set of which it knows too few images."""
         lacking = np.flatnonzero(places < 0)
         named = ", ".join(dataset.ids[row] for row in lacking[:_NAMED])
@@ -118,10 +125,8 @@ class ScoresSource:
 
     def open(self, job: Job, views: Views, device: torch.device, world: World, console: Console) -> Teacher:
         """See `TeacherSource`; raises DataError where too many images have no scores."""
-        places = self.table.places(job.train)
+        places = self.table.require(job.train, job.max_bad_share)
         lacking = np.flatnonzero(places < 0)
-        if len(lacking) > tolerated(len(places), job.max_bad_share):
-            raise self.table.lacking(job.train, places)
         if len(lacking) and world.is_main:
             named = ", ".join(job.train.ids[row] for row in lacking[:_NAMED])
             console.print(

@@ -1,5 +1,7 @@
 """Class weights and the balanced sampler: closed forms, exact resumption, refusals."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -28,6 +30,9 @@ def test_weights_follow_from_the_present_labels():
     assert class_weights({"b": 3}, DATA, where="t") == (1.0, 3.0, 1.0)
     with pytest.raises(ConfigError, match=r"t: d has no class 'zebra'; it has a, b, c\."):
         class_weights({"zebra": 3}, DATA, where="t")
+    for useless in ({"b": math.inf}, dict.fromkeys(DATA.classes, 0.0)):
+        with pytest.raises(ConfigError, match="needs finite weights, and one class above 0"):
+            class_weights(useless, DATA, where="t")
 
 
 @pytest.mark.parametrize(("name", "function"), [("bce", bce), ("asl", asymmetric)])

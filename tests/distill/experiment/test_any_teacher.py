@@ -17,6 +17,7 @@ from edgedistill.distill.engine.prepare import build_views
 from edgedistill.distill.engine.world import ALONE
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.recipe.load import load_recipe
+from edgedistill.pipeline import Chain
 from edgedistill.runtime.errors import ConfigError, DataError, EdgedistillError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,6 +65,9 @@ def data(tmp_path_factory):
     train, test = ((folder / f"{split}_scores.csv").read_text() for split in ("train", "test"))
     (folder / "scores.csv").write_text(train + "\n" + test.partition("\n")[2])
     (folder / "colour_program.py").write_text(PROGRAM)
+    (folder / "leaves.py").write_text("raise SystemExit('no key')")
+    (folder / "text.npz").write_text("no archive")
+    (folder / "nan.csv").write_text("id,red,green,blue\ntrain0.png,0.1,nan,0.2")
     write_graph(folder / "colours.onnx")
     content = {
         "name": "any",
@@ -212,7 +216,17 @@ def test_images_without_scores_are_named_counted_and_refused_where_they_are_many
     (data / "some.csv").write_text("\n".join(lines[:30]))
     experiment = open_({"scores": "some.csv", "scale": "probabilities"}, "name=few")
     with pytest.raises(DataError, match=r"training part\) have no scores .*its ids are like 'train0.png'"):
-        experiment.student(experiment.teacher())
+        experiment.untrained_teacher()  # before anything is trained, and by --dry-run
+
+
+def test_a_teacher_that_knows_nothing_stops_a_run_before_its_baseline_is_trained(open_, data, tmp_path):
+    header, *rows = (data / "scores.csv").read_text().splitlines()
+    wrong = [",".join([row.split(",")[0], *(str(1 - float(cell)) for cell in row.split(",")[1:])]) for row in rows]
+    (data / "wrong.csv").write_text("\n".join([header, *wrong]))
+    experiment = open_({"scores": "wrong.csv", "scale": "probabilities"}, "baseline=true")
+    with pytest.raises(ConfigError, match="no better than chance"):
+        Chain(experiment.loaded, experiment.console).run()
+    assert not (experiment.folder / "baseline").exists()
 
 
 @pytest.mark.parametrize("suffix", ["npz", "parquet"])
@@ -220,7 +234,8 @@ def test_other_files_say_the_same(suffix, open_, data):
     rows = [line.split(",") for line in (data / "scores.csv").read_text().splitlines()]
     ids, values = [row[0] for row in rows[1:]], np.array([row[1:] for row in rows[1:]], np.float64)
     if suffix == "npz":
-        np.savez(data / "scores.npz", ids=np.array(ids), scores=values[:, ::-1], classes=np.array(CLASSES[::-1]))
+        mirrored = {"scores": values[:, ::-1], "classes": np.array(CLASSES[::-1])}
+        np.savez(data / "scores.npz", ids=np.array(ids).astype(bytes), **mirrored)
     else:
         pyarrow = pytest.importorskip("pyarrow")
         from pyarrow import parquet
@@ -247,7 +262,7 @@ def test_parquet_without_pyarrow_says_what_to_install(open_, data, monkeypatch):
         ({"scores": "scores.csv", "onnx": "colours.onnx"}, [], "`teacher` needs one of .* has `onnx` and `scores`"),
         ({"scores": "none.csv", "scale": "logits"}, [], "`teacher.scores`: .*none.csv is no file"),
         (KINDS["scores"], ["method=l2d"], "reads the teacher's embeddings, and of `teacher.scores` scores are all"),
-        (KINDS["onnx"], ["method=rkd"], "reads the teacher's pooled, and of `teacher.onnx` scores are all"),
+        (KINDS["onnx"], ["method=rkd"], "reads the teacher's pooled features, and of `teacher.onnx` scores are all"),
         (KINDS["scores"], ["student.start=teacher"], "continues a network, and this teacher shows none"),
         ({**KINDS["onnx"], "train": {"epochs": 1}}, [], "`teacher.train` trains a `teacher.model`"),
         ({**KINDS["callable"], "class_map": {"rde": "rouge"}}, [], "'rde' is no class of the data. Did you mean 'red'"),
@@ -256,6 +271,16 @@ def test_parquet_without_pyarrow_says_what_to_install(open_, data, monkeypatch):
         ({"callable": "colour_program:broken", "scale": "logits"}, [], "broken: failed .RuntimeError: no connection"),
         ({"callable": "colour_program:logits", "scale": "probabilities"}, [], "no probabilities: set .*scale: logits"),
         ({"onnx": "colours.onnx", "scale": "logits", "classes": ["a", "b"]}, [], "3 scores, and 2 class names"),
+        ({**KINDS["onnx"], "classes": ["a", "a", "b"]}, [], "yaml.*`teacher.classes`: the class 'a' is listed twice"),
+        ({**KINDS["onnx"], "input": {"size": 8}}, [], "`teacher.input.size`: 8 x 8 is too small"),
+        ({**KINDS["onnx"], "input": {"std": [1, 0, 1]}}, [], "`teacher.input`: std .* needs finite numbers above 0"),
+        ({**KINDS["scores"], "cache": True}, [], "`teacher.cache` has no effect on scores"),
+        ({"checkpoint": "recipe.yaml", "classes": ["a"]}, [], "`teacher.classes` are in the checkpoint already"),
+        ({"callable": "colour_program", "scale": "logits"}, [], "'colour_program' is not written as package.module:f"),
+        ({"callable": "leaves:score", "scale": "logits"}, [], "cannot be imported .SystemExit: no key"),
+        (KINDS["scores"], ["student.int8={train: {mix: {name: mixup}}}"], "`student.int8.train.mix` asks the teacher"),
+        ({"scores": "text.npz", "scale": "logits"}, [], "text.npz: is no .npz, or damaged: np.savez"),
+        ({"scores": "nan.csv", "scale": "logits"}, [], "the scores of 1 of 1 images are NaN .*first of 'train0.png'"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_told_in_a_line(open_, teacher, changes, message):

@@ -44,6 +44,9 @@ def student(**train):
     return {"model": {"name": "shufflenetv2"}, "train": {"epochs": 1, **train}}
 
 
+STILL = {"backbone": {"freeze_epochs": "all"}, "head": {"freeze_epochs": 2}}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -68,7 +71,9 @@ def student(**train):
         ({"export": {"thresholds": 1.5}}, r"`export\.thresholds`: thresholds '1\.5': give a probability such as 0\.5"),
         ({"input": {"size": -3}}, r"`input\.size`"),
         ({"student": student(schedule="cosin")}, r"`student\.train\.schedule`: .* Allowed: onecycle, cosine, constant"),
+        ({"student": student(parts=STILL)}, r"`student\.train\.parts` freezes all that there is in the first epoch"),
         ({"student": None}, "the key `student` is required"),
+        ({"input": {"std": [0, 1, 1]}}, r"`input`: std \[0\.0, 1\.0, 1\.0\] needs finite numbers above 0"),
         ({"student": {"model": {"name": "shuflenetv2"}, "train": {"epochs": 1}}}, "did you mean 'shufflenetv2'"),
         ({"method": "mkdk"}, r"`method\.name`: unknown method 'mkdk': did you mean 'mdkd'"),
         ({"method": {"name": "mdkd", "lambda": 1}}, r"unknown key `method\.lambda`"),
