@@ -107,7 +107,7 @@ def distil(
         "model": _shapes(taught),
         "part": None if part is None else _shapes(part),
         "train": chosen.deciding(),
-        "method": [type(asked).__name__, msgspec.to_builtins(asked, str_keys=True)],
+        "method": asked.deciding(),
         "images": [learned.fingerprint(), selecting.fingerprint()],
         "teacher": None if source is None else source.identity(),
     }

@@ -35,7 +35,7 @@ class Journal:
     def __init__(self, job: Job, epoch: int, environment: dict[str, Any], console: Console) -> None:
         self._job, self._console = job, console
         self._loggers: dict[str, Logger] = {}
-        self._finished = False
+        self._finished = epoch == job.settings.epochs
         run = Run(
             name=f"{job.card.name}/{job.title}",
             folder=job.folder,

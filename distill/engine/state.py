@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
@@ -149,6 +150,12 @@ def read_position(path: Path, identity: str) -> tuple[int, int]:
     """Epochs that a last.ckpt has finished, and steps of the one after them; raises CheckpointError as `restore`."""
     scalars = _read(path, identity)["scalars"]
     return scalars["epoch"], scalars["batch"]
+
+
+def read_part(path: Path, identity: str) -> dict[str, Tensor] | None:
+    """The weights of what a method added, of a last.ckpt; None where it added nothing; raises as `restore`."""
+    found: dict[str, Tensor] | None = _read(path, identity)["modules"].get("part")
+    return found
 
 
 def _read(path: Path, identity: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
+import torch
 from rich.console import Console
 
 from ...runtime.datasets import Dataset
@@ -18,6 +19,7 @@ from ..checkpoint import ModelCard, Student, load_student, save_student
 from ..data.materialize import materialize
 from ..engine import Job, Outputs, TrainSettings, choose_device, current_world, fit, predict_logits
 from ..engine.features import Features, predict_features
+from ..engine.state import read_part
 from ..engine.summary import is_finished
 from ..engine.views_at_test import ViewAtTest
 from ..methods import Method, labels_alone, without_warmup
@@ -201,10 +203,11 @@ class Experiment:
         """The student taught by the recipe's method; where the recipe says so, in int8 at the end."""
         if self.recipe.student.int8 is not None:
             self.untrained_student()  # what is no graph is told before it is trained in float
-        student = self._fit(self.require_good(teacher))
+        training = self.require_good(teacher)
+        student = self._fit(training)
         if self.recipe.student.int8 is None:
             return student
-        return self._fit(self.int8_training(teacher, student))
+        return self._fit(self.int8_training(teacher, student, training.job))
 
     def require_good(self, teacher: Teacher | None) -> Training:
         """The student's training, of whose teacher more is known than the student knows; nothing is trained.
@@ -227,15 +230,28 @@ class Experiment:
         model.eval()
         return model if self.recipe.student.int8 is None else FoldedClassifier(model)
 
-    def int8_training(self, teacher: Teacher | None, student: Student) -> Training:
-        """What the training in int8 is that `student` goes through at the end, ready to start; nothing is written."""
+    def int8_training(self, teacher: Teacher | None, student: Student, before: Job) -> Training:
+        """What the training in int8 is that `student` goes through at the end, ready to start; nothing is written.
+
+        Args:
+            teacher: as `student`'s.
+            student: that is continued.
+            before: the training that it comes from; what the method added there goes on too, where it is kept.
+        """
         spec, int8, method = self.recipe.student.model, self.loaded.int8(), without_warmup(self.loaded.method())
         assert int8 is not None
         taught_by = self._ready(method, teacher.model) if teacher is not None and method.needs_teacher else None
         source = self._source(taught_by)
         job = self._job("int8", spec, int8.settings, method, teacher=source, start=student.model)
         model = FoldedClassifier(student.model).round_to_int8()
-        return Training(job, model, source, method.build_part(model, _network(taught_by), job.card.preprocessing.size))
+        torch.manual_seed(self.recipe.seed)
+        part = method.build_part(model, _network(taught_by), job.card.preprocessing.size)
+        kept = None if part is None or not before.last.is_file() else read_part(before.last, before.identity)
+        if part is not None and kept is not None:
+            part.load_state_dict(kept)
+            if part.adam_rate is not None:  # as far below its first rate as the student's is
+                part.adam_rate *= int8.settings.lr / before.settings.lr
+        return Training(job, model, source, part)
 
     def checkpoint(self, role: Role) -> Path:
         """Where the recipe's training of a role leaves its best weights."""
@@ -260,7 +276,7 @@ class Experiment:
             job, model, *_ = self.training("student", teacher)
             path = job.folder / job.checkpoint
             begun = load_student(path) if is_finished(job) else Student(model, job.card, path)
-            return self.int8_training(teacher, begun)
+            return self.int8_training(teacher, begun, job)
         if role == "baseline":
             return self._describe(role, student.model, student.train, labels_alone(self.loaded.method()), teacher)
         return self._describe(role, student.model, student.train, self.loaded.method(), teacher)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
+import msgspec
 import numpy as np
 from msgspec import Meta
 from torch import Tensor
@@ -57,6 +58,7 @@ class Method(Config):
     recipe's `method` section may hold.
 
     Attributes:
+        came_later: hyper-parameters that other versions do not know, by the value that is what these computed.
         needs_teacher: whether a teacher's outputs are read.
         trains_teachers: whether its teachers are trained from sub-tasks of its own (see `subsets`); a recipe then has
             no `teacher:` section.
@@ -67,6 +69,7 @@ class Method(Config):
             UD (MM 2021) Eq. 12. Without a branch there is no such term.
     """
 
+    came_later: ClassVar[dict[str, object]] = {"warmup_epochs": 0.0}
     needs_teacher: ClassVar[bool] = True
     trains_teachers: ClassVar[bool] = False
     equations: ClassVar[str] = ""
@@ -115,6 +118,14 @@ class Method(Config):
             ConfigError: the teacher, or what the method needs from it, is missing.
         """
         raise NotImplementedError
+
+    def deciding(self) -> list[Any]:
+        """As plain data, for a training's identity: without what came later and is left at its default."""
+        plain = msgspec.to_builtins(self, str_keys=True)
+        for key, as_before in self.came_later.items():
+            if key in plain and plain[key] == as_before:
+                del plain[key]
+        return [type(self).__name__, plain]
 
     def build_part(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> Part | None:
         """What training needs beside the student, with fresh weights: by default the branches for what it `needs`.

@@ -35,6 +35,7 @@ class ReviewKD(ProtocolMethod):
             do, so that the same lambda weighs B times less.
     """
 
+    came_later: ClassVar[dict[str, object]] = {}
     needs: ClassVar[frozenset[str]] = frozenset({"stages"})
     equations: ClassVar[str] = "ReviewKD (CVPR 2021) Sec. 3; the ReviewKD rows of L2D and MDKD"
 

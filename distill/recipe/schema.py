@@ -43,6 +43,15 @@ class DataSpec(Config):
         """`unknown`, chosen."""
         return self.unknown or ("ignore" if self.unlabelled is None else "distil")
 
+    def deciding(self, *, taught: bool) -> dict[str, Any]:
+        """As plain data, for a training's identity; what a teacher says of unknown labels only where one is `taught`.
+
+        The images themselves, of which `unlabelled` adds some, an identity knows by what they hold.
+        """
+        plain = {**msgspec.to_builtins(self), "max_bad_share": None}
+        del plain["unlabelled"], plain["unknown"]
+        return plain | ({"unknown": "distil"} if taught and self.hears_unknown == "distil" else {})
+
 
 class InputSpec(Config):
     """How an image becomes the network's input; see runtime.preprocess.Preprocessing.

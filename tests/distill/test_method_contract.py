@@ -202,3 +202,5 @@ def test_terms_on_structure_may_begin_late():
             expected = {term: share * value if term in late else value for term, value in whole.items()}
             assert all(torch.equal(found[term], value) for term, value in expected.items()), (name, epoch)
         assert without_warmup(warming) == method
+        assert warming.deciding()[1]["warmup_epochs"] == 4
+        assert ("warmup_epochs" in method.deciding()[1]) == (name == "reviewkd"), "as runs of other versions know it"

@@ -5,6 +5,7 @@ import torch
 from rich.console import Console
 
 from edgedistill.distill.checkpoint import save_student
+from edgedistill.distill.engine.state import read_part
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.experiment.continuing import continue_from
 from edgedistill.distill.recipe.load import load_recipe
@@ -41,6 +42,18 @@ def test_the_student_begins_as_its_teacher_with_the_branch_that_both_have(make):
     fresh = make("student.start=model").training("student", teacher).model.state_dict()
     assert not all(torch.equal(value, expected[name]) for name, value in fresh.items())
     assert experiment.student(teacher).path.is_file()
+
+
+def test_what_the_method_added_goes_on_in_int8(make):
+    """A fresh decoder would pull a trained student apart in its last epoch."""
+    experiment = make("student.start=model", "student.int8={}", "method=l2d", "teacher.model.branches=[ml_decoder]")
+    teacher = experiment.untrained_teacher()
+    assert experiment.student(teacher).path.parent.name == "int8"
+    job = experiment.training("student", teacher).job
+    kept, last = read_part(job.last, job.identity), experiment.training("int8", teacher)
+    assert kept
+    assert all(torch.equal(value, kept[name]) for name, value in last.part.state_dict().items())
+    assert last.part.adam_rate == pytest.approx(1e-5)
 
 
 def test_another_teacher_makes_another_training_even_where_nothing_is_taught(make):
