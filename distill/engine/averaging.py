@@ -42,7 +42,11 @@ class MovingAverage(ModelEmaV3):
         super().__init__(model, decay=decay, use_warmup=True)
         self._floats: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
         self._counts: tuple[list[Tensor], list[Tensor]] = [], []
+        seen: set[int] = set()
         for average, value in zip(self.module.state_dict().values(), model.state_dict().values(), strict=True):
+            if average.data_ptr() in seen:  # of layers that share it: it would be averaged twice at every step
+                continue
+            seen.add(average.data_ptr())
             floats = self._floats.setdefault(average.dtype, ([], [])) if average.is_floating_point() else self._counts
             floats[0].append(average)
             floats[1].append(value)

@@ -11,7 +11,7 @@ from ..models import Classifier, TeacherModel
 from ..models.heads import HEADS
 from ..models.output import ModelOutput
 from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, WarmupEpochs, require_teacher
-from .part import Part
+from .part import Branches, Part
 from .term import Term, Terms
 
 _DECODER_RATE = 1e-4  # L2D, "Implementation Details": Adam, OneCycle's peak
@@ -68,6 +68,8 @@ class L2D(ProtocolMethod):
         and its distances pull that network apart (docs/study.md).
         """
         part = super().build_part(student, teacher, size)
+        if part is None and "ml_decoder" in student.branches:
+            part = Branches((), student)  # which says the rate of the student's own
         if part is not None:
             part.adam_rate = _DECODER_RATE
         return part

@@ -108,6 +108,17 @@ def test_the_average_is_timms_and_stays_where_a_step_was_not_taken(dtype):
         assert torch.equal(a, before[name]), name
 
 
+def test_layers_that_share_their_weights_are_averaged_once():
+    layer = nn.Linear(2, 2)
+    model, once = nn.Sequential(layer, nn.Sequential(layer)), nn.Sequential(layer)
+    averages = [MovingAverage(network, 0.9) for network in (model, once)]
+    with torch.no_grad():
+        layer.weight += 1
+    for average in averages:
+        average.follow(9, YES)
+    assert torch.equal(*(average.module[0].weight for average in averages))
+
+
 @pytest.mark.parametrize("weight", [0.0, 1e-3, 0.7, 1.0])
 def test_an_average_of_a_whole_list_at_once_is_the_same_to_rounding(weight):
     averages, values = ([torch.randn(7), torch.randn(2, 3)] for _ in range(2))
