@@ -17,7 +17,7 @@ from ..checkpoint import ModelCard
 from ..data.balance import class_weights
 from ..engine import Job, TeacherSource, TrainSettings
 from ..methods import Method
-from ..methods.class_weights import weigh_classes
+from ..methods.class_weights import count_classes, weigh_classes
 from ..methods.part import Part
 from ..models import Classifier, ModelSpec, build_from_spec
 from ..models.class_embeddings import read_class_embeddings
@@ -104,9 +104,9 @@ def _section(title: str) -> str:
 
 
 def weighted(method: Method, settings: TrainSettings, train: Dataset, where: str) -> Method:
-    """The method as a training's `class_weights` have it; raises ConfigError, beginning with `where`, the key."""
+    """The method as a training's labels and `class_weights` have it; raises ConfigError, beginning with `where`."""
     if settings.class_weights is None:
-        return method
+        return count_classes(method, train.labels)
     return weigh_classes(method, class_weights(settings.class_weights, train, where=where))
 
 

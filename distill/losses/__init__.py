@@ -3,6 +3,8 @@
 from .asymmetric import asymmetric
 from .attention import attention_distance
 from .bce import bce
+from .distribution_balanced import distribution_balanced
+from .focal import focal
 from .kl import binary_kl, softmax_kl
 from .l2d import class_and_instance_aware, class_aware, instance_aware
 from .label_smoothing import label_smoothing
@@ -32,6 +34,8 @@ __all__ = [
     "binary_kl",
     "class_and_instance_aware",
     "class_aware",
+    "distribution_balanced",
+    "focal",
     "hierarchical_context",
     "instance_aware",
     "instance_dependencies",

@@ -1,5 +1,6 @@
 """The losses against the annotations that a recipe may choose, each with its hyper-parameters."""
 
+import functools
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import torch
@@ -7,12 +8,12 @@ from msgspec import Meta
 from torch import Tensor
 
 from ...runtime.config import Config
-from ..losses import asymmetric, bce, label_smoothing, pal, softmax_targets
+from ..losses import asymmetric, bce, focal, label_smoothing, pal, softmax_targets
 from ..losses._common import full_precision, reduce_known
 from ..losses.label_smoothing import EPSILON
 from .term import Reduction
 
-Name = Literal["bce", "asl", "pal", "label_smoothing", "softmax"]
+Name = Literal["bce", "asl", "focal", "distribution_balanced", "pal", "label_smoothing", "softmax"]
 
 
 class SupervisedLoss(Config, tag_field="name"):
@@ -82,6 +83,46 @@ class ASL(SupervisedLoss, tag="asl"):
         return asymmetric(logits, targets, **focus, reduction=reduction)
 
 
+class Focal(SupervisedLoss, tag="focal"):
+    """Focal loss, which plays down labels that are predicted well (Lin et al., ICCV 2017).
+
+    Attributes:
+        gamma: focusing exponent.
+        alpha: weight of present labels; absent ones have 1 - alpha.
+    """
+
+    gamma: Annotated[float, Meta(ge=0)] = 2.0
+    alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.25
+
+    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction | Literal["none"]) -> Tensor:
+        return focal(logits, targets, gamma=self.gamma, alpha=self.alpha, reduction=reduction)
+
+
+class DistributionBalanced(SupervisedLoss, tag="distribution_balanced"):
+    """Distribution-balanced loss with focus, for long tails (Wu et al., ECCV 2020); counts the training part's labels.
+
+    Attributes:
+        gamma: focusing exponent; 0 has no focus.
+        alpha: least weight of a label.
+        beta: steepness of the weight.
+        mu: share of an image's sampling at which a class has half of the weight; 0.3 for VOC-MLT.
+        negative_scale: steepness for absent labels; 5 for VOC-MLT.
+        kappa: weight of the classes' prior.
+    """
+
+    by_label = False
+
+    gamma: Annotated[float, Meta(ge=0)] = 2.0
+    alpha: Annotated[float, Meta(ge=0)] = 0.1
+    beta: Annotated[float, Meta(gt=0)] = 10.0
+    mu: float = 0.2
+    negative_scale: Annotated[float, Meta(gt=0)] = 2.0
+    kappa: Annotated[float, Meta(ge=0)] = 0.05
+
+    def _loss(self, logits: Tensor, targets: Tensor, reduction: Reduction | Literal["none"]) -> Tensor:
+        raise ValueError("the loss 'distribution_balanced' counts a training part's labels first: see `count_classes`.")
+
+
 class PAL(SupervisedLoss, tag="pal"):
     """UD's PAL-N: every positive against the negatives, averaged over an image's positives."""
 
@@ -115,6 +156,16 @@ class Softmax(SupervisedLoss, tag="softmax"):
         return softmax_targets(logits, targets, reduction)
 
 
+def numbers_beside(values: Tensor, numbers: tuple[float, ...]) -> Tensor:
+    """Numbers on a tensor's device and in its dtype, copied there once: each copy makes a GPU wait."""
+    return _copied(numbers, values.device, values.dtype)
+
+
+@functools.lru_cache(maxsize=16)
+def _copied(numbers: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(numbers, device=device, dtype=dtype)
+
+
 class ClassWeighted(SupervisedLoss, tag="class_weighted", kw_only=True):
     """A loss whose labels count as much as their class does; made of a training's `class_weights`, never written.
 
@@ -134,13 +185,15 @@ class ClassWeighted(SupervisedLoss, tag="class_weighted", kw_only=True):
     def __call__(self, logits: Tensor, targets: Tensor, reduction: Reduction | Literal["none"]) -> Tensor:
         """See `SupervisedLoss`."""
         each = self.loss(logits, targets, "none")
-        return reduce_known(each * each.new_tensor(self.weights), targets, reduction)
+        return reduce_known(each * numbers_beside(each, self.weights), targets, reduction)
 
 
-Supervised: TypeAlias = Name | BCE | ASL | PAL | LabelSmoothing | Softmax
+Supervised: TypeAlias = Name | BCE | ASL | Focal | DistributionBalanced | PAL | LabelSmoothing | Softmax
 """A name, for the loss at its paper's hyper-parameters, or a mapping of `name:` and hyper-parameters."""
 
-SUPERVISED: dict[str, SupervisedLoss] = {loss.name: loss for loss in (BCE(), ASL(), PAL(), LabelSmoothing(), Softmax())}
+SUPERVISED: dict[str, SupervisedLoss] = {
+    loss.name: loss for loss in (BCE(), ASL(), Focal(), DistributionBalanced(), PAL(), LabelSmoothing(), Softmax())
+}
 """Every loss at its paper's hyper-parameters."""
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from .loaded import LoadedRecipe
 
 
+_RELATES = "ranks an image's labels, or weighs them by each other"
+
+
 def check_labels(loaded: "LoadedRecipe") -> None:
     """Raise ConfigError where a training mixes images or weighs classes, and its terms know no such thing."""
     recipe, int8, tasks = loaded.recipe, loaded.int8(), loaded.tasks()
@@ -30,7 +33,7 @@ def why_not_mixed(method: "Method", branches: Collection[str]) -> str | None:
     """What about a method, or a network's training-only `branches`, knows no shares of labels; None where all does."""
     loss = loss_of(method.learns_by)
     if not loss.by_label:
-        return f"the loss {loss.name!r} ranks an image's labels: choose bce, asl or label_smoothing"
+        return f"the loss {loss.name!r} {_RELATES}: choose bce, asl, focal or label_smoothing"
     if "embeddings" in method.needs:
         return "the method compares images by the labels that they have, and a mixed image has shares of labels"
     if "calibration_logits" in method.needs or "calibration" in branches:
@@ -44,7 +47,7 @@ def why_not_weighed(method: "Method") -> str | None:
     if method.supervised is None:
         return "the method has no supervised loss: name one (`method.supervised: bce`)"
     if not loss.by_label:
-        return f"the loss {loss.name!r} ranks an image's labels: choose bce, asl or label_smoothing"
+        return f"the loss {loss.name!r} {_RELATES}: choose bce, asl, focal or label_smoothing"
     return None
 
 

@@ -10,9 +10,9 @@ from test_mixing import RECIPE
 
 from edgedistill.distill.data.balance import balanced_shares, class_weights
 from edgedistill.distill.data.loader import EpochSampler, Share
-from edgedistill.distill.losses import asymmetric, bce
+from edgedistill.distill.losses import asymmetric, bce, distribution_balanced
 from edgedistill.distill.methods import build_method
-from edgedistill.distill.methods.class_weights import weigh_classes
+from edgedistill.distill.methods.class_weights import count_classes, weigh_classes
 from edgedistill.distill.methods.supervised import SUPERVISED
 from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.runtime.datasets import Dataset
@@ -20,6 +20,17 @@ from edgedistill.runtime.errors import ConfigError
 
 LABELS = np.array([[1, 1, 0], [1, 0, -1], [1, 0, 0], [1, 0, 0], [0, 0, 0]], np.int8)
 DATA = Dataset("d", ("a", "b", "c"), tuple("vwxyz"), ["v"] * 5, LABELS)
+
+
+def test_the_distribution_balanced_loss_knows_the_training_parts_labels():
+    """Of a method that learns by it, its decoder's too; a method by another loss, or by none, stays as it is."""
+    method = count_classes(build_method("mld", supervised={"name": "distribution_balanced", "kappa": 0.5}), LABELS)
+    logits, targets = torch.randn(4, 3), torch.randint(-1, 2, (4, 3))
+    expected = distribution_balanced(logits, targets, torch.tensor([4, 1, 0]), torch.tensor([1, 4, 4]), kappa=0.5)
+    assert torch.equal(method.supervised(logits, targets, "batchmean"), expected)
+    assert method.supervised.name == "distribution_balanced"
+    for other in (build_method("mld"), build_method("ud")):
+        assert count_classes(other, LABELS) is other
 
 
 def test_weights_follow_from_the_present_labels():

@@ -20,7 +20,7 @@ from edgedistill.runtime.errors import ConfigError
 f64 = torch.float64
 CONTEXT = TrainingContext(epoch=0, step=0, total_steps=1)
 NEW = ["pal", "softmax_targets", "label_smoothing"]
-NAMES = ["bce", "asl", "pal", "label_smoothing", "softmax"]
+NAMES = ["bce", "asl", "focal", "pal", "label_smoothing", "softmax"]
 
 
 def plain_pal(z: list[float], y: list[int]) -> float:
@@ -144,6 +144,7 @@ def test_a_name_is_the_loss_of_its_paper(name):
             {"name": "asl", "gamma_neg": 2, "gamma_pos": 1, "clip": 0},
             lambda z, y: losses.asymmetric(z, y, gamma_neg=2, gamma_pos=1, clip=0, reduction="batchmean"),
         ),
+        ({"name": "focal", "gamma": 1, "alpha": 0.5}, lambda z, y: losses.focal(z, y, gamma=1, alpha=0.5)),
         ({"name": "label_smoothing", "epsilon": 0.1}, lambda z, y: losses.label_smoothing(z, y, epsilon=0.1)),
     ],
 )
@@ -162,8 +163,14 @@ def test_a_mapping_sets_its_hyper_parameters_and_is_stored_with_them(chosen, exp
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ("ce", r"`method\.supervised`: .*'ce'\. Allowed: bce, asl, pal, label_smoothing, softmax\."),
-        ({"name": "ce"}, r"`method\.supervised\.name`: .*'ce'\. Allowed: bce, asl, pal, label_smoothing, softmax\."),
+        (
+            "ce",
+            r"`method\.supervised`: .*'ce'\. Allowed: bce, asl, focal, distribution_balanced, pal, label_smoothing, softmax\.",
+        ),
+        (
+            {"name": "ce"},
+            r"`method\.supervised\.name`: .*'ce'\. Allowed: bce, asl, focal, distribution_balanced, pal, label_smoothing, softmax\.",
+        ),
         (
             {"name": "asl", "gamma": 1},
             r"`method\.supervised\.gamma`\. .*Allowed here: clip, gamma_neg, gamma_pos, temp",

@@ -39,6 +39,17 @@ def _asymmetric(z, _, label, *, gamma_neg, gamma_pos, clip):
     return -(shifted**gamma_neg) * log(sigmoid(-z) + clip) if clip else shifted**gamma_neg * softplus(z)
 
 
+def _focused(margin, gamma):
+    miss = sigmoid(-margin)
+    power = math.pow(float(miss), gamma)
+    slope = gamma * math.pow(float(miss), gamma - 1) if gamma else 0.0
+    return (power + slope * (miss - float(miss))) * softplus(-margin)
+
+
+def _focal(z, _, label, *, gamma, alpha):
+    return (alpha if label else 1 - alpha) * _focused(z if label else -z, gamma)
+
+
 def _label_smoothing(z, _, label):
     p = 1.0 / (1.0 + math.exp(-9.0)) if label else 1.0 / (1.0 + math.exp(9.0))
     return p * (log(p) + softplus(-z)) + (1.0 - p) * (log(1.0 - p) + softplus(z))
@@ -82,6 +93,52 @@ for variant, options in {
             logits,
             variant,
             stops=True,
+        )
+    )
+
+for gamma, alpha in ((2.0, 0.25), (0.5, 0.5), (0.0, 0.75)):
+    register(
+        Case(
+            "focal",
+            lambda s, t, y, g=gamma, a=alpha: losses.focal(s, y, gamma=g, alpha=a),
+            partial(_reduced, partial(_focal, gamma=gamma, alpha=alpha), reduction="batchmean"),
+            logits,
+            f"gamma {gamma:g}",
+        )
+    )
+
+
+def _counts(classes):
+    """Of present and absent labels: a long tail, with a class that is never present and one that always is."""
+    present = [0, 60, *(40 // (k + 1) for k in range(classes))][:classes]
+    return present, [60 - count for count in present]
+
+
+def _distribution_balanced(s, _, y, *, gamma, mu, scale):
+    present, absent = ([max(1, count) for count in counts] for counts in _counts(len(s[0])))
+    terms = []
+    for z, row in zip(s, y, strict=True):
+        asked = sum(1 / present[k] for k, label in enumerate(row) if label == 1)
+        for k, label in enumerate(row):
+            if label >= 0:
+                share = 1 / present[k] / asked if asked else math.inf
+                weight = 0.1 + 1 / (1 + math.exp(-10 * (share - mu)))
+                shifted = z[k] - 0.05 / scale * math.log(absent[k] / present[k])
+                each = _focused(shifted, gamma) if label else _focused(-scale * shifted, gamma) / scale
+                terms.append(weight * each)
+    return total(terms) / len(s)
+
+
+for options in ({"gamma": 2.0, "mu": 0.2, "scale": 2.0}, {"gamma": 0.0, "mu": 0.3, "scale": 5.0}):
+    register(
+        Case(
+            "distribution_balanced",
+            lambda s, t, y, o=options: losses.distribution_balanced(
+                s, y, *map(s.new_tensor, _counts(s.shape[1])), gamma=o["gamma"], mu=o["mu"], negative_scale=o["scale"]
+            ),
+            partial(_distribution_balanced, **options),
+            logits,
+            f"gamma {options['gamma']:g}",
         )
     )
 
