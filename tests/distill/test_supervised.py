@@ -165,11 +165,11 @@ def test_a_mapping_sets_its_hyper_parameters_and_is_stored_with_them(chosen, exp
     [
         (
             "ce",
-            r"`method\.supervised`: .*'ce'\. Allowed: bce, asl, focal, distribution_balanced, pal, label_smoothing, softmax\.",
+            r"`method\.supervised`: .*'ce'\. Allowed: bce, asl, focal, distribution_balanced, pal, .*",
         ),
         (
             {"name": "ce"},
-            r"`method\.supervised\.name`: .*'ce'\. Allowed: bce, asl, focal, distribution_balanced, pal, label_smoothing, softmax\.",
+            r"`method\.supervised\.name`: .*'ce'\. Allowed: bce, asl, focal, distribution_balanced, pal, .*",
         ),
         (
             {"name": "asl", "gamma": 1},
