@@ -149,9 +149,11 @@ def evaluate(
 
 
 def _views(text: str | None) -> "list[ViewAtTest]":
+    if text is None:
+        return []  # without waiting for torch
     from edgedistill.distill.engine.views_at_test import VIEWS
 
-    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in VIEWS]
     if unknown:
         raise typer.BadParameter(f"--tta {unknown[0]}: give one or more of {', '.join(VIEWS)}, separated by commas.")

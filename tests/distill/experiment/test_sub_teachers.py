@@ -102,7 +102,7 @@ def test_every_sub_task_is_the_students_training_on_its_own_labels(open_cpsd):
     run = open_cpsd("method.supervised=bce", "seed=7", "tasks.train={lr: 0.5}")
     whole = run.splits
     for task in run.sub_teachers.tasks:
-        job, model, teacher = run.sub_teachers.training(task)
+        job, model, teacher, _ = run.sub_teachers.training(task)
         assert teacher is None
         assert job.folder == run.folder / "tasks" / task.name
         assert job.method == build_method("vanilla", supervised="bce", reduction="sum")
