@@ -23,7 +23,8 @@ from torch import Tensor
 from edgedistill.distill.data.loader import Batch
 from edgedistill.distill.engine import ALONE, choose_device
 from edgedistill.distill.engine.environment import describe_environment
-from edgedistill.distill.engine.prepare import Prepared, prepare
+from edgedistill.distill.engine.prepare import prepare
+from edgedistill.distill.engine.prepared import Prepared
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.losses import bce
 from edgedistill.distill.methods import TrainingContext, values

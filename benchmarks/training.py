@@ -33,7 +33,8 @@ from rich.table import Table
 from edgedistill import __version__
 from edgedistill.distill.checkpoint import ModelCard
 from edgedistill.distill.engine import ALONE, Job, TrainSettings, choose_device
-from edgedistill.distill.engine.prepare import Prepared, prepare
+from edgedistill.distill.engine.prepare import prepare
+from edgedistill.distill.engine.prepared import Prepared
 from edgedistill.distill.engine.teachers import LiveSource
 from edgedistill.distill.methods import TrainingContext, build_method
 from edgedistill.distill.models import ModelSpec, build_from_spec

@@ -1,12 +1,16 @@
 """Which of a method's terms relate images to each other, asked before the first step."""
 
 import torch
+from rich.console import Console
 
 from ...runtime.errors import ConfigError
 from ..data.loader import Batch
 from ..methods import Method, Term, Terms, TrainingContext
+from .job import Job
 from .network import TrainedNetwork
+from .settings import TrainSettings
 from .teachers import Teacher
+from .world import World
 
 
 def relating_terms(method: Method, model: TrainedNetwork, teacher: Teacher | None, batch: Batch) -> frozenset[str]:
@@ -51,3 +55,43 @@ def require_terms(terms: Terms, method: Method, relations: frozenset[str] | None
             f"the method {type(method).__name__} returns {', '.join(late)}, which relates images, only now: a step in "
             "parts is planned by the terms of the first call. Return it from the beginning, with a weight of 0."
         )
+
+
+def find_relations(
+    job: Job, model: TrainedNetwork, teacher: Teacher | None, world: World, batch: Batch
+) -> frozenset[str]:
+    """Names of the terms that relate images; none where a step is one part, to which that makes no difference."""
+    if job.settings.accumulate * world.size == 1:
+        return frozenset()
+    return relating_terms(job.method, model, teacher, batch)
+
+
+def told_relations(settings: TrainSettings, relations: frozenset[str], world: World) -> str:
+    """A sentence on what terms that relate images cost in pieces, and see of a step; empty without any."""
+    if not relations:
+        return ""
+    names, parts = ", ".join(sorted(relations)), []
+    if settings.accumulate > 1:
+        parts.append(
+            f"`accumulate: {settings.accumulate}`: {names} relate the images of a whole step, so every piece runs "
+            "through the student twice, which costs one more forward pass"
+        )
+    if world.size > 1 and settings.relations == "local":
+        parts.append(
+            f"`relations: local`: {names} see {settings.batch_size // world.size} images at a time, not the whole "
+            f"batch of {settings.batch_size}"
+        )
+    return "; ".join(parts)
+
+
+def tell_relations(job: Job, relations: frozenset[str], console: Console, world: World) -> None:
+    told = told_relations(job.settings, relations, world)
+    if told:
+        console.print(f"{job.title}: {told}.", markup=False, highlight=False, soft_wrap=True)
+
+
+def blank_pair(job: Job) -> Batch:
+    """The first two images of the training part as far as a teacher that was asked before knows them."""
+    labels = torch.from_numpy(job.train.labels[:2])
+    blank = torch.zeros(len(labels), *job.card.preprocessing.size, 3, dtype=torch.uint8)
+    return Batch(blank, labels, torch.arange(len(labels)), 0, [])

@@ -2,35 +2,30 @@
 
 import contextlib
 import json
-import math
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import torch
 from rich.console import Console
 
-from ...runtime import metrics
 from ...runtime.batches import tolerated
 from ...runtime.errors import DataError, EdgedistillError, InterruptedRunError
-from ..checkpoint import save_student
 from ..data.loader import Batch
 from ..methods import TrainingContext
 from ..methods.part import Part
 from ..models import Classifier
-from .averaging import Weights, refresh_batchnorm
-from .evaluate import NotFiniteError, predict_logits
 from .faults import explained
-from .folder import sole_writer
+from .folder import ENVIRONMENT, sole_writer
 from .interrupt import Interrupt, catch_interrupt, print_at_once
 from .job import Job
 from .journal import Journal, write_records
 from .loggers import require_loggers
-from .prepare import ENVIRONMENT, Prepared, prepare
+from .prepare import prepare
+from .prepared import Prepared
 from .progress import TrainingProgress
+from .selection import keep_best
 from .state import Tally, TrainState
 from .summary import is_finished, write_summary
 from .taken import Launched
@@ -201,61 +196,9 @@ class _Training:
         if state.swa is not None and settings.swa is not None and settings.swa.averages(state.epoch, settings.epochs):
             state.swa.update_parameters(state.model)
         if state.epoch % job.settings.evaluate_every == 0 or state.epoch == job.settings.epochs:
-            self._evaluate(record)
+            record |= keep_best(job, self.prepared, self.world)
         state.history.append(record)
         return record
-
-    def _evaluate(self, record: dict[str, Any]) -> None:
-        """Score the networks that may be kept; the best of them is recorded, and replaces a worse checkpoint."""
-        state, found = self.state, {}
-        for weights, network in state.candidates(self.job.settings.keep).items():
-            if weights == "swa":
-                torch.manual_seed(self.job.seed)  # of dropout
-                refresh_batchnorm(network, state.model, self.prepared.images())
-            found[weights] = self._score(weights, network)
-        best = max(found, key=lambda weights: found[weights][0])
-        if len(found) > 1:
-            record["val_mAP_of"] = {weights: round(score, 4) for weights, (score, _) in found.items()}
-        record["val_mAP"], record["val_AP"] = found[best]
-        if best != "raw":
-            record["weights"] = best
-
-    def _score(self, weights: Weights, network: Classifier) -> tuple[float, dict[str, float]]:
-        """MAP and the AP of each class on the validation part; a better mAP replaces the checkpoint."""
-        job, state = self.job, self.state
-        # Each process has its own BatchNorm statistics; the network that is scored is the one that rank 0 saves.
-        self.world.share(network.buffers())
-        tolerated_share, rate = job.max_bad_share, state.rate
-        try:
-            outputs = predict_logits(
-                network,
-                job.validation,
-                job.card.preprocessing,
-                max_bad_share=tolerated_share,
-                world=self.world,
-                decoded=self.prepared.validation,
-            )
-        except NotFiniteError as error:
-            kept = f"the best checkpoint so far is kept, {job.folder / job.checkpoint}" if state.best >= 0 else None
-            raise EdgedistillError(
-                f"{job.title}: the training diverged in epoch {state.epoch} of {job.settings.epochs}, at learning rate "
-                f"{rate:.3g} (`lr` {job.settings.lr:g}): {error} Lower `lr`, or set `clip_grad_norm: 1.0`; "
-                f"{kept or 'no checkpoint was good enough to be kept'}."
-            ) from error
-        found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
-        scored = zip(job.card.classes, found["AP"].tolist(), strict=True)
-        per_class = {name: round(ap, 4) for name, ap in scored if not math.isnan(ap)}
-        if found["mAP"] > state.best:
-            state.best = found["mAP"]
-            thresholds = metrics.best_thresholds(outputs.scores, outputs.dataset.labels)
-            card = msgspec.structs.replace(
-                job.card,
-                thresholds=tuple(float(t) for t in thresholds),
-                metrics={key: float(found[key]) for key in ("mAP", "OF1", "CF1")} | {"epoch": float(state.epoch)},
-            )
-            path = job.folder / job.checkpoint
-            self.world.together(lambda: save_student(path, network, card) if self.world.is_main else None)
-        return found["mAP"], per_class
 
     def _note_bad(self, bad: set[int]) -> None:
         """Remember images that could not be decoded; past the set share the run stops."""

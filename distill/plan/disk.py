@@ -8,8 +8,8 @@ from torch import nn
 
 from ..data.pixel_cache import PixelCache
 from ..engine import Job, choose_device
+from ..engine.images import build_views, validation_images
 from ..engine.network import TrainedNetwork
-from ..engine.prepare import build_views, validation_images
 from ..engine.world import ALONE
 from ..experiment.jobs import Training
 from ..models import Classifier

@@ -14,10 +14,12 @@ from ..data.loader import Batch, EpochSampler, Share, choose_workers
 from ..data.on_device import fits_device
 from ..data.views import Views
 from ..engine.faults import explained
+from ..engine.images import build_views
 from ..engine.job import Job
 from ..engine.network import TrainedNetwork
 from ..engine.optimize import choose_device, settle_format
-from ..engine.prepare import build_state, build_views, check_pieces, find_relations, set_backends, told_relations
+from ..engine.prepare import build_state, check_pieces, set_backends
+from ..engine.relations import find_relations, told_relations
 from ..engine.step import Step
 from ..engine.stopwatch import Stopwatch
 from ..engine.teachers import Teacher, TeacherSource

@@ -11,7 +11,7 @@ from test_data import views_of
 from edgedistill.distill.data.loader import TrainingImages
 from edgedistill.distill.data.mixing import CutMix, MixUp, mix_labels
 from edgedistill.distill.engine import fit
-from edgedistill.distill.engine.prepare import build_views
+from edgedistill.distill.engine.images import build_views
 from edgedistill.distill.losses import bce
 from edgedistill.distill.methods.supervised import SUPERVISED
 from edgedistill.distill.recipe.load import load_recipe

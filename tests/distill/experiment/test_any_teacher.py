@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from edgedistill.distill.data.loader import Batch
-from edgedistill.distill.engine.prepare import build_views
+from edgedistill.distill.engine.images import build_views
 from edgedistill.distill.engine.world import ALONE
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.recipe.load import load_recipe

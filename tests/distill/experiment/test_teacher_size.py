@@ -5,7 +5,7 @@ import torch
 from rich.console import Console
 
 from edgedistill.distill.data.loader import Batch
-from edgedistill.distill.engine.prepare import build_views
+from edgedistill.distill.engine.images import build_views
 from edgedistill.distill.engine.world import ALONE
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.recipe.load import load_recipe
