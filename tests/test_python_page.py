@@ -30,7 +30,9 @@ def reader(tmp_path_factory):
 def test_every_block_runs(reader):
     folder, ran = reader
     assert ran.returncode == 0, ran.stderr
-    assert {"teacher", "student", "related", "named"} == {path.name for path in (folder / "runs").iterdir()}
+    assert {"teacher", "student", "related", "tagged", "scored", "graph", "named"} == {
+        path.name for path in (folder / "runs").iterdir()
+    }
     assert (folder / "bundle" / "manifest.json").is_file()
 
 

@@ -19,22 +19,24 @@ from ...runtime.preprocess import Preprocessing
 from ..checkpoint import ModelCard, Student, load_student
 from ..data.split import split_validation
 from ..engine import Job, TrainSettings, fit
-from ..experiment.continuing import sharing_weights
 from ..experiment.jobs import weighted
 from ..methods import METHODS, Method
 from ..methods.base import require_maps
-from ..models import Classifier, TeacherModel
+from ..models import Classifier
+from ..models.class_map import Counterparts
+from ..models.outside import Scale
 from ..models.plain import as_classifier, normalisation_of, spec_of
 from ..recipe.check_labels import why_not_mixed, why_not_weighed
 from ..teacher_cache.source import CachedSource
 from .datasets import Data, as_dataset
+from .teaching import GivenTeacher, Own, open_teacher
 
 _WHERE = "distil"
 
 
 def distil(
     student: nn.Module,
-    teacher: nn.Module | Student | str | Path | None,
+    teacher: GivenTeacher | None,
     train: Data,
     validation: Data | float = 0.1,
     *,
@@ -44,6 +46,9 @@ def distil(
     teacher_input: Preprocessing | None = None,
     student_maps: str | Sequence[str] = (),
     teacher_maps: str | Sequence[str] = (),
+    teacher_scale: Scale | None = None,
+    teacher_classes: Sequence[str] | None = None,
+    class_map: Counterparts | None = None,
     folder: str | Path = "runs/distil",
     seed: int = 0,
     max_bad_share: float = 0.01,
@@ -59,7 +64,9 @@ def distil(
 
     Args:
         student: any module that maps normalised float32 images (B, 3, H, W) to logits (B, C), or one of `build_model`.
-        teacher: likewise; or a checkpoint of an earlier run, loaded or by its path; None for labels alone.
+        teacher: likewise; or a checkpoint of an earlier run, loaded or by its path; None for labels alone. For methods
+            on logits also a function from uint8 images (B, H, W, 3) RGB to scores (B, C), or the path of an .onnx graph
+            or of a file of scores by image id (.npz, .parquet, .csv), see docs/teachers.md.
         train: what is learned from: a torch Dataset of (image, labels) or a DataLoader around one, a Dataset of ours,
             or what `runtime.datasets.open_dataset` reads; see `api.datasets.as_dataset`. Decoding, resizing,
             augmentation and normalisation are the training's.
@@ -69,10 +76,15 @@ def distil(
         classes: C names, where the data have none.
         input: how an image becomes the network's input: a side in pixels or (height, width), with the network's own
             normalisation where it says one (else ImageNet's); or all of it.
-        teacher_input: of the teacher, where its normalisation is another.
+        teacher_input: of the teacher: it is shown the student's view, resized to this size. Without, it has the
+            student's, with its own normalisation where it says one.
         student_maps: names of submodules whose outputs are its feature maps (B, F, H, W), shallow to deep, for methods
             that read any (`reviewkd`, `rkd`, `pkt`, `l2d`, `ud`); timm's networks and ours show theirs without.
         teacher_maps: likewise.
+        teacher_scale: what a function, a graph or a file gives: "logits" or "probabilities".
+        teacher_classes: the teacher's class names in its order, where they are others and it does not say them.
+        class_map: of a class of the data, by its name, the teacher's class or classes (the highest score counts).
+            Classes that are not named have the teacher's of the same name, or are not taught by it.
         folder: for the checkpoint, the log and what an exact resume needs.
         seed: of order, augmentation, dropout and of the split. The student's first weights are the caller's.
         max_bad_share: share of undecodable images at which the training stops.
@@ -94,8 +106,11 @@ def distil(
     shown = _preprocessing(input, student)
     taught = as_classifier(student, len(learned.classes), shown, student_maps, "student")
     shown = msgspec.structs.replace(shown, **normalisation_of(taught))
-    taught_by = _teacher(teacher, asked, learned, teacher_input or shown, teacher_maps)
-    source = None if taught_by is None else CachedSource(taught_by)
+    own = Own(teacher_input, teacher_maps, teacher_scale, teacher_classes, class_map)
+    source = open_teacher(
+        teacher, asked, learned, shown, own, mixes=chosen.mix is not None, max_bad_share=max_bad_share
+    )
+    taught_by = source.network if isinstance(source, CachedSource) else None
     require_maps(asked, taught, "the student")
     _require_labels(asked, chosen, taught)
     spec = taught.spec or spec_of(student)
@@ -193,32 +208,3 @@ def _preprocessing(input: int | tuple[int, int] | Preprocessing, student: nn.Mod
         return input
     size = (input, input) if isinstance(input, int) else input
     return Preprocessing(size=size, **normalisation_of(student))
-
-
-def _teacher(
-    teacher: nn.Module | Student | str | Path | None,
-    method: Method,
-    data: Dataset,
-    preprocessing: Preprocessing,
-    maps: str | Sequence[str],
-) -> TeacherModel | None:
-    """The network that teaches, frozen and as the method asks for it."""
-    if not method.needs_teacher:
-        return None
-    if teacher is None:
-        raise ConfigError(
-            f'{_WHERE}: the method {type(method).__name__} learns from a teacher: give one, or `method="vanilla"`.'
-        )
-    if isinstance(teacher, str | Path):
-        teacher = load_student(teacher)
-    if isinstance(teacher, Student):
-        if teacher.card.classes != data.classes:
-            raise ConfigError(f"{_WHERE}: {teacher.path} has other classes than {data.name}, or another order.")
-        teacher = teacher.model
-    found: Classifier = as_classifier(teacher, len(data.classes), preprocessing, maps, "teacher")
-    require_maps(method, found, "the teacher")
-    if found is teacher:
-        found = sharing_weights(found)  # the caller's keeps its branches
-    found.detach_branches(keep=method.needs)
-    method.prepare_teacher(found)
-    return found

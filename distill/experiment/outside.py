@@ -4,13 +4,11 @@ import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 from torch import nn
 
@@ -20,16 +18,15 @@ from ...runtime.datasets import UNKNOWN, Dataset
 from ...runtime.datasets.reading import class_list
 from ...runtime.errors import ConfigError, DataError, first_line
 from ...runtime.files import sha256_of
-from ...runtime.model_file import load_file
 from ...runtime.preprocess import Preprocessing
 from ..checkpoint import ModelCard, Student
 from ..models import MappedNetwork, ModelSpec, OutsideNetwork
 from ..models.class_map import Counterparts, match_classes, told
-from ..models.outside import run_outside
 from ..recipe.loaded import LoadedRecipe
 from ..recipe.normalisation import teacher_preprocessing
 from ..recipe.schema import TeacherSpec
 from ..teacher_cache import ScoreTable, teacher_digest
+from .programs import Program, open_graph, outside_network
 from .sub_teachers import MergedCheckpoint
 
 
@@ -95,14 +92,10 @@ def open_outside(loaded: LoadedRecipe, spec: TeacherSpec, classes: tuple[str, ..
         return OutsideTeacher(table, _card(loaded, f"scores/{path.name}", classes, preprocessing), path)
     if kind == "onnx":
         path = Path(loaded.resolve(named))
-        score, identity, own = _graph(path, spec, preprocessing)
-        name = str(path)
+        program = open_graph(path, preprocessing, spec.scale)
     else:
-        path, name = Path(named), f"`teacher.callable` {named}"
-        score, identity, own = _function(named, loaded)
-    count = run_outside(score, np.full((1, *preprocessing.size, 3), 127, np.uint8), name).shape[1]
-    found = match_classes(classes, theirs or own, count, given, name)
-    network = OutsideNetwork(score, found, spec.scale, f"{identity} {preprocessing}", name)
+        path, program = Path(named), _function(named, loaded)
+    network = outside_network(program, preprocessing, spec.scale, classes, theirs=theirs, given=given)
     return OutsideTeacher(network, _card(loaded, f"{kind}/{path.name}", classes, preprocessing), path)
 
 
@@ -153,28 +146,7 @@ def _card(loaded: LoadedRecipe, name: str, classes: tuple[str, ...], preprocessi
     )
 
 
-Opened = tuple[Callable[[np.ndarray], Any], str, Sequence[str] | None]
-"""What scores images, what decides the scores, and its classes where it says them."""
-
-
-def _graph(path: Path, spec: TeacherSpec, preprocessing: Preprocessing) -> Opened:
-    predictor = load_file(
-        path,
-        size=preprocessing.size,
-        resize=preprocessing.resize,
-        interpolation=preprocessing.interpolation,
-        mean=preprocessing.mean,
-        std=preprocessing.std,
-        gives=spec.scale or "logits",
-        backend="onnxruntime",
-    )
-    column = 0 if spec.scale == "logits" else 1
-    numbers = tuple(map(str, range(len(predictor.classes))))
-    own = None if predictor.classes == numbers else predictor.classes
-    return lambda images: predictor.infer(images)[column], f"onnx {sha256_of(path)}", own
-
-
-def _function(named: str, loaded: LoadedRecipe) -> Opened:
+def _function(named: str, loaded: LoadedRecipe) -> Program:
     module_name, _, function_name = named.partition(":")
     where = f"{loaded.where}: `teacher.callable`: {named}"
     folder = str(loaded.base.absolute())
@@ -193,4 +165,5 @@ def _function(named: str, loaded: LoadedRecipe) -> Opened:
         raise ConfigError(f"{where} is no function from images to scores.")
     file = inspect.getsourcefile(sys.modules[module_name])
     code = sha256_of(Path(file)) if file is not None else ""
-    return torch.no_grad()(found), f"callable {named} {code}", getattr(found, "classes", None)
+    classes = getattr(found, "classes", None)
+    return Program(torch.no_grad()(found), f"callable {named} {code}", classes, f"`teacher.callable` {named}")

@@ -10,10 +10,12 @@ from torch import nn
 
 from edgedistill.distill import distil, load_student
 from edgedistill.distill.api.datasets import as_dataset, to_pixels
+from edgedistill.distill.api.teaching import Own, open_teacher
 from edgedistill.distill.engine import fit
+from edgedistill.distill.methods import build_method
 from edgedistill.distill.models.plain import as_classifier
 from edgedistill.distill.teacher_cache.source import CachedSource
-from edgedistill.runtime.errors import CheckpointError, ConfigError, DataError
+from edgedistill.runtime.errors import CheckpointError, ConfigError, DataError, EdgedistillError
 from edgedistill.runtime.preprocess import Preprocessing
 
 QUIET = Console(quiet=True)
@@ -225,3 +227,75 @@ def test_what_a_method_adds_begins_as_the_seed_has_it(tmp_path):
         options = {"method": "reviewkd", "epochs": 1, "batch_size": 16, "input": 32, "console": QUIET}
         found.append(distil(student, teacher, Pairs(), Pairs(24, 1), folder=tmp_path / f"{state}", **options))
     assert found[0].weights_sha256 == found[1].weights_sha256
+
+
+def shares(images):
+    """How strong each colour is, in another order than the data's."""
+    assert images.dtype == np.uint8
+    red, green, blue = (images.mean((1, 2)) / 255).T
+    return np.stack([red, blue, green], axis=1)
+
+
+MAPPED = {"teacher_classes": ["r", "b", "g"], "class_map": {"0": "r", "1": "g", "2": "b"}}
+
+
+def test_a_function_a_graph_and_a_file_teach_what_they_say(tmp_path):
+    """The same scores, said in three ways, teach the same."""
+    data, teacher = Pairs(), Net()
+    with torch.no_grad():
+        teacher.fc.weight.zero_()
+        teacher.fc.bias.copy_(torch.tensor([1.0, -2.0, 0.5]))
+    torch.onnx.export(
+        teacher.eval(), torch.zeros(2, 3, 32, 32), tmp_path / "t.onnx", input_names=["image"],
+        dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), verbose=False,
+    )  # fmt: skip
+    scores = np.tile(np.float32([[1.0, -2.0, 0.5]]), (48, 1))
+    np.savez(tmp_path / "t.npz", ids=[f"train-{number}" for number in range(48)], scores=scores)
+    given = {
+        "network": (teacher, {}),
+        "graph": (tmp_path / "t.onnx", {"teacher_scale": "logits"}),
+        "file": (str(tmp_path / "t.npz"), {"teacher_scale": "logits"}),
+        "function": (lambda images: scores[: len(images), [0, 2, 1]], {"teacher_scale": "logits", **MAPPED}),
+    }
+    found = {name: teach(tmp_path / name, None, one, data, **options) for name, (one, options) in given.items()}
+    for name, student in found.items():
+        for key, value in student.model.state_dict().items():
+            torch.testing.assert_close(value, found["network"].model.state_dict()[key], msg=name)
+
+
+def test_a_teacher_has_its_own_normalisation_and_size(tmp_path):
+    seen, size = [], Preprocessing(size=(48, 40))
+    watched = lambda images: seen.append(images.shape[1:]) or shares(images)  # noqa: E731
+    teach(tmp_path, None, watched, teacher_input=size, teacher_scale="probabilities", **MAPPED)
+    assert set(seen) == {(48, 40, 3)}
+    plain = Net()
+    plain.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    own = Own(None, (), None, None, None)
+    source = open_teacher(plain, build_method("mld"), tint_dataset(4), SMALL, own, mixes=False, max_bad_share=0.0)
+    white = source.network.normalize(torch.full((1, 32, 32, 3), 255, dtype=torch.uint8))
+    torch.testing.assert_close(white, torch.ones(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize(
+    ("teacher", "options", "said"),
+    [
+        (shares, {}, 'say what the teacher gives: `teacher_scale="logits"` or'),
+        (Net(), {"teacher_scale": "logits"}, "`teacher_scale` is for functions, graphs and files"),
+        (shares, {"teacher_scale": "logits", "method": "rkd"}, "reads the teacher's pooled, which this teacher"),
+        (shares, {"teacher_scale": "logits", "class_map": {"9": "r"}}, "'9' is no class of the data"),
+        ("none.npz", {"teacher_scale": "logits"}, "none.npz"),
+        (Net(4), {"teacher_classes": ["a", "b", "c", "d"]}, "none of the data's classes has a counterpart"),
+        (Net(), {"teacher_input": Preprocessing(size=(48, 48)), "method": "reviewkd", "student_maps": "body",
+                 "teacher_maps": "body"}, "place by place: give both one size"),
+    ],
+)  # fmt: skip
+def test_a_teacher_that_does_not_fit_is_one_line(tmp_path, teacher, options, said):
+    with pytest.raises(EdgedistillError, match=said) as told:
+        teach(tmp_path, None, teacher, **options)
+    assert "\n" not in str(told.value)
+
+
+def test_scores_of_other_images_are_refused_before_the_training(tmp_path):
+    np.savez(tmp_path / "t.npz", ids=["a", "b"], scores=np.zeros((2, 3)))
+    with pytest.raises(DataError, match="48 of 48 images of train have no scores"):
+        teach(tmp_path / "run", None, tmp_path / "t.npz", teacher_scale="logits")

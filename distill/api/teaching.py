@@ -1,0 +1,153 @@
+"""What a user calls a teacher, as one."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+import numpy as np
+from torch import nn
+
+from ...runtime.datasets import Dataset
+from ...runtime.errors import ConfigError
+from ...runtime.preprocess import Preprocessing
+from ..checkpoint import Student, load_student
+from ..data.score_file import SUFFIXES
+from ..experiment.continuing import sharing_weights
+from ..experiment.programs import open_function, open_graph, outside_network
+from ..methods import Method
+from ..methods.base import require_maps
+from ..models import MappedNetwork, ResizedInput, TeacherModel
+from ..models.class_map import Counterparts, match_classes
+from ..models.outside import Scale
+from ..models.plain import as_classifier, normalisation_of
+from ..teacher_cache import CachedSource, ScoresSource, ScoreTable
+
+GivenTeacher: TypeAlias = nn.Module | Student | str | Path | Callable[[np.ndarray], Any]
+
+_WHERE = "distil"
+_PLACES = frozenset({"stages", "attention"})  # what is compared place by place
+
+
+class Own(NamedTuple):
+    """What a teacher has of its own; see `distil`."""
+
+    input: Preprocessing | None
+    maps: str | Sequence[str]
+    scale: Scale | None
+    classes: Sequence[str] | None
+    class_map: Counterparts | None
+
+    @property
+    def mapped(self) -> bool:
+        """Whether its classes are others than the data's."""
+        return self.classes is not None or self.class_map is not None
+
+
+def open_teacher(
+    teacher: GivenTeacher | None,
+    method: Method,
+    data: Dataset,
+    shown: Preprocessing,
+    own: Own,
+    *,
+    mixes: bool,
+    max_bad_share: float,
+) -> CachedSource | ScoresSource | None:
+    """The teacher of a training on `data`, frozen and as the method asks for it; None for labels alone.
+
+    Args:
+        teacher: what the user gave.
+        method: the objective.
+        data: the training part.
+        shown: how the student's images are made.
+        own: what differs for the teacher.
+        mixes: whether images are mixed.
+        max_bad_share: of images of which a file may hold no scores.
+
+    Raises:
+        ConfigError: it does not fit the method, the data or its own description.
+        DataError, BundleError, CheckpointError: a file is damaged.
+    """
+    if not method.needs_teacher:
+        return None
+    if teacher is None:
+        raise ConfigError(
+            f'{_WHERE}: the method {type(method).__name__} learns from a teacher: give one, or `method="vanilla"`.'
+        )
+    suffix = Path(teacher).suffix.lower() if isinstance(teacher, str | Path) else ""
+    outside = suffix in (".onnx", *SUFFIXES) or not isinstance(teacher, nn.Module | Student | str | Path)
+    _check(method, own, outside=outside)
+    if suffix in SUFFIXES:
+        assert isinstance(teacher, str | Path)
+        return _scores(Path(teacher), data, own, mixes=mixes, max_bad_share=max_bad_share)
+    if outside:
+        assert own.scale is not None
+        size = own.input or shown
+        program = open_graph(Path(teacher), size, own.scale) if suffix else open_function(teacher)  # type: ignore[arg-type]
+        found: TeacherModel = outside_network(
+            program, size, own.scale, data.classes, theirs=own.classes, given=own.class_map
+        )
+    else:
+        found, size = _network(teacher, method, data, shown, own)  # type: ignore[arg-type]  # neither program nor scores
+    if size.size != shown.size and (own.input is not None):
+        if places := sorted(method.needs & _PLACES):
+            raise ConfigError(
+                f"{_WHERE}: `teacher_input`: the method {type(method).__name__} compares the teacher's {places[0]} "
+                "with the student's place by place: give both one size."
+            )
+        assert not isinstance(found, ResizedInput)
+        found = ResizedInput(found, size.size, size.interpolation)
+    return CachedSource(found)
+
+
+def _check(method: Method, own: Own, *, outside: bool) -> None:
+    if outside and own.scale is None:
+        raise ConfigError(
+            f'{_WHERE}: say what the teacher gives: `teacher_scale="logits"` or `teacher_scale="probabilities"`.'
+        )
+    if not outside and own.scale is not None:
+        raise ConfigError(f"{_WHERE}: `teacher_scale` is for functions, graphs and files; a network gives logits.")
+    known = frozenset() if outside else frozenset({"pooled"}) if own.mapped else method.needs
+    if lacking := sorted(method.needs - known):
+        raise ConfigError(
+            f"{_WHERE}: the method {type(method).__name__} reads the teacher's {lacking[0].replace('_', ' ')}, which "
+            "this teacher does not show: choose a method on logits (kd, mse, ps, mld, mdkd)."
+        )
+
+
+def _scores(path: Path, data: Dataset, own: Own, *, mixes: bool, max_bad_share: float) -> ScoresSource:
+    assert own.scale is not None
+    if mixes or own.input is not None:
+        key = "mix" if mixes else "teacher_input"
+        raise ConfigError(f"{_WHERE}: `{key}`: the scores of {path} are those of whole images: leave it out.")
+    table = ScoreTable.read(path, data.classes, own.scale, own.classes, own.class_map)
+    table.require(data, max_bad_share)
+    return ScoresSource(table)
+
+
+def _network(
+    teacher: nn.Module | Student | str | Path, method: Method, data: Dataset, shown: Preprocessing, own: Own
+) -> tuple[TeacherModel, Preprocessing]:
+    """A network, and how its images are made."""
+    if isinstance(teacher, str | Path):
+        teacher = load_student(teacher)
+    theirs = tuple(own.classes) if own.classes is not None else data.classes
+    if isinstance(teacher, Student):
+        theirs = teacher.card.classes
+        if own.class_map is None and theirs != data.classes:
+            raise ConfigError(
+                f"{_WHERE}: {teacher.path} has other classes than {data.name}, or another order: say which stand for "
+                "these by `class_map`."
+            )
+        teacher = teacher.model
+    size = own.input or msgspec.structs.replace(shown, **normalisation_of(teacher))
+    found = as_classifier(teacher, len(theirs), size, own.maps, "teacher")
+    require_maps(method, found, "the teacher")
+    if found is teacher:
+        found = sharing_weights(found)  # the caller's keeps its branches
+    found.detach_branches(keep=method.needs)
+    method.prepare_teacher(found)
+    if not own.mapped:
+        return found, size
+    return MappedNetwork(found, match_classes(data.classes, theirs, len(theirs), own.class_map, "the teacher")), size
