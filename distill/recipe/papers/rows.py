@@ -113,11 +113,6 @@ def find_paper_recipe(name: str) -> PaperRecipe | None:
     return paper_recipes(name.partition("/")[0]).get(name)
 
 
-def paper_titles() -> dict[str, str]:
-    """Authors, title and venue of each paper."""
-    return {paper: _read(paper).title for paper in _files()}
-
-
 def recipe_content(recipe: PaperRecipe) -> dict[str, Any]:
     """The whole recipe as plain data, what a file of it would hold."""
     paper = _read(recipe.paper)

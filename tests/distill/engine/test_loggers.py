@@ -113,6 +113,28 @@ def test_a_logger_that_fails_is_told_once_and_never_ends_a_training(make_job, ma
     assert len(records(job)) == 2
 
 
+class Ended(Logger):
+    """Notes whether it is told of a training's end."""
+
+    told: list[bool]
+
+    def log(self, history):
+        pass
+
+    def close(self, *, finished):
+        self.told.append(finished)
+
+
+def test_a_training_that_was_killed_after_its_last_epoch_is_told_finished(make_job, make_model, monkeypatch):
+    kind = type("Here", (Ended,), {"told": []})
+    monkeypatch.setitem(LOGGERS._entries, "ended", kind)
+    job = make_job(epochs=1, loggers=["ended"])
+    for _ in range(2):
+        fit(job, make_model(), None, Console(quiet=True))
+        (job.folder / "summary.json").unlink()
+    assert kind.told == [True, True]
+
+
 def test_what_is_missing_is_told_before_anything_starts(make_job, make_model, monkeypatch, cpsd_recipe):
     with pytest.raises(ConfigError, match=r"student: `loggers`: unknown logger 'tensorbord': did you mean 'tensorb"):
         fit(make_job(loggers=["tensorbord"]), make_model(), None, Console(quiet=True))
