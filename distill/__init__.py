@@ -15,6 +15,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 _HOMES = {
     "build_method": "methods",
     "build_model": "models",
+    "as_dataset": "api.datasets",
     "distil": "api",
     "load_recipe": "recipe.load",
     "load_student": "checkpoint",

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..runtime.errors import CheckpointError, first_line
+from ..runtime.errors import CheckpointError, ConfigError, first_line
 from ..runtime.files import atomic_path, sha256_of
 from ..runtime.preprocess import Preprocessing
 from ..runtime.record import Record
@@ -143,13 +143,19 @@ def _rebuilt(card: ModelCard, state: dict[str, Tensor], path: Path) -> Classifie
             f"{path}: holds the weights of {card.model.name.removeprefix(PLAIN)}, which no name builds: "
             "`load_student(path, network=...)` with such a module, or register it as a backbone (docs/python.md)."
         )
-    return build_from_spec(
-        msgspec.structs.replace(card.model, pretrained=None, class_embeddings=None),
-        len(card.classes),
-        mean=card.preprocessing.mean,
-        std=card.preprocessing.std,
-        class_embeddings=next((state[key] for key in state if key.endswith("head.class_embeddings")), None),
-    )
+    try:
+        return build_from_spec(
+            msgspec.structs.replace(card.model, pretrained=None, class_embeddings=None),
+            len(card.classes),
+            mean=card.preprocessing.mean,
+            std=card.preprocessing.std,
+            class_embeddings=next((state[key] for key in state if key.endswith("head.class_embeddings")), None),
+        )
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{path}: its network cannot be built here ({str(error).rstrip('.')}). A backbone of somebody's own is "
+            "found through its distribution, or where EDGEDISTILL_PLUGINS names its module."
+        ) from None
 
 
 def _adopted(network: nn.Module, card: ModelCard) -> Classifier:

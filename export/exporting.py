@@ -13,7 +13,7 @@ from ..runtime.bundle.file_facts import FileFacts, encode_facts
 from ..runtime.bundle.manifest import decode_manifest
 from ..runtime.bundle.storage import FolderStorage
 from ..runtime.datasets.base import Dataset
-from ..runtime.errors import EdgedistillError
+from ..runtime.errors import ConfigError, EdgedistillError
 from ..runtime.files import write_atomic
 from ..runtime.metrics import ThresholdRule, threshold_rule
 from ..runtime.preprocess import ImageSource
@@ -97,15 +97,14 @@ def export_bundle(
             stands in the way.
     """
     out = Path(out)
-    wanted = resolve_targets(targets)
-    check_outputs(outputs)
+    wanted = resolve_targets([targets] if isinstance(targets, str) else targets)
+    _check_given(outputs, opset, calibration=calibration, validation=validation)
     rule = threshold_rule(str(thresholds))
     references = _as_pairs(reference)
     limits = int8_gates(wanted)
     apart = set_apart(calibration, validation, [split for split, _ in references])
     require_calibration(wanted, given=apart.calibration is not None)
     refuse_foreign(out, zip=zip)
-    check_opset(opset)
     source = _as_source(student)
     require_modules(*source.toolchain)
     source = source.giving(outputs)
@@ -183,13 +182,30 @@ def _facts(card: NetworkCard, name: str | None, input: InputKind) -> dict[str, s
     )
 
 
+def _check_given(outputs: Sequence[str], opset: int | None, **data_sets: object) -> None:
+    check_outputs(outputs)
+    check_opset(opset)
+    for key, data in data_sets.items():
+        if not isinstance(data, Dataset | Calibration | Apart | None):
+            raise ConfigError(
+                f"`{key}` is a {type(data).__name__}: a data set of ours is wanted, which `distill.as_dataset(data, "
+                f"name={key!r})` makes of a torch one."
+            )
+
+
 def _as_source(network: "Source | Student | str | Path") -> Source:
     if isinstance(network, Source):
         return network
-    from ..distill.checkpoint import load_student
+    from ..distill.checkpoint import Student, load_student
     from .sources.pytorch import from_student
 
-    return from_student(load_student(network) if isinstance(network, str | Path) else network)
+    found = load_student(network) if isinstance(network, str | Path) else network
+    if not isinstance(found, Student):
+        raise ConfigError(
+            f"export takes a Student, as `distil` and `load_student` return it, or the path of its file, and this is a "
+            f"{type(found).__name__}: `export.from_module(network, classes=..., preprocessing=...)` makes it one."
+        )
+    return from_student(found)
 
 
 def _as_pairs(reference: ReferenceLogits | Sequence[ReferenceLogits]) -> Sequence[ReferenceLogits]:

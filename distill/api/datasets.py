@@ -25,8 +25,8 @@ _ALL = 4096  # images up to which all are read
 class _Pixels(Sequence[ImageSource]):
     """The images of a torch data set, each as uint8 (H, W, 3), read when it is used."""
 
-    def __init__(self, source: Any, places: np.ndarray) -> None:
-        self.source, self.places = source, places
+    def __init__(self, source: Any, places: np.ndarray, name: str) -> None:
+        self.source, self.places, self.name = source, places, name
 
     def __len__(self) -> int:
         return len(self.places)
@@ -37,9 +37,9 @@ class _Pixels(Sequence[ImageSource]):
     def __getitem__(self, index: slice) -> "_Pixels": ...
     def __getitem__(self, index: int | slice) -> "ImageSource | _Pixels":
         if isinstance(index, slice):
-            return _Pixels(self.source, self.places[index])
+            return _Pixels(self.source, self.places[index], self.name)
         place = int(self.places[index])
-        return to_pixels(self.source[place][0], place)
+        return to_pixels(self.source[place][0], f"{self.name}: item {place}")
 
     def __iter__(self) -> Iterator[ImageSource]:
         return (self[index] for index in range(len(self)))
@@ -59,7 +59,7 @@ class TorchDataset(Dataset):
             name or self.name,
             self.classes,
             tuple(self.ids[i] for i in indices),
-            _Pixels(images.source, images.places[indices]),
+            _Pixels(images.source, images.places[indices], images.name),
             self.labels[indices],
             pixels_sha256=self.pixels_sha256,
         )
@@ -104,8 +104,8 @@ def as_dataset(data: Data, classes: Sequence[str] | None, name: str) -> Dataset:
     return _read(data, classes, name)
 
 
-def to_pixels(image: Any, place: int) -> np.ndarray:
-    """uint8 (H, W, 3) RGB of what a torch data set gives as an image."""
+def to_pixels(image: Any, where: str) -> np.ndarray:
+    """uint8 (H, W, 3) RGB of what a torch data set gives as an image; `where` begins messages."""
     if isinstance(image, Image.Image):
         return np.asarray(image.convert("RGB"))
     array = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
@@ -113,16 +113,19 @@ def to_pixels(image: Any, place: int) -> np.ndarray:
     if channels_first and (isinstance(image, torch.Tensor) or array.shape[-1] not in (1, 3)):
         array = array.transpose(1, 2, 0)
     if array.ndim != 3 or array.shape[-1] not in (1, 3):
-        raise DataError(f"item {place}: its image has the shape {array.shape}: (3, H, W) or (H, W, 3) is wanted.")
+        raise DataError(f"{where}: its image has the shape {array.shape}: (3, H, W) or (H, W, 3) is wanted.")
     if np.issubdtype(array.dtype, np.floating):
-        if array.min() < 0 or array.max() > 1:
+        low, high = float(array.min()), float(array.max())
+        if low < 0:
             raise DataError(
-                f"item {place}: its image has values from {array.min():.3g} to {array.max():.3g}, not within [0, 1]: "
-                "it is normalised already. Give images before Normalize; the network's mean and std are `input`'s."
+                f"{where}: its image has values from {low:.3g} to {high:.3g}, not within [0, 1]: it is normalised "
+                "already. Give images before Normalize; the network's mean and std are `input`'s."
             )
+        if high > 1:
+            raise DataError(f"{where}: its image is of floats up to {high:.3g}: divide by 255, or give uint8.")
         array = np.round(array * 255).astype(np.uint8)
     if array.dtype != np.uint8:
-        raise DataError(f"item {place}: its image is {array.dtype}: uint8, or floats in [0, 1], are wanted.")
+        raise DataError(f"{where}: its image is {array.dtype}: uint8, or floats in [0, 1], are wanted.")
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
@@ -137,7 +140,7 @@ def _read(data: Any, classes: Sequence[str] | None, name: str) -> TorchDataset:
         item = data[place]
         if not isinstance(item, tuple | list) or len(item) < 2:
             raise DataError(f"{name}: item {place} is no pair of an image and its labels.")
-        digest.update(to_pixels(item[0], place).tobytes())
+        digest.update(to_pixels(item[0], f"{name}: item {place}").tobytes())
         if known is None:
             rows.append(_row(item[1], place, name))
     if known is None:
@@ -145,9 +148,14 @@ def _read(data: Any, classes: Sequence[str] | None, name: str) -> TorchDataset:
             raise DataError(f"{name}: its items have different numbers of labels.")
         known = np.stack(rows)
     names = tuple(classes or getattr(data, "classes", ()) or map(str, range(known.shape[1])))
+    if len(set(names)) < len(names):
+        twice = next(one for one in names if names.count(one) > 1)
+        raise DataError(
+            f"{name}: two of its classes are called {twice!r}: a student's classes have names of their own."
+        )
     if len(names) != known.shape[1]:
         raise DataError(f"{name}: {known.shape[1]} labels an image, and {len(names)} class names.")
-    images = _Pixels(data, np.arange(count))
+    images = _Pixels(data, np.arange(count), name)
     ids = tuple(f"{name}-{place}" for place in range(count))
     return TorchDataset(name, names, ids, images, known, pixels_sha256=digest.hexdigest())
 

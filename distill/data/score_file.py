@@ -62,15 +62,16 @@ def _read_npz(path: Path) -> Scores:
         raise DataError(f"{path}: is no .npz, or damaged: np.savez(file, ids=np.array(ids), scores=scores) writes one.")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            ids, values = arrays["ids"], arrays["scores"]
-            classes = arrays.get("classes")
-    except KeyError as error:
-        raise DataError(f"{path}: has no array {first_line(error)}: it needs `ids` and `scores`.") from None
+            found = {key: arrays[key] for key in ("ids", "scores", "classes") if key in arrays.files}
     except Exception as error:  # zip, header and pickle each have their own
         raise DataError(
             f"{path}: cannot be read ({first_line(error)}). Save text and numbers, as np.savez(file, "
             "ids=np.array(ids), scores=scores) does."
         ) from None
+    missing = [key for key in ("ids", "scores") if key not in found]
+    if missing:
+        raise DataError(f"{path}: has no array `{missing[0]}`: it needs `ids` and `scores`.")
+    ids, values, classes = found["ids"], found["scores"], found.get("classes")
     if ids.ndim != 1 or values.ndim != 2 or len(ids) != len(values) or values.dtype.kind not in "fiub":
         raise DataError(
             f"{path}: `ids` {ids.shape} and `scores` {values.shape} of type {values.dtype} must be (images,) and "

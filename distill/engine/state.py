@@ -170,6 +170,6 @@ def _read(path: Path, identity: str) -> dict[str, Any]:
     if state["identity"] != identity:
         raise CheckpointError(
             f"{path}: belongs to another recipe (data, model or hyper-parameters changed). "
-            "Use another name (`name=...` on the command line), or delete the folder to start over."
+            "Use another name (`name=...` on the command line, `folder=` in Python), or delete it to start over."
         )
     return state

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._common import Reduction, full_precision, reduce_known
+from ._common import Reduction, full_precision, reduce_known, require_labels
 
 
 @full_precision
@@ -34,6 +34,7 @@ def asymmetric(
     Returns:
         A scalar in float32 (float64 for float64 logits), or (B, C) for reduction `none`.
     """
+    require_labels(logits, targets)
     absent = torch.sigmoid(-logits)
     # With a shift the argument of the logarithm is at least `clip`; without one only logsigmoid stays finite.
     log_absent = (absent + clip).clamp(max=1.0).log() if clip > 0 else F.logsigmoid(-logits)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._common import Reduction, full_precision, reduce_known
+from ._common import Reduction, full_precision, reduce_known, require_labels
 
 
 @full_precision
@@ -22,6 +22,7 @@ def bce(logits: Tensor, targets: Tensor, reduction: Reduction = "batchmean") -> 
     Returns:
         A scalar in float32 (float64 for float64 logits), or (B, C) for reduction `none`.
     """
+    require_labels(logits, targets)
     # softplus(z) - z y is as finite, but cancels where the prediction is right: in float32 to 0 beyond z = 17.
     likelihood = torch.lerp(F.logsigmoid(-logits), F.logsigmoid(logits), targets.to(logits.dtype))
     return reduce_known(-likelihood, targets, reduction)

@@ -79,6 +79,8 @@ def as_classifier(
     Raises:
         ConfigError: it does not give C logits, or a name is no submodule that gives a map.
     """
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"the {who} is {network!r:.60}: a network, a torch.nn.Module, is wanted.")
     if isinstance(network, Classifier):
         if network.num_classes != num_classes:
             raise ConfigError(f"the {who} has {network.num_classes} classes and the data {num_classes}.")

@@ -189,6 +189,9 @@ def _probe(model: nn.Module, layer: str, weight: Tensor, bias: Tensor) -> Pretra
 
 def own_size(model: nn.Module) -> tuple[int, int]:
     """(height, width) of the images that a library's network was made for, in pixels; some take no others."""
+    built_for = getattr(getattr(model, "patch_embed", None), "img_size", None)  # `img_size=` of timm.create_model
+    if built_for is not None:
+        return tuple(built_for)
     config = getattr(model, "pretrained_cfg", None) or {}
     return tuple(config.get("input_size", (3, 224, 224))[1:])
 

@@ -13,9 +13,11 @@ from torch import nn
 from ...distill.checkpoint import Student, digest_weights
 from ...distill.models import Classifier
 from ...distill.models.folded import FoldedClassifier
+from ...distill.models.plain import as_classifier
 from ...distill.models.reparameterize import reparameterize
 from ...distill.models.whole import LibraryClassifier, LogitsAlone
 from ...runtime.bundle import InputKind
+from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ..conversions import onnx_fp32
 from ..graph import DeployGraph
@@ -131,8 +133,14 @@ def from_module(
         thresholds: (C,) probabilities from which a label is reported; 0.5 when absent.
 
     Raises:
-        ConfigError: a class name is empty or given twice, a number has no sense, or the thresholds do not fit.
+        ConfigError: the network does not give C logits, a class name is empty or given twice, a number has no sense,
+            or the thresholds do not fit.
     """
+    if not isinstance(preprocessing, Preprocessing):
+        raise ConfigError(
+            f"`preprocessing` is {preprocessing!r}: give a Preprocessing, e.g. `Preprocessing(size=(224, 224))`."
+        )
+    as_classifier(module, len(classes), preprocessing, who="network")  # refuses what gives no logits of these classes
     kind = type(module).__name__
     card = make_card(
         name=name or kind,

@@ -165,13 +165,14 @@ def test_mistakes_are_one_line(tmp_path, options, said):
     ("image", "said"),
     [
         (torch.randn(3, 8, 8), "normalised already"),
+        (torch.full((3, 8, 8), 254.0), "divide by 255"),
         (np.zeros((8, 8), np.uint8), "shape"),
         (np.zeros((8, 8, 3), np.int64), "int64"),
     ],
 )
 def test_images_that_cannot_be_shown_are_named(image, said):
     with pytest.raises(DataError, match=f"item 7.*{said}"):
-        to_pixels(image, 7)
+        to_pixels(image, "item 7")
 
 
 def test_labels_that_are_none_are_named():
