@@ -73,8 +73,8 @@ def told_relations(settings: TrainSettings, relations: frozenset[str], world: Wo
     names, parts = ", ".join(sorted(relations)), []
     if settings.accumulate > 1:
         parts.append(
-            f"`accumulate: {settings.accumulate}`: {names} relate the images of a whole step, so every piece runs "
-            "through the student twice, which costs one more forward pass"
+            f"`accumulate: {settings.accumulate}`: for terms that relate the images of a whole step ({names}) every "
+            "piece runs through the student twice, which costs one more forward pass"
         )
     if world.size > 1 and settings.relations == "local":
         parts.append(

@@ -73,7 +73,8 @@ def _retrieval(found: RetrievalPrecision, console: Console) -> None:
 
 def _pairs(pairs: Sequence[LabelPair], console: Console) -> None:
     """Correlation and dependency of each pair, as the ground truth, the teacher and the model have them."""
-    rows = table("\nlabel pair")
+    rows = table()
+    rows.add_column("\nlabel pair", overflow="fold")  # `table` would show the line break as text
     for kind in ("correlation", "dependency"):
         for number, who in enumerate(pairs[0].correlation):
             rows.add_column(f"{'' if number else kind}\n{escape(who)}", justify="right")

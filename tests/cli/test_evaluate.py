@@ -180,6 +180,7 @@ def test_the_tables_fit_100_columns(recipe, experiment, command):
     drawn = io.StringIO()
     evaluation_tables(evaluation, Console(file=drawn, width=100, highlight=False))
     lines = drawn.getvalue().splitlines()
+    assert any(line.startswith("label pair") for line in lines)
     assert max(len(line.rstrip()) for line in lines if str(experiment.folder) not in line) <= 100
     shown = [line.split()[0] for line in lines[-20:]]
     assert shown == [evaluation.data.classes[k] for k in np.argsort(-evaluation.found["AP"])]
