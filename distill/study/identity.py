@@ -20,7 +20,7 @@ def identity_of_teacher(recipe: Recipe) -> str:
     Args:
         recipe: with its `${VARIABLES}` not expanded.
     """
-    return _digest(_teacher(recipe, {"cache"}), _shared(recipe))
+    return _digest(_teacher(recipe, {"cache", "accept"}), _shared(recipe))
 
 
 def identity_of_student(recipe: Recipe, method: Method) -> str:
@@ -32,7 +32,7 @@ def identity_of_student(recipe: Recipe, method: Method) -> str:
     """
     student = {"model": given(recipe.student.model), "train": _training(recipe.student.train)}
     taught = {"method": [type(method).__name__, given(method)], "tasks": given(recipe.tasks)}
-    return _digest(_teacher(recipe), student, taught, _shared(recipe))
+    return _digest(_teacher(recipe, {"accept"}), student, taught, _shared(recipe))
 
 
 def given(value: Any) -> Any:
@@ -48,7 +48,7 @@ def _shared(recipe: Recipe) -> dict[str, Any]:
     return {"seed": recipe.seed, "data": data, "input": given(recipe.input)}
 
 
-def _teacher(recipe: Recipe, without: Collection[str] = ()) -> dict[str, Any] | None:
+def _teacher(recipe: Recipe, without: Collection[str]) -> dict[str, Any] | None:
     if recipe.teacher is None:
         return None
     plain = {key: value for key, value in given(recipe.teacher).items() if key not in without}
