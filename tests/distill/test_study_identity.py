@@ -12,6 +12,6 @@ def identities(*changes):
 def test_what_decides_no_weights_makes_no_other_cell():
     teacher, student = identities()
     assert identities("teacher.accept=true", "train.loggers=[csv]", "name=other") == (teacher, student)
-    assert identities("teacher.cache=true")[0] == teacher
+    assert identities("teacher.cache=false")[0] == teacher
     assert identities("teacher.input.size=48", "method=mld")[0] != teacher
     assert identities("train.swa={start: 0.5}")[1] != student
