@@ -12,14 +12,16 @@ from rich.console import Console
 from torch import nn
 
 from ... import __version__
-from ...runtime.config import decode, decode_tagged
+from ...runtime.config import decode_tagged
 from ...runtime.datasets import Dataset
-from ...runtime.errors import ConfigError
+from ...runtime.errors import ConfigError, InterruptedRunError
 from ...runtime.preprocess import Preprocessing
 from ..checkpoint import ModelCard, Student, load_student
 from ..data.split import split_validation
-from ..engine import Job, TrainSettings, fit
+from ..engine import Job, TrainSettings, choose_device, current_world, fit, predict_logits
+from ..engine.summary import is_finished
 from ..experiment.jobs import weighted
+from ..experiment.quality import quality_of, require_quality, tell
 from ..methods import METHODS, Method
 from ..methods.base import require_maps
 from ..models import Classifier
@@ -27,8 +29,9 @@ from ..models.class_map import Counterparts
 from ..models.outside import Scale
 from ..models.plain import as_classifier, normalisation_of, spec_of
 from ..recipe.check_labels import why_not_mixed, why_not_weighed
-from ..teacher_cache.source import CachedSource
+from ..teacher_cache import CachedSource, ScoresSource
 from .datasets import Data, as_dataset
+from .settings import read_settings
 from .teaching import GivenTeacher, Own, open_teacher
 
 _WHERE = "distil"
@@ -52,6 +55,7 @@ def distil(
     folder: str | Path = "runs/distil",
     seed: int = 0,
     max_bad_share: float = 0.01,
+    accept_teacher: bool = False,
     console: Console | None = None,
     **settings: Any,
 ) -> Student:
@@ -88,6 +92,8 @@ def distil(
         folder: for the checkpoint, the log and what an exact resume needs.
         seed: of order, augmentation, dropout and of the split. The student's first weights are the caller's.
         max_bad_share: share of undecodable images at which the training stops.
+        accept_teacher: teach also where the teacher is no better than chance on the validation part, which else stops
+            the call.
         console: where progress is drawn; None is the terminal.
         settings: of the training: `epochs`, `lr`, `batch_size`, `augment`, `ema`, ...; see `TrainSettings`.
 
@@ -101,7 +107,11 @@ def distil(
         CheckpointError: `folder` holds another training.
         InterruptedRunError: Ctrl-C; the same call continues.
     """
-    chosen, asked = decode(settings, TrainSettings, where=_WHERE), _method(method)
+    chosen, asked = read_settings(settings), _method(method)
+    if train is validation:
+        raise ConfigError(
+            f"{_WHERE}: `train` and `validation` are the same data: give a share, such as 0.1, or others."
+        )
     learned, selecting = _parts(train, validation, classes, seed)
     shown = _preprocessing(input, student)
     taught = as_classifier(student, len(learned.classes), shown, student_maps, "student")
@@ -111,7 +121,7 @@ def distil(
         teacher, asked, learned, shown, own, mixes=chosen.mix is not None, max_bad_share=max_bad_share
     )
     taught_by = source.network if isinstance(source, CachedSource) else None
-    require_maps(asked, taught, "the student")
+    require_maps(asked, taught, "the student", _name_maps("student"))
     _require_labels(asked, chosen, taught)
     spec = taught.spec or spec_of(student)
     torch.manual_seed(seed)  # of what the method adds
@@ -147,9 +157,38 @@ def distil(
         identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
         max_bad_share=max_bad_share,
     )
+    console = console or Console()
+    if is_finished(job):
+        console.print(f"{job.title}: is finished; its result is read from {folder}", markup=False, highlight=False)
+    elif source is not None:
+        _judge(source, job, accept=accept_teacher, console=console)
     with _learning(taught):
-        best = fit(job, taught, source, console or Console(), part)
+        try:
+            best = fit(job, taught, source, console, part)
+        except InterruptedRunError as error:
+            raise InterruptedRunError(str(error).replace("The same command", "The same call")) from None
         return load_student(best, network=taught.cpu())
+
+
+def _judge(source: CachedSource | ScoresSource, job: Job, *, accept: bool, console: Console) -> None:
+    """Tell how good the teacher is on the validation part; one that knows nothing teaches only where it is accepted."""
+    if not isinstance(source, CachedSource):
+        return  # a file holds the scores of the training images alone
+    outputs = predict_logits(
+        source.network.to(choose_device()),
+        job.validation,
+        job.card.preprocessing,
+        max_bad_share=job.max_bad_share,
+        world=current_world(),
+    )
+    quality = quality_of(outputs)
+    tell(quality, None, console)
+    if not accept:
+        require_quality(quality, None, _WHERE, "accept_teacher=True")
+
+
+def _name_maps(who: str) -> str:
+    return f'name the submodules that give maps, as in `{who}_maps="layer4"`'
 
 
 @contextlib.contextmanager

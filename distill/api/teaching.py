@@ -143,7 +143,7 @@ def _network(
         teacher = teacher.model
     size = own.input or msgspec.structs.replace(shown, **normalisation_of(teacher))
     found = as_classifier(teacher, len(theirs), size, own.maps, "teacher")
-    require_maps(method, found, "the teacher")
+    require_maps(method, found, "the teacher", 'name the submodules that give maps, as in `teacher_maps="layer4"`')
     if found is teacher:
         found = sharing_weights(found)  # the caller's keeps its branches
     found.detach_branches(keep=method.needs)

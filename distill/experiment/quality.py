@@ -102,16 +102,17 @@ def tell(quality: Quality | None, says_nothing_of: str | None, console: Console)
     console.print(f"teacher: {found}{rest}", markup=False, highlight=False, soft_wrap=True)
 
 
-def require_quality(teacher: Quality, start: Quality | None, where: str) -> None:
+def require_quality(teacher: Quality, start: Quality | None, where: str, key: str = "teacher.accept: true") -> None:
     """Raise ConfigError where a student would learn from a teacher that knows nothing, or less than it does.
 
     Args:
         teacher: of the teacher.
         start: of the student before its training, where it has learned these classes already.
         where: for the message.
+        key: with which it goes on all the same.
     """
     accept = "Is it another network's weights, another order of the classes, or another normalisation? If it is meant, "
-    accept += "set `teacher.accept: true`."
+    accept += f"set `{key}`."
     if not teacher.beats_chance:
         raise ConfigError(
             f"{where}: the teacher is no better than chance, as far as these images tell: {teacher}. {accept}"

@@ -46,7 +46,15 @@ class Net(nn.Module):
 
 
 def teach(folder, student=None, teacher=None, data=None, **options):
-    options = {"method": "mld", "epochs": 1, "batch_size": 16, "input": 32, "console": QUIET, **options}
+    options = {
+        "method": "mld",
+        "epochs": 1,
+        "batch_size": 16,
+        "input": 32,
+        "console": QUIET,
+        "accept_teacher": True,
+        **options,
+    }
     torch.manual_seed(0)
     return distil(student or Net(), teacher or tint_teacher(), data or Pairs(), Pairs(24, 1), folder=folder, **options)
 
@@ -94,7 +102,7 @@ def test_it_is_the_training_of_a_recipe(tmp_path):
     settings = {"epochs": 2, "batch_size": 16, "lr": 3e-3, "augment": ["shift", "cutout"], "ema": 0.9}
     student = distil(
         tint_model(), tint_teacher(), tint_dataset(64), tint_dataset(32, seed=1, name="validation"),
-        method="mld", input=32, folder=tmp_path / "api", seed=3, console=QUIET, **settings,
+        method="mld", input=32, folder=tmp_path / "api", seed=3, console=QUIET, accept_teacher=True, **settings,
     )  # fmt: skip
     expected = load_student(
         fit(tint_job(tmp_path / "job", method="mld"), tint_model(), CachedSource(tint_teacher()), QUIET)
@@ -144,7 +152,13 @@ def test_a_loader_gives_its_data_set(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"epoch": 3}, "epoch"),
+        ({"epoch": 3}, "did you mean `epochs`"),
+        ({"student_map": "body"}, "did you mean `student_maps`"),
+        ({"learning_rate": 1}, "it is `lr`"),
+        ({"temperature": 3}, 'a method has it: `method={"name": "kd", "temperature"'),
+        ({"augment": [nn.Identity()]}, "a list of names or mappings"),
+        ({"student": "mobilenetv2"}, "a torch.nn.Module, is wanted"),
+        ({"method": "rkd", "student_maps": "body", "teacher": Net()}, 'teacher_maps="layer4"'),
         ({"method": "mlt"}, "mld"),
         ({"method": "cpsd"}, "write a recipe"),
         ({"student": Net(5)}, r"gives \(1, 5\) for one image, and the data have 3 classes"),
@@ -226,6 +240,7 @@ def test_what_a_method_adds_begins_as_the_seed_has_it(tmp_path):
         student, teacher = tint_model(), tint_teacher()
         torch.manual_seed(state)
         options = {"method": "reviewkd", "epochs": 1, "batch_size": 16, "input": 32, "console": QUIET}
+        options["accept_teacher"] = True
         found.append(distil(student, teacher, Pairs(), Pairs(24, 1), folder=tmp_path / f"{state}", **options))
     assert found[0].weights_sha256 == found[1].weights_sha256
 
@@ -300,3 +315,14 @@ def test_scores_of_other_images_are_refused_before_the_training(tmp_path):
     np.savez(tmp_path / "t.npz", ids=["a", "b"], scores=np.zeros((2, 3)))
     with pytest.raises(DataError, match="48 of 48 images of train have no scores"):
         teach(tmp_path / "run", None, tmp_path / "t.npz", teacher_scale="logits")
+
+
+def test_a_teacher_that_knows_nothing_stops_the_call(tmp_path):
+    with pytest.raises(ConfigError, match=r"no better than chance.*`accept_teacher=True`"):
+        teach(tmp_path, accept_teacher=False)
+
+
+def test_a_finished_training_says_so(tmp_path, capsys):
+    teach(tmp_path)
+    teach(tmp_path, console=Console())
+    assert "is finished; its result is read from" in capsys.readouterr().out

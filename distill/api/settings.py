@@ -1,0 +1,51 @@
+"""The keyword arguments of `distil` that belong to the training."""
+
+import difflib
+import inspect
+from typing import Any
+
+from ...runtime.config import decode
+from ...runtime.errors import ConfigError
+from ..engine import TrainSettings
+from ..methods import METHODS
+
+_WHERE = "distil"
+_ELSEWHERE = {
+    "learning_rate": "it is `lr`",
+    "device": "the GPU is taken where there is one; CUDA_VISIBLE_DEVICES hides it",
+    "transform": "it is `augment`, a list of names",
+    "cache": "a teacher's outputs are stored where a view is shown again: `views=1`, or `augment=[]`",
+}
+
+
+def read_settings(given: dict[str, Any]) -> TrainSettings:
+    """What the caller asks of the training.
+
+    Raises:
+        ConfigError: a name does not exist, with the nearest one, or a value is impossible.
+    """
+    for key in sorted(given.keys() - set(TrainSettings.__struct_fields__)):
+        raise ConfigError(f"{_WHERE}: there is no argument `{key}`: {_advice(key)}.")
+    augment = given.get("augment")
+    if not isinstance(augment, list | tuple | None) or any(not isinstance(one, str | dict) for one in augment or ()):
+        raise ConfigError(
+            f'{_WHERE}: `augment` is a list of names or mappings, such as ["flip", {{"name": "v2.ColorJitter", '
+            '"brightness": 0.4}], not of transforms: their draws must be repeatable image by image.'
+        )
+    try:
+        return decode(dict(given), TrainSettings, where=_WHERE)
+    except (TypeError, NotImplementedError) as error:  # a value of a kind that no YAML holds
+        raise ConfigError(f"{_WHERE}: {error}: give plain numbers, texts, lists and mappings.") from None
+
+
+def _advice(key: str) -> str:
+    from .distilling import distil
+
+    if key in _ELSEWHERE:
+        return _ELSEWHERE[key]
+    for name in METHODS.names():
+        if key in METHODS.get(name).__struct_fields__:
+            return f'a method has it: `method={{"name": "{name}", "{key}": ...}}`'
+    own = [name for name, one in inspect.signature(distil).parameters.items() if one.kind is not one.VAR_KEYWORD]
+    near = difflib.get_close_matches(key, [*own, *TrainSettings.__struct_fields__], n=1)
+    return f"did you mean `{near[0]}`?" if near else "`help(distil)` and docs/training.md list them"
