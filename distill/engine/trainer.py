@@ -100,6 +100,7 @@ class _Training:
         if state.history and self.world.is_main:  # a process killed between its files may have left them behind
             write_records(job.folder, state.history)
             write_summary(job, state)
+        self._tell_continuing()
         with (
             catch_interrupt(
                 lambda: print_at_once(self.console, "stopping after this step; again to stop at once")
@@ -119,6 +120,15 @@ class _Training:
             names = ", ".join(list(state.bad_images.values())[:3])
             self.console.print(
                 f"{job.title}: {len(state.bad_images)} undecodable images skipped ({names}, ...)",
+                markup=False,
+                highlight=False,
+            )
+
+    def _tell_continuing(self) -> None:
+        done = self.state.epoch * len(self.prepared.sampler) + self.state.batch
+        if done and self.state.epoch < self.job.settings.epochs and self.world.is_main:
+            self.console.print(
+                f"{self.job.title}: continues after step {done} of {self.prepared.total_steps}",
                 markup=False,
                 highlight=False,
             )
