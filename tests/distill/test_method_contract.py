@@ -18,6 +18,7 @@ from edgedistill.distill.methods import (
     values,
     without_warmup,
 )
+from edgedistill.distill.methods.class_weights import count_classes
 from edgedistill.distill.models.output import ModelOutput
 
 B, C, D = 8, 6, 7
@@ -100,13 +101,15 @@ def choices(hint: typing.Any) -> list[str | None]:
 
 
 def variants() -> list[typing.Any]:
-    """Every method under every combination of its named choices (`protocol`, `supervised`, ...), and with weights."""
+    """Every method under every combination of its named choices (`protocol`, `form`, ...), every loss, and weights."""
     cases = []
     for name in METHODS.names():
         hints = typing.get_type_hints(METHODS.get(name), include_extras=True)
         named = {key: chosen for key, hint in hints.items() if (chosen := choices(hint))}
+        supervised = named.pop("supervised", [])
         combinations = itertools.product(*named.values())
         cases += [(name, dict(zip(named, values, strict=True))) for values in combinations]
+        cases += [(name, {"supervised": loss}) for loss in supervised]
         cases += [(name, weights) for weights in WEIGHTS.get(name, ())]
     return [pytest.param(*case, id=f"{case[0]}-{'-'.join(map(str, case[1].values()))}") for case in cases]
 
@@ -114,7 +117,7 @@ def variants() -> list[typing.Any]:
 @pytest.mark.parametrize("unknown", [False, True], ids=["known", "unknown"])
 @pytest.mark.parametrize(("name", "options"), variants())
 def test_terms_are_what_they_say_of_themselves(name, options, unknown):
-    method = build_method(name, **options)
+    method = count_classes(build_method(name, **options), labels(unknown=unknown).numpy())
     terms = method(output(0, 5), teacher_of(method), labels(unknown=unknown), CONTEXT)
     relations, sums = relations_and_sums(method, labels(unknown=unknown))
     assert relations == {name for name, term in terms.items() if term.relates_images}
