@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def distil(
         CheckpointError: `folder` holds another training.
         InterruptedRunError: Ctrl-C; the same call continues.
     """
-    chosen, asked = read_settings(settings), _method(method)
+    chosen, asked = read_settings(settings, list(inspect.signature(distil).parameters)[:-1]), _method(method)
     if train is validation:
         raise ConfigError(
             f"{_WHERE}: `train` and `validation` are the same data: give a share, such as 0.1, or others."

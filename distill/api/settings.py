@@ -1,7 +1,7 @@
 """The keyword arguments of `distil` that belong to the training."""
 
 import difflib
-import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from ...runtime.config import decode
@@ -18,14 +18,14 @@ _ELSEWHERE = {
 }
 
 
-def read_settings(given: dict[str, Any]) -> TrainSettings:
-    """What the caller asks of the training.
+def read_settings(given: dict[str, Any], own: Sequence[str]) -> TrainSettings:
+    """What the caller asks of the training; `own` are the other arguments of `distil`, of which one may be meant.
 
     Raises:
         ConfigError: a name does not exist, with the nearest one, or a value is impossible.
     """
     for key in sorted(given.keys() - set(TrainSettings.__struct_fields__)):
-        raise ConfigError(f"{_WHERE}: there is no argument `{key}`: {_advice(key)}.")
+        raise ConfigError(f"{_WHERE}: there is no argument `{key}`: {_advice(key, own)}.")
     augment = given.get("augment")
     if not isinstance(augment, list | tuple | None) or any(not isinstance(one, str | dict) for one in augment or ()):
         raise ConfigError(
@@ -38,14 +38,11 @@ def read_settings(given: dict[str, Any]) -> TrainSettings:
         raise ConfigError(f"{_WHERE}: {error}: give plain numbers, texts, lists and mappings.") from None
 
 
-def _advice(key: str) -> str:
-    from .distilling import distil
-
+def _advice(key: str, own: Sequence[str]) -> str:
     if key in _ELSEWHERE:
         return _ELSEWHERE[key]
     for name in METHODS.names():
         if key in METHODS.get(name).__struct_fields__:
             return f'a method has it: `method={{"name": "{name}", "{key}": ...}}`'
-    own = [name for name, one in inspect.signature(distil).parameters.items() if one.kind is not one.VAR_KEYWORD]
     near = difflib.get_close_matches(key, [*own, *TrainSettings.__struct_fields__], n=1)
     return f"did you mean `{near[0]}`?" if near else "`help(distil)` and docs/training.md list them"

@@ -213,7 +213,7 @@ def test_a_network_without_maps_teaches_by_its_logits_alone(monkeypatch):
     assert output.features is output.pooled is None
     assert model.gives == frozenset()
     require_maps(build_method("kd"), model, "the teacher")
-    with pytest.raises(ConfigError, match="the teacher is taken as its library .* method RKD needs its pooled"):
+    with pytest.raises(ConfigError, match="the teacher is taken as its library .* method RKD reads its pooled"):
         require_maps(build_method("rkd"), model, "the teacher")
     with pytest.raises(ConfigError, match="'calibration' reads feature maps, and the network shows none"):
         model.attach("calibration")

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from edgedistill.distill.engine.loggers import LOGGERS
 from edgedistill.distill.methods import METHODS
 from edgedistill.distill.models import BACKBONES
 from edgedistill.export.builders import BUILDERS
@@ -26,6 +27,6 @@ def test_the_table_lists_every_registry_with_its_group():
     rows = dict(re.findall(r"^\| `(edgedistill\.\w+)` \| `[\w.]+\.(\w+)` \|", PAGE, re.MULTILINE))
     registries = {
         "BACKBONES": BACKBONES, "BACKENDS": BACKENDS, "BUILDERS": BUILDERS, "CONVERSIONS": CONVERSIONS,
-        "FORMATS": FORMATS, "METHODS": METHODS, "PACKAGES": PACKAGES,
+        "FORMATS": FORMATS, "LOGGERS": LOGGERS, "METHODS": METHODS, "PACKAGES": PACKAGES,
     }  # fmt: skip
     assert rows == {registry.group: name for name, registry in registries.items()}
