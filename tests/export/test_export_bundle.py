@@ -92,6 +92,7 @@ export_bundle(sys.argv[1], sys.argv[3:], sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_bytes_or_the_manifest_says_that_it_does_not(exported, student, tmp_path):
     bundle, _ = exported
     names = ("onnxruntime-cpu-fp32", "onnxruntime-webgpu-fp16", "openvino-cpu-fp32", "openvino-npu-fp16")

@@ -39,6 +39,7 @@ def check(trial):
     assert int8.snr_db > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HERE)
 def test_a_family_exports(benchmark, name):
     assert name in names()
