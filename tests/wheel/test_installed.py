@@ -32,7 +32,7 @@ def test_package_data_is_there():
     assert "onnxruntime-cpu-fp32" in packaged_targets()
     assert all(load_target(name).name == name for name in packaged_targets())
     package = Path(edgedistill.__file__).parent
-    assert (package / "distill" / "recipes" / "demo.yaml").is_file()
+    assert (package / "distill" / "recipe" / "demo.yaml").is_file()
     assert (package / "py.typed").is_file()
     assert not (package / "tests").exists()
 
