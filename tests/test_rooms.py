@@ -19,7 +19,7 @@ FLOORS = (
     {"teacher_cache"},
     {"engine"},
     {"methods", "checkpoint"},
-    {"losses", "models", "data", "metrics"},
+    {"losses", "models", "data", "metrics", "cores"},
 )
 BELOW = {"distill": {"runtime"}, "runtime": set[str]()}  # what a package knows of the others
 

@@ -14,6 +14,7 @@ from ...runtime.datasets import Dataset
 from ...runtime.device import usable_cores
 from ...runtime.errors import DataError, EdgedistillError
 from ...runtime.preprocess import Preprocessing
+from ..cores import on_its_core
 from ..data.decoded import DecodedImages
 from ..data.free_memory import processes_here
 from ..models import ModelOutput, TeacherModel
@@ -83,7 +84,7 @@ def run_batches(
     modes = {module: module.training for module in model.modules()}  # of one whose parts may be frozen
     model.eval()
     for batch in batches:
-        with real_float32(device):
+        with real_float32(device), on_its_core():
             images = torch.from_numpy(batch.images).to(device)
             outputs = [model(model.normalize(view)) for view in views_at_test(images, tta)]
         output = outputs[0]

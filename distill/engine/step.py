@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..cores import on_its_core
 from ..data.loader import Batch
 from ..methods import Method, TrainingContext
 from ..models.output import ModelOutput
@@ -77,6 +78,7 @@ class Step:
         self._buffers = KeptBuffers(self.state.trained.buffers())
         self._gathers = self.world.size > 1 and bool(self.relations) and self.settings.relations == "gathered"
 
+    @on_its_core()
     def __call__(self, pieces: list[Batch], context: TrainingContext) -> Launched:
         """Take the step over `pieces`, of equal size.
 

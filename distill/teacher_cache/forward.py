@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import ConfigError, EdgedistillError
+from ..cores import on_its_core
 from ..models.output import ModelOutput
 from .fields import FIELDS
 from .layout import DTYPE
@@ -44,6 +45,7 @@ class TeacherRows:
             )
         return {name: tuple(found[name].shape[1 if FIELDS[name].per == "image" else 2 :]) for name in self.fields}
 
+    @on_its_core()
     def __call__(
         self, images: Tensor, positive: np.ndarray, decodable: np.ndarray, ids: list[str]
     ) -> dict[str, np.ndarray]:

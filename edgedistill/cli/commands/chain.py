@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from edgedistill.distill.cores import bind_threads
 from edgedistill.runtime.verdicts import EXIT_CODES
 
 from .. import console
@@ -31,6 +32,7 @@ def demo(
     Example: [bold]edgedistill demo[/]
     """
     require_export("demo")
+    bind_threads()
     from edgedistill.distill.recipe.load import load_recipe
 
     name = "demo" if seed == 0 else f"demo-seed{seed}"
@@ -54,6 +56,7 @@ def run(
         print_plan("run", recipe, changes, json=json, seeds=seeds)
         return
     check_recipe(recipe, changes)
+    bind_threads()
     from edgedistill.distill.recipe.load import load_recipe
 
     loaded = load_recipe(recipe, assignments=changes or ())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgedistill.distill.cores import bind_threads
 from edgedistill.runtime.errors import ConfigError
 
 from .. import console
@@ -74,6 +75,8 @@ def study(
     read_yaml(file)  # a wrong path or argument is told before torch is imported
     for change in changes or ():
         parse_assignment(change)
+    if not (show or markdown):
+        bind_threads()
     from edgedistill.distill.study import Store, load_study
     from edgedistill.distill.study.queue import Queue, select
 

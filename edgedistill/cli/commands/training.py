@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edgedistill.distill.cores import bind_threads
+
 from .. import console
 from ..checkpoints import checkpoint_classes
 from ..dry_run import print_plan, refuse_parts
@@ -175,6 +177,7 @@ def _threshold(text: str) -> float | Literal["oracle_k"]:
 def _distill_over_seeds(recipe: Path, changes: list[str] | None, seeds: tuple[int, ...], json: bool) -> None:
     require_training("distill")
     check_recipe(recipe, changes)
+    bind_threads()
     from edgedistill.distill.recipe.load import load_recipe
     from edgedistill.distill.study.seeds import distill_over_seeds, report_path
 
@@ -191,6 +194,7 @@ def _distill_over_seeds(recipe: Path, changes: list[str] | None, seeds: tuple[in
 def _open(recipe: Path, changes: list[str] | None, command: str) -> "Experiment":
     require_training(command)
     check_recipe(recipe, changes)
+    bind_threads()
     from edgedistill.distill.experiment import Experiment
     from edgedistill.distill.recipe.load import load_recipe
 
