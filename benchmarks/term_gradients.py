@@ -30,6 +30,7 @@ from edgedistill.distill.losses import bce
 from edgedistill.distill.methods import TrainingContext, values
 from edgedistill.distill.study.cell import Cell
 from edgedistill.distill.study.study import Study, load_study
+from edgedistill.distill.teacher_cache import CachedSource
 from edgedistill.runtime.device import describe_device
 from edgedistill.runtime.errors import EdgedistillError
 from edgedistill.runtime.files import write_atomic
@@ -62,9 +63,12 @@ def measure(cell: Cell, at: list[int]) -> dict[int, Pulls]:
     training = experiment.training("student", experiment.teacher())
     found = {}
     with tempfile.TemporaryDirectory() as folder:
+        job = dataclasses.replace(training.job, folder=Path(folder) / "student", records={})
         # A teacher that is asked again leaves no stored outputs of its own behind.
-        job = dataclasses.replace(training.job, folder=Path(folder) / "student", records={}, cache_teacher=False)
-        prepared = prepare(job, training.model, training.teacher, Console(quiet=True), ALONE, part=training.part)
+        teacher = training.teacher
+        if isinstance(teacher, CachedSource):
+            teacher = dataclasses.replace(teacher, store=False)
+        prepared = prepare(job, training.model, teacher, Console(quiet=True), ALONE, part=training.part)
         prepared.state.trained.train()
         for number, pieces in enumerate(prepared.steps()):
             context = TrainingContext(0, number, prepared.total_steps)

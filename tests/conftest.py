@@ -237,3 +237,12 @@ def write_tints(folder: Path, *, size: tuple[int, int], noise: int, tint: int) -
 def tinted_photographs() -> Callable[..., None]:
     """Write a tiny CSV data set of two classes into a folder."""
     return write_tints
+
+
+@pytest.fixture
+def named_photographs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The variables by which recipes find photographs and weights, naming files without content."""
+    for variable in ("COCO", "COCO18", "MOBILENETV2", "SHUFFLENETV2_X0_5", "EFFICIENTNET_LITE1"):
+        path = tmp_path / f"{variable}.safetensors"
+        path.touch()
+        monkeypatch.setenv(f"EDGEDISTILL_{variable}", str(path))

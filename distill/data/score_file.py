@@ -21,18 +21,21 @@ class Scores(NamedTuple):
         ids: M unique names of images, as the data set calls them.
         values: float32 (M, C').
         classes: C' names; None where the file has none.
+        mirrored: float32 (M, C'), of the mirrored images; None where the file has none.
     """
 
     ids: tuple[str, ...]
     values: np.ndarray
     classes: tuple[str, ...] | None
+    mirrored: np.ndarray | None = None
 
 
 def read_scores(path: Path) -> Scores:
     """Read a file of scores.
 
     `.csv` and `.parquet` have a column `id`, and one per class. `.npz` has the arrays `ids` (M,) and `scores` (M, C'),
-    and may have the class names `classes` (C',), all without pickled objects.
+    and may have the class names `classes` (C',) and the scores of the mirrored images `mirrored` (M, C'), all without
+    pickled objects.
 
     Raises:
         DataError: the file is missing, damaged or not such a table, a score is NaN or infinite, or an id stands there
@@ -48,7 +51,10 @@ def read_scores(path: Path) -> Scores:
         raise DataError(f"{path}: the image {twice!r} has scores twice.")
     if not len(found.ids) or not found.values.shape[1]:
         raise DataError(f"{path}: holds no scores.")
-    faulty = np.flatnonzero(~np.isfinite(found.values).all(axis=1))
+    finite = np.isfinite(found.values).all(axis=1)
+    if found.mirrored is not None:
+        finite &= np.isfinite(found.mirrored).all(axis=1)
+    faulty = np.flatnonzero(~finite)
     if len(faulty):
         raise DataError(
             f"{path}: the scores of {len(faulty):,} of {len(found.ids):,} images are NaN or infinite, first of "
@@ -62,7 +68,7 @@ def _read_npz(path: Path) -> Scores:
         raise DataError(f"{path}: is no .npz, or damaged: np.savez(file, ids=np.array(ids), scores=scores) writes one.")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            found = {key: arrays[key] for key in ("ids", "scores", "classes") if key in arrays.files}
+            found = {key: arrays[key] for key in ("ids", "scores", "classes", "mirrored") if key in arrays.files}
     except Exception as error:  # zip, header and pickle each have their own
         raise DataError(
             f"{path}: cannot be read ({first_line(error)}). Save text and numbers, as np.savez(file, "
@@ -77,12 +83,19 @@ def _read_npz(path: Path) -> Scores:
             f"{path}: `ids` {ids.shape} and `scores` {values.shape} of type {values.dtype} must be (images,) and "
             "numbers (images, classes)."
         )
+    mirrored = found.get("mirrored")
+    if mirrored is not None and (mirrored.shape != values.shape or mirrored.dtype.kind not in "fiub"):
+        raise DataError(
+            f"{path}: `mirrored` {mirrored.shape} of type {mirrored.dtype} must be numbers (images, classes) as "
+            f"`scores` {values.shape}."
+        )
     names = None if classes is None else class_names(map(str, classes.tolist()), f"{path}: `classes`")
     try:
         ids = np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: `ids` are bytes, and no UTF-8 ({first_line(error)}).") from None
-    return Scores(tuple(map(str, ids.tolist())), values.astype(np.float32), names)
+    flipped = None if mirrored is None else mirrored.astype(np.float32)
+    return Scores(tuple(map(str, ids.tolist())), values.astype(np.float32), names, flipped)
 
 
 def _read_csv(path: Path) -> Scores:

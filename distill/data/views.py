@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from ...runtime.datasets import Dataset
+from ...runtime.errors import ConfigError
 from .augment import Step, build_augmentations, read_augmentations
 from .decoded import DecodedImages
 from .torchvision_steps import TorchvisionStep
-from .transforms import Batchable
+from .transforms import Batchable, HorizontalFlip
 
 
 class Views:
@@ -92,6 +93,23 @@ class Views:
         """What decides this view besides the decoded pixels."""
         with self._generator(index, view):
             return [number for step in self._batchable() for number in step.draw(*self.decoded.preprocessing.size)]
+
+    def is_mirrored(self, index: int, view: int) -> bool:
+        """Whether the step `flip` mirrors this view; other steps that mirror do not count.
+
+        Raises:
+            ConfigError: a step before it draws what only the pixels tell.
+        """
+        last = max((place for place, step in enumerate(self._augment) if isinstance(step, HorizontalFlip)), default=-1)
+        before = list(self._augment)[: last + 1]
+        for name, step in zip(self._names, before, strict=False):
+            if not isinstance(step, Batchable):
+                raise ConfigError(
+                    f"`augment`: whether `flip` mirrors an image is not known after `{name}`: put it first."
+                )
+        with self._generator(index, view):
+            drawn = [(step, step.draw(*self.decoded.preprocessing.size)) for step in before]
+        return sum(draws[0] for step, draws in drawn if isinstance(step, HorizontalFlip)) % 2 == 1
 
     def batch(self, decoded: Tensor, draws: Tensor) -> Tensor:
         """The views that `image` gives, of many images at once, where they lie.

@@ -351,7 +351,7 @@ class Experiment:
         if role == "teacher" and teacher is not None:
             classes = own_classes(self.loaded, teacher) or classes
         card = card_of(self.loaded, spec, classes, self._preprocessing(role))
-        return build_network(self.loaded, spec, card, self.recipe.seed), card
+        return build_network(self.loaded, spec, card, self.recipe.seed, console=self.console), card
 
     def _preprocessing(self, role: Role) -> Preprocessing:
         return teacher_preprocessing(self.recipe) if role == "teacher" else student_preprocessing(self.recipe)
@@ -383,7 +383,7 @@ class Experiment:
             taught_by = self._ready(method, taught_by)
         source = self._source(taught_by)
         job = self._job(role, spec, settings, method, teacher=source, start=start)
-        model = build_network(self.loaded, spec, job.card, self.recipe.seed)
+        model = build_network(self.loaded, spec, job.card, self.recipe.seed, console=self.console)
         require_maps(method, model, f"{self.loaded.where}: the {role}")
         part = method.build_part(model, _network(taught_by), job.card.preprocessing.size)
         if start is not None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import torch
+from rich.console import Console
 
 from ... import __version__
 from ...runtime.datasets import Dataset
@@ -22,8 +23,10 @@ from ..methods.part import Part
 from ..models import Classifier, ModelSpec, build_from_spec
 from ..models.class_embeddings import read_class_embeddings
 from ..models.size import require_size
+from ..models.weights import DIGITS, may_fetch
 from ..recipe.loaded import LoadedRecipe
 from ..teacher_cache import teacher_digest
+from .pretraining import EDITION, digits_backbone
 from .splits import Splits
 
 
@@ -93,7 +96,7 @@ def describe_job(
         identity=hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest(),
         max_bad_share=loaded.recipe.data.max_bad_share,
         unknown=loaded.recipe.data.hears_unknown,
-        caches=Path(loaded.recipe.output) / "caches",
+        caches=_caches(loaded),
         records={loaded.folder / "recipe.yaml": resolved(loaded)},
     )
 
@@ -124,15 +127,22 @@ def card_of(loaded: LoadedRecipe, spec: ModelSpec, classes: tuple[str, ...], pre
 
 
 def build_network(
-    loaded: LoadedRecipe, spec: ModelSpec, card: ModelCard, seed: int, data_classes: Sequence[str] = ()
+    loaded: LoadedRecipe,
+    spec: ModelSpec,
+    card: ModelCard,
+    seed: int,
+    *,
+    console: Console,
+    data_classes: Sequence[str] = (),
 ) -> Classifier:
-    """The network of a card, initialised from the seed or the files that `spec` names.
+    """The network of a card, initialised from the seed or the weights that `spec` names.
 
     Args:
         loaded: the paths in `spec` are taken from its folder.
         spec: the network.
         card: its classes and its normalisation.
         seed: of the fresh weights.
+        console: where progress is drawn, of weights that are made first.
         data_classes: those of the data, where the card has only some of them.
 
     Raises:
@@ -145,6 +155,11 @@ def build_network(
         classes = list(data_classes or card.classes)
         rows = [classes.index(name) for name in card.classes]
         vectors = read_class_embeddings(files["class_embeddings"], len(classes))[rows]
+    backbone = None
+    if spec.pretrained == DIGITS:
+        if may_fetch():
+            backbone = digits_backbone(spec, card.preprocessing, _caches(loaded), console)
+        spec = msgspec.structs.replace(spec, pretrained=None)
     torch.manual_seed(seed)
     model = build_from_spec(
         spec.with_files(loaded.resolve),
@@ -153,13 +168,21 @@ def build_network(
         std=card.preprocessing.std,
         class_embeddings=vectors,
     )
+    if backbone is not None:
+        model.backbone.load_state_dict(backbone)
     require_size(model, card.preprocessing.size, where=f"{loaded.where}: `input.size`", name=spec.name)
     return model
 
 
 def _file_digests(loaded: LoadedRecipe, spec: ModelSpec) -> dict[str, str]:
     """Of the files that a network starts from, so that another one of the same name is noticed."""
-    return {key: sha256_of(Path(path)) for key, path in _files(loaded, spec).items()}
+    made = {"pretrained": f"digits {EDITION}"} if spec.pretrained == DIGITS else {}
+    return made | {key: sha256_of(Path(path)) for key, path in _files(loaded, spec).items()}
+
+
+def _caches(loaded: LoadedRecipe) -> Path:
+    """The folder of what runs share."""
+    return Path(loaded.recipe.output) / "caches"
 
 
 def _files(loaded: LoadedRecipe, spec: ModelSpec) -> dict[str, str]:

@@ -47,7 +47,7 @@ def open_splits(data: "DataSpec", base: Path, seed: int) -> Splits:
     Args:
         data: a recipe's `data:` section.
         base: folder that its relative paths start from.
-        seed: of the draw, where validation is a share of the training data.
+        seed: of the draw, where validation is a share of the training data and has no seed of its own.
 
     Raises:
         DataError: the splits' classes differ, they share images, or a file is wrong.
@@ -60,7 +60,8 @@ def open_splits(data: "DataSpec", base: Path, seed: int) -> Splits:
         _refuse_shared("data.test", test, "data.validation", validation)
     _refuse_shared("data.test", test, "data.train", train)
     if not isinstance(data.validation, dict):
-        train, validation = split_validation(train, data.validation, seed)
+        drawn_by = seed if data.validation_seed is None else data.validation_seed
+        train, validation = split_validation(train, data.validation, drawn_by)
     unlabelled = None if data.unlabelled is None else _read_unlabelled(data.unlabelled, base, (train, validation, test))
     return Splits(train, validation, test, unlabelled)
 

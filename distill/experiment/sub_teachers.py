@@ -163,7 +163,8 @@ class SubTeachers:
 
     def _network(self, job: Job) -> Classifier:
         classes = self.splits.train.classes
-        return build_network(self.loaded, self.loaded.recipe.student.model, job.card, job.seed, classes)
+        model = self.loaded.recipe.student.model
+        return build_network(self.loaded, model, job.card, job.seed, console=self.console, data_classes=classes)
 
     def _merge(self, tasks: Sequence[SubTask], models: Sequence[Classifier]) -> MergedCheckpoint:
         recipe, classes = self.loaded.recipe, self.splits.train.classes

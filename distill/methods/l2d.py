@@ -6,11 +6,12 @@ from msgspec import Meta
 from torch import Tensor
 
 from ...runtime.errors import ConfigError
-from ..losses import class_and_instance_aware, class_aware, instance_aware, mld
+from ..losses import class_and_instance_aware, class_aware, instance_aware
 from ..models import Classifier, TeacherModel
 from ..models.heads import HEADS
 from ..models.output import ModelOutput
 from .base import METHODS, Protocol, ProtocolMethod, TrainingContext, WarmupEpochs, require_teacher
+from .mld import mld_term
 from .part import Branches, Part
 from .term import Term, Terms
 
@@ -34,8 +35,10 @@ class L2D(ProtocolMethod):
         protocol: `code` is the authors': supervised loss summed over the batch, distances normalised, the scale that
             the default weights belong to. `paper` is Eq. 3-9 as printed: supervised loss divided by the batch size,
             raw distances.
+        temperature: of MLD, whose T^2 keeps the size of the gradient; 1 in the paper.
     """
 
+    came_later: ClassVar[dict[str, object]] = {**ProtocolMethod.came_later, "temperature": 1.0}
     equations: ClassVar[str] = "L2D (ICCV 2023) Eq. 3-9"
 
     lambda_mld: Annotated[float, Meta(ge=0)] = 10.0
@@ -43,6 +46,7 @@ class L2D(ProtocolMethod):
     lambda_id: Annotated[float, Meta(ge=0)] = 1000.0
     warmup_epochs: WarmupEpochs = 0.0
     protocol: Protocol = "code"
+    temperature: Annotated[float, Meta(gt=0)] = 1.0
 
     @property
     def needs(self) -> frozenset[str]:
@@ -57,7 +61,7 @@ class L2D(ProtocolMethod):
         """
         teacher = require_teacher(teacher, "l2d")
         terms = self.supervised_terms(student, targets)
-        terms["mld"] = Term(self.lambda_mld * mld(student.logits, teacher.logits, teacher.heard(targets)))
+        terms["mld"] = mld_term(student, teacher, targets, self.lambda_mld, self.temperature)
         if self.needs:
             embeddings = _embeddings(student, "student"), _embeddings(teacher, "teacher")
             terms |= context.warmed(self._structure(*embeddings, targets), self.warmup_epochs)

@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 from torch import Tensor
 
-from ..losses import batch_and_instance_dependencies, mld
+from ..losses import batch_and_instance_dependencies
 from ..models.output import ModelOutput
 from .base import METHODS, Method, TrainingContext, WarmupEpochs, require_teacher
+from .mld import mld_term
 from .term import Term, Terms
 
 Weights = Annotated[float, Meta(ge=0)] | dict[int, Annotated[float, Meta(ge=0)]]
@@ -26,8 +27,10 @@ class MDKD(Method):
         lambda_id: weight of the instance-level terms, likewise.
         warmup_epochs: over which the weights of BD and ID grow from 0; none in the paper.
         batch_dependency: `mean_square`, the text of the paper, or `squared_sum`, its Eq. 4 as printed.
+        temperature: of MLD, whose T^2 keeps the size of the gradient; 1 in the paper.
     """
 
+    came_later: ClassVar[dict[str, object]] = {**Method.came_later, "temperature": 1.0}
     equations: ClassVar[str] = "MDKD (MM 2024) Eq. 1-15"
 
     lambda_mld: Annotated[float, Meta(ge=0)] = 10.0
@@ -36,6 +39,7 @@ class MDKD(Method):
     lambda_id: Weights = 1.0
     warmup_epochs: WarmupEpochs = 0.0
     batch_dependency: Literal["mean_square", "squared_sum"] = "mean_square"
+    temperature: Annotated[float, Meta(gt=0)] = 1.0
 
     def __post_init__(self) -> None:
         for name, weights in (("lambda_bd", self.lambda_bd), ("lambda_id", self.lambda_id)):
@@ -60,7 +64,7 @@ class MDKD(Method):
         }
         return {
             **self.supervised_terms(student, targets),
-            "mld": Term(self.lambda_mld * mld(logits, taught, heard)),
+            "mld": mld_term(student, teacher, targets, self.lambda_mld, self.temperature),
             **context.warmed(dependencies, self.warmup_epochs),
         }
 

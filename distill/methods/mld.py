@@ -35,8 +35,23 @@ class MLD(ProtocolMethod):
     ) -> Terms:
         """Terms: the supervised loss, `mld`."""
         teacher = require_teacher(teacher, "mld")
-        divergence = mld(student.logits / self.temperature, teacher.logits / self.temperature, teacher.heard(targets))
         return {
             **self.supervised_terms(student, targets),
-            "mld": Term(self.lambda_mld * self.temperature**2 * divergence),
+            "mld": mld_term(student, teacher, targets, self.lambda_mld, self.temperature),
         }
+
+
+def mld_term(
+    student: ModelOutput, teacher: ModelOutput, targets: Tensor, weight: float, temperature: float = 1.0
+) -> Term:
+    """`weight` T^2 * binary KL divergence of every class at the temperature T, summed over classes.
+
+    Args:
+        student: its logits (B, C).
+        teacher: likewise.
+        targets: int8 (B, C).
+        weight: lambda.
+        temperature: T.
+    """
+    divergence = mld(student.logits / temperature, teacher.logits / temperature, teacher.heard(targets))
+    return Term(weight * temperature**2 * divergence)

@@ -10,6 +10,7 @@ from ..losses import hierarchical_context
 from ..models import Classifier, TeacherModel
 from ..models.output import ModelOutput
 from .base import METHODS, ProtocolMethod, TrainingContext, WarmupEpochs, require_teacher
+from .mld import mld_term
 from .part import Part
 from .review import Review, build_review, review_levels
 from .term import Term, Terms
@@ -33,9 +34,11 @@ class ReviewKD(ProtocolMethod):
         warmup_epochs: over which the weight grows from 0; 20 in the authors' CIFAR-100 code, none in L2D's.
         protocol: `paper` divides the supervised loss by the batch size; `code` sums it over the batch, as L2D's authors
             do, so that the same lambda weighs B times less.
+        lambda_mld: weight of MLD beside the maps, as `mld` has it: a combination of ours, which no paper has.
+        temperature: of that MLD.
     """
 
-    came_later: ClassVar[dict[str, object]] = {}
+    came_later: ClassVar[dict[str, object]] = {"lambda_mld": 0.0, "temperature": 1.0}
     needs: ClassVar[frozenset[str]] = frozenset({"stages"})
     equations: ClassVar[str] = "ReviewKD (CVPR 2021) Sec. 3; the ReviewKD rows of L2D and MDKD"
 
@@ -43,11 +46,13 @@ class ReviewKD(ProtocolMethod):
     mid_channels: Annotated[int, Meta(ge=1)] = 256
     max_stages: Annotated[int, Meta(ge=1)] = 4
     warmup_epochs: WarmupEpochs = 0.0
+    lambda_mld: Annotated[float, Meta(ge=0)] = 0.0
+    temperature: Annotated[float, Meta(gt=0)] = 1.0
 
     def __call__(
         self, student: ModelOutput, teacher: ModelOutput | None, targets: Tensor, context: TrainingContext
     ) -> Terms:
-        """Terms: the supervised loss, `review`."""
+        """Terms: the supervised loss, `review`, and `mld` where its weight is positive."""
         teacher = require_teacher(teacher, "reviewkd")
         if not teacher.stages or not student.reviewed:
             raise ConfigError(
@@ -57,10 +62,10 @@ class ReviewKD(ProtocolMethod):
         levels = review_levels(teacher.stages, len(student.reviewed) - 1)
         losses = [hierarchical_context(*pair) for pair in zip(student.reviewed, levels, strict=True)]
         review = {"review": Term(self.lambda_review * sum(losses[1:], losses[0]))}
-        return {
-            **self.supervised_terms(student, targets),
-            **context.warmed(review, self.warmup_epochs),
-        }
+        terms = {**self.supervised_terms(student, targets), **context.warmed(review, self.warmup_epochs)}
+        if self.lambda_mld:
+            terms["mld"] = mld_term(student, teacher, targets, self.lambda_mld, self.temperature)
+        return terms
 
     def build_part(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> Part:
         """The fusion.

@@ -16,6 +16,7 @@ from .heads import HEADS
 from .libraries import timm_backbone, timm_network, torchvision_backbone, torchvision_network
 from .qarepvgg import adapt_blocks
 from .spec import ModelSpec
+from .weights import DIGITS
 from .whole import LibraryClassifier
 
 _WIDEST = 16.0  # 256 times the multiply-accumulates: more is a mistake, and would take all memory
@@ -39,9 +40,14 @@ def build_from_spec(
         class_embeddings: word vectors (C, D') in place of the file that `spec` names.
 
     Raises:
-        ConfigError: an unknown name, a width that the family does not have, or a file that does not fit the classes.
+        ConfigError: an unknown name, a width that the family does not have, a file that does not fit the classes, or
+            weights that only a recipe makes.
     """
     check_spec(spec, where=spec.name)
+    if spec.pretrained == DIGITS:
+        raise ConfigError(
+            f"{spec.name}: `pretrained: {DIGITS}` is trained where a recipe's networks are; here give a file, or none."
+        )
     model = _build(spec, num_classes, class_embeddings, {"mean": mean, "std": std})
     model.spec = msgspec.structs.replace(spec, pretrained=None, class_embeddings=None)
     return model
@@ -114,6 +120,10 @@ def check_spec(spec: ModelSpec, *, where: str) -> None:
         raise ConfigError(
             f"{where}: `head: library` is the own classifier of a timm/ or torchvision/ network, and {spec.name} is "
             "neither; its own is `head: linear`."
+        )
+    if spec.head == "library" and spec.pretrained == DIGITS:
+        raise ConfigError(
+            f"{where}: `pretrained: {DIGITS}` is for a backbone below a head of ours, not `head: library`."
         )
     if spec.block == "qa" and not name and spec.block not in BACKBONES.get(spec.name).blocks:
         takes = ", ".join(other for other in BACKBONES.names() if "qa" in BACKBONES.get(other).blocks)

@@ -7,6 +7,7 @@ from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from .backbone import BACKBONES
 from .libraries import require_network
 from .spec import ModelSpec
+from .weights import DIGITS
 
 Rgb: TypeAlias = tuple[float, float, float]
 
@@ -33,7 +34,7 @@ def own_normalisation(spec: ModelSpec) -> tuple[Rgb, Rgb]:
 
     A file is taken to be the library's, or trained as those are. Fresh weights have none: ImageNet's then.
     """
-    if spec.pretrained is None:
+    if spec.pretrained in (None, DIGITS):
         return IMAGENET_MEAN, IMAGENET_STD
     if "/" not in spec.name:
         factory = BACKBONES.get(spec.name)
@@ -47,7 +48,7 @@ def other_inputs(spec: ModelSpec, shown: Preprocessing) -> str:
 
     Empty where nothing is, or nobody says.
     """
-    if spec.pretrained is None or "/" not in spec.name:
+    if spec.pretrained in (None, DIGITS) or "/" not in spec.name:
         return ""
     own, kept = own_preprocessing(spec.name), _kept_share(spec.name)
     differing = []

@@ -10,7 +10,7 @@ from .backbone import Stem
 from .branches import BranchName
 from .heads import HeadName
 from .partial_weights import PretrainedFile
-from .weights import Pretrained
+from .weights import DIGITS, Pretrained
 
 
 class ModelSpec(Config):
@@ -29,8 +29,9 @@ class ModelSpec(Config):
         stem: for inputs of about 32 to 128 px, "small" removes the first stride and "unpooled" the first max pooling,
             which gives maps of the same size for less.
         block: "qa" gives a network of RepVGG blocks those of QARepVGG, whose fused kernels lose less in int8.
-        pretrained: a local .safetensors or .pth path, "imagenet" (the library downloads it), None, or a mapping of
-            `path` and `partial: true`, which loads what fits of a file and tells what lacks; see `PretrainedFile`.
+        pretrained: a local .safetensors or .pth path, "imagenet" (the library downloads it), "digits" (a recipe trains
+            the backbone on single digits first, in about a minute), None, or a mapping of `path` and `partial: true`,
+            which loads what fits of a file and tells what lacks; see `PretrainedFile`.
     """
 
     name: str
@@ -47,7 +48,7 @@ class ModelSpec(Config):
         """The weights file that it names, if any."""
         if isinstance(self.pretrained, PretrainedFile):
             return self.pretrained.path
-        return None if self.pretrained == "imagenet" else self.pretrained
+        return None if self.pretrained in ("imagenet", DIGITS) else self.pretrained
 
     def with_files(self, locate: Callable[[str], str]) -> "ModelSpec":
         """The same with other paths of its files, as `locate` has them."""

@@ -19,15 +19,22 @@ from .partial_weights import PretrainedFile, flattened, take_what_fits
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 # torchvision's or timm's, whose parts are attributes that no type lists.
 LibraryNetwork: TypeAlias = Any
-# Of a recipe: "imagenet", a local path, a file of which a part may fit, or fresh weights.
+# Of a recipe: "imagenet", "digits", a local path, a file of which a part may fit, or fresh weights.
 Pretrained: TypeAlias = str | PretrainedFile | None
+DIGITS = "digits"
+"""What a recipe calls the weights that it trains on single digits first, see `experiment.pretraining`."""
 
 _may_download = ContextVar("may_download", default=True)
 
 
+def may_fetch() -> bool:
+    """Whether weights may be downloaded, or made first, see `no_downloads`."""
+    return _may_download.get()
+
+
 @contextlib.contextmanager
 def no_downloads() -> Iterator[None]:
-    """Within it "imagenet" networks have fresh weights: for what asks only how large and how fast a network is."""
+    """Within it "imagenet" and "digits" networks have fresh weights: what asks only how large and how fast they are."""
     token = _may_download.set(False)
     try:
         yield
@@ -219,7 +226,7 @@ def with_pretrained(
         if pretrained is not None:
             load_pretrained(model, pretrained, classifier=classifier, whole=whole)
         return model
-    if not _may_download.get():
+    if not may_fetch():
         return create(None)
     try:
         return create("imagenet")

@@ -28,10 +28,10 @@ def notes(training: Training, *, final: bool) -> Iterator[str]:
     teacher, silent = training.teacher, None
     if isinstance(teacher, ScoresSource):
         silent = teacher.table.silent
-        yield (
-            f"the teacher's scores are read from {teacher.table.path}: they are per image and the same for every view, "
-            "whatever `augment` does to it"
-        )
+        same = "the same for every view, whatever `augment` does to it"
+        if teacher.table.mirrored is not None:
+            same = "those of the mirrored image where `flip` mirrors it; what else `augment` does they do not know"
+        yield f"the teacher's scores are read from {teacher.table.path}: they are per image and {same}"
     elif isinstance(teacher, CachedSource):
         silent = teacher.silent
         if isinstance(teacher.network, ResizedInput):

@@ -11,6 +11,7 @@ from ..methods.supervised import loss_of
 from ..models.branches import branch_for
 from ..models.build import check_spec
 from ..models.heads import HEADS
+from ..models.weights import DIGITS
 from ..teacher_cache.fields import fields_for
 from .check_labels import check_labels
 from .check_learning import check_learning
@@ -33,13 +34,18 @@ def check(loaded: "LoadedRecipe") -> None:
     _check_labels_are_learned(loaded)
     _check_unknown(loaded)
     check_teacher(loaded)
-    if teacher is not None and teacher.model is not None and teacher.train is None and not teacher.model.pretrained:
+    model = None if teacher is None or teacher.train is not None else teacher.model
+    if model is not None and model.pretrained in (None, DIGITS):
         raise ConfigError(
             f"{where}: `teacher` needs `train`, or `model.pretrained` with weights that teach as they are."
         )
     require_side(recipe.input.preprocessing().size, f"{where}: `input.size`")
     if isinstance(recipe.data.validation, float) and not 0 < recipe.data.validation < 1:
         raise ConfigError(f"{where}: `data.validation` is a share between 0 and 1, or a dataset.")
+    if isinstance(recipe.data.validation, dict) and recipe.data.validation_seed is not None:
+        raise _without_effect(
+            where, "data.validation_seed", "`data.validation` is a dataset, of which nothing is drawn"
+        )
     files = {f"teacher.{key}": getattr(teacher, key, None) for key in ("checkpoint", "onnx", "scores")}
     for role, spec in (("student", recipe.student), ("teacher", teacher)):
         if spec is not None and spec.model is not None:

@@ -56,18 +56,22 @@ def build_recipe(content: dict[str, Any], where: str, base: Path, assignments: t
     Raises:
         ConfigError: names `where`, the key and what is allowed.
     """
-    recipe = decode(_expand(content, where), Recipe, where=where)
+    recipe = decode(expand(content, where), Recipe, where=where)
     loaded = LoadedRecipe(recipe=recipe, base=base, where=where, assignments=assignments)
     check(loaded)
     return loaded
 
 
-def _expand(value: Any, where: str) -> Any:
-    """Replace ${VARIABLE} in every string, so that a recipe can be shared without one machine's paths."""
+def expand(value: Any, where: str) -> Any:
+    """Replace ${VARIABLE} in every string, so that a recipe can be shared without one machine's paths.
+
+    Raises:
+        ConfigError: names `where`, and a variable that is not set.
+    """
     if isinstance(value, dict):
-        return {key: _expand(entry, where) for key, entry in value.items()}
+        return {key: expand(entry, where) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_expand(entry, where) for entry in value]
+        return [expand(entry, where) for entry in value]
     if not isinstance(value, str):
         return value
     unset = [name for name in VARIABLE.findall(value) if name not in os.environ]

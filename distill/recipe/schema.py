@@ -24,6 +24,9 @@ class DataSpec(Config):
         train: a dataset: `format:` and that format's options.
         test: never used for any choice; accuracy and parity are reported on it.
         validation: share of `train` that selects epochs and thresholds, or a dataset of its own.
+        validation_seed: of the draw of that share; None takes the recipe's seed. Runs with other seeds that share it
+            have the same training images, so that they can share a teacher that was trained once, and its stored
+            outputs.
         unlabelled: photographs without labels (`format: folder`), which the teacher alone teaches the student: they
             join its training part, and no other; those that a split holds already are left out.
         unknown: what a teacher says where labels are unknown: `ignore` leaves its terms out there, `distil` takes them;
@@ -34,6 +37,7 @@ class DataSpec(Config):
     train: dict[str, Any]
     test: dict[str, Any]
     validation: float | dict[str, Any] = 0.1
+    validation_seed: Annotated[int, Meta(ge=0)] | None = None
     unlabelled: dict[str, Any] | None = None
     unknown: Literal["ignore", "distil"] | None = None
     max_bad_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
@@ -46,10 +50,11 @@ class DataSpec(Config):
     def deciding(self, *, taught: bool) -> dict[str, Any]:
         """As plain data, for a training's identity; what a teacher says of unknown labels only where one is `taught`.
 
-        The images themselves, of which `unlabelled` adds some, an identity knows by what they hold.
+        The images themselves, of which `unlabelled` adds some and `validation_seed` chooses, an identity knows by what
+        they hold.
         """
         plain = {**msgspec.to_builtins(self), "max_bad_share": None}
-        del plain["unlabelled"], plain["unknown"]
+        del plain["unlabelled"], plain["unknown"], plain["validation_seed"]
         return plain | ({"unknown": "distil"} if taught and self.hears_unknown == "distil" else {})
 
 

@@ -1,6 +1,6 @@
 """One training of a study."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from ..recipe.loaded import LoadedRecipe
 from ..recipe.schema import TeacherSpec
 from .record import cell_name
 from .spec import TEACHER
+from .test_sets import TestSets
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Cell:
         loaded: the recipe; it still says how its teacher is trained.
         identity: equal for equal trainings, see `identity_of_student`.
         teacher: the cell that must be finished before this one.
+        tests: what it is scored on.
     """
 
     student: str
@@ -31,6 +33,7 @@ class Cell:
     loaded: LoadedRecipe
     identity: str
     teacher: "Cell | None" = None
+    tests: TestSets = field(default_factory=TestSets)
 
     @property
     def name(self) -> str:

@@ -54,13 +54,13 @@ class Data(Record):
 
 
 class Result(Record):
-    """What a training reached. The epoch was selected on the validation part; the test split was scored once, after.
+    """What a training reached. The epoch was selected on the validation part; the test split is scored once, after.
 
     Attributes:
-        test_mAP: in points on the test split; None where it has no positive.
+        test_mAP: in points on the test split; None where it has no positive, or is not read yet.
         validation_mAP: in points, of the selected epoch.
         epoch: the selected one, from 1; None where nothing was trained.
-        test_images: how many were scored.
+        test_images: how many were scored, or are to be.
         method: the method's name and every hyper-parameter, defaults too.
         weights_sha256: of the network.
         teacher_sha256: of what taught it: the shared teacher, or the method's own merged into one; None without.
@@ -74,6 +74,8 @@ class Result(Record):
         finished: when, ISO 8601 in UTC.
         training_sha256: as in `Data`; None in a record from before it was kept.
         test_sha256: likewise.
+        test_scored: whether the test split is read.
+        other_tests: mAP in points on further test sets, by name; None where there is no positive.
     """
 
     test_mAP: float | None  # noqa: N815 (the field's spelling)
@@ -93,6 +95,8 @@ class Result(Record):
     finished: str
     training_sha256: str | None = None
     test_sha256: str | None = None
+    test_scored: bool = True
+    other_tests: dict[str, float | None] = {}
 
 
 class Finished(Record):
@@ -138,6 +142,20 @@ class CellRecord(Record):
         return cell_name(self.student, self.method, self.seed)
 
 
+class Measured(Record):
+    """One accuracy over the seeds that have it.
+
+    Attributes:
+        mAP: in points.
+        gain: over the baseline with the same student, paired by seed; None for the baseline and without a pair.
+        gain_seeds: those that both have.
+    """
+
+    mAP: Spread  # noqa: N815
+    gain: Gain | None = None
+    gain_seeds: tuple[int, ...] = ()
+
+
 class Row(Record):
     """A student with a method over the seeds that are done.
 
@@ -147,9 +165,11 @@ class Row(Record):
         planned: how many seeds there are.
         seeds: those that are done, in the study's order.
         failed: how many failed.
-        test_mAP: over those seeds, in points; None where none is done.
-        gain: over the baseline with the same student, paired by seed; None for the baseline and without a pair.
-        gain_seeds: those that both have done.
+        test_mAP: over those seeds whose test split is read, in points; None where there is none.
+        gain: in test mAP, as `Measured`.
+        gain_seeds: likewise.
+        validation: mAP on the validation part.
+        other_tests: on further test sets, by name.
     """
 
     student: str
@@ -160,6 +180,8 @@ class Row(Record):
     test_mAP: Spread | None = None  # noqa: N815
     gain: Gain | None = None
     gain_seeds: tuple[int, ...] = ()
+    validation: Measured | None = None
+    other_tests: dict[str, Measured] = {}
 
 
 class StudyRecord(Record):

@@ -1,7 +1,6 @@
 """Running cells, one after the other in this process."""
 
 import hashlib
-import math
 import time
 import traceback
 from collections.abc import Iterable
@@ -12,7 +11,6 @@ import torch
 from filelock import Timeout
 from rich.console import Console
 
-from ...runtime import metrics
 from ...runtime.device import describe_device
 from ...runtime.errors import EdgedistillError, InterruptedRunError, first_line
 from ...runtime.progress import duration
@@ -25,6 +23,7 @@ from .progress import announce
 from .queue import Queue
 from .record import CellRecord, Finished, Machine, Result
 from .same_data import digest_data, require_same_data
+from .scoring import score
 
 _POLL_SECONDS = 1.0
 
@@ -71,11 +70,12 @@ def _run_or_fail(cell: Cell, queue: Queue, console: Console) -> None:
 def _sentence(result: Result) -> str:
     test = "-" if result.test_mAP is None else f"{result.test_mAP:.2f}"
     epoch = "" if result.epoch is None else f" in epoch {result.epoch}"
-    return f"test mAP {test} (validation mAP {result.validation_mAP:.2f}{epoch}, {duration(result.seconds)})"
+    said = f"validation mAP {result.validation_mAP:.2f}{epoch}, {duration(result.seconds)}"
+    return f"test mAP {test} ({said})" if result.test_scored else f"{said}; the test split is not read"
 
 
 def run_cell(cell: Cell, console: Console, known: Iterable[CellRecord] = ()) -> Finished:
-    """Train the cell, or load what is trained of it, and score it on the test split, once.
+    """Train the cell, or load what is trained of it, and score it on the test split, once, where that is not left.
 
     Args:
         cell: with its teacher finished.
@@ -94,16 +94,14 @@ def run_cell(cell: Cell, console: Console, known: Iterable[CellRecord] = ()) -> 
     taught_by = None if cell.is_teacher or teacher is None else teacher.weights_sha256
     trained = teacher if cell.is_teacher else experiment.student(teacher)
     assert trained is not None
-    outputs = experiment.predict(trained, experiment.splits.test)
-    found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
     environment = describe_environment(choose_device(), current_world(), ())
     machine = _machine(environment["libraries"])
     epoch = trained.card.metrics.get("epoch")
     result = Result(
-        test_mAP=None if math.isnan(found["mAP"]) else float(found["mAP"]),
+        test_mAP=None,
         validation_mAP=float(trained.card.metrics["mAP"]),
         epoch=None if epoch is None else round(epoch),
-        test_images=int(found["images"]),
+        test_images=data.test_images,
         method=cell.method_values,
         weights_sha256=trained.weights_sha256,
         teacher_sha256=taught_by,
@@ -117,7 +115,10 @@ def run_cell(cell: Cell, console: Console, known: Iterable[CellRecord] = ()) -> 
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         training_sha256=data.training_sha256,
         test_sha256=data.test_sha256,
+        test_scored=False,
     )
+    if cell.tests.at_once:
+        result = score(experiment, trained, cell.tests).into(result)
     release_memory()
     return Finished(identity=cell.identity, result=result, machine=machine, test=experiment.splits.test.name)
 

@@ -50,7 +50,8 @@ def require_same_data(seed: int, found: Data | Result, known: Iterable[CellRecor
 
 def _difference(found: Data | Result, other: Result, *, same_seed: bool) -> str:
     """The part that differs; "" for none that is known of."""
-    if found.test_images != other.test_images or _differ(found.test_sha256, other.test_sha256):
+    undigested = None in (found.test_sha256, other.test_sha256)
+    if _differ(found.test_sha256, other.test_sha256) or (undigested and found.test_images != other.test_images):
         return "the test split"
     if _differ(found.training_sha256, other.training_sha256):
         return "the training data"

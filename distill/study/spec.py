@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -30,10 +30,12 @@ class MethodVariant(Config):
     Attributes:
         method: hyper-parameters, as in a recipe's `method` section; `name` where the variant is called otherwise.
         set: keys of the recipe that this variant changes, below `student` and `tasks`, e.g. `tasks.train.epochs: 4`.
+        of: the method of this study of which this is another setting; `--choose` compares it with those.
     """
 
     method: dict[str, Any] = {}
     set: dict[str, Any] = {}
+    of: str | None = None
 
 
 class StudySpec(Config):
@@ -47,6 +49,9 @@ class StudySpec(Config):
         name: of the run folders' folder and of the record; None takes the file's.
         set: keys of the recipe that differ in all of the study, e.g. `input.size: 96`.
         baseline: the method that the others' gains are over; None computes no gains.
+        score_test: `in_each_cell` reads the test split once, at the end of each cell; `when_asked` leaves it unread,
+            and compares methods on the validation part, until `--test` scores the finished cells.
+        other_tests: data sets by name that are scored wherever the test split is, as in a recipe's `data` section.
     """
 
     recipe: str
@@ -56,6 +61,12 @@ class StudySpec(Config):
     name: str | None = None
     set: dict[str, Any] = {}
     baseline: str | None = None
+    score_test: Literal["in_each_cell", "when_asked"] = "in_each_cell"
+    other_tests: dict[str, dict[str, Any]] = {}
+
+    def family(self, name: str) -> str:
+        """The method of which the one called `name` is a setting; itself, where it is no other's."""
+        return (self.methods[name] or MethodVariant()).of or name
 
     def variant(self, name: str) -> MethodVariant:
         """The method called `name`, its section with the registered name in it."""
@@ -94,7 +105,8 @@ def _check_variant(name: str, section: dict[str, Any], where: str) -> None:
 
 def _check_spec(spec: StudySpec, where: str) -> None:
     """Raise ConfigError, naming the file and the key, for what the types cannot say."""
-    for section, names in (("students", spec.students), ("methods", spec.methods)):
+    named = {"students": spec.students, "methods": spec.methods, "other_tests": spec.other_tests}
+    for section, names in named.items():
         for name in names:
             if not _NAME.fullmatch(name):
                 raise ConfigError(f"{where}: `{section}`: {name!r} names folders: letters, digits and . _ + - only.")
@@ -103,6 +115,12 @@ def _check_spec(spec: StudySpec, where: str) -> None:
     twice = [seed for number, seed in enumerate(spec.seeds) if seed in spec.seeds[:number]]
     if twice:
         raise ConfigError(f"{where}: `seeds`: {twice[0]} appears twice; a seed counts once.")
+    for name, variant in spec.methods.items():
+        of = None if variant is None else variant.of
+        if of is not None and (of not in spec.methods or spec.family(of) != of):
+            raise ConfigError(
+                f"{where}: `methods.{name}.of`: {of!r} is no method of this study, or is another's setting itself."
+            )
     if spec.baseline is not None and spec.baseline not in spec.methods:
         raise ConfigError(f"{where}: `baseline`: {spec.baseline!r} is none of the methods ({', '.join(spec.methods)}).")
     _refuse(spec.set, _OF_THE_STUDY, f"{where}: `set")

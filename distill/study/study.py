@@ -11,7 +11,7 @@ from ...runtime.config import decode, decode_tagged, read_yaml
 from ..methods import METHODS, Method
 from ..models.branches import BranchName, branch_for
 from ..models.heads import HEADS
-from ..recipe.load import build_recipe
+from ..recipe.load import build_recipe, expand
 from ..recipe.loaded import LoadedRecipe
 from ..recipe.overrides import Assignment, apply_assignments
 from ..recipe.packaged import read_content
@@ -19,8 +19,10 @@ from ..recipe.schema import Recipe, TeacherSpec
 from .cell import Cell, with_sections
 from .identity import identity_of_student, identity_of_teacher
 from .spec import TEACHER, StudySpec, read_arguments, read_changes, read_spec
+from .test_sets import TestSets
 
 _DIGITS = 8  # of an identity in a folder's name
+_FOR_STUDENTS_OF_A_TEACHER = {"data.unlabelled", "data.unknown"}
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class _Reader:
         self.content = {**content, "name": spec.name or path.stem, "baseline": False, "export": {}}
         self.set = [*read_changes(spec.set, f"{self.where}: `set`")]
         self.last = read_arguments(arguments)
+        others = expand(spec.other_tests, f"{self.where}: `other_tests`")
+        self.tests = TestSets(spec.score_test == "in_each_cell", others, self.base)
         self.methods = {name: self._method(name) for name in spec.methods}
 
     def study(self) -> Study:
@@ -125,17 +129,19 @@ class _Reader:
         if trained and any(map(_is_taught, self.methods.values())):
             loaded, written = shared.seeded(seed)
             identity = identity_of_teacher(written)
-            teacher = Cell(TEACHER, "", seed, _placed(loaded, TEACHER, TEACHER, identity), identity)
+            placed = _placed(loaded, TEACHER, TEACHER, identity)
+            teacher = Cell(TEACHER, "", seed, placed, identity, tests=self.tests)
             yield teacher
         for (student, method), variant in variants.items():
             loaded, written = variant.seeded(seed)
             identity = identity_of_student(written, self.methods[method])
             placed = _placed(loaded, student, method, identity)
-            yield Cell(student, method, seed, placed, identity, teacher if loaded.recipe.teacher else None)
+            waits_for = teacher if loaded.recipe.teacher else None
+            yield Cell(student, method, seed, placed, identity, waits_for, self.tests)
 
     def _teacher(self) -> _Unseeded:
         """The recipe of the shared teacher, with every branch that any method of the study reads."""
-        made = self._build("", {"method": "vanilla"}, [], without={"tasks"})
+        made = self._build("", {"name": "vanilla"}, [], without={"tasks", *_FOR_STUDENTS_OF_A_TEACHER})
         return self._with_needed_branches(made)
 
     def _student(self, student: str, name: str) -> _Unseeded:
@@ -144,11 +150,11 @@ class _Reader:
             *read_changes(self.spec.variant(name).set, f"{self.where}: `methods.{name}.set`"),
         ]
         method = self.methods[name]
-        without = ({"teacher"} if not _is_taught(method) else set()) | (
-            {"tasks"} if not method.trains_teachers else set()
-        )
-        sections = {"method": self.spec.variant(name).method}
-        return self._with_needed_branches(self._build(f" ({student}, {name})", sections, changes, without))
+        without = set() if _is_taught(method) else {"teacher"}
+        without |= set() if method.trains_teachers else {"tasks"}
+        without |= set() if method.needs_teacher else _FOR_STUDENTS_OF_A_TEACHER
+        section = self.spec.variant(name).method
+        return self._with_needed_branches(self._build(f" ({student}, {name})", section, changes, without))
 
     def _with_needed_branches(self, made: _Unseeded) -> _Unseeded:
         """With a teacher that gives what any of the methods reads and its head does not."""
@@ -159,18 +165,20 @@ class _Reader:
         missing = needs - {HEADS[section.model.head].gives}
         return made.with_teacher_branches({branch for need in missing if (branch := branch_for(need)) is not None})
 
-    def _build(self, which: str, sections: dict[str, Any], changes: list[Assignment], without: set[str]) -> _Unseeded:
+    def _build(self, which: str, method: dict[str, Any], changes: list[Assignment], without: set[str]) -> _Unseeded:
         """A recipe.
 
         Args:
             which: for messages.
-            sections: that replace the recipe's.
+            method: that replaces the recipe's.
             changes: between those of the whole study and those of the command line.
-            without: sections that have no meaning here, wherever they are set for the whole study.
+            without: sections, and keys of `data`, that have no meaning here, wherever they are set for the whole study.
         """
-        kept = {key: value for key, value in {**self.content, **sections}.items() if key not in without}
+        kept = {key: value for key, value in {**self.content, "method": method}.items() if key not in without}
         first, last = ([one for one in some if one.key[0] not in without] for some in (self.set, self.last))
         content = apply_assignments(kept, [*first, *changes, *last])
+        if isinstance(data := content.get("data"), dict):
+            content["data"] = {key: value for key, value in data.items() if f"data.{key}" not in without}
         typed = f" with {' '.join(self.arguments)} from the command line" if self.arguments else ""
         where = f"{self.where}{which}{typed}"
         return _Unseeded(build_recipe(content, where, self.base), decode(content, Recipe, where=where))

@@ -1,11 +1,14 @@
 """What the finished cells say together: means, deviations, and gains paired by seed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..metrics import paired_interval
-from .record import CellRecord, Row
-from .spread import Gain, Spread, spread
+from .record import CellRecord, Measured, Result, Row
+from .spread import Gain, spread
+
+_Read = Callable[[Result], float | None]
+"""An accuracy of a result; NaN where it does not exist, None where it is not known yet."""
 
 
 def summarise(cells: Sequence[CellRecord], baseline: str | None) -> tuple[Row, ...]:
@@ -17,31 +20,60 @@ def summarise(cells: Sequence[CellRecord], baseline: str | None) -> tuple[Row, .
 
 
 def _row(cells: Sequence[CellRecord], baseline: Sequence[CellRecord] | None) -> Row:
-    first, reached = cells[0], _reached(cells)
-    references = {} if baseline is None or baseline is cells else _reached(baseline)
-    pairs = {
-        seed: value - references[seed]
-        for seed, value in reached.items()
-        if math.isfinite(value) and math.isfinite(references.get(seed, math.nan))
-    }
-    differences = tuple(pairs.values())
+    first, results = cells[0], _results(cells)
+    references = {} if baseline is None or baseline is cells else _results(baseline)
+    test = _measure(results, references, _test)
+    others = dict.fromkeys(name for result in results.values() for name in result.other_tests)
+    measured = {name: _measure(results, references, _other(name)) for name in others}
     return Row(
         student=first.student,
         method=first.method,
         planned=len(cells),
-        seeds=tuple(reached),
+        seeds=tuple(results),
         failed=sum(cell.status == "failed" for cell in cells),
-        test_mAP=_spread(reached),
-        gain=Gain(differences=differences, interval=paired_interval(differences)) if differences else None,
-        gain_seeds=tuple(pairs),
+        test_mAP=None if test is None else test.mAP,
+        gain=None if test is None else test.gain,
+        gain_seeds=() if test is None else test.gain_seeds,
+        validation=_measure(results, references, _validation),
+        other_tests={name: found for name, found in measured.items() if found is not None},
     )
 
 
-def _reached(cells: Sequence[CellRecord]) -> dict[int, float]:
-    """Test mAP in points by seed, of the cells that are done; NaN where there is none."""
-    done = [(cell.seed, cell.result) for cell in cells if cell.result is not None]
-    return {seed: math.nan if result.test_mAP is None else result.test_mAP for seed, result in done}
+def _measure(results: Mapping[int, Result], references: Mapping[int, Result], read: _Read) -> Measured | None:
+    """An accuracy of the cells of one row by seed, beside those of the baseline; None where no seed has it."""
+    reached, compared = _known(results, read), _known(references, read)
+    if not reached:
+        return None
+    pairs = {
+        seed: value - compared[seed]
+        for seed, value in reached.items()
+        if math.isfinite(value) and math.isfinite(compared.get(seed, math.nan))
+    }
+    differences = tuple(pairs.values())
+    gain = Gain(differences=differences, interval=paired_interval(differences)) if differences else None
+    return Measured(mAP=spread(list(reached.values())), gain=gain, gain_seeds=tuple(pairs))
 
 
-def _spread(reached: dict[int, float]) -> Spread | None:
-    return spread(list(reached.values())) if reached else None
+def _known(results: Mapping[int, Result], read: _Read) -> dict[int, float]:
+    return {seed: value for seed, result in results.items() if (value := read(result)) is not None}
+
+
+def _results(cells: Sequence[CellRecord]) -> dict[int, Result]:
+    """By seed, of the cells that are done."""
+    return {cell.seed: cell.result for cell in cells if cell.result is not None}
+
+
+def _test(result: Result) -> float | None:
+    return _or_nan(result.test_mAP) if result.test_scored else None
+
+
+def _validation(result: Result) -> float | None:
+    return _or_nan(result.validation_mAP)
+
+
+def _other(name: str) -> _Read:
+    return lambda result: _or_nan(result.other_tests[name]) if name in result.other_tests else None
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

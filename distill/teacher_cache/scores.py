@@ -1,7 +1,8 @@
-"""A teacher of which only a file of scores is left: one row per image, whatever the view."""
+"""A teacher of which only a file of scores is left: one row per image, and perhaps one of the mirrored image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class ScoreTable:
         logits: float32 (M, C); 0 where `silent`.
         silent: bool (C,), classes that it says nothing of.
         sha256: of the file, and of what was made of it.
+        mirrored: float32 (M, C), of the mirrored images; None where the file has none.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class ScoreTable:
     logits: Tensor
     silent: Tensor
     sha256: str
+    mirrored: Tensor | None = None
 
     @classmethod
     def read(
@@ -59,11 +62,15 @@ class ScoreTable:
         """Read a file; the arguments are those of `to_logits` and `match_classes`, whose errors it raises."""
         found = read_scores(path)
         classes = match_classes(ours, theirs or found.classes, found.values.shape[1], given, str(path))
-        blocks = torch.from_numpy(found.values).split(_BLOCK)
-        logits = torch.cat([classes(to_logits(block, scale, str(path))) for block in blocks])
+
+        def as_ours(values: np.ndarray) -> Tensor:
+            blocks = torch.from_numpy(values).split(_BLOCK)
+            return torch.cat([classes(to_logits(block, scale, str(path))) for block in blocks])
+
         rows = {name: row for row, name in enumerate(found.ids)}
         decides = f"{sha256_of(path)} {scale} {classes.columns}"
-        return cls(path, rows, logits, classes.silent, decides)
+        mirrored = None if found.mirrored is None else as_ours(found.mirrored)
+        return cls(path, rows, as_ours(found.values), classes.silent, decides, mirrored)
 
     def places(self, dataset: Dataset) -> np.ndarray:
         """Row of each image of `dataset`, int64 (N,); -1 where it has none."""
@@ -117,6 +124,30 @@ class ScoresTeacher:
         return ModelOutput(self.logits[batch.indices].to(images.device, non_blocking=True))
 
 
+class MirroringScoresTeacher:
+    """Reads what the file says of an image or of the mirrored image, whichever a view shows.
+
+    Args:
+        scores: of the images.
+        mirrored: float32 (N, C), of the mirrored images.
+        views: of the training.
+    """
+
+    def __init__(self, scores: ScoresTeacher, mirrored: Tensor, views: Views) -> None:
+        self.scores, self.mirrored = scores, mirrored
+
+        def find(view: int) -> Tensor:
+            return torch.tensor([views.is_mirrored(index, view) for index in range(len(views))])
+
+        self._find = lru_cache(maxsize=views.count or 1)(find)
+
+    def __call__(self, batch: Batch, images: Tensor, targets: Tensor) -> ModelOutput:
+        """The rows of the batch."""
+        shown = self._find(batch.view)[batch.indices][:, None]
+        logits = torch.where(shown, self.mirrored[batch.indices], self.scores.logits[batch.indices])
+        return ModelOutput(logits.to(images.device, non_blocking=True))
+
+
 @dataclass(frozen=True)
 class ScoresSource:
     """A table as a training's teacher, which needs no network and no store."""
@@ -139,12 +170,24 @@ class ScoresSource:
         silent = self.table.silent
         if len(lacking):
             silent = silent | torch.from_numpy(places < 0)[:, None]
-        return heard_as(job, self.live(job, device), silent if bool(silent.any()) else None)
+        return heard_as(job, self._reader(job, views), silent if bool(silent.any()) else None)
+
+    def _reader(self, job: Job, views: Views) -> Teacher:
+        scores = ScoresTeacher(self._of_training(job, self.table.logits))
+        if self.table.mirrored is None:
+            return scores
+        if len(views):
+            views.is_mirrored(0, 0)  # what refuses is told before the training
+        return MirroringScoresTeacher(scores, self._of_training(job, self.table.mirrored), views)
+
+    def _of_training(self, job: Job, logits: Tensor) -> Tensor:
+        """Rows by position in the training images, 0 where there is none."""
+        places = torch.from_numpy(self.table.places(job.train))
+        return logits[places.clamp(min=0)].masked_fill((places < 0)[:, None], 0.0)
 
     def live(self, job: Job, device: torch.device) -> ScoresTeacher:
-        """See `TeacherSource`."""
-        places = torch.from_numpy(self.table.places(job.train))
-        return ScoresTeacher(self.table.logits[places.clamp(min=0)].masked_fill((places < 0)[:, None], 0.0))
+        """See `TeacherSource`; of images as they are."""
+        return ScoresTeacher(self._of_training(job, self.table.logits))
 
     def stored_views(self, job: Job, views: Views) -> int:
         """None: the file is the store."""

@@ -1,13 +1,13 @@
 """A study as tables, for a terminal or as Markdown: one per student, from the record alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 
 from edgedistill.distill.methods import METHODS
-from edgedistill.distill.study.record import Row, StudyRecord
+from edgedistill.distill.study.record import Measured, Row, StudyRecord
 from edgedistill.distill.study.spec import TEACHER
 
 from .console import escape
@@ -17,12 +17,12 @@ _MOST_REASONS = 8
 
 
 class Line(NamedTuple):
-    """A row as text; `best` is that of the highest mean among those with every seed."""
+    """A row as text: method, seeds, then mean and gain of each accuracy.
 
-    method: str
-    seeds: str
-    mean_ap: str
-    gain: str
+    `best` is that of the highest mean of the first of them among those with every seed.
+    """
+
+    cells: tuple[str, ...]
     best: bool
 
 
@@ -30,10 +30,10 @@ def study_tables(record: StudyRecord, path: Path, console: Console) -> None:
     """The students' tables, what failed and why, what was not run, and where the record lies."""
     console.print(f"\n[bold]{escape(record.name)}[/]: {escape(_what(record))}", soft_wrap=True)
     for student, lines in _tables(record):
-        rows = table(student, "seeds", "test mAP", _gain_heading(record), right=("seeds", "test mAP"))
+        headings = _headings(record)
+        rows = table(student, *headings, right=(headings[0], *headings[1::2]))
         for line in lines:
-            style = "bold green" if line.best else None
-            rows.add_row(escape(line.method), line.seeds, line.mean_ap, escape(line.gain), style=style)
+            rows.add_row(*map(escape, line.cells), style="bold green" if line.best else None)
         console.print()
         console.print(rows)
     console.print()
@@ -50,9 +50,10 @@ def study_markdown(record: StudyRecord) -> str:
     """The same as Markdown."""
     parts = [f"{_what(record)}."]
     for student, lines in _tables(record):
-        rows = [f"| {student} | seeds | test mAP | {_gain_heading(record)} |", "|---|---|---|---|"]
+        headings = _headings(record)
+        rows = [f"| {' | '.join((student, *headings))} |", "|---" * (1 + len(headings)) + "|"]
         for line in lines:
-            cells = [f"**{cell}**" if line.best and cell else cell for cell in line[:4]]
+            cells = [f"**{cell}**" if line.best and cell else cell for cell in line.cells]
             rows.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(rows))
     missing = [f"* not run: {student}, none of its cells" for student in _not_begun(record)]
@@ -65,14 +66,32 @@ def study_markdown(record: StudyRecord) -> str:
 
 def _what(record: StudyRecord) -> str:
     on = f" on {record.test}" if record.test else ""
-    what = f"test mAP{on}, mean ± sample standard deviation over seeds"
+    what = f"test mAP{on}" if _is_tested(record) else f"validation mAP, the test split{on} not being read"
+    what += ", mean ± sample standard deviation over seeds"
     if record.baseline is None:
         return what
     return f"{what}; gain over `{record.baseline}` with the 95 % Student-t interval of the paired differences"
 
 
-def _gain_heading(record: StudyRecord) -> str:
-    return "" if record.baseline is None else f"gain over {record.baseline}"
+def _is_tested(record: StudyRecord) -> bool:
+    """Whether the test split is read, or nothing is known at all."""
+    results = [cell.result for cell in record.cells if cell.result is not None]
+    return not results or any(result.test_scored for result in results)
+
+
+def _measured(record: StudyRecord, row: Row) -> Mapping[str, Measured | None]:
+    """The accuracies that are shown of a row, by their columns' headings."""
+    if not _is_tested(record):
+        return {"validation mAP": row.validation}
+    test = None if row.test_mAP is None else Measured(mAP=row.test_mAP, gain=row.gain, gain_seeds=row.gain_seeds)
+    names = dict.fromkeys(name for one in record.rows for name in one.other_tests)
+    return {"test mAP": test, **{f"{name} mAP": row.other_tests.get(name) for name in names}}
+
+
+def _headings(record: StudyRecord) -> list[str]:
+    gain = "" if record.baseline is None else f"gain over {record.baseline}"
+    columns = _measured(record, record.rows[0])
+    return ["seeds", *[heading for column in columns for heading in (column, gain)]]
 
 
 def _tables(record: StudyRecord) -> Iterator[tuple[str, list[Line]]]:
@@ -81,7 +100,7 @@ def _tables(record: StudyRecord) -> Iterator[tuple[str, list[Line]]]:
     for student in _students(record):
         rows = [row for row in record.rows if row.student == student]
         if any(row.seeds or row.failed for row in rows):
-            best = _best(rows)
+            best = _best(record, rows)
             lines = [_line(row, row.method, record, best=row is best) for row in rows]
             yield student, [*lines, *[_line(row, "(the teacher)", record, best=False) for row in teacher]]
 
@@ -95,32 +114,41 @@ def _not_begun(record: StudyRecord) -> list[str]:
     return [student for student in _students(record) if student not in begun]
 
 
-def _best(rows: Sequence[Row]) -> Row | None:
+def _best(record: StudyRecord, rows: Sequence[Row]) -> Row | None:
+    firsts = [(next(iter(_measured(record, row).values())), row) for row in rows]
     means = [
-        (row.test_mAP.mean, row)
-        for row in rows
-        if len(row.seeds) == row.planned and row.test_mAP is not None and row.test_mAP.mean is not None
+        (first.mAP.mean, row)
+        for first, row in firsts
+        if first is not None and len(first.mAP.values) == row.planned and first.mAP.mean is not None
     ]
     return max(means, key=lambda found: found[0])[1] if len(means) > 1 else None
 
 
 def _line(row: Row, method: str, record: StudyRecord, *, best: bool) -> Line:
-    seeds = f"{len(row.seeds)}/{row.planned}"
     failed = f"{row.failed} failed" if row.failed else ""
-    if row.test_mAP is None:
-        return Line(method, seeds, failed or "not run", "", best)
-    mean = "-" if row.test_mAP.mean is None else f"{row.test_mAP.mean:.2f}"
-    deviation = "" if row.test_mAP.deviation is None else f" ± {row.test_mAP.deviation:.2f}"
-    return Line(method, seeds, mean + deviation, ", ".join(filter(None, (_gain(row), failed))), best)
+    shown = [text for found in _measured(record, row).values() for text in (_mean(found, row), _gain(found, row))]
+    if not row.seeds:
+        shown[0] = failed or "not run"
+    elif failed:
+        shown[1] = ", ".join(filter(None, (shown[1], failed)))
+    return Line((method, f"{len(row.seeds)}/{row.planned}", *shown), best)
 
 
-def _gain(row: Row) -> str:
-    if row.gain is None:
+def _mean(found: Measured | None, row: Row) -> str:
+    if found is None:
+        return "not scored" if row.seeds else ""
+    if found.mAP.mean is None:
+        return "-"
+    return f"{found.mAP.mean:.2f}" + ("" if found.mAP.deviation is None else f" ± {found.mAP.deviation:.2f}")
+
+
+def _gain(found: Measured | None, row: Row) -> str:
+    if found is None or found.gain is None:
         return ""
-    found = row.gain.interval
-    ends = "" if found.low is None else f" [{found.low:+.2f}, {found.high:+.2f}]"
-    fewer = f" ({len(row.gain_seeds)} seeds)" if len(row.gain_seeds) < len(row.seeds) else ""
-    return f"{found.estimate:+.2f}{ends}{fewer}"
+    reached = found.gain.interval
+    ends = "" if reached.low is None else f" [{reached.low:+.2f}, {reached.high:+.2f}]"
+    fewer = f" ({len(found.gain_seeds)} seeds)" if len(found.gain_seeds) < len(row.seeds) else ""
+    return f"{reached.estimate:+.2f}{ends}{fewer}"
 
 
 def _failures(record: StudyRecord) -> list[tuple[str, str]]:

@@ -1,16 +1,18 @@
 """COCO: an instances JSON and its image folder (Lin et al., ECCV 2014)."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import msgspec
+import numpy as np
 
 from ..errors import DataError
 from ..text_files import read_bytes
-from .base import FORMATS, Dataset, DatasetFormat
+from .base import FORMATS, NEGATIVE, Dataset, DatasetFormat
 from .images import image_path, require_images
-from .reading import class_names, first_duplicate, is_folder, label_matrix, resolve
+from .reading import class_names, first_duplicate, is_folder, label_matrix, resolve, unknown_label
 
 _PREFIX = "instances_"
 _LONGEST_ID = 80  # characters that a message shows
@@ -53,6 +55,7 @@ class CocoFormat(DatasetFormat):
             MDKD and CPSD drop them (82,081 and 40,137 remain).
         crowd: whether a class of which an image has only crowd regions (`iscrowd`) is positive or unknown there; the
             four papers' code counts it as positive.
+        categories: names of the only categories that are read, in the order of the file; None reads all.
     """
 
     accepts: ClassVar[str] = "a .json file with COCO instances"
@@ -61,6 +64,7 @@ class CocoFormat(DatasetFormat):
     images: str | None = None
     empty: Literal["keep", "drop"] = "keep"
     crowd: Literal["positive", "ignore"] = "positive"
+    categories: tuple[str, ...] | None = None
 
     @classmethod
     def recognise(cls, path: Path) -> dict[str, Any] | None:
@@ -109,12 +113,24 @@ class CocoFormat(DatasetFormat):
         require_images(images, str(file), f"Images are taken from {folder}; set `images` to the right folder.")
         labels = label_matrix(len(names), len(classes), positives, unknowns)
         dataset = Dataset(file.stem, classes, tuple(names), images, labels)
+        if self.categories is not None:
+            dataset = dataset.only_classes(_columns(self.categories, classes, file))
         if self.empty == "keep":
             return dataset
-        labelled = sorted({row for row, _ in positives + unknowns})
-        if not labelled:
+        labelled = np.flatnonzero((dataset.labels != NEGATIVE).any(axis=1))
+        if not len(labelled):
             raise DataError(f"{file}: no image has an annotation, so `empty: drop` leaves none.")
         return dataset.subset(labelled)
+
+
+def _columns(categories: Sequence[str], classes: tuple[str, ...], file: Path) -> list[int]:
+    """Places of these names among the file's, in the file's order; raises DataError for one that it does not have."""
+    for name in categories:
+        if name not in classes:
+            raise unknown_label(f"{file}: `categories`", name, classes, "Name categories of the file.")
+    if not categories:
+        raise DataError(f"{file}: `categories` is empty; leave it out to read all.")
+    return [column for column, name in enumerate(classes) if name in categories]
 
 
 def _decode(file: Path) -> _Instances:

@@ -117,8 +117,53 @@ def test_rows_are_mean_deviation_and_paired_gain(ran):
     assert rows["teacher", ""]["gain"] is None
     assert rows["large", "strong"] == {
         "student": "large", "method": "strong", "planned": 2, "seeds": [], "failed": 0, "test_mAP": None, "gain": None,
-        "gain_seeds": [],
+        "gain_seeds": [], "validation": None, "other_tests": {},
     }  # fmt: skip
+
+
+def test_the_test_split_stays_unread_until_it_is_asked_for(where, ran, command, monkeypatch, tmp_path):
+    """The queue reads no test image; `--test` scores what it trained, to the digit as a cell does at its end."""
+    content = yaml.safe_load(STUDY) | {"score_test": "when_asked", "other_tests": {"again": {"format": "csv"}}}
+    content["other_tests"]["again"]["path"] = "test.csv"
+    (where / "unread.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    record = tmp_path / "record.json"
+    arguments = ("study", where / "unread.yaml", f"output={tmp_path}", "--results", record)
+    with monkeypatch.context() as patch:
+        patch.setattr("edgedistill.distill.study.run.score", None)
+        code, out, err = command(*arguments, "--only", "small/*/3")
+    assert code == 0, err
+    assert "the test split is not read" in err
+    assert "validation mAP, the test split on test not being read" in " ".join(out.split())
+    unread = results(record)
+    assert {(one["test_mAP"], one["test_scored"]) for one in unread.values()} == {(None, False)}
+    code, _, err = command(*arguments, "--test")
+    assert code == 2
+    assert "--test: 7 of 10 cells are not done (large/vanilla/3, large/strong/3, teacher/4, ...)" in err
+    code, out, err = command(*arguments, "--test", "--only", "small/*/3", "--only", "teacher/3")
+    assert code == 0, err
+    expected, scored = results(ran), results(record)
+    assert set(scored) == {"teacher/3", "small/vanilla/3", "small/strong/3"}
+    for name, one in scored.items():
+        assert one["test_mAP"] == expected[name]["test_mAP"], name
+        assert one["other_tests"] == {"again": one["test_mAP"]}
+        assert one["validation_mAP"] == unread[name]["validation_mAP"]
+    assert "test mAP" in out
+    assert "again mAP" in out
+    rows = {row["method"]: row for row in json.loads(record.read_text())["rows"] if row["student"] == "small"}
+    assert rows["strong"]["other_tests"]["again"]["gain"] == rows["strong"]["gain"]
+    before = record.read_bytes()
+    assert command(*arguments, "--test", "--only", "small/*/3")[0] == 0
+    assert record.read_bytes() == before, "what is scored is not read again"
+    content = json.loads(before)
+    for cell in content["cells"]:
+        if cell["result"]:
+            cell["result"] |= {"test_scored": False}
+    record.write_text(json.dumps(content))
+    (weights,) = tmp_path.glob("unread/small/vanilla-seed3-*/student/student.safetensors")
+    weights.unlink()
+    code, _, err = command(*arguments, "--test", "--only", "small/vanilla/3")
+    assert code == 1
+    assert f"error: small/vanilla/3: its weights are not here ({weights}), only its result is" in err
 
 
 def test_finished_folders_are_loaded_into_a_new_record(where, ran, command, tmp_path):

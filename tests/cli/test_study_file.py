@@ -38,7 +38,7 @@ def load(tmp_path, content, arguments=()):
         ({"methods": {"mld": {"method": {"lambda": 1}}}}, "unknown key `methods.mld.method.lambda`."),
         (
             {"methods": {"mld": {"lambda_mld": 3, "set": {}}}},
-            "unknown key `methods.mld.lambda_mld`. Allowed here: method, set. Hyper-parameters belong below `method`: "
+            "unknown key `methods.mld.lambda_mld`. Allowed here: method, of, set. Hyper-parameters belong below `method`: "
             "`method: {lambda_mld: 3}`.",
         ),
         ({"methods": {"mld": {"methd": {"lambda_mld": 3}}}}, "unknown key `methods.mld.methd`. Did you mean `method`?"),
@@ -56,6 +56,10 @@ def load(tmp_path, content, arguments=()):
         ({"set": {"method.lambda_mld": 1}}, "`set.method.lambda_mld`: a study has `methods` for that"),
         ({"set": {"teacher": None}}, "(small, mld): `method` learns from a teacher"),
         ({"set": {"a..b": None}}, "`set`: `a..b=`: `a..b` is no key"),
+        ({"methods": {"vanilla": None, "mld": {"of": "mld3"}}}, "`methods.mld.of`: 'mld3' is no method of this study"),
+        ({"other_tests": {"a b": {"format": "csv"}}}, "`other_tests`: 'a b' names folders"),
+        ({"other_tests": {"a": {"path": "${NOT_SET_HERE}"}}}, "`other_tests`: the environment variable NOT_SET_HERE"),
+        ({"score_test": "never"}, "`score_test`: "),
     ],
 )
 def test_a_mistake_names_the_file_and_the_key(tmp_path, change, message):
@@ -98,6 +102,14 @@ def test_one_teacher_has_what_any_method_needs(tmp_path):
     assert not any(cell.is_teacher for cell in load(tmp_path, BASE | {"methods": {"vanilla": None}}).cells)
 
 
+def test_photographs_without_labels_are_for_students_of_a_teacher(tmp_path):
+    given = {"data.unlabelled": {"format": "folder", "path": "photos"}, "data.unknown": "distil"}
+    cells = {cell.name: cell.loaded.recipe.data for cell in load(tmp_path, BASE | {"set": given}).cells}
+    assert cells["small/mld/1"].unlabelled == given["data.unlabelled"]
+    assert cells["small/vanilla/1"].unlabelled is cells["teacher/1"].unlabelled is None
+    assert cells["small/vanilla/1"].unknown is None
+
+
 def test_a_given_checkpoint_is_the_teacher_of_every_seed(tmp_path):
     (tmp_path / "teacher.safetensors").touch()
     content = BASE | {"set": {"teacher": {"checkpoint": str(tmp_path / "teacher.safetensors")}}}
@@ -106,8 +118,52 @@ def test_a_given_checkpoint_is_the_teacher_of_every_seed(tmp_path):
     assert all(cell.teacher is None for cell in cells)
 
 
+def test_the_best_setting_of_each_method_is_chosen_by_validation_alone(tmp_path, command):
+    """By hand: `hot` has the best validation mAP (61.5), `cold` the best test mAP."""
+    methods = {
+        "vanilla": None,
+        "mld": None,
+        "hot": {"of": "mld", "method": {"name": "mld", "temperature": 3}, "set": {"student.train.epochs": 9}},
+        "cold": {"of": "mld", "method": {"name": "mld", "temperature": 0.5}},
+    }
+    path, results = tmp_path / "study.yaml", tmp_path / "record.json"
+    plan = load(tmp_path, BASE | {"methods": methods})
+    validation = {"vanilla": (60, 60), "mld": (60, 62), "hot": (62, 61), "cold": (61, 61)}
+    cells = []
+    for cell in plan.cells:
+        value = 80.0 if cell.is_teacher else float(validation[cell.method][cell.seed - 1])
+        made = entry(cell.student, cell.method, cell.seed, value, name=cell.method_values["name"])
+        tested = msgspec.structs.replace(made.result, test_mAP=99.0 if cell.method == "cold" else 1.0)
+        cells.append(msgspec.structs.replace(made, identity=cell.identity, result=tested))
+    full = StudyRecord(name="s", command="", baseline=None, rows=(), cells=tuple(cells), machines={})
+    results.write_bytes(msgspec.json.encode(full))
+    code, out, err = command("study", path, "--choose", "--results", results)
+    assert (code, err) == (0, "")
+    assert out == (
+        f"# small: chosen by the mean validation mAP over the seeds 1, 2 of {path}\n"
+        "methods:\n"
+        "  # vanilla: 60.00, of 1 settings\n"
+        "  vanilla_best: {method: {name: vanilla}}\n"
+        "  # hot: 61.50, of 3 settings, 0.50 above the next\n"
+        "  mld_best: {method: {name: mld, temperature: 3}, set: {student.train.epochs: 9}}\n"
+    )
+    chosen = yaml.safe_load(out)["methods"]
+    again = load(tmp_path, BASE | {"methods": {"vanilla": None, **chosen}, "seeds": [7]})
+    assert again.cells[-1].method_values["temperature"] == 3
+    assert again.cells[-1].loaded.recipe.student.train.epochs == 9
+    load(tmp_path, BASE | {"methods": methods})
+    code, out, _ = command("study", path, "--choose", "--results", results, "--json")
+    assert [one["method"] for one in json.loads(out)] == ["vanilla", "hot"]
+    results.write_bytes(msgspec.json.encode(msgspec.structs.replace(full, cells=full.cells[:-1])))
+    code, out, err = command("study", path, "--choose", "--results", results)
+    assert (code, out) == (2, "")
+    assert "--choose: 1 cells of" in err
+    assert "(small/cold/2, ...)" in err
+
+
 @pytest.mark.parametrize("path", sorted(PACKAGED.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_repositorys_studies_are_valid(path):
+def test_the_repositorys_studies_are_valid(path, named_photographs, monkeypatch):
+    monkeypatch.setattr("edgedistill.distill.recipe.check.Path.is_file", lambda path: True)  # teachers not trained here
     study = load_study(path)
     assert len({cell.name for cell in study.cells}) == len({cell.identity for cell in study.cells}) == len(study.cells)
 
@@ -171,6 +227,28 @@ def test_markdown_marks_the_best_of_those_with_every_seed(record):
     assert "| **mld** | **3/3** | **63.33 ± 2.31** | **+2.33 [-1.46, +6.13]** |" in text, "`slow` lacks a seed"
     assert "* not run: large, none of its cells\n* failed: small/slow/2: out of [memory]" in text
     assert text.endswith("11 of 14 cells done, 1 failed, 2 not run. `edgedistill study s.yaml`\n")
+
+
+def test_what_is_scored_elsewhere_has_columns_of_its_own(record):
+    def reached(cell, **changes):
+        return msgspec.structs.replace(cell, result=cell.result and msgspec.structs.replace(cell.result, **changes))
+
+    def text(cells):
+        rows = summarise(cells, "vanilla")
+        return study_markdown(msgspec.structs.replace(record, cells=tuple(cells), rows=rows))
+
+    others = {"vanilla": {"photos": 50.0}, "mld": {"photos": 51.0}}
+    found = text([reached(cell, other_tests=others.get(cell.method, {})) for cell in record.cells])
+    assert "| small | seeds | test mAP | gain over vanilla | photos mAP | gain over vanilla |" in found
+    assert "| **+2.33 [-1.46, +6.13]** | **51.00 ± 0.00** | **+1.00 [+1.00, +1.00]** |" in found
+    assert "| slow | 2/3 | 70.50 ± 0.71 | +9.50 [+3.15, +15.85], 1 failed | not scored |  |" in found
+    assert "| l2d | 0/1 | not run |  |  |  |" in found
+    unread = text([reached(cell, test_mAP=None, test_scored=False) for cell in record.cells])
+    assert unread.startswith("validation mAP, the test split on digit_scenes test not being read, mean")
+    assert (
+        "| small | seeds | validation mAP | gain over vanilla |\n|---|---|---|---|\n| vanilla | 3/3 | 61.00" in unread
+    )
+    assert "**+2.33 [-1.46, +6.13]**" in unread
 
 
 def test_a_seed_with_two_trainings_of_its_teacher_is_told(record):

@@ -122,3 +122,16 @@ def test_genuine_photographs(split):
     batches = decode_batches(dataset.images[:20], Preprocessing(size=(64, 48)), 8)
     assert [batch.images.shape for batch in batches] == [(8, 64, 48, 3), (8, 64, 48, 3), (4, 64, 48, 3)]
     assert batches.skipped == []
+
+
+def test_of_some_categories_the_others_annotations_are_not_read(root):
+    dataset = read(root, categories=["toothbrush"])
+    assert dataset.classes == ("toothbrush",)
+    assert dataset.labels.tolist() == [[1], [0], [0]]
+    assert read(root, categories=["toothbrush"], empty="drop").ids == ("000000000042.jpg",)
+    both = read(root, categories=["toothbrush", "person"])
+    assert both.classes == ("person", "toothbrush"), "in the file's order"
+    with pytest.raises(DataError, match=r"`categories`: 'toothbrus' is not one of the 2 .* mean 'toothbrush'"):
+        read(root, categories=["toothbrus"])
+    with pytest.raises(DataError, match="`categories` is empty"):
+        read(root, categories=[])

@@ -17,7 +17,7 @@ from ....runtime.datasets.base import FORMATS, UNKNOWN, Dataset, DatasetFormat
 from ....runtime.preprocess import ImageSource
 from .paint import paint
 from .shapes import Split, glyphs
-from .themes import CLASSES, THEMES, Theme, sample_labels
+from .themes import CLASSES, THEMES, Theme, sample_labels, sample_one_label
 
 __all__ = ["CLASSES", "THEMES", "DigitScenes", "Scenes", "Theme", "generate"]
 
@@ -39,7 +39,10 @@ class Scenes(NamedTuple):
     difficult: np.ndarray
 
 
-def generate(split: Split, images: int, size: int = 64, seed: int = 0) -> Scenes:
+Labels = Literal["themes", "one"]
+
+
+def generate(split: Split, images: int, size: int = 64, seed: int = 0, labels: Labels = "themes") -> Scenes:
     """Make scenes: the same bytes for the same arguments on every machine.
 
     Args:
@@ -47,6 +50,7 @@ def generate(split: Split, images: int, size: int = 64, seed: int = 0) -> Scenes
         images: how many scenes; a larger number continues a smaller one.
         size: height and width in pixels; the same seed gives the same layout at every size.
         seed: any non-negative integer.
+        labels: what a scene holds: classes that `themes` brings together, or `one`, all equally often.
 
     Raises:
         MissingDependencyError: scikit-learn, which holds the handwriting, is not installed.
@@ -54,14 +58,15 @@ def generate(split: Split, images: int, size: int = 64, seed: int = 0) -> Scenes
     hands = glyphs(split)
     chunks = -(-images // _CHUNK)
     canvas = np.empty((chunks * _CHUNK, size, size, 3), dtype=np.uint8)
-    labels = np.empty((chunks * _CHUNK, len(CLASSES)), dtype=bool)
-    difficult = np.empty_like(labels)
+    present = np.empty((chunks * _CHUNK, len(CLASSES)), dtype=bool)
+    difficult = np.empty_like(present)
+    sample = sample_labels if labels == "themes" else sample_one_label
     for chunk in range(chunks):
         rng = np.random.default_rng([seed, _STREAM[split], chunk])
         part = slice(chunk * _CHUNK, (chunk + 1) * _CHUNK)
-        labels[part] = sample_labels(rng, _CHUNK)
-        difficult[part] = paint(rng, labels[part], hands, canvas[part])
-    return Scenes(canvas[:images], labels[:images], difficult[:images])
+        present[part] = sample(rng, _CHUNK)
+        difficult[part] = paint(rng, present[part], hands, canvas[part])
+    return Scenes(canvas[:images], present[:images], difficult[:images])
 
 
 @FORMATS.register("digit_scenes")
@@ -74,6 +79,7 @@ class DigitScenes(DatasetFormat):
         size: height and width in pixels.
         seed: another seed, other scenes.
         difficult: what a small or occluded digit counts as: "positive", or "ignore" (unknown: in no loss, no metric).
+        labels: "themes", 1 to 6 classes of which some meet more often than others, or "one" of them.
     """
 
     split: Split
@@ -81,10 +87,11 @@ class DigitScenes(DatasetFormat):
     size: Annotated[int, msgspec.Meta(ge=32, le=1024)] = 64
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
     difficult: Literal["positive", "ignore"] = "positive"
+    labels: Labels = "themes"
 
     def read(self, base: Path) -> Dataset:
         """Generate the scenes; `base` plays no part. Raises MissingDependencyError without scikit-learn."""
-        scenes = generate(self.split, self.images, self.size, self.seed)
+        scenes = generate(self.split, self.images, self.size, self.seed, self.labels)
         labels = scenes.labels.astype(np.int8)
         if self.difficult == "ignore":
             labels[scenes.difficult] = UNKNOWN

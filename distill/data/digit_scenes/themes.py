@@ -77,3 +77,10 @@ def sample_labels(rng: np.random.Generator, scenes: int) -> np.ndarray:
         rows = np.flatnonzero(invited[:, column] & room)
         labels[rows, strangers[rows, column]] = True
     return labels
+
+
+def sample_one_label(rng: np.random.Generator, scenes: int) -> np.ndarray:
+    """Draw one class for each scene, all equally likely: bool (scenes, C)."""
+    labels = np.zeros((scenes, len(CLASSES)), dtype=bool)
+    labels[np.arange(scenes), rng.integers(len(CLASSES), size=scenes)] = True
+    return labels

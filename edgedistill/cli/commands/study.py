@@ -13,6 +13,7 @@ from .. import console
 from ..extras import require_ray, require_training
 
 if TYPE_CHECKING:  # it needs torch
+    from edgedistill.distill.study import Store, Study
     from edgedistill.distill.study.queue import Queue
 
 Changes = Annotated[
@@ -61,6 +62,19 @@ def study(
     ] = None,
     show: Annotated[bool, typer.Option("--table", help="Run nothing: print the record's tables.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Run nothing: print them as Markdown.")] = False,
+    test: Annotated[
+        bool,
+        typer.Option(
+            "--test", help="Train nothing: score the finished cells on the test sets that were left unread so far."
+        ),
+    ] = False,
+    choose: Annotated[
+        bool,
+        typer.Option(
+            "--choose",
+            help="Run nothing: print the best setting of each method by validation mAP, as `methods` of another study.",
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON on stdout.")] = False,
 ) -> None:
     """Compare students and methods over seeds: a queue of trainings that the same command continues.
@@ -87,7 +101,14 @@ def study(
     selected = select(plan, only or ())
     store = Store(plan, results or plan.default_record, shlex.join(["edgedistill", *plan.command(*options)]))
     queue = Queue(store, selected)
-    if not (show or markdown):
+    if choose:
+        _print_choices(plan, store, json=json)
+        return
+    if test:
+        from edgedistill.distill.study.scoring import score_finished
+
+        score_finished(queue, console.err)
+    elif not (show or markdown):
         _run(queue, jobs, address, options)
     elif missing := store.missing():
         if results is not None:
@@ -118,6 +139,18 @@ def _ray_address(on: str) -> str:
         )
     require_ray()
     return address or "local"
+
+
+def _print_choices(plan: "Study", store: "Store", *, json: bool) -> None:
+    from edgedistill.distill.study.choice import as_methods, choose
+
+    if missing := store.missing():
+        raise missing
+    found = choose(plan, store.read())
+    if json:
+        console.print_json(found)
+    else:
+        typer.echo(as_methods(found, plan), nl=False)
 
 
 def _run(queue: "Queue", jobs: int | None, address: str | None, options: list[str]) -> None:

@@ -177,10 +177,7 @@ def test_a_network_of_ones_own_teaches_as_it_is(write, tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "examples").glob("*.yaml")), ids=lambda p: p.stem)
-def test_the_examples_are_valid(path, tmp_path, monkeypatch):
-    (tmp_path / "weights.pth").touch()
-    monkeypatch.setenv("EDGEDISTILL_COCO", str(tmp_path))
-    monkeypatch.setenv("EDGEDISTILL_MOBILENETV2", str(tmp_path / "weights.pth"))
+def test_the_examples_are_valid(path, named_photographs):
     assert load_recipe(path).recipe.baseline
 
 
