@@ -101,15 +101,16 @@ class Views:
             ConfigError: a step before it draws what only the pixels tell.
         """
         last = max((place for place, step in enumerate(self._augment) if isinstance(step, HorizontalFlip)), default=-1)
-        before = list(self._augment)[: last + 1]
-        for name, step in zip(self._names, before, strict=False):
-            if not isinstance(step, Batchable):
-                raise ConfigError(
-                    f"`augment`: whether `flip` mirrors an image is not known after `{name}`: put it first."
-                )
+        mirrored = False
         with self._generator(index, view):
-            drawn = [(step, step.draw(*self.decoded.preprocessing.size)) for step in before]
-        return sum(draws[0] for step, draws in drawn if isinstance(step, HorizontalFlip)) % 2 == 1
+            for name, step in zip(self._names[: last + 1], self._augment, strict=False):
+                if not isinstance(step, Batchable):
+                    raise ConfigError(
+                        f"`augment`: whether `flip` mirrors an image is not known after `{name}`: put it first."
+                    )
+                draws = step.draw(*self.decoded.preprocessing.size)
+                mirrored ^= isinstance(step, HorizontalFlip) and draws == [1]
+        return mirrored
 
     def batch(self, decoded: Tensor, draws: Tensor) -> Tensor:
         """The views that `image` gives, of many images at once, where they lie.

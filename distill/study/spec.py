@@ -105,8 +105,11 @@ def _check_variant(name: str, section: dict[str, Any], where: str) -> None:
 
 def _check_spec(spec: StudySpec, where: str) -> None:
     """Raise ConfigError, naming the file and the key, for what the types cannot say."""
-    named = {"students": spec.students, "methods": spec.methods, "other_tests": spec.other_tests}
-    for section, names in named.items():
+    for section, names in (
+        ("students", list(spec.students)),
+        ("methods", list(spec.methods)),
+        ("other_tests", list(spec.other_tests)),
+    ):
         for name in names:
             if not _NAME.fullmatch(name):
                 raise ConfigError(f"{where}: `{section}`: {name!r} names folders: letters, digits and . _ + - only.")

@@ -38,8 +38,8 @@ def load(tmp_path, content, arguments=()):
         ({"methods": {"mld": {"method": {"lambda": 1}}}}, "unknown key `methods.mld.method.lambda`."),
         (
             {"methods": {"mld": {"lambda_mld": 3, "set": {}}}},
-            "unknown key `methods.mld.lambda_mld`. Allowed here: method, of, set. Hyper-parameters belong below `method`: "
-            "`method: {lambda_mld: 3}`.",
+            "unknown key `methods.mld.lambda_mld`. Allowed here: method, of, set. Hyper-parameters belong below "
+            "`method`: `method: {lambda_mld: 3}`.",
         ),
         ({"methods": {"mld": {"methd": {"lambda_mld": 3}}}}, "unknown key `methods.mld.methd`. Did you mean `method`?"),
         ({"methods": {"mld": {"method": 3}}}, "`methods.mld.method`: expected `object`, got `int`."),
