@@ -1,7 +1,7 @@
-"""The whole chain: teacher, baseline, student, bundle, parity, latency. Every step is kept, and resumed."""
+"""The whole chain: teacher, baseline, student, bundle, parity, latency, page. Every step is kept, and resumed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -14,10 +14,7 @@ from .distill.data.on_device import release_device_memory
 from .distill.engine import Outputs
 from .distill.experiment import Experiment
 from .distill.experiment.experiment import Teacher
-from .distill.experiment.outside import OutsideTeacher, shown_network
-from .distill.models import MergedTeacher
-from .distill.models.reparameterize import reparameterize
-from .distill.models.size import count_parameters
+from .distill.experiment.outside import OutsideTeacher
 from .distill.recipe.loaded import LoadedRecipe
 from .export import export_bundle
 from .export.golden import choose_golden
@@ -26,82 +23,20 @@ from .export.quantization.calibration import Calibration, choose_calibration
 from .export.repeating import made_already, request_digest
 from .export.requested import int8_gates
 from .export_check import check_export, check_student_gives
-from .runtime import metrics
+from .run_summary import ModelResult, RunSummary, lineage, model_result
 from .runtime.bench.report import BenchReport
 from .runtime.bench.running import benchmark
 from .runtime.bundle import Bundle
 from .runtime.datasets import Dataset
+from .runtime.errors import EdgedistillError
 from .runtime.files import write_atomic
 from .runtime.metrics import threshold_rule
 from .runtime.parity import ParityReport, verify
 from .runtime.progress import counting
-from .runtime.record import Record
+from .runtime.report import write_report
 from .runtime.targets import Target
-from .runtime.verdicts import Verdict, overall
 
 T = TypeVar("T")
-
-
-class ModelResult(Record):
-    """A PyTorch model on the test split.
-
-    Attributes:
-        role: "teacher", "baseline" (the student without a teacher) or "student".
-        model: its name.
-        method: what trained it.
-        parameters: how many a device would load; None of a teacher that shows none.
-        mAP: points, over the classes with a positive.
-        OF1: points, at threshold 0.5.
-        CF1: points, at threshold 0.5.
-        images: how many were scored.
-        skipped: those that could not be decoded, one line each.
-    """
-
-    role: str
-    model: str
-    method: str
-    parameters: int | None
-    mAP: float  # noqa: N815 (the field's spelling)
-    OF1: float
-    CF1: float
-    images: int
-    skipped: tuple[str, ...] = ()
-
-
-class RunSummary(Record):
-    """What a run found; summary.json in its folder.
-
-    Attributes:
-        name: of the run.
-        test: the test split's name.
-        models: teacher, baseline and student, as far as the recipe has them.
-        bundle: its folder.
-        parity: every runnable artifact against the PyTorch student on the whole test split.
-        bench: latency of the same artifacts.
-        seconds: wall time of each step in this process; a finished step that was only loaded takes next to none.
-    """
-
-    name: str
-    test: str
-    models: tuple[ModelResult, ...]
-    bundle: str
-    parity: ParityReport
-    bench: BenchReport
-    seconds: dict[str, float]
-
-    @property
-    def verdicts(self) -> dict[str, Verdict]:
-        """Per artifact, the worst that verify and bench say of it; a latency that has no gate says nothing."""
-        said = {artifact.name: [artifact.verdict] for artifact in self.parity.artifacts}
-        for artifact in self.bench.artifacts:
-            if artifact.verdict != "not judged":
-                said[artifact.name].append(artifact.verdict)
-        return {name: overall(words) for name, words in said.items()}
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst of the artifacts' verdicts; those that could not run count only where none ran."""
-        return overall(self.verdicts.values())
 
 
 class Chain:
@@ -146,13 +81,15 @@ class Chain:
             "test", "Accuracy on the test split", lambda: [experiment.test(model) for _, _, model in trained]
         )
         models = tuple(
-            _result(role, method, model, output) for (role, method, model), output in zip(trained, outputs, strict=True)
+            model_result(role, method, model, output)
+            for (role, method, model), output in zip(trained, outputs, strict=True)
         )
-        bundle = self._step("export", "Exporting the bundle", lambda: self._export(student, outputs[-1]))
+        bundle = self._step("export", "Exporting the bundle", lambda: self._export(student, outputs[-1], models))
         parity = self._step(
             "verify", "Verifying every artifact on the test split", lambda: self._verify(bundle, outputs[-1])
         )
         bench = self._step("bench", "Measuring latency", lambda: self._bench(bundle))
+        report = self._step("report", "Writing the page", lambda: self._report(bundle))
         summary = RunSummary(
             name=recipe.name,
             test=splits.test.name,
@@ -160,19 +97,21 @@ class Chain:
             bundle=str(bundle.root),
             parity=parity,
             bench=bench,
+            report=report,
             seconds=self.seconds,
         )
         encoded = msgspec.json.format(msgspec.json.encode(summary), indent=2)
         write_atomic(experiment.folder / "summary.json", encoded)
         return summary
 
-    def _export(self, student: Student, outputs: Outputs) -> Bundle:
+    def _export(self, student: Student, outputs: Outputs, models: Sequence[ModelResult]) -> Bundle:
         """The bundle of this very checkpoint; an earlier one is kept when it is that already."""
         out = self.experiment.folder / "bundle"
         targets = self.loaded.targets()
         count = self.loaded.recipe.export.selftest_images
         calibration, validation = self._calibration(targets), self._validation()
         thresholds = threshold_rule(self.loaded.recipe.export.thresholds)
+        descent = lineage(models, outputs)
         request = request_digest(
             student.sha256,
             targets,
@@ -184,6 +123,7 @@ class Chain:
             calibration=calibration,
             validation=validation,
             thresholds=thresholds,
+            lineage=descent,
         )
         if (existing := made_already(out, request)) is not None:
             return existing
@@ -193,6 +133,7 @@ class Chain:
                 targets,
                 out,
                 name=self.loaded.recipe.name,
+                lineage=descent,
                 outputs=self.loaded.recipe.export.outputs,
                 golden=choose_golden(outputs.dataset.images, outputs.scores >= student.card.thresholds, count),
                 reference=outputs.reference,
@@ -233,6 +174,14 @@ class Chain:
                 bundle, preset=self.loaded.recipe.export.bench, progress=lambda text: status.update(escape(text))
             )
 
+    def _report(self, bundle: Bundle) -> str:
+        """Where the page is; a run that has found everything else does not fail for it."""
+        try:
+            return str(write_report(bundle))
+        except EdgedistillError as error:
+            self._say(f"not written: {escape(str(error))}")
+            return ""
+
     def _step(self, key: str, title: str, work: Callable[[], T]) -> T:
         self.console.print(f"[bold cyan]>[/] [bold]{title}[/]", highlight=False)
         started = time.perf_counter()
@@ -243,23 +192,3 @@ class Chain:
 
     def _say(self, text: str) -> None:
         self.console.print(f"  [dim]{text}[/]", highlight=False)
-
-
-def _result(role: str, method: str, student: Teacher, outputs: Outputs) -> ModelResult:
-    found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
-    spec = student.card.model
-    name = spec.name if spec.width == 1.0 else f"{spec.name} x{spec.width:g}"
-    network = shown_network(student)
-    if isinstance(student.model, MergedTeacher):
-        name = f"{len(student.model.models)} of {name}"
-    return ModelResult(
-        role=role,
-        model=name,
-        method=method,
-        parameters=None if network is None else count_parameters(reparameterize(network)),
-        mAP=found["mAP"],
-        OF1=found["OF1"],
-        CF1=found["CF1"],
-        images=found["images"],
-        skipped=tuple(outputs.skipped),
-    )

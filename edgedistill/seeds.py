@@ -7,7 +7,8 @@ from rich.console import Console
 from .distill.recipe.loaded import LoadedRecipe
 from .distill.study.seeds import ModelOverSeeds, Remark, SeedRun, SeedsReport, announced, written
 from .distill.study.spread import spread
-from .pipeline import Chain, RunSummary
+from .pipeline import Chain
+from .run_summary import RunSummary
 from .runtime.bench.report import ArtifactBench
 from .runtime.parity import ArtifactParity
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 import numpy as np
 
-from ..runtime.bundle import MANIFEST, SCHEMA_VERSION, Bundle, InputKind, Manifest, encode_manifest, open_bundle
+from ..runtime.bundle import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    Bundle,
+    InputKind,
+    Lineage,
+    Manifest,
+    encode_manifest,
+    open_bundle,
+)
 from ..runtime.bundle.file_facts import FileFacts, encode_facts
 from ..runtime.bundle.manifest import decode_manifest
 from ..runtime.bundle.storage import FolderStorage
@@ -21,8 +30,10 @@ from ..runtime.targets import Target
 from .building import build_artifacts, keep_listed_files, needed_conversions
 from .conversions import Ingredients
 from .conversions.onnx_check import require_modules
+from .documents import with_documents
 from .golden import write_golden
 from .judged_apart import Apart, set_apart
+from .lineage import own_lineage
 from .operating_points import with_operating_points
 from .opset import check_opset
 from .packages import PACKAGES
@@ -56,6 +67,7 @@ def export_bundle(
     opset: int | None = None,
     outputs: Sequence[str] = (),
     name: str | None = None,
+    lineage: Lineage | None = None,
     zip: bool = False,
     request: str = "",
     progress: Progress | None = None,
@@ -83,6 +95,7 @@ def export_bundle(
         opset: the operator set of ONNX files, see `opset.check_opset`; the default of what writes them when absent.
         outputs: further ones than logits and probabilities: "embedding", "saliency"; see `optional_outputs`.
         name: of the bundle; the network's own when absent.
+        lineage: what the network descends from, itself last; the network alone when absent.
         zip: also write `<out>.zip`, in the place of a bundle's or of nothing.
         request: recorded, see `repeating.request_digest`.
         progress: called with (step, number of steps, what begins) at each step.
@@ -149,6 +162,7 @@ def export_bundle(
             selftest=golden_records,
             references=reference_records,
             calibration=ingredients.calibration.record if ingredients.calibration is not None else None,
+            lineage=lineage or own_lineage(source, references),
         )
         artifacts = build_artifacts(resolved, ingredients, Bundle(FolderStorage(root), manifest, b""), step)
         manifest = msgspec.structs.replace(manifest, artifacts=artifacts)
@@ -159,7 +173,7 @@ def export_bundle(
         keep_listed_files(root, manifest.artifacts)
 
         step("write the manifest")
-        _write_manifest(manifest, root)
+        _write_manifest(with_documents(manifest, root), root)
 
     bundle = open_bundle(out)
     if zip:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import __version__
 from ..runtime.backends.base import BACKENDS
-from ..runtime.bundle import Artifact, Bundle, InputKind, open_bundle
+from ..runtime.bundle import Artifact, Bundle, InputKind, Lineage, open_bundle
 from ..runtime.datasets.base import Dataset
 from ..runtime.errors import BundleError
 from ..runtime.files import sha256_of
@@ -33,6 +33,7 @@ def request_digest(
     calibration: Calibration | None = None,
     validation: Dataset | None = None,
     thresholds: ThresholdRule | None = None,
+    lineage: Lineage | None = None,
 ) -> str:
     """SHA-256 over all that decides a bundle, our version and the toolchain's included.
 
@@ -48,6 +49,8 @@ def request_digest(
         calibration: of int8 targets.
         validation: what thresholds are estimated on.
         thresholds: by which rule.
+        lineage: of the network, where it is given to export; its points may differ in their last digits from one
+            evaluation to the next, and make no other request.
     """
     parts = {
         "edgedistill": __version__,
@@ -63,6 +66,7 @@ def request_digest(
         "calibration": None if calibration is None else [_stamp(calibration.ranges), _stamp(calibration.held_out)],
         "validation": None if validation is None else _stamp(validation),
         "thresholds": None if validation is None else str(thresholds),
+        "lineage": [] if lineage is None else [(one.role, one.model, one.taught_by) for one in lineage.networks],
     }
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 

@@ -16,6 +16,7 @@ import msgspec
 from ..runtime.bundle import MANIFEST, Run, open_bundle
 from ..runtime.errors import BundleError, ConfigError
 from ..runtime.record import Record
+from ..runtime.report.place import REPORT, is_report
 from .errors import ExportError
 
 _ENVIRONMENT = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
@@ -128,6 +129,7 @@ def _refuse_foreign(out: Path, *, zip: bool, but: Path | None = None) -> None:
         if (path.is_symlink() or not path.is_dir())
         and path.relative_to(out).as_posix() not in ours
         and not _is_result(path, out)
+        and not (path == out / REPORT and is_report(path))
     )
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""

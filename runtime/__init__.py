@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .model_file import load_file
     from .parity import ParityReport, SelfTestReport, selftest, verify
     from .predictor import Prediction, Predictor, load
+    from .report import write_report
     from .verdicts import Judgement
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "open_dataset",
     "selftest",
     "verify",
+    "write_report",
     "zip_bundle",
 ]
 
@@ -70,6 +72,7 @@ _HOME = {
     "open_dataset": "datasets",
     "selftest": "parity",
     "verify": "parity",
+    "write_report": "report",
     "zip_bundle": "bundle",
 }
 _MODULES = frozenset({"datasets", "metrics"})

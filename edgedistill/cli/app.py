@@ -11,7 +11,7 @@ from edgedistill import __version__
 from edgedistill.runtime.errors import CheckpointError, ConfigError, EdgedistillError, InterruptedRunError
 
 from . import console
-from .commands import bundles, catalog, chain, export, predict, study, toolchains, training
+from .commands import bundles, catalog, chain, export, predict, report, study, toolchains, training
 from .console import escape
 from .processes import refuse_processes, speaking_rank
 
@@ -59,8 +59,11 @@ for _command in (
     chain.demo, chain.run, training.train, training.distill, training.evaluate, study.study, export.export
 ):  # fmt: skip
     _add(_command, _TRAINING)
-for _command in (predict.predict, bundles.verify, bundles.bench, bundles.selftest, bundles.inspect):
+for _command in (
+    predict.predict, bundles.verify, bundles.bench, bundles.selftest, bundles.inspect, report.report
+):  # fmt: skip
     _add(_command, _DEVICE)
+_add(report.push, "Both")
 _add(catalog.list_, "Both", "list")
 
 _toolchain = typer.Typer(

@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from edgedistill.runtime.interval import Interval
+from edgedistill.runtime.formatting import interval, milliseconds, size  # noqa: F401 (tables take all from here)
 from edgedistill.runtime.parity import ArtifactParity, ArtifactSelfTest, ParityReport, SelfTestReport
 from edgedistill.runtime.verdicts import Judgement
 
@@ -49,20 +49,6 @@ def named_table(*headings: str, right: Sequence[str] = ()) -> Table:
     made = table(*headings, right=right)
     made.columns[0].no_wrap = True
     return made
-
-
-def size(count: int) -> str:
-    """Bytes for people."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
-
-
-def interval(found: Interval | None, digits: int = 2) -> str:
-    """`estimate [low, high]`."""
-    if found is None or found.estimate is None:
-        return "-"
-    if found.low is None or found.high is None:
-        return f"{found.estimate:.{digits}f}"
-    return f"{found.estimate:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
 
 
 def status(word: str) -> str:
@@ -146,8 +132,3 @@ def selftest_report(report: SelfTestReport, console: Console) -> None:
         rows.add_row(escape(artifact.name), status(artifact.verdict), images, escape(artifact.sentence))
     console.print(rows)
     console.print(f"[dim]decoded by {escape(report.decoder)}[/]")
-
-
-def milliseconds(value: float | None) -> str:
-    """Three significant digits; a dash where there are too few samples."""
-    return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from edgedistill.pipeline import ModelResult, RunSummary
+from edgedistill.run_summary import ModelResult, RunSummary
 from edgedistill.runtime.bench.report import ArtifactBench
 from edgedistill.runtime.parity import ArtifactParity
 
@@ -119,6 +119,8 @@ def _next_steps(summary: RunSummary, console: Console) -> None:
     console.print(
         f"\n[bold]The bundle is {escape(str(bundle))}[/]  [dim]({minutes:.1f} minutes in all)[/]", soft_wrap=True
     )
+    if summary.report:
+        console.print(f"[bold]All of it as one page: {escape(summary.report)}[/]", soft_wrap=True)
     photo = next(iter(sorted((bundle / "selftest").glob("*"))), Path("photo.jpg"))
     labels = bundle.parent / "test" / "labels.csv"
     data = labels if labels.is_file() else "labels.csv"

@@ -69,6 +69,11 @@ class Source:
         """What computes `logits`, for the manifest, e.g. "torch 2.14.1"."""
         raise NotImplementedError
 
+    @property
+    def parameters(self) -> int | None:
+        """How many a device would load; None where they cannot be counted."""
+        return None
+
     def logits(self, images: np.ndarray) -> np.ndarray:
         """The network's own logits float32 (N, C) for resized uint8 (N, H, W, 3) RGB images."""
         raise NotImplementedError

@@ -1,6 +1,7 @@
 """An ONNX file that somebody else wrote: PyTorch is not needed, and what it says is what onnxruntime computes of it."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from .onnx_running import GivenRun, check_scores
 from .onnx_wrapping import free_batch, wrap
 
 _BATCH = 16
+_FLOATS = (1, 10, 11, 16)  # onnx.TensorProto's FLOAT, FLOAT16, DOUBLE and BFLOAT16
 _TRIED = 3  # images
 _NOTHING_DONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # outside the graph
 _CLOSE = 1e-4  # of the logits' spread: onnxruntime adds in another order for another batch
@@ -51,6 +53,10 @@ class OnnxSource(Source):
         import onnxruntime
 
         return f"onnxruntime {onnxruntime.__version__}"
+
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(one.dims) for one in self._model.graph.initializer if one.data_type in _FLOATS)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         return self._run.scores(images, self._given.output)

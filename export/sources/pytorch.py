@@ -15,6 +15,7 @@ from ...distill.models import Classifier
 from ...distill.models.folded import FoldedClassifier
 from ...distill.models.plain import as_classifier
 from ...distill.models.reparameterize import reparameterize
+from ...distill.models.size import count_parameters
 from ...distill.models.whole import LibraryClassifier, LogitsAlone
 from ...runtime.bundle import InputKind
 from ...runtime.errors import ConfigError
@@ -54,6 +55,10 @@ class PyTorchSource(Source):
     @property
     def framework(self) -> str:
         return f"torch {version('torch')}"
+
+    @property
+    def parameters(self) -> int:
+        return count_parameters(self._deployed)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         return framework_logits(self.model, images)

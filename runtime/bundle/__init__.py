@@ -1,5 +1,7 @@
 """The bundle: one folder (or the same as a .zip) with every artifact of a student and the proof that they agree."""
 
+from .expected import expected_labels
+from .lineage import Ancestor, Lineage
 from .manifest import decode_manifest, encode_manifest, manifest_schema
 from .opened import Bundle, open_bundle, results_folder
 from .operating_point import OperatingPoint
@@ -20,12 +22,13 @@ from .records import (
     Reference,
     Status,
 )
-from .results import Run, latest_run, read_runs, read_samples, save_or_say, save_run
+from .results import Run, StoredRun, latest_run, read_runs, read_samples, read_stored, save_or_say, save_run
 
 __all__ = [
     "MANIFEST",
     "NO_SURROGATE",
     "SCHEMA_VERSION",
+    "Ancestor",
     "Artifact",
     "Bundle",
     "CalibrationData",
@@ -34,20 +37,24 @@ __all__ = [
     "FileEntry",
     "GoldenImage",
     "InputKind",
+    "Lineage",
     "Manifest",
     "OperatingPoint",
     "Provenance",
     "Reference",
     "Run",
     "Status",
+    "StoredRun",
     "decode_manifest",
     "describe_file",
     "encode_manifest",
+    "expected_labels",
     "latest_run",
     "manifest_schema",
     "open_bundle",
     "read_runs",
     "read_samples",
+    "read_stored",
     "results_folder",
     "save_or_say",
     "save_run",

@@ -11,6 +11,7 @@ from ..errors import printable
 from ..preprocess import Preprocessing
 from ..targets import target_problem
 from ..tensors import EMBEDDING, SALIENCY, TensorSpec, fits
+from .lineage import lineage_problems
 from .operating_point import operating_point_problems
 from .records import MANIFEST, Artifact, FileEntry, Manifest
 
@@ -168,6 +169,8 @@ def _proofs(manifest: Manifest) -> Iterator[str]:
     prints = [reference.fingerprint for reference in manifest.references]
     if len(set(prints)) < len(prints):
         yield "`references` holds one split twice"
+    if manifest.lineage is not None:
+        yield from lineage_problems(manifest.lineage)
 
 
 def _files(manifest: Manifest) -> Iterator[str]:

@@ -8,6 +8,7 @@ from ..preprocess import Preprocessing
 from ..record import Record
 from ..targets import Target
 from ..tensors import TensorSpec
+from .lineage import Lineage
 from .operating_point import OperatingPoint
 
 SCHEMA_VERSION = 1
@@ -189,6 +190,8 @@ class Manifest(Record):
         thresholds: per class, in the order of `classes`: the probability at which an artifact without an operating
             point of its own reports a label.
         calibration: what the int8 artifacts were calibrated on; None where there is none.
+        lineage: what the network descends from; None in bundles that did not record it.
+        documents: files for people: README.md, and a script that shows how to use the graph.
     """
 
     schema_version: int
@@ -204,6 +207,8 @@ class Manifest(Record):
     selftest: tuple[GoldenImage, ...] = ()
     references: tuple[Reference, ...] = ()
     calibration: CalibrationData | None = None
+    lineage: Lineage | None = None
+    documents: tuple[FileEntry, ...] = ()
 
     def thresholds_of(self, artifact: Artifact) -> tuple[float, ...]:
         """The thresholds (C,) that an artifact's labels are reported at: its own, or the bundle's."""
@@ -213,4 +218,5 @@ class Manifest(Record):
         """Every file that the manifest vouches for."""
         entries = [entry for artifact in self.artifacts for entry in artifact.files]
         entries += [golden.file for golden in self.selftest]
-        return entries + [reference.file for reference in self.references]
+        entries += [reference.file for reference in self.references]
+        return [*entries, *self.documents]

@@ -1,7 +1,7 @@
 """results/<device>/: one file per run of verify or bench, so that none is lost to another that ends at the same moment.
 
 results/raspberry-pi-5-aarch64/20261129T101500Z-bench-3f9a1c.json         the report, with the device described
-results/raspberry-pi-5-aarch64/20261129T101500Z-bench-3f9a1c.samples.npz  a benchmark's raw samples
+results/raspberry-pi-5-aarch64/20261129T101500Z-bench-3f9a1c.samples.npz  a benchmark's raw samples, or a split's scores
 """
 
 import logging
@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -137,18 +137,32 @@ def read_samples(path: Path) -> dict[str, np.ndarray]:
         return {}
 
 
-def read_runs(source: Bundle | str | Path) -> dict[str, list[Run]]:
-    """Every device's runs of a bundle, oldest first, by device slug; empty when nothing was run yet.
+class StoredRun(NamedTuple):
+    """A run and the file that it was read from, beside which its samples lie."""
+
+    run: Run
+    path: Path
+
+
+def read_stored(source: Bundle | str | Path) -> dict[str, list[StoredRun]]:
+    """Every device's runs of a bundle with their files, oldest first, by device slug; empty when nothing was run yet.
 
     A file that is damaged or of a newer schema is left out with a warning that names it: it hides no other run.
     """
     folder = results_folder(source)
-    found: dict[str, list[Run]] = {}
+    found: dict[str, list[StoredRun]] = {}
     for old in sorted(folder.glob("*.json")):
-        found.setdefault(old.stem, []).extend(_read(old, _OldFile, lambda content: content.runs))
+        runs = _read(old, _OldFile, lambda content: content.runs)
+        found.setdefault(old.stem, []).extend(StoredRun(run, old) for run in runs)
     for path in sorted(folder.glob("*/*.json")):
-        found.setdefault(path.parent.name, []).extend(_read(path, Run, lambda run: (run,)))
-    return {slug: sorted(runs, key=lambda run: run.created) for slug, runs in found.items() if runs}
+        runs = _read(path, Run, lambda run: (run,))
+        found.setdefault(path.parent.name, []).extend(StoredRun(run, path) for run in runs)
+    return {slug: sorted(stored, key=lambda one: one.run.created) for slug, stored in found.items() if stored}
+
+
+def read_runs(source: Bundle | str | Path) -> dict[str, list[Run]]:
+    """`read_stored` without the files."""
+    return {slug: [one.run for one in stored] for slug, stored in read_stored(source).items()}
 
 
 def latest_run(source: Bundle | str | Path, kind: Kind, device: str | None = None) -> Run | None:

@@ -21,6 +21,7 @@ from ..targets import check_threads
 from .collecting import Collected, Progress, collect_outputs
 from .judging import Outputs, judge_parity
 from .report import ArtifactParity, ParityReport, ReferenceParity, SkippedImageRecord
+from .scores import SplitScores
 
 DatasetSource: TypeAlias = "Dataset | Mapping[str, Any] | str | Path"
 
@@ -44,7 +45,7 @@ def verify(
 
     Every image is decoded once and goes through all artifacts. The reference is `reference`, or the training
     framework's logits that the bundle stores for this very split, or the bundle's onnxruntime fp32 artifact run
-    here; the report says which. The report is saved below results/<device>/.
+    here; the report says which. The report is saved below results/<device>/, with every image's scores beside it.
 
     Args:
         bundle: an opened bundle, its folder or its .zip.
@@ -95,9 +96,11 @@ def verify(
     if not kept.any():
         raise DataError(f"{data.name}: no image is left to compare with {source}.")
 
+    outputs = [(artifact, collected.outputs(artifact, opened.manifest, kept)) for artifact in ran]
+    expected = Outputs(logits[kept], sigmoid(logits[kept]), np.asarray(opened.manifest.thresholds))
     mean_ap, records = judge_parity(
-        [(artifact, collected.outputs(artifact, opened.manifest, kept)) for artifact in ran],
-        Outputs(logits[kept], sigmoid(logits[kept]), np.asarray(opened.manifest.thresholds)),
+        outputs,
+        expected,
         data.labels[kept],
         data.classes,
         itself="" if stored else own[0].name,
@@ -120,7 +123,10 @@ def verify(
         device=device_slug(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    return save_or_say(bundle, "verify", report)
+    scores = SplitScores(
+        data.labels[kept], expected.probabilities, {artifact.name: one.probabilities for artifact, one in outputs}
+    )
+    return save_or_say(bundle, "verify", report, samples=scores.samples())
 
 
 def _open_data(dataset: DatasetSource, labels: str | Path | None, classes: tuple[str, ...]) -> Dataset:

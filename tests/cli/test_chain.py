@@ -13,7 +13,7 @@ from PIL import Image
 
 from edgedistill.distill.data.digit_scenes import CLASSES, generate
 from edgedistill.distill.engine.progress import TrainingProgress
-from edgedistill.pipeline import RunSummary
+from edgedistill.run_summary import RunSummary
 from edgedistill.runtime.verdicts import judge_at_most
 
 pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
@@ -74,6 +74,14 @@ def test_run_ends_with_a_table_and_a_bundle(finished):
     point = built["operating_point"]
     assert (point["rule"], point["images"], len(point["thresholds"])) == ("best_f1", 24, 20)
     assert "validation part" in point["dataset"]
+    assert f"All of it as one page: {folder / 'bundle' / 'report.html'}" in out
+    manifest = json.loads((folder / "bundle" / "manifest.json").read_text())
+    told = [(one["role"], one["taught_by"], one["mAP"]) for one in manifest["lineage"]["networks"]]
+    assert told == [(one["role"], one["method"], one["mAP"]) for one in summary["models"]]
+    assert manifest["lineage"]["images"] == 40
+    page = (folder / "bundle" / "report.html").read_text(encoding="utf-8")
+    for text in ("Student, alone", f"{summary['models'][2]['mAP']:.2f}", "mdkd"):
+        assert text in page
 
 
 def test_run_again_repeats_nothing(finished, recipe, command):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from edgedistill.pipeline import ModelResult, RunSummary
+from edgedistill.run_summary import ModelResult, RunSummary
 from edgedistill.runtime.bench.plan import PLANS
 from edgedistill.runtime.bench.report import ArtifactBench, BenchReport
 from edgedistill.runtime.interval import Interval

@@ -9,6 +9,7 @@ import pytest
 from edgedistill.export import ExportError
 from edgedistill.export.staging import refuse_foreign, refuse_foreign_zip, staged_bundle
 from edgedistill.runtime.bundle import open_bundle, zip_bundle
+from edgedistill.runtime.report import write_report
 
 
 def contents(folder):
@@ -41,6 +42,7 @@ def test_a_folder_that_merely_holds_a_manifest_json_is_not_touched(tmp_path, man
     "name",
     [
         "notes.txt",
+        "report.html",
         "onnx/mine.onnx",
         "results/thesis.docx",
         "results/my_notes.json",
@@ -143,3 +145,12 @@ def test_a_bundle_in_the_current_folder_is_refused_at_once(make_tiny_bundle, tmp
     monkeypatch.chdir(bundle)
     with pytest.raises(ExportError, match="cannot be exchanged"), staged_bundle(Path()):
         pytest.fail("it began to build")
+
+
+def test_a_page_of_ours_goes_with_its_bundle(make_tiny_bundle, tmp_path):
+    bundle = make_tiny_bundle(tmp_path / "b")
+    write_report(bundle)
+    with staged_bundle(bundle) as staging:
+        make_tiny_bundle(staging.root)
+    assert not (bundle / "report.html").exists()
+    assert open_bundle(bundle).manifest.name == "tiny"

@@ -124,6 +124,17 @@ NONSENSE = [
     ("a gate of 0", put(GATES, {"max_p95_ms": 0}), "ort-fp32: gates.max_p95_ms 0: needs more than 0"),
     ("a gate in words", put(GATES, {"max_bytes": "small"}), "ort-fp32: gates: Expected `int | null`"),
     ("confidence 1", put(GATES, {"confidence": 1}), "gates.confidence 1"),
+    ("a lineage of nobody", put("lineage", {"networks": []}), "its lineage names no network"),
+    (
+        "a lineage beyond 100",
+        put("lineage", {"networks": [{"role": "student", "model": "m", "mAP": 101}]}),
+        "its lineage gives 'm' points that are not within 0 and 100",
+    ),
+    (
+        "a document outside",
+        put("documents", [{"path": "../README.md", "sha256": "a" * 64, "bytes": 1}]),
+        "leaves the bundle",
+    ),
     ("a split twice", repeat("references"), "`references` holds one split twice"),
     ("a hash too short", put("artifacts.0.files.0.sha256", "ab"), "its sha256 is not 64 hexadecimal digits"),
     ("a hash in capitals", put("artifacts.0.files.0.sha256", "A" * 64), "its sha256 is not 64 hexadecimal digits"),

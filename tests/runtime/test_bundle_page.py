@@ -9,12 +9,14 @@ import msgspec
 import pytest
 
 from edgedistill.runtime.bundle import (
+    Ancestor,
     Artifact,
     CalibrationData,
     Coverage,
     ExportParity,
     FileEntry,
     GoldenImage,
+    Lineage,
     Manifest,
     OperatingPoint,
     Provenance,
@@ -44,6 +46,8 @@ SECTIONS = {
     Coverage: ("coverage", "coverage"),
     CalibrationData: ("calibration", "calibration"),
     OperatingPoint: ("operating point", "operating point"),
+    Lineage: ("lineage", "lineage"),
+    Ancestor: ("ancestors", "ancestor"),
     Run: ("The run", "run"),
     Device: ("device", "device"),
 }

@@ -21,6 +21,8 @@ def run(code: str) -> str:
         "import edgedistill.runtime.bench.worker, edgedistill.runtime.backends.tensorrt",
         "from edgedistill.runtime.backends.base import BACKENDS; BACKENDS.names()",
         "from edgedistill.runtime.datasets import FORMATS; FORMATS.names()",
+        "import edgedistill.runtime.report.writing",
+        "from edgedistill.export.packages import PACKAGES; PACKAGES.names(); import edgedistill.export.uploading",
     ],
 )
 def test_nothing_heavy_is_imported(statement):

@@ -15,7 +15,7 @@ from edgedistill.distill.engine import predict_logits
 from edgedistill.distill.engine.folder import sole_writer
 from edgedistill.distill.experiment import Experiment, sub_teachers
 from edgedistill.distill.methods import build_method
-from edgedistill.pipeline import _result
+from edgedistill.run_summary import model_result
 from edgedistill.runtime import metrics
 from edgedistill.runtime.errors import EdgedistillError
 
@@ -206,7 +206,7 @@ def test_the_score_of_another_merged_teacher_does_not_count(cpsd_trained, open_c
 
 def test_the_summary_names_what_the_teacher_is(cpsd_trained):
     teacher = cpsd_trained.teacher()
-    row = _result("teacher", "labels", teacher, cpsd_trained.test(teacher))
+    row = model_result("teacher", "labels", teacher, cpsd_trained.test(teacher))
     one = load_student(cpsd_trained.folder / "tasks" / "co-0" / "student.safetensors").model
     assert cpsd_trained.loaded.has_teacher
     assert row.model == "4 of timm/test_efficientnet"

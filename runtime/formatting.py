@@ -1,0 +1,22 @@
+"""Numbers as people read them: the same in tables, pages and READMEs."""
+
+from .interval import Interval
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def interval(found: Interval | None, digits: int = 2) -> str:
+    """`estimate [low, high]`; a dash where there is none."""
+    if found is None or found.estimate is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return f"{found.estimate:.{digits}f}"
+    return f"{found.estimate:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+
+def milliseconds(value: float | None) -> str:
+    """Three significant digits; a dash where there are too few samples."""
+    return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"

@@ -1,0 +1,93 @@
+"""How long an inference takes: the distribution, not one number."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..formatting import interval, milliseconds, size
+from ..page import Markup, element, table
+from .evidence import Evidence, Timed
+from .section import Section, figure
+
+_LEAD = (
+    "Every steady inference of one batch; the higher the hill, the more of them took that long. The mark is the median "
+    "and the line the 90th percentile. The slowest one in a hundred lies outside the picture, and is in the table."
+)
+_GRID = 96  # places at which a density is drawn
+_SHOWN = 0.99  # quantile at which a hill ends
+_LEAST = 20  # samples for a hill
+
+
+def latency_section(evidence: Evidence) -> Section | None:
+    """A figure and a table for each device; None where bench did not run."""
+    parts, figures = [], {}
+    for number, place in enumerate(evidence.places):
+        found = [one for one in evidence.timed if one.place.slug == place.slug and one.artifact.status == "ran"]
+        if not found:
+            continue
+        name = f"latency_{number}"
+        hills = [hill for one in found if one.report.batch_size == 1 and (hill := _hill(one)) is not None]
+        if hills:
+            figures[name] = hills
+        drawn = figure(name, f"Latency in milliseconds on {place.name}, one image at a time") if hills else ""
+        parts.append(element("h3", place.name) + drawn + _table(found))
+    return Section("latency", "Latency", _LEAD, Markup("".join(parts)), figures) if parts else None
+
+
+def density(samples: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Places in milliseconds and the share of samples per millisecond there, by a Gaussian kernel (Silverman's width).
+
+    Args:
+        samples: at least two.
+    """
+    values = np.sort(np.asarray(samples, float))
+    shown = values[values <= np.quantile(values, _SHOWN)]
+    spread = min(float(shown.std()), float(np.subtract(*np.quantile(shown, [0.75, 0.25]))) / 1.34) or float(shown.std())
+    width = max(0.9 * spread * len(shown) ** -0.2, 1e-3 * float(shown.mean()), 1e-6)
+    places = np.linspace(shown[0] - 3 * width, shown[-1] + 3 * width, _GRID)
+    kernel = np.exp(-0.5 * ((places[:, None] - shown) / width) ** 2) / (width * np.sqrt(2 * np.pi))
+    return places, kernel.mean(axis=1)
+
+
+def _hill(one: Timed) -> dict[str, object] | None:
+    if len(one.samples_ms) < _LEAST:
+        return None
+    places, heights = density(one.samples_ms)
+    return {
+        "artifact": one.artifact.name,
+        "p50_ms": one.artifact.p50_ms,
+        "p90_ms": one.artifact.p90_ms,
+        "places": [round(float(value), 5) for value in places],
+        "heights": [round(float(value / heights.max()), 4) for value in heights],
+    }
+
+
+def _table(found: Sequence[Timed]) -> Markup:
+    headings = (
+        *("artifact", "images", "mean ms", "p50 ms", "p90 ms [95 % CI]", "p95 ms", "p99 ms", "images/s"),
+        *("load ms", "first ms", "peak memory", "note"),
+    )
+    rows = [
+        (
+            one.artifact.name,
+            one.report.batch_size,
+            milliseconds(one.artifact.mean_ms),
+            milliseconds(one.artifact.p50_ms),
+            interval(one.artifact.latency.p90 if one.artifact.latency else None, 3),
+            milliseconds(one.artifact.p95_ms),
+            milliseconds(one.artifact.p99_ms),
+            milliseconds(one.report.throughput(one.artifact)),
+            milliseconds(one.artifact.load_ms),
+            milliseconds(one.artifact.first_ms),
+            "-" if one.artifact.peak_rss_bytes is None else size(one.artifact.peak_rss_bytes),
+            _note(one),
+        )
+        for one in found
+    ]
+    return table(headings, rows, numbers=headings[1:-1])
+
+
+def _note(one: Timed) -> str:
+    said = [f"disturbed: {one.artifact.disturbed}"] if one.artifact.disturbed else []
+    said += ["throttled"] if one.artifact.throttled else []
+    return "; ".join(said)
