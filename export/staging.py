@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from ..runtime.bundle import MANIFEST, Run, open_bundle
+from ..runtime.bundle import MANIFEST, SIGNATURE, Run, open_bundle
 from ..runtime.errors import BundleError, ConfigError
 from ..runtime.record import Record
 from ..runtime.report.place import REPORT, is_report
@@ -122,7 +122,7 @@ def _refuse_foreign(out: Path, *, zip: bool, but: Path | None = None) -> None:
     except BundleError:
         what = f"its {MANIFEST} is not a bundle's" if (out / MANIFEST).exists() else f"there is no {MANIFEST}"
         raise ExportError(f"{out}: is not empty, and no bundle ({what}): not replaced. Give another path.") from None
-    ours = {MANIFEST, *(entry.path for entry in manifest.files())}
+    ours = {MANIFEST, SIGNATURE, *(entry.path for entry in manifest.files())}
     foreign = sorted(
         path.relative_to(out).as_posix()
         for path in out.rglob("*")

@@ -42,6 +42,12 @@ class CheckpointError(EdgedistillError):
     """A checkpoint is missing, damaged, or does not fit what it is asked for."""
 
 
+class InferenceError(EdgedistillError):
+    """A backend gave up while it ran: its device was lost, or its memory is full. What it gave before is sound."""
+
+    exit_code = 1
+
+
 class MissingDependencyError(EdgedistillError):
     """A backend or toolchain is not installed here, or not usable on this machine."""
 

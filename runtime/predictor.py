@@ -269,6 +269,7 @@ def load(
     device: str | None = None,
     *,
     name: str | None = None,
+    require_signature: str | Path | None = None,
 ) -> Predictor:
     """Load one artifact of a bundle.
 
@@ -286,14 +287,16 @@ def load(
         threads: intra-op threads, overriding the deploy config.
         device: the backend's device word, overriding the deploy config.
         name: the artifact's name.
+        require_signature: the public key (a file, or `ed25519:...`) that must have signed the bundle.
 
     Raises:
         ConfigError: an impossible number of threads.
-        BundleError: nothing matches, or nothing that matches runs and one was refused; gives each one's reason.
+        BundleError: not signed by that key, nothing matches, or nothing that matches runs and one was refused; gives
+            each one's reason.
         MissingDependencyError: no matching artifact's backend is available here; says why for each.
     """
     check_threads(threads)
-    opened = bundle if isinstance(bundle, Bundle) else open_source(bundle)
+    opened = open_source(bundle, require_signature=require_signature)
     if not opened.manifest.classes:
         raise BundleError(f"{opened.root}: a model file alone does not say its classes: use `runtime.load_file`.")
     failures: dict[str, NotRunnable] = {}

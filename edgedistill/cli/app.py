@@ -11,7 +11,7 @@ from edgedistill import __version__
 from edgedistill.runtime.errors import CheckpointError, ConfigError, EdgedistillError, InterruptedRunError
 
 from . import console
-from .commands import bundles, catalog, chain, export, predict, report, study, toolchains, training
+from .commands import bundles, catalog, chain, export, predict, report, serve, sign, study, toolchains, training
 from .console import escape
 from .processes import refuse_processes, speaking_rank
 
@@ -60,11 +60,12 @@ for _command in (
 ):  # fmt: skip
     _add(_command, _TRAINING)
 for _command in (
-    predict.predict, bundles.verify, bundles.bench, bundles.selftest, bundles.inspect, report.report
+    predict.predict, bundles.verify, bundles.bench, bundles.selftest, bundles.inspect, report.report, serve.serve
 ):  # fmt: skip
     _add(_command, _DEVICE)
 _add(report.push, "Both")
 _add(catalog.list_, "Both", "list")
+_add(sign.sign, "Both")
 
 _toolchain = typer.Typer(
     cls=_Commands, no_args_is_help=True, help="Environments of their own for toolchains that conflict with ours."

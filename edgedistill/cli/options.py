@@ -10,16 +10,16 @@ from edgedistill.runtime.errors import BundleError
 from edgedistill.runtime.targets import MOST_THREADS
 
 
-def _existing(path: Path) -> Path:
+def existing(path: Path | None) -> Path | None:
     """Told before anything else: a typing mistake is not a file of another kind."""
-    if not os.path.lexists(path):
+    if path is not None and not os.path.lexists(path):
         raise BundleError(f"{path}: no such file or folder.")
     return path
 
 
-BundlePath = Annotated[Path, typer.Argument(help="A bundle folder or .zip.", callback=_existing)]
+BundlePath = Annotated[Path, typer.Argument(help="A bundle folder or .zip.", callback=existing)]
 BundleOrModel = Annotated[
-    Path, typer.Argument(help="A bundle folder or .zip, or a model file (.onnx, .xml).", callback=_existing)
+    Path, typer.Argument(help="A bundle folder or .zip, or a model file (.onnx, .xml).", callback=existing)
 ]
 ArtifactNames = Annotated[
     list[str] | None, typer.Option("--artifact", "-a", help="Only this artifact (`edgedistill inspect`); repeat.")
@@ -35,5 +35,13 @@ Threads = Annotated[
 ]
 DeviceName = Annotated[
     str | None, typer.Option("--device", help="The backend's device word, e.g. gpu; default: the deploy config's.")
+]
+RequireSignature = Annotated[
+    str | None,
+    typer.Option(
+        "--require-signature",
+        metavar="KEY",
+        help="Refuse the bundle unless this public key signed it: a file, or ed25519:... itself.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")]

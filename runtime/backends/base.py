@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from ..errors import BundleError, EdgedistillError, MissingDependencyError, first_line
+from ..errors import BundleError, EdgedistillError, InferenceError, MissingDependencyError, first_line
 from ..registry import Registry
 from ..tensors import BatchRange, TensorSpec, fits
 
@@ -158,6 +158,7 @@ class Backend:
 
         Raises:
             ValueError: an array is not what the graph takes, or the backend is closed.
+            InferenceError: the library gave up; says in a line why. The backend may be asked again.
         """
         if not self._open:
             raise ValueError(f"{self.model.name}: is closed; load it again.")
@@ -165,7 +166,16 @@ class Backend:
             given = feeds[spec.name]
             if not fits(TensorSpec(name=spec.name, dtype=str(given.dtype), shape=given.shape), spec):
                 raise ValueError(f"the graph takes {spec.dtype} {spec.shape}, not {given.dtype} {given.shape}")
-        return self._run({name: np.ascontiguousarray(array) for name, array in feeds.items()})
+        contiguous = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
+        try:
+            return self._run(contiguous)
+        except (EdgedistillError, ValueError):
+            raise
+        except Exception as error:  # a library raises what it likes
+            raise InferenceError(
+                f"{self.model.name}: inference failed ({type(error).__name__}: {_shortened(error)}). What came before "
+                "is sound; try again, or another artifact or `--device`."
+            ) from error
 
     def infer(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """`run` for a graph of one input."""
@@ -228,13 +238,18 @@ class Backend:
 
 def cannot_load(model: Model, library: ModuleType, error: object) -> BundleError:
     """The error for an intact file that the library refuses: its many lines become the one that a person reads."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    reason = text if len(text) <= _REASON_LENGTH else f"...{text[-_REASON_LENGTH:]}"  # the cause comes last
+    reason = _shortened(error)
     where = model.files[0].label if model.files else model.name
     return BundleError(
         f"{where}: {library.__name__} {getattr(library, '__version__', '')} cannot load it ({reason}). "
         f"Export it again, or install the {library.__name__} version that the manifest names."
     )
+
+
+def _shortened(error: object) -> str:
+    """A library's many lines as the one that a person reads."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _REASON_LENGTH else f"...{text[-_REASON_LENGTH:]}"  # the cause comes last
 
 
 def not_importable(name: str, extra: str, error: ImportError) -> MissingDependencyError:

@@ -37,6 +37,7 @@ def benchmark(
     size: int | tuple[int, int] | None = None,
     one_at_a_time: bool = False,
     progress: Progress | None = None,
+    require_signature: str | Path | None = None,
 ) -> BenchReport:
     """Measure latency and memory of the artifacts, one process each, in turns that are watched for disturbance.
 
@@ -58,6 +59,7 @@ def benchmark(
         one_at_a_time: load the artifact anew for each of its turns and end it after, so that no two are in memory;
             for devices that cannot hold all of them.
         progress: called with a short text when something new begins.
+        require_signature: the public key (a file, or `ed25519:...`) that must have signed the bundle.
 
     Returns:
         The report; an artifact that cannot run here, or whose process was lost, is in it with the reason.
@@ -65,13 +67,13 @@ def benchmark(
     Raises:
         ConfigError: an unknown preset, a batch size that an artifact does not take, an impossible number of threads, no
             size or one for a bundle.
-        BundleError: no such artifact, or none could be run and one was refused.
+        BundleError: not signed by that key, no such artifact, or none could be run and one was refused.
         MissingDependencyError: no artifact could be run here.
         InterruptedRunError: Ctrl-C; after the first round a BenchInterruptedError with the report of the complete
             rounds, which is saved.
     """
     check_threads(threads)
-    opened = bundle if isinstance(bundle, Bundle) else open_source(bundle, backend=backend, precision=precision)
+    opened = open_source(bundle, backend=backend, precision=precision, require_signature=require_signature)
     sides = choose_size(size, opened)
     chosen = select_artifacts(opened, artifacts, backend, precision)
     preset, plan = choose_plan(preset, chosen, batch_size)

@@ -13,7 +13,7 @@ from ..targets import target_problem
 from ..tensors import EMBEDDING, SALIENCY, TensorSpec, fits
 from .lineage import lineage_problems
 from .operating_point import operating_point_problems
-from .records import MANIFEST, Artifact, FileEntry, Manifest
+from .records import MANIFEST, SIGNATURE, Artifact, FileEntry, Manifest
 
 _LARGEST_SIDE = 16_384
 _MOST_CLASSES = 1_000_000
@@ -182,8 +182,8 @@ def _files(manifest: Manifest) -> Iterator[str]:
             yield problem
         # Two names that differ by case alone, or by how an accent is written, are one file on Windows and macOS.
         key = unicodedata.normalize("NFC", entry.path).casefold()
-        if key == MANIFEST or key.split("/")[0] == "results":
-            yield f"{entry.path}: may not be listed: the manifest and the results are no files of it"
+        if key in (MANIFEST, SIGNATURE) or key.split("/")[0] == "results":
+            yield f"{entry.path}: may not be listed: the manifest, its signature and the results are no files of it"
         if not _HASH.fullmatch(entry.sha256):
             yield f"{entry.path}: its sha256 is not 64 hexadecimal digits"
         if not 0 <= entry.bytes <= _LARGEST_FILE:

@@ -12,6 +12,7 @@ from ..targets import Target
 from .opened import Bundle, open_bundle
 from .packing import describe_file
 from .records import SCHEMA_VERSION, Artifact, Manifest, Provenance
+from .signature import check_signer
 from .storage import FolderStorage
 
 
@@ -29,24 +30,38 @@ class _LooseStorage:
         return self.folder.read(path, most)
 
 
-def open_source(path: str | Path, *, backend: str | None = None, precision: str | None = None) -> Bundle:
-    """A bundle's folder or .zip, or a model file (.onnx, .xml, ...) as a bundle of one artifact.
+def open_source(
+    source: Bundle | str | Path,
+    *,
+    backend: str | None = None,
+    precision: str | None = None,
+    require_signature: str | Path | None = None,
+) -> Bundle:
+    """A bundle, opened or not, or a model file (.onnx, .xml, ...) as a bundle of one artifact.
 
     Args:
-        path: what the command was given.
+        source: what the caller was given: a Bundle, a bundle's folder or .zip, or a model file.
         backend: of a model file: what opens it; by its suffix when absent.
         precision: of a model file: what to ask of a backend that chooses; "fp32" when absent.
+        require_signature: the public key that must have signed the bundle, see `open_bundle`.
 
     Raises:
-        BundleError: neither.
-        ConfigError: the backend does not open such files.
+        BundleError: it is neither, or not signed by that key; nobody can have signed a model file.
+        ConfigError: the backend does not open such files, or `require_signature` is no public key.
+        MissingDependencyError: a signature is required, and `cryptography` is not installed.
     """
-    path = Path(path)
+    if isinstance(source, Bundle):
+        if require_signature is not None:
+            check_signer(source.storage, source.manifest_bytes, require_signature)
+        return source
+    path = Path(source)
     if path.is_dir() or path.suffix.lower() == ".zip":
-        return open_bundle(path)
+        return open_bundle(path, require_signature=require_signature)
     openers = _openers(path.suffix.lower())
     if not path.exists():
         raise BundleError(f"{path}: no such file or folder.")
+    if require_signature is not None:
+        raise BundleError(f"{path}: is no bundle, so nobody can have signed it. Give the bundle that it is of.")
     if not openers:
         known = sorted({suffix for name in BACKENDS.names() for suffix in BACKENDS.get(name).suffixes})
         raise BundleError(f"{path}: neither a bundle's folder or .zip nor a model file ({', '.join(known)}).")

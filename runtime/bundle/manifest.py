@@ -58,5 +58,11 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def manifest_schema() -> dict[str, Any]:
-    """JSON schema of manifest.json, for consumers in other languages."""
-    return msgspec.json.schema(Manifest)
+    """JSON schema of manifest.json, for consumers in other languages; its `$id` ends with the version it describes."""
+    schema = msgspec.json.schema(Manifest)
+    schema["$defs"]["Manifest"]["properties"]["schema_version"]["const"] = SCHEMA_VERSION
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:edgedistill:manifest:{SCHEMA_VERSION}",
+        **schema,
+    }

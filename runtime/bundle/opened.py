@@ -11,6 +11,7 @@ from ..backends.base import Model
 from ..errors import BundleError, first_line
 from .manifest import decode_manifest
 from .records import MANIFEST, Artifact, FileEntry, Manifest
+from .signature import check_signer
 from .storage import FolderStorage, Storage, ZipStorage, read_listed, read_manifest
 
 
@@ -118,11 +119,18 @@ class Bundle:
             ) from None
 
 
-def open_bundle(path: str | Path) -> Bundle:
+def open_bundle(path: str | Path, *, require_signature: str | Path | None = None) -> Bundle:
     """Open a bundle's folder, or a .zip of one, which is read in place.
 
+    Args:
+        path: the folder or the .zip.
+        require_signature: the public key (a file, or `ed25519:...`) that must have signed it: asked before anything of
+            the manifest is decoded.
+
     Raises:
-        BundleError: no bundle there, a broken manifest, or one written by a newer edgedistill.
+        BundleError: no bundle there, a broken manifest, one written by a newer edgedistill, or not signed by that key.
+        ConfigError: `require_signature` is no public key.
+        MissingDependencyError: a signature is required, and `cryptography` is not installed.
     """
     path = Path(path)
     storage: Storage
@@ -133,6 +141,8 @@ def open_bundle(path: str | Path) -> Bundle:
     else:
         raise BundleError(f"{path}: not a bundle (no {MANIFEST}). `edgedistill export` makes one.")
     data = read_manifest(storage)
+    if require_signature is not None:
+        check_signer(storage, data, require_signature)
     return Bundle(storage, decode_manifest(data, storage.label(MANIFEST)), data)
 
 

@@ -13,6 +13,7 @@ from .operating_point import OperatingPoint
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+SIGNATURE = "signature.json"  # beside it, where somebody signed it: see `signature`
 NO_SURROGATE = "no_surrogate"  # of an artifact's details: why nothing could be evaluated in its place
 
 # On the wire a status is a string; these are the ones that export writes.

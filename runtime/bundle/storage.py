@@ -19,6 +19,10 @@ _MOST_SHRUNK, _SMALL = 200, 64 << 20  # weights shrink to a half at best, zeros 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
+class AbsentFileError(BundleError):
+    """There is no such file in the bundle."""
+
+
 class Storage(Protocol):
     """Gives bytes by their path in the bundle.
 
@@ -34,7 +38,7 @@ class Storage(Protocol):
         ...
 
     def read(self, path: str, most: int) -> bytes:
-        """At most `most` + 1 bytes of a file; raises BundleError when it is missing or cannot be read."""
+        """At most `most` + 1 bytes of a file; raises AbsentFileError, or BundleError when it cannot be read."""
         ...
 
 
@@ -82,7 +86,7 @@ class FolderStorage:
                 # Not more than is there: what a manifest claims may be more than the memory.
                 return stream.read(min(most, os.fstat(stream.fileno()).st_size) + 1)
         except FileNotFoundError:
-            raise BundleError(f"{file}: listed in the manifest but missing. {_COPY_AGAIN}") from None
+            raise AbsentFileError(f"{file}: listed in the manifest but missing. {_COPY_AGAIN}") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise BundleError(f"{file}: cannot be read ({reason}).") from error
@@ -107,12 +111,16 @@ class ZipStorage:
     def label(self, path: str) -> str:
         return f"{self.place}: {path}"
 
+    def name_of(self, path: str) -> str:
+        """What the archive calls a file of the bundle."""
+        return self._inside + path
+
     def read(self, path: str, most: int) -> bytes:
-        name, where = self._inside + path, self.label(path)
+        name, where = self.name_of(path), self.label(path)
         with self._opened() as opened:
             found = [info for info in opened.infolist() if info.filename == name]
             if not found:
-                raise BundleError(f"{where}: listed in the manifest but missing. {_COPY_AGAIN}")
+                raise AbsentFileError(f"{where}: listed in the manifest but missing. {_COPY_AGAIN}")
             if len(found) > 1:
                 raise BundleError(f"{where}: is in the archive {len(found)} times: not loaded. {_COPY_AGAIN}")
             info = found[0]

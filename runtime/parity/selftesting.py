@@ -31,6 +31,7 @@ def selftest(
     threads: int | None = None,
     device: str | None = None,
     tolerance: float | None = None,
+    require_signature: str | Path | None = None,
 ) -> SelfTestReport:
     """Decode the bundle's photographs, resize, infer, and compare with the training framework's logits.
 
@@ -49,18 +50,20 @@ def selftest(
         threads: intra-op threads of the backends, overriding the deploy configs.
         device: the backends' device word, overriding the deploy configs; one that does not know it could not run.
         tolerance: allowed absolute difference of a logit, in place of the above.
+        require_signature: the public key (a file, or `ed25519:...`) that must have signed the bundle.
 
     Returns:
         The report; an artifact that cannot run here is in it with the reason.
 
     Raises:
         ConfigError: an impossible number of threads.
-        BundleError: no such artifact, no photographs, an altered one, or none could be run and one was refused.
+        BundleError: not signed by that key, no such artifact, no photographs, an altered one, or none could be run and
+            one was refused.
         DataError: a photograph cannot be decoded here.
         MissingDependencyError: no artifact could be run here.
     """
     check_threads(threads)
-    opened = bundle if isinstance(bundle, Bundle) else open_source(bundle)
+    opened = open_source(bundle, require_signature=require_signature)
     chosen = select_artifacts(opened, artifacts, backend, precision)
     golden = opened.manifest.selftest
     if not golden:

@@ -40,6 +40,7 @@ def verify(
     max_bad_share: float = MAX_BAD_SHARE,
     reference: np.ndarray | None = None,
     progress: Progress | None = None,
+    require_signature: str | Path | None = None,
 ) -> ParityReport:
     """Run the artifacts on a labelled data set and judge each against the reference.
 
@@ -60,18 +61,19 @@ def verify(
         max_bad_share: share of undecodable images above which nothing is reported.
         reference: logits (N, C) for the data set's images, in its order and in the bundle's order of classes.
         progress: called with (images done, images in all).
+        require_signature: the public key (a file, or `ed25519:...`) that must have signed the bundle.
 
     Returns:
         The report; an artifact that cannot run here is in it with the reason.
 
     Raises:
         ConfigError: an impossible number of threads.
-        BundleError: no such artifact, or none could be run and one was refused.
+        BundleError: not signed by that key, no such artifact, or none could be run and one was refused.
         MissingDependencyError: no artifact could be run here.
         DataError: the classes differ, too many images are undecodable, or there is no reference.
     """
     check_threads(threads)
-    opened = bundle if isinstance(bundle, Bundle) else open_source(bundle)
+    opened = open_source(bundle, require_signature=require_signature)
     chosen = select_artifacts(opened, artifacts, backend, precision)
     data = _open_data(dataset, labels, opened.manifest.classes)
     stored = _stored_reference(opened, data, reference)

@@ -11,7 +11,7 @@ from edgedistill.runtime.backends.base import BACKENDS, Model
 from edgedistill.runtime.bundle import Artifact, Bundle, Manifest, describe_file, open_bundle
 from edgedistill.runtime.bundle.selection import open_artifact, select_artifacts
 from edgedistill.runtime.bundle.storage import FolderStorage
-from edgedistill.runtime.errors import BundleError, ConfigError, MissingDependencyError
+from edgedistill.runtime.errors import BundleError, ConfigError, InferenceError, MissingDependencyError
 from edgedistill.runtime.targets import Target
 from edgedistill.runtime.tensors import BatchRange
 
@@ -85,6 +85,18 @@ def test_onnxruntime_reports_its_providers(bundle):
 def test_a_device_that_is_not_here(bundle, name, device, error, words):
     with pytest.raises(error, match=words):
         open_backend(bundle, name, device=device)
+
+
+def test_a_library_that_gives_up_is_one_line_and_may_be_asked_again(bundle, monkeypatch):
+    def give_up(_):
+        raise RuntimeError("out of\nmemory")
+
+    with open_backend(bundle, "ort-fp32") as backend:
+        with monkeypatch.context() as patch:
+            patch.setattr(backend, "_run", give_up)
+            with pytest.raises(InferenceError, match=r"^ort-fp32: inference failed \(RuntimeError: out of memory\)\. "):
+                backend.infer(IMAGES)
+        assert set(backend.infer(IMAGES)) == {"logits", "probabilities"}
 
 
 def test_wrong_input_is_a_programming_error(bundle):

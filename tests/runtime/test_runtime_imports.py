@@ -6,6 +6,7 @@ import pytest
 HEAVY = (
     *("torch", "onnx", "timm", "sklearn", "torchvision"),
     *("onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "ai_edge_litert"),
+    *("cryptography", "fastapi", "pydantic", "uvicorn", "prometheus_client"),
 )
 
 
@@ -19,6 +20,7 @@ def run(code: str) -> str:
         "import edgedistill.runtime",
         "from edgedistill.runtime import *",
         "import edgedistill.runtime.bench.worker, edgedistill.runtime.backends.tensorrt",
+        "import edgedistill.runtime.serving.running, edgedistill.runtime.bundle.signing",
         "from edgedistill.runtime.backends.base import BACKENDS; BACKENDS.names()",
         "from edgedistill.runtime.datasets import FORMATS; FORMATS.names()",
         "import edgedistill.runtime.report.writing",

@@ -1,8 +1,5 @@
 """`verify`, `bench`, `selftest`, `inspect`: what a bundle does on this device. None of them needs torch."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,8 +20,10 @@ from ..options import (
     DeviceName,
     Json,
     PrecisionName,
+    RequireSignature,
     Threads,
 )
+from ..signals import sigterm_like_ctrl_c
 
 
 def verify(
@@ -44,6 +43,7 @@ def verify(
     max_bad_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of undecodable images that is tolerated.")
     ] = 0.01,
+    require_signature: RequireSignature = None,
     json: Json = False,
 ) -> None:
     """Same mAP as the reference, on this device? Says which class lost what.
@@ -60,11 +60,11 @@ def verify(
     from ..render import parity_report, verdict
 
     register_training_formats()
-    opened = runtime.open_bundle(bundle)
+    opened = runtime.open_bundle(bundle, require_signature=require_signature)
     dataset = open_dataset(data, images=images, classes=opened.manifest.classes)
     with counting("verifying", console.err) as progress:
         report = runtime.verify(
-            bundle,
+            opened,
             dataset,
             artifacts=artifact,
             backend=backend,
@@ -95,6 +95,7 @@ def bench(
         bool,
         typer.Option("--one-at-a-time", help="Load an artifact for each of its turns, so that no two are in memory."),
     ] = False,
+    require_signature: RequireSignature = None,
     json: Json = False,
 ) -> None:
     """Latency, throughput and memory of every artifact, one process each, in turns, watched for disturbance.
@@ -117,7 +118,7 @@ def bench(
         console.print_json(bench_json(report)) if json else bench_report(report, console.out)
 
     # The spinner is drawn seldom: what it computes, the measured process cannot.
-    with _sigterm_like_ctrl_c(), console.err.status("measuring", refresh_per_second=2) as status:
+    with sigterm_like_ctrl_c(), console.err.status("measuring", refresh_per_second=2) as status:
         try:
             report = runtime.benchmark(
                 bundle,
@@ -130,6 +131,7 @@ def bench(
                 batch_size=batch_size,
                 size=None if size is None else parse_size(size),
                 one_at_a_time=one_at_a_time,
+                require_signature=require_signature,
                 progress=lambda text: status.update(escape(text)),
             )
         except BenchInterruptedError as interrupted:
@@ -147,6 +149,7 @@ def selftest(
     precision: PrecisionName = None,
     threads: Threads = None,
     device: DeviceName = None,
+    require_signature: RequireSignature = None,
     json: Json = False,
 ) -> None:
     """The shortest proof: the bundle's own photographs give the training framework's outputs here.
@@ -160,14 +163,21 @@ def selftest(
     from ..render import selftest_report, verdict
 
     report = runtime.selftest(
-        bundle, artifacts=artifact, backend=backend, precision=precision, threads=threads, device=device
+        bundle,
+        artifacts=artifact,
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        device=device,
+        require_signature=require_signature,
     )
     console.print_json(verdict(report)) if json else selftest_report(report, console.out)
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 
-def inspect(bundle: BundleOrModel, json: Json = False) -> None:
-    """What a bundle holds, where it came from, and whether its files are intact; or what a model file takes and gives.
+def inspect(bundle: BundleOrModel, require_signature: RequireSignature = None, json: Json = False) -> None:
+    """What a bundle holds, where it came from, who signed it, and whether its files are intact; or what a model file
+    takes and gives.
 
     Of a student (.safetensors) it says how well the weights suit int8, before and after re-parameterization.
 
@@ -177,25 +187,31 @@ def inspect(bundle: BundleOrModel, json: Json = False) -> None:
         _inspect_student(bundle, json)
         return
     if is_model_file(bundle):
-        _inspect_model_file(bundle, json)
+        _inspect_model_file(bundle, json, require_signature)
         return
     from edgedistill import runtime
 
     from ..bundle_table import bundle_table
+    from ..signature_note import signature_note
 
-    opened = runtime.open_bundle(bundle)
+    opened = runtime.open_bundle(bundle, require_signature=require_signature)
     for entry in opened.manifest.files():
         opened.read(entry)
-    console.print_json(msgspec.Raw(opened.manifest_bytes)) if json else bundle_table(opened, console.out)
+    signed = signature_note(opened)  # also with --json: a signature that does not fit is an error
+    if json:
+        console.print_json(msgspec.Raw(opened.manifest_bytes))
+        return
+    bundle_table(opened, console.out)
+    console.out.print(escape(signed), soft_wrap=True)
 
 
-def _inspect_model_file(path: Path, json: bool) -> None:
+def _inspect_model_file(path: Path, json: bool, require_signature: str | None) -> None:
     from edgedistill.runtime.bundle.loose import open_source
     from edgedistill.runtime.bundle.selection import open_artifact
 
     from ..model_file_facts import model_file_facts, model_file_table
 
-    opened = open_source(path)
+    opened = open_source(path, require_signature=require_signature)
     with open_artifact(opened, opened.manifest.artifacts[0]) as loaded:
         facts = model_file_facts(path, opened.manifest.artifacts[0], loaded)
     console.print_json(facts) if json else model_file_table(facts, console.out)
@@ -210,13 +226,3 @@ def _inspect_student(path: Path, json: bool) -> None:
 
     facts = student_facts(path)
     console.print_json(facts) if json else student_table(facts, console.out)
-
-
-@contextmanager
-def _sigterm_like_ctrl_c() -> Iterator[None]:
-    """What is measured is kept, whoever ends the measuring."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was not set from Python

@@ -10,7 +10,7 @@ from edgedistill.runtime.errors import ConfigError, DataError
 from .. import console
 from .. import model_options as model
 from ..console import escape
-from ..options import ArtifactName, BackendName, BundleOrModel, DeviceName, PrecisionName, Threads
+from ..options import ArtifactName, BackendName, BundleOrModel, DeviceName, PrecisionName, RequireSignature, Threads
 from ..photos import find_photos
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def predict(
     std: model.Std = None,
     gives: model.Gives = None,
     threshold: model.Threshold = None,
+    require_signature: RequireSignature = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line and image.")] = False,
 ) -> None:
     """Labels of images, by the first artifact that runs here.
@@ -59,7 +60,13 @@ def predict(
         gives=gives,
         threshold=threshold,
     )
-    chosen = {"backend": backend, "precision": precision, "threads": threads, "device": device}
+    chosen = {
+        "backend": backend,
+        "precision": precision,
+        "threads": threads,
+        "device": device,
+        "require_signature": require_signature,
+    }
     count = failures = 0
     with _load(bundle, artifact, chosen, given) as predictor:
         for photo in find_photos(images):

@@ -1,0 +1,72 @@
+"""Resident memory of a process, and how it grows with the work."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edgedistill.runtime.student_t import student_t_quantile
+
+WARM_UP = 0.2  # of the blocks: caches, pools and the allocator's arenas fill
+LIMIT = 10.0  # bytes a prediction: less than the smallest Python object
+CONFIDENCE = 0.95
+
+
+class Growth(msgspec.Struct, frozen=True, kw_only=True):
+    """Growth of resident memory, in bytes per prediction.
+
+    The mean over blocks of what each added, with Student's interval. Blocks that breathe (one grows, the next shrinks)
+    make the interval wider than it need be, never narrower.
+
+    Attributes:
+        mean: bytes a prediction.
+        low: lower end.
+        high: upper end.
+        blocks: after warming up.
+        block: predictions of a block.
+        first_mb: resident after warming up.
+        last_mb: resident at the end.
+    """
+
+    mean: float
+    low: float
+    high: float
+    blocks: int
+    block: int
+    first_mb: float
+    last_mb: float
+
+    @property
+    def steady(self) -> bool:
+        """Whether growth of `LIMIT` is ruled out."""
+        return self.high < LIMIT
+
+    @property
+    def leaks(self) -> bool:
+        """Whether it surely grows by more than `LIMIT`."""
+        return self.low > LIMIT
+
+
+def resident(pid: int | str = "self") -> int:
+    """Bytes of a process that are in memory; Linux."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGESIZE")
+
+
+def growth(after_blocks: Sequence[int], block: int) -> Growth:
+    """Growth from the resident bytes after each block of `block` predictions."""
+    kept = np.asarray(after_blocks[math.floor(WARM_UP * len(after_blocks)) :], float)
+    added = np.diff(kept) / block
+    half = student_t_quantile((1 + CONFIDENCE) / 2, len(added) - 1) * added.std(ddof=1) / math.sqrt(len(added))
+    return Growth(
+        mean=added.mean(),
+        low=added.mean() - half,
+        high=added.mean() + half,
+        blocks=len(added),
+        block=block,
+        first_mb=kept[0] / 1e6,
+        last_mb=kept[-1] / 1e6,
+    )
