@@ -14,6 +14,7 @@ from ..runtime.datasets.base import NEGATIVE, POSITIVE, Dataset
 from ..runtime.errors import DataError
 from ..runtime.metrics import ThresholdRule, at_temperature, expected_calibration_error, fit_temperature, sigmoid
 from ..runtime.precisions import precision_of
+from .observing import write_observed
 from .running_apart import run_each
 
 IMAGES = 2000
@@ -49,6 +50,8 @@ def with_operating_points(
 ) -> Manifest:
     """The bundle's manifest with an operating point of each artifact that ran, and thresholds for those that did not.
 
+    What each said of the images is summed up beside it, for devices without labels: see `observing.write_observed`.
+
     The manifest's own thresholds become those of the first float artifact, for probabilities at temperature 1: what
     could not run here, and readers that know no operating point, report the same labels.
 
@@ -65,20 +68,24 @@ def with_operating_points(
         DataError: the classes differ, or no image with a label can be decoded.
     """
     manifest = bundle.manifest
-    ran = [artifact for artifact in manifest.artifacts if artifact.status == "verified"]
-    if not ran:
+    able = [artifact for artifact in manifest.artifacts if artifact.status == "verified"]
+    if not able:
         return manifest
     data = validation.with_classes(manifest.classes)
     with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
         pixels, kept = _decode(data, manifest, Path(folder), say)
         _require_labels(kept)
-        found, failures = run_each(bundle, ran, pixels, say)
+        found, failures = run_each(bundle, able, pixels, say)
     points = {
-        name: msgspec.structs.replace(estimate(logits, kept, rule), fingerprint=data.fingerprint())
-        for name, logits in found.items()
+        name: msgspec.structs.replace(estimate(ran.logits, kept, rule), fingerprint=data.fingerprint())
+        for name, ran in found.items()
     }
     artifacts = [
-        msgspec.structs.replace(artifact, operating_point=points[artifact.name])
+        msgspec.structs.replace(
+            artifact,
+            operating_point=points[artifact.name],
+            observed=write_observed(artifact.name, found[artifact.name], points[artifact.name], bundle.root),
+        )
         if artifact.name in points
         else _failed(artifact, f"on {data.name}: {failures[artifact.name]}")
         if artifact.name in failures

@@ -3,27 +3,38 @@
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from ..runtime.backends.base import Backend
-from ..runtime.batches import Batch
 from ..runtime.bundle import Artifact, Bundle, Manifest
 from ..runtime.bundle.selection import try_artifact
 from ..runtime.bundle.storage import FolderStorage
-from ..runtime.parity.collecting import infer_batch
+from ..runtime.parity.soundness import outputs_problem
 from ..runtime.predictor import Predictor
 from .child import run_in_child
-from .errors import ExportError
+from .errors import ExportError, one_line
 
 _BATCH = 32
 
 
+class Ran(NamedTuple):
+    """What an artifact gave for N images.
+
+    Attributes:
+        logits: float32 (N, C).
+        embeddings: float32 (N, D); None where the graph gives none.
+    """
+
+    logits: np.ndarray
+    embeddings: np.ndarray | None
+
+
 def run_each(
     bundle: Bundle, artifacts: Sequence[Artifact], images: Path, say: Callable[[str], None]
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+) -> tuple[dict[str, Ran], dict[str, str]]:
     """Run artifacts one after the other in one process; where it crashes, another goes on with those that are left.
 
     Args:
@@ -33,9 +44,9 @@ def run_each(
         say: told how far it is.
 
     Returns:
-        The logits float32 (N, C) of those that gave numbers for all images, by name; why the others did not.
+        The outputs of those that gave numbers for all images, by name; why the others did not.
     """
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, Ran] = {}
     failures: dict[str, str] = {}
     waiting = list(artifacts)
     while waiting:
@@ -47,10 +58,11 @@ def run_each(
             except ExportError as error:
                 ended = str(error).removesuffix(".")
             for place, artifact in enumerate(tuple(waiting)):
-                logits, reason = Path(folder, f"{place}.npy"), Path(folder, f"{place}.txt")
+                outputs, reason = Path(folder, f"{place}.npz"), Path(folder, f"{place}.txt")
                 waiting.remove(artifact)
-                if logits.exists():
-                    found[artifact.name] = np.load(logits)
+                if outputs.exists():
+                    with np.load(outputs) as stored:
+                        found[artifact.name] = Ran(stored["logits"], stored.get("embeddings"))
                 elif reason.exists():
                     failures[artifact.name] = reason.read_text(encoding="utf-8")
                 else:  # at this one it ended
@@ -60,33 +72,40 @@ def run_each(
 
 
 def run_all(root: str, manifest: dict[str, Any], images: str, out: str, say: Callable[[str], None]) -> None:
-    """In the child: run all artifacts of a manifest; of each the folder `out` gets a .npy of its logits, or a .txt."""
+    """In the child: run all artifacts of a manifest; of each the folder `out` gets an .npz of outputs, or a .txt."""
     described = msgspec.convert(manifest, Manifest)
     bundle = Bundle(FolderStorage(Path(root)), described, b"")
     pixels = np.load(images, mmap_mode="r")
     for place, artifact in enumerate(described.artifacts):
         say(artifact.name)
-        found = _logits(bundle, artifact, pixels)
-        path = Path(out, f"{place}.txt" if isinstance(found, str) else f"{place}.npy")
+        found = _outputs(bundle, artifact, pixels)
+        path = Path(out, f"{place}.txt" if isinstance(found, str) else f"{place}.npz")
         part = path.with_suffix(".part")
         with part.open("wb") as stream:
             if isinstance(found, str):
                 stream.write(found.encode())
             else:
-                np.save(stream, found)
+                np.savez(stream, **{name: values for name, values in found._asdict().items() if values is not None})
         part.rename(path)
 
 
-def _logits(bundle: Bundle, artifact: Artifact, pixels: np.ndarray) -> np.ndarray | str:
-    """Float32 (N, C), or why there are none."""
+def _outputs(bundle: Bundle, artifact: Artifact, pixels: np.ndarray) -> Ran | str:
+    """What it gives, or why there is nothing."""
     loaded = try_artifact(bundle, artifact)
     if not isinstance(loaded, Backend):
         return loaded.reason
-    logits, probabilities = np.zeros((2, len(pixels), len(bundle.manifest.classes)), np.float32)
+    parts = []
     with Predictor(bundle.manifest, artifact, loaded) as predictor:
         for at in range(0, len(pixels), _BATCH):
-            rows = np.arange(at, min(at + _BATCH, len(pixels)))
-            reason = infer_batch(predictor, Batch(rows, pixels[rows]), logits, probabilities)
-            if reason is not None:
-                return reason
-    return logits
+            try:
+                logits, probabilities, embeddings = predictor.infer_embedded(np.array(pixels[at : at + _BATCH]))
+            except Exception as error:  # a backend raises its own types; the reason goes into the manifest
+                return f"inference failed ({type(error).__name__}: {one_line(error)})"
+            problem = outputs_problem(logits, probabilities)
+            if not problem and embeddings is not None and not np.isfinite(embeddings).all():
+                problem = "its embeddings hold NaN or infinity"
+            if problem:
+                return problem
+            parts.append(Ran(logits, embeddings))
+    logits, embeddings = zip(*parts, strict=True)
+    return Ran(np.concatenate(logits), None if embeddings[0] is None else np.concatenate(embeddings))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .device import Device, describe_device, device_slug
     from .errors import EdgedistillError
     from .explanation import Explanation
+    from .field import CheckReport, check
     from .model_file import load_file
     from .parity import ParityReport, SelfTestReport, selftest, verify
     from .predictor import Prediction, Predictor, load
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BenchReport",
     "Bundle",
+    "CheckReport",
     "Dataset",
     "Device",
     "EdgedistillError",
@@ -37,6 +39,7 @@ __all__ = [
     "Predictor",
     "SelfTestReport",
     "benchmark",
+    "check",
     "datasets",
     "describe_device",
     "device_slug",
@@ -54,6 +57,7 @@ __all__ = [
 _HOME = {
     "BenchReport": "bench.report",
     "Bundle": "bundle",
+    "CheckReport": "field",
     "Dataset": "datasets",
     "Device": "device",
     "EdgedistillError": "errors",
@@ -64,6 +68,7 @@ _HOME = {
     "Predictor": "predictor",
     "SelfTestReport": "parity",
     "benchmark": "bench.running",
+    "check": "field",
     "describe_device": "device",
     "device_slug": "device",
     "load": "predictor",

@@ -190,6 +190,15 @@ class Predictor:
             return empty, empty.copy()
         return self._scores(self._infer(images))
 
+    def infer_embedded(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """`infer`, and of the same inference the embeddings float32 (N, D); None where the graph gives none."""
+        self._require_open()
+        if not len(images):
+            return (*self.infer(images), None)
+        outputs = self._infer(images)
+        name = next((spec.name for spec in self.manifest.outputs if spec.kind == EMBEDDING), "")
+        return (*self._scores(outputs), outputs.get(name))
+
     def close(self) -> None:
         """Free the backend's handles; the predictor cannot be used after. Closing twice is fine."""
         self._closed = True

@@ -9,10 +9,10 @@ import numpy as np
 from torch import nn
 
 from ...runtime.datasets import Dataset
+from ...runtime.datasets.score_file import SUFFIXES
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ..checkpoint import Student, load_student
-from ..data.score_file import SUFFIXES
 from ..experiment.continuing import sharing_weights
 from ..experiment.programs import open_function, open_graph, outside_network
 from ..methods import Method

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ...runtime.batches import tolerated
 from ...runtime.datasets import UNKNOWN, Dataset
+from ...runtime.datasets.score_file import read_scores
 from ...runtime.errors import DataError
 from ...runtime.files import sha256_of
 from ..data.loader import Batch
-from ..data.score_file import read_scores
 from ..data.views import Views
 from ..engine.evaluate import Outputs
 from ..engine.job import Job

@@ -33,6 +33,6 @@ def _require(command: str, extra: str, modules: tuple[str, ...]) -> None:
     if missing:
         raise MissingDependencyError(
             f"`edgedistill {command}` needs {', '.join(missing)}, not installed here: "
-            f'pip install "edgedistill[{extra}]" (this environment has the runtime: predict, verify, bench, selftest, '
-            "inspect)."
+            f'pip install "edgedistill[{extra}]" (this environment has the runtime: predict, verify, check, bench, '
+            "selftest, inspect)."
         )

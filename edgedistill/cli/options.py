@@ -44,4 +44,6 @@ RequireSignature = Annotated[
         help="Refuse the bundle unless this public key signed it: a file, or ed25519:... itself.",
     ),
 ]
+Page = Annotated[Path | None, typer.Option("--page", help="Also write an HTML page with the images, in one file.")]
+MaxBadShare = Annotated[float, typer.Option(min=0, max=1, help="Share of undecodable images that is tolerated.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")]

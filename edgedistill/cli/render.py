@@ -12,6 +12,7 @@ from edgedistill.runtime.parity import ArtifactParity, ArtifactSelfTest, ParityR
 from edgedistill.runtime.verdicts import Judgement
 
 from .console import escape
+from .parity_changes import parity_changes
 
 _COLOURS = {
     "verified": "green",
@@ -86,13 +87,13 @@ def parity_report(report: ParityReport, console: Console) -> None:
         if why:
             console.print(f"{status(artifact.verdict)}  {escape(artifact.name)}: {escape(why)}", soft_wrap=True)
         judgements(artifact.gates, console, of=artifact.name)
-        if artifact.ran and artifact.verdict == "failed":
-            lost = ", ".join(f"{entry.name} {interval(entry.drop)}" for entry in artifact.losses[:_MOST_LOSSES])
-            console.print(f"  AP lost: {escape(lost)}", soft_wrap=True)
+        parity_changes(artifact, console)
     for image in report.skipped[:_MOST_LOSSES]:
         console.print(f"[yellow]skipped[/]  {escape(image.id)}: {escape(image.reason)}", soft_wrap=True)
     if len(report.skipped) > _MOST_LOSSES:
         console.print(f"[yellow]skipped[/]  and {len(report.skipped) - _MOST_LOSSES} more images")
+    if report.preset:
+        console.print(f"[dim]preset {report.preset}: at least {report.preset} % of the reference's mAP is kept[/]")
     if report.not_saved:
         console.print(f"[yellow]not saved[/]  {escape(report.not_saved)}", soft_wrap=True)
 

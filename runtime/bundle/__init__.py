@@ -3,6 +3,7 @@
 from .expected import expected_labels
 from .lineage import Ancestor, Lineage
 from .manifest import decode_manifest, encode_manifest, manifest_schema
+from .observed import Observed
 from .opened import Bundle, open_bundle, results_folder
 from .operating_point import OperatingPoint
 from .packing import describe_file, zip_bundle
@@ -41,6 +42,7 @@ __all__ = [
     "InputKind",
     "Lineage",
     "Manifest",
+    "Observed",
     "OperatingPoint",
     "Provenance",
     "Reference",

@@ -12,6 +12,7 @@ from ..preprocess import Preprocessing
 from ..targets import target_problem
 from ..tensors import EMBEDDING, SALIENCY, TensorSpec, fits
 from .lineage import lineage_problems
+from .observed import observed_problems
 from .operating_point import operating_point_problems
 from .records import MANIFEST, SIGNATURE, Artifact, FileEntry, Manifest
 
@@ -154,6 +155,8 @@ def _artifacts(manifest: Manifest) -> Iterator[str]:
         if (point := artifact.operating_point) is not None:
             yield from _of(artifact, threshold_problems(manifest.classes, point.thresholds))
             yield from _of(artifact, operating_point_problems(manifest.classes, point))
+        if artifact.observed is not None:
+            yield from _of(artifact, observed_problems(manifest.classes, artifact.observed))
 
 
 def _of(artifact: Artifact, problems: Iterable[str]) -> Iterator[str]:

@@ -100,22 +100,28 @@ class Bundle:
         """
         for reference in self.manifest.references:
             if reference.fingerprint == fingerprint:
-                return self._logits(reference.file)
+                return self.array(reference.file, len(self.manifest.classes))
         return None
 
-    def _logits(self, entry: FileEntry) -> np.ndarray:
-        stream, classes = io.BytesIO(self.read(entry)), len(self.manifest.classes)
+    def array(self, entry: FileEntry, columns: int | None) -> np.ndarray:
+        """A .npy of float32 (N, columns) that the manifest lists; of any number of columns where that is None.
+
+        Raises:
+            BundleError: the file is altered, or no such array.
+        """
+        stream = io.BytesIO(self.read(entry))
         try:
             layout = np.lib.format
             first = layout.read_magic(stream) == (1, 0)
             shape, fortran, dtype = (layout.read_array_header_1_0 if first else layout.read_array_header_2_0)(stream)
-            if dtype != np.float32 or len(shape) != 2 or shape[0] < 0 or shape[1] != classes or fortran:
+            if dtype != np.float32 or len(shape) != 2 or min(shape) < 0 or shape[1] != (columns or shape[1]) or fortran:
                 raise ValueError(f"it holds {dtype} {shape}")  # noqa: TRY301
             values = np.frombuffer(stream.read(), np.float32)
             return values.reshape(shape).copy()
         except Exception as error:  # numpy's header is parsed as Python: it may raise what tokenize raises
+            wanted = f"(N, {columns or 'D'})"
             raise BundleError(
-                f"{self.label(entry)}: no float32 (N, {classes}) array ({first_line(error)}). Export the bundle again."
+                f"{self.label(entry)}: no float32 {wanted} array ({first_line(error)}). Export the bundle again."
             ) from None
 
 

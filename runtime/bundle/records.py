@@ -8,7 +8,9 @@ from ..preprocess import Preprocessing
 from ..record import Record
 from ..targets import Target
 from ..tensors import TensorSpec
+from .file_entry import FileEntry
 from .lineage import Lineage
+from .observed import Observed
 from .operating_point import OperatingPoint
 
 SCHEMA_VERSION = 1
@@ -19,14 +21,6 @@ NO_SURROGATE = "no_surrogate"  # of an artifact's details: why nothing could be 
 # On the wire a status is a string; these are the ones that export writes.
 Status = Literal["verified", "built_not_run", "failed"]
 InputKind = Literal["uint8_nhwc", "float32_nchw"]
-
-
-class FileEntry(Record):
-    """A file of the bundle: `path` is relative to the bundle's root with forward slashes."""
-
-    path: str
-    sha256: str
-    bytes: int
 
 
 class ExportParity(Record):
@@ -107,6 +101,7 @@ class Artifact(Record):
         coverage: of an int8 artifact that ran, itself or as a surrogate: what is computed in int8 there.
         operating_point: its own temperature and thresholds; None where it did not run at export, or there were no
             validation images: then the manifest's thresholds hold, at temperature 1.
+        observed: its outputs on the validation images, summed up; None likewise.
         details: what a backend must know or a person may ask, e.g. TensorRT's flavour, version and target SMs.
     """
 
@@ -120,6 +115,7 @@ class Artifact(Record):
     surrogate: ExportParity | None = None
     coverage: Coverage | None = None
     operating_point: OperatingPoint | None = None
+    observed: Observed | None = None
     details: dict[str, str] = {}
 
     @property
@@ -218,6 +214,7 @@ class Manifest(Record):
     def files(self) -> list[FileEntry]:
         """Every file that the manifest vouches for."""
         entries = [entry for artifact in self.artifacts for entry in artifact.files]
+        entries += [file for one in self.artifacts if one.observed is not None for file in one.observed.files()]
         entries += [golden.file for golden in self.selftest]
         entries += [reference.file for reference in self.references]
         return [*entries, *self.documents]

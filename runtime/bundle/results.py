@@ -1,4 +1,4 @@
-"""results/<device>/: one file per run of verify or bench, so that none is lost to another that ends at the same moment.
+"""results/<device>/: one file per run of verify, bench or check: none is lost to another that ends at that moment.
 
 results/raspberry-pi-5-aarch64/20261129T101500Z-bench-3f9a1c.json         the report, with the device described
 results/raspberry-pi-5-aarch64/20261129T101500Z-bench-3f9a1c.samples.npz  a benchmark's raw samples, or a split's scores
@@ -26,7 +26,7 @@ from .opened import Bundle, results_folder
 RESULTS_VERSION = 2
 SAMPLES_SUFFIX = ".samples.npz"
 
-Kind = Literal["verify", "bench"]
+Kind = Literal["verify", "bench", "check"]
 R = TypeVar("R", bound=Record)
 _log = logging.getLogger("edgedistill")
 

@@ -36,13 +36,23 @@ class FolderFormat(DatasetFormat):
         folder, classes = resolve(base, self.path), class_list(self.classes, base)
         if classes is None:
             raise DataError(f"{folder}: a folder of images says nothing about classes: set `classes`.")
-        if not is_folder(folder):
-            raise DataError(f"{folder}: no such folder.")
-        names = tuple(_images(folder))
-        if not names:
-            raise DataError(f"{folder}: the folder holds no image ({', '.join(image_suffixes())}).")
+        names = image_names(folder)
         labels = np.full((len(names), len(classes)), UNKNOWN, np.int8)
         return Dataset(folder.name, classes, names, [folder / name for name in names], labels)
+
+
+def image_names(folder: Path) -> tuple[str, ...]:
+    """The images in a folder and below: their paths from it, with forward slashes, in order.
+
+    Raises:
+        DataError: there is no such folder, it holds no image, or a folder in it cannot be opened.
+    """
+    if not is_folder(folder):
+        raise DataError(f"{folder}: no such folder.")
+    names = tuple(_images(folder))
+    if not names:
+        raise DataError(f"{folder}: the folder holds no image ({', '.join(image_suffixes())}).")
+    return names
 
 
 def _images(folder: Path) -> Iterator[str]:

@@ -13,6 +13,7 @@ from .calibration import (
 )
 from .decisions import Threshold, evaluate, protocol_name
 from .jackknife import LeftOut, leave_one_out
+from .leave_one_out_f1 import F1LeftOut, leave_one_out_f1
 from .logistic import sigmoid
 from .ranking import average_precision, tie_group_ends
 from .temperature import at_temperature, fit_temperature
@@ -20,15 +21,18 @@ from .threshold_rules import ThresholdRule, threshold_rule
 from .thresholds import best_thresholds, precision_thresholds, recall_thresholds
 from .uncertainty import (
     class_drop_intervals,
+    f1_drop_interval,
     images_to_settle,
     least_images,
     map_drop_interval,
     map_interval,
     mean_over_classes,
+    relative_drop_interval,
 )
 
 __all__ = [
     "CalibrationBins",
+    "F1LeftOut",
     "LeftOut",
     "Threshold",
     "ThresholdRule",
@@ -41,11 +45,13 @@ __all__ = [
     "classwise_calibration_error",
     "evaluate",
     "expected_calibration_error",
+    "f1_drop_interval",
     "fit_temperature",
     "images_to_settle",
     "least_images",
     "least_resamples",
     "leave_one_out",
+    "leave_one_out_f1",
     "map_drop_interval",
     "map_interval",
     "mean_over_classes",
@@ -53,6 +59,7 @@ __all__ = [
     "precision_thresholds",
     "protocol_name",
     "recall_thresholds",
+    "relative_drop_interval",
     "resampled_average_precision",
     "sigmoid",
     "threshold_rule",

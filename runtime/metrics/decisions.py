@@ -4,7 +4,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from .inputs import checked, order_keys
+from .inputs import checked, order_keys, ratio
 from .ranking import average_precision
 
 Threshold: TypeAlias = "float | Literal['oracle_k'] | np.ndarray | None"
@@ -53,19 +53,19 @@ def evaluate(
     calls = predicted.sum(axis=0)
     present = positive.sum(axis=0)
     has = present > 0
-    precision, recall = _ratio(hits[has], calls[has]), _ratio(hits[has], present[has])
-    f1 = _ratio(2 * hits[has], calls[has] + present[has])
+    precision, recall = ratio(hits[has], calls[has]), ratio(hits[has], present[has])
+    f1 = ratio(2 * hits[has], calls[has] + present[has])
     cp, cr, cf1_mean = _mean(precision), _mean(recall), _mean(f1)
-    op, overall_recall = float(_ratio(hits.sum(), calls.sum())), float(_ratio(hits.sum(), present.sum()))
+    op, overall_recall = float(ratio(hits.sum(), calls.sum())), float(ratio(hits.sum(), present.sum()))
     points = {
         "mAP": _mean(ap[has]) / 100.0,
         "CP": cp,
         "CR": cr,
-        "CF1": float(_ratio(2 * cp * cr, cp + cr)),
+        "CF1": float(ratio(2 * cp * cr, cp + cr)),
         "CF1_mean": cf1_mean,
         "OP": op,
         "OR": overall_recall,
-        "OF1": float(_ratio(2 * hits.sum(), calls.sum() + present.sum())),
+        "OF1": float(ratio(2 * hits.sum(), calls.sum() + present.sum())),
     }
     return {
         **{name: 100.0 * value for name, value in points.items()},
@@ -117,12 +117,6 @@ def _predict(
         rank = np.argsort(order, axis=1)
         predicted = predicted & (rank < top_k)
     return predicted
-
-
-def _ratio(numerator: Any, denominator: Any) -> np.ndarray:
-    """Elementwise quotient, 0 where the denominator is 0 (nothing was predicted)."""
-    numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
 
 
 def _mean(values: np.ndarray) -> float:

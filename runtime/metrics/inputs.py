@@ -1,5 +1,7 @@
 """What every metric checks about its arguments, and the order of scores of any dtype."""
 
+from typing import Any
+
 import numpy as np
 
 
@@ -42,6 +44,13 @@ def order_keys(scores: np.ndarray) -> np.ndarray:
     if not _is_wide_integer(scores):
         return scores
     return np.searchsorted(np.unique(scores), scores).astype(np.float64)
+
+
+def ratio(numerator: Any, denominator: Any) -> np.ndarray:
+    """Elementwise quotient, 0 where the denominator is 0 (nothing was predicted)."""
+    numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    shape = np.broadcast_shapes(numerator.shape, denominator.shape)
+    return np.divide(numerator, denominator, out=np.zeros(shape), where=denominator != 0)
 
 
 def _is_wide_integer(scores: np.ndarray) -> bool:

@@ -14,6 +14,7 @@ from ..errors import ConfigError
 from ..interval import Interval
 from ..student_t import student_t_quantile
 from .jackknife import LeftOut
+from .leave_one_out_f1 import F1LeftOut
 
 _METHOD = "jackknife over images"
 NO_POSITIVE = "no image shows any of the classes"
@@ -78,15 +79,59 @@ def map_drop_interval(reference: LeftOut, model: LeftOut, confidence: float = 0.
         ConfigError: the confidence is not between 0 and 1.
     """
     estimate = float(mean_over_classes(reference.ap) - mean_over_classes(model.ap))
-    least, images = least_images(confidence), model.images
+    without = mean_over_classes(reference.without) - mean_over_classes(model.without)
+    return _paired(reference, estimate, without, _finest(reference, confidence), confidence)
+
+
+def relative_drop_interval(reference: LeftOut, model: LeftOut, confidence: float = 0.95) -> Interval:
+    """The drop in percent of the reference's mAP: that a model keeps 99 % of it is a drop of at most 1.
+
+    As `map_drop_interval` in all else; that the reference's mAP is itself uncertain is part of the interval.
+
+    Raises:
+        ConfigError: the confidence is not between 0 and 1.
+    """
+    whole = float(mean_over_classes(reference.ap))
+    estimate = 100.0 * (1.0 - float(mean_over_classes(model.ap)) / whole)
+    without = 100.0 * (1.0 - mean_over_classes(model.without) / mean_over_classes(reference.without))
+    return _paired(reference, estimate, without, 100.0 * _finest(reference, confidence) / whole, confidence)
+
+
+def f1_drop_interval(images: LeftOut, reference: F1LeftOut, model: F1LeftOut, confidence: float = 0.95) -> Interval:
+    """The drop of OF1 or CF1, in points, paired over the images; as careful as `map_drop_interval`.
+
+    Args:
+        images: from `leave_one_out` on the same images: says whether they suffice.
+        reference: from `leave_one_out_f1`.
+        model: the same of the one that is judged.
+        confidence: two-sided level.
+
+    Raises:
+        ConfigError: the confidence is not between 0 and 1.
+    """
+    unseen = -math.log(1.0 - checked_confidence(confidence)) * reference.swap
+    estimate, without = reference.value - model.value, reference.without - model.without
+    return _paired(images, estimate, without, unseen, confidence)
+
+
+def _paired(reference: LeftOut, estimate: float, without: np.ndarray, finest: float, confidence: float) -> Interval:
+    """The interval of a difference of two models on the same images.
+
+    Args:
+        reference: which images and positives there are.
+        estimate: on all images.
+        without: float64 (N,), without each.
+        finest: what may hide where nothing is seen to change.
+        confidence: two-sided level.
+    """
+    least, images = least_images(confidence), reference.images
     lacking = _lacking(reference, LEAST_PER_CLASS_OF_A_DROP)
     if images < least and lacking != NO_POSITIVE:
         lacking = f"{images} image{'s' * (images != 1)}, and a comparison wants {least}: {least - images} more"
     if lacking:
         return _without_ends(estimate, confidence, lacking)
-    without = mean_over_classes(reference.without) - mean_over_classes(model.without)
     low, high = _jackknife(estimate, without, confidence)
-    half, finest = (high - low) / 2.0, _finest(reference, confidence)
+    half = (high - low) / 2.0
     return Interval(
         estimate=estimate,
         low=min(low, estimate - half, estimate - finest),
@@ -172,6 +217,8 @@ def _finest(model: LeftOut, confidence: float) -> float:
     Where no image is seen to overtake another, at most -ln(1 - confidence) such swaps were to be expected.
     """
     swap = model.swap[model.positives > 0]
+    if not len(swap):
+        return math.nan
     return -math.log(1.0 - confidence) * 100.0 * float(swap.mean()) / len(swap)
 
 

@@ -1,6 +1,8 @@
 """Does every artifact say the same as the reference: on labelled images, and on the bundle's own photographs."""
 
-from .report import ArtifactParity, ArtifactSelfTest, ClassParity, ParityReport, SelfTestReport
+from .golden_report import ArtifactSelfTest, SelfTestReport
+from .page import parity_page
+from .report import ArtifactParity, ClassParity, ParityReport
 from .selftesting import selftest
 from .verifying import verify
 
@@ -10,6 +12,7 @@ __all__ = [
     "ClassParity",
     "ParityReport",
     "SelfTestReport",
+    "parity_page",
     "selftest",
     "verify",
 ]

@@ -13,7 +13,9 @@ from ..bundle.records import Artifact, Manifest
 from ..bundle.selection import NotRunnable, try_artifact
 from ..datasets import Dataset
 from ..predictor import Predictor
-from .judging import Outputs
+from .golden import GoldenSet
+from .golden_report import ArtifactSelfTest
+from .outputs import Outputs
 from .soundness import outputs_problem
 
 Progress = Callable[[int, int], None]
@@ -30,6 +32,7 @@ class Collected:
         probabilities: the same for its probabilities.
         effective: by artifact that ran to the end: the backend's effective properties.
         failures: by artifact that did not: why.
+        golden: by artifact that could be loaded: what it says of the bundle's own photographs, where there are any.
     """
 
     decoded: np.ndarray
@@ -38,6 +41,7 @@ class Collected:
     probabilities: dict[str, np.ndarray]
     effective: dict[str, dict[str, str]]
     failures: dict[str, NotRunnable]
+    golden: dict[str, ArtifactSelfTest]
 
     def outputs(self, artifact: Artifact, manifest: Manifest, rows: np.ndarray) -> Outputs:
         """One artifact's outputs at `rows` (bool (N,)), with the probabilities and thresholds that it reports by."""
@@ -73,12 +77,15 @@ def collect_outputs(
         progress: called with (images done, N).
 
     Raises:
-        DataError: too many images are undecodable.
+        BundleError: one of the bundle's own photographs is altered.
+        DataError: it cannot be decoded here, or too many images are undecodable.
     """
     images, classes = len(data), len(bundle.manifest.classes)
     decoded = np.zeros(images, dtype=bool)
     failures: dict[str, NotRunnable] = {}
     predictors: dict[str, Predictor] = {}
+    photographs = GoldenSet.of(bundle)
+    golden: dict[str, ArtifactSelfTest] = {}
     with ExitStack() as stack:
         for artifact in artifacts:
             loaded = try_artifact(bundle, artifact, threads=threads, device=device)
@@ -86,6 +93,8 @@ def collect_outputs(
                 predictors[artifact.name] = stack.enter_context(Predictor(bundle.manifest, artifact, loaded))
             else:
                 failures[artifact.name] = loaded
+        if photographs is not None:
+            golden = {name: photographs.test(predictor) for name, predictor in predictors.items()}
         logits = {name: np.zeros((images, classes), np.float32) for name in predictors}
         probabilities = {name: np.zeros((images, classes), np.float32) for name in predictors}
         batches = decode_batches(
@@ -110,6 +119,7 @@ def collect_outputs(
         probabilities={name: probabilities[name] for name in predictors},
         effective=effective,
         failures=failures,
+        golden=golden,
     )
 
 

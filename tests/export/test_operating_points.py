@@ -143,3 +143,10 @@ def test_an_artifact_without_numbers_for_these_images_fails_and_the_others_do_no
         assert (artifact.status, artifact.files, artifact.operating_point) == ("failed", (), None)
         assert artifact.reason == "on val: its outputs hold NaN or infinity"
     assert manifest.thresholds == at_temperature_one(fine.operating_point)
+    found = fine.observed
+    assert (found.dataset, found.fingerprint, found.images, found.embedding) == ("val", data.fingerprint(), 40, None)
+    logits = tiny_reference(pixels)
+    np.testing.assert_allclose(opened.array(found.logits, 4), np.sort(logits, axis=0), atol=1e-4)
+    shown = fine.operating_point.probabilities(logits) >= np.array(fine.operating_point.thresholds)
+    assert found.reported == pytest.approx(tuple(shown.mean(axis=0)))
+    assert [one.observed for one in broken] == [None, None]

@@ -5,6 +5,7 @@ import onnx
 import pytest
 import torch
 
+from edgedistill import runtime
 from edgedistill.distill.models import build_model
 from edgedistill.export import export_bundle, reparameterize
 from edgedistill.export.builders import Built
@@ -24,17 +25,22 @@ BOTH = ("saliency", "embedding")
 SIZE = (64, 64)
 
 
+def noise(count, seed=0, most=256):
+    coarse = np.random.default_rng(seed).integers(0, most, (count, 8, 8, 3), np.uint8)
+    return coarse.repeat(8, axis=1).repeat(8, axis=2)
+
+
 @pytest.fixture(scope="module")
 def bundle(student, tmp_path_factory):
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (40, 8, 8, 3), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
-    labels = rng.integers(0, 2, (40, len(student.card.classes)), np.int8)
+    images, drawn = noise(40), np.random.default_rng(0).integers(0, 2, (100, len(student.card.classes)), np.int8)
+    labels = drawn[60:]
     return export_bundle(
         student,
         ["onnxruntime-cpu-fp32", "onnxruntime-cpu-int8", "openvino-cpu-fp32"],
         tmp_path_factory.mktemp("outputs") / "bundle",
         outputs=BOTH,
         calibration=Dataset("training", student.card.classes, tuple(map(str, range(40))), images, labels),
+        validation=Dataset("val", student.card.classes, tuple(map(str, range(60))), noise(60, seed=1), drawn[:60]),
     )
 
 
@@ -77,6 +83,17 @@ def test_the_manifest_says_what_they_are_and_how_far_off(bundle):
     assert specs["logits"][0] == ""
     for artifact in bundle.manifest.artifacts:
         assert set(artifact.parity.further) == set(BOTH)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime-cpu-fp32", "onnxruntime-cpu-int8"])
+def test_the_field_check_compares_embeddings_with_those_of_the_validation_images(bundle, name):
+    same = runtime.check(bundle, list(noise(60, seed=2)), artifact=name, to_label=0).drift
+    assert same.images_then == 60
+    assert not same.embedding.found
+    assert same.embedding.shift < 0.3
+    dark = runtime.check(bundle, list(noise(60, seed=3, most=60)), artifact=name, to_label=0).drift
+    assert dark.embedding.found
+    assert dark.embedding.shift > same.embedding.shift
 
 
 def test_one_that_is_wrong_fails_its_artifact(bundle, student):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from edgedistill.runtime import selftest
 from edgedistill.runtime.bundle import Bundle
-from edgedistill.runtime.parity import selftesting
+from edgedistill.runtime.parity import golden
 from edgedistill.runtime.preprocess import load
 
 ARTIFACTS = ("onnxruntime-cpu-fp32", "openvino-cpu-fp32", "openvino-cpu-bf16")
@@ -32,7 +32,7 @@ def test_the_right_pixels_pass(exported, artifact):
 @pytest.mark.parametrize("fault", [swapped, gamma, shifted])
 @pytest.mark.parametrize("artifact", ARTIFACTS)
 def test_other_pixels_fail(exported, monkeypatch, artifact, fault):
-    monkeypatch.setattr(selftesting, "load", lambda source, preprocessing: fault(load(source, preprocessing)))
+    monkeypatch.setattr(golden, "load", lambda source, preprocessing: fault(load(source, preprocessing)))
     assert selftest(exported[0], artifacts=[artifact]).verdict == "failed"
 
 

@@ -47,6 +47,13 @@ def point(**changes: object):
     return put("artifacts.0.operating_point", sound | changes)
 
 
+def observed(**changes):
+    """An otherwise sound record of the first artifact's outputs."""
+    logits = {"path": "reference/observed/a.npy", "sha256": "0" * 64, "bytes": 320}
+    sound = {"dataset": "val", "fingerprint": "ab", "images": 12, "logits": logits, "reported": [0.5] * 4}
+    return put("artifacts.0.observed", sound | changes)
+
+
 def both(*changes):
     def change(manifest: dict) -> None:
         for one in changes:
@@ -111,6 +118,15 @@ NONSENSE = [
     ("an error below 0", point(ece_after=-1), "ort-fp32: a calibration error that is not within 0 and 100 points"),
     ("estimated on nothing", point(images=0), "ort-fp32: an operating point of 0 images"),
     ("a class of nowhere missed", point(missed=["x"]), "ort-fp32: its operating point names 'x', which is none of"),
+    ("observed on nothing", observed(images=0), "ort-fp32: outputs observed on 0 images"),
+    ("observed of fewer classes", observed(reported=[0.5]), "ort-fp32: 1 observed shares for 4 classes"),
+    ("an observed share of 7", observed(reported=[0.5, 7, 0, 0]), "ort-fp32: an observed share that is not within"),
+    ("observed outside", observed(logits={"path": "../x", "sha256": "0" * 64, "bytes": 1}), "leaves the bundle"),
+    (
+        "half of an embedding",
+        observed(embedding={"path": "x.npy", "sha256": "0" * 64, "bytes": 1}),
+        "ort-fp32: an observed embedding without its projections",
+    ),
     ("an artifact twice", repeat("artifacts"), "the artifact name 'ort-fp32' is empty or there twice"),
     ("an artifact without a name", put("artifacts.0.name", ""), "the artifact name '' is empty or there twice"),
     ("verified without a file", put("artifacts.0.files", []), "ort-fp32 is verified and has no file"),

@@ -18,6 +18,7 @@ from edgedistill.runtime.bundle import (
     GoldenImage,
     Lineage,
     Manifest,
+    Observed,
     OperatingPoint,
     Provenance,
     Reference,
@@ -48,6 +49,7 @@ SECTIONS = {
     OperatingPoint: ("operating point", "operating point"),
     Lineage: ("lineage", "lineage"),
     Ancestor: ("ancestors", "ancestor"),
+    Observed: ("observed", "observed"),
     Run: ("The run", "run"),
     Device: ("device", "device"),
 }

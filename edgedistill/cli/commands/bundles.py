@@ -19,6 +19,8 @@ from ..options import (
     BundlePath,
     DeviceName,
     Json,
+    MaxBadShare,
+    Page,
     PrecisionName,
     RequireSignature,
     Threads,
@@ -40,21 +42,33 @@ def verify(
     precision: PrecisionName = None,
     threads: Threads = None,
     device: DeviceName = None,
-    max_bad_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of undecodable images that is tolerated.")
-    ] = 0.01,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", help="The artifact that is the reference: its name, or as in onnx/fp32."),
+    ] = None,
+    preset: Annotated[
+        Literal["99", "99.9"] | None,
+        typer.Option("--preset", help="Also a gate: so many percent of the reference's mAP are kept, as in MLPerf."),
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Also the paired bootstrap's interval, from so many resamples.")
+    ] = 0,
+    page: Page = None,
+    max_bad_share: MaxBadShare = 0.01,
     require_signature: RequireSignature = None,
     json: Json = False,
 ) -> None:
-    """Same mAP as the reference, on this device? Says which class lost what.
+    """Same mAP as the reference, on this device? Says which classes and images changed, and which class lost what.
 
-    Exit codes: 0 every gate is met, 1 one failed, 3 nothing could run here, 4 undecided (too few images), 5 not judged
-    (the deploy config has no gate).
+    Exit codes: 0 every gate is met, 1 one failed or the bundle's own photographs give other outputs, 3 nothing could
+    run here, 4 undecided (too few images), 5 not judged (neither the deploy config nor --preset has a gate).
 
     Example: [bold]edgedistill verify bundle --data test/labels.csv[/]
     """
     from edgedistill import runtime
     from edgedistill.runtime.datasets import open_dataset
+    from edgedistill.runtime.page import write_page
+    from edgedistill.runtime.parity import parity_page
     from edgedistill.runtime.progress import counting
 
     from ..render import parity_report, verdict
@@ -72,9 +86,14 @@ def verify(
             threads=threads,
             device=device,
             max_bad_share=max_bad_share,
+            against=against,
+            preset=preset,
+            resamples=resamples,
             progress=progress,
         )
     console.print_json(verdict(report)) if json else parity_report(report, console.out)
+    if page is not None:
+        write_page(page, parity_page(report, dataset))
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...runtime.datasets.csv_table import Table, read_table
-from ...runtime.datasets.reading import class_names, first_duplicate
-from ...runtime.errors import DataError, MissingDependencyError, first_line
+from ..errors import DataError, MissingDependencyError, first_line
+from .csv_table import Table, read_table
+from .reading import class_names, first_duplicate
 
 SUFFIXES = (".npz", ".parquet", ".csv")
 _ID = "id"

@@ -1,0 +1,233 @@
+"""Does a bundle do on this device's photographs what it did before, as far as can be told without labels?"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..batches import MAX_BAD_SHARE
+from ..bundle.loose import open_source
+from ..bundle.naming import named_artifact
+from ..bundle.opened import Bundle
+from ..bundle.results import save_or_say
+from ..datasets.folder import image_names
+from ..datasets.score_file import SUFFIXES
+from ..device import device_slug
+from ..errors import ConfigError, DataError
+from ..images import ImageSource
+from ..predictor import load
+from ..verdicts import Judgement, judge_at_most
+from .agreement import compare
+from .choosing import choose_to_label
+from .conclusions import conclusions
+from .drift import compare_with_recorded
+from .outside import Scale, read_outside
+from .recorded import NOTHING, read_recorded
+from .report import Agreement, CheckReport, Drift, SkippedPhoto
+from .scored import Photographs, Scored, score_photographs
+
+TO_LABEL = 50
+
+
+def check(
+    bundle: Bundle | str | Path,
+    images: str | Path | Sequence[ImageSource],
+    *,
+    against: str | Path | None = None,
+    scale: Scale | None = None,
+    artifact: str | None = None,
+    backend: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    device: str | None = None,
+    to_label: int = TO_LABEL,
+    max_drift: float | None = None,
+    max_changed: float | None = None,
+    confidence: float = 0.95,
+    batch_size: int = 32,
+    max_bad_share: float = MAX_BAD_SHARE,
+    progress: Callable[[int, int], None] | None = None,
+    require_signature: str | Path | None = None,
+) -> CheckReport:
+    """Check a bundle on photographs that nobody has labelled.
+
+        report = runtime.check("bundle", "photos", against="onnx/fp32")
+        print(report.conclusions)
+
+    Drift: each class's scores, and the embeddings where the graph gives them, beside what the bundle recorded on its
+    validation images, or beside the training framework's scores of a split that it holds. Agreement: with another
+    artifact or with scores from elsewhere. And the photographs that are worth labelling next. The report is saved below
+    results/<device>/.
+
+    Args:
+        bundle: an opened bundle, its folder or its .zip.
+        images: a folder, or images as `Predictor.predict` takes them.
+        against: an artifact's name, or as in "onnx/fp32", or a .csv, .npz or .parquet file of scores whose ids are the
+            photographs' paths from the folder ("0", "1", ... of images without a folder).
+        scale: what the file's scores are; None: probabilities where all lie within 0 and 1.
+        artifact: the artifact that is checked; the first that runs here by default.
+        backend: only this backend's.
+        precision: only this precision's.
+        threads: intra-op threads of the backends, overriding the deploy configs.
+        device: the backends' device word, overriding the deploy configs.
+        to_label: how many photographs to name for labelling.
+        max_drift: a gate: the largest distance (0-1) that any class's scores may have from the recorded ones.
+        max_changed: a gate: percent of photographs that may have other labels than by the reference.
+        confidence: of all intervals and tests.
+        batch_size: images per inference.
+        max_bad_share: share of undecodable images that is tolerated.
+        progress: called with (images done, images in all).
+        require_signature: the public key (a file, or `ed25519:...`) that must have signed the bundle.
+
+    Raises:
+        ConfigError: an impossible number, or a gate on what is not compared.
+        BundleError: not signed by that key, no such artifact, an altered file, or outputs that are no numbers.
+        DataError: no image, too many undecodable ones, or a scores file that does not fit.
+        MissingDependencyError: nothing could be run here.
+    """
+    _check_asked(against, to_label, max_drift, max_changed, confidence)
+    opened = open_source(bundle, require_signature=require_signature)
+    where, ids, sources = _listed(images)
+    named = _artifact_or_file(opened, against)
+    with ExitStack() as stack:
+        first = load(opened, backend, precision, threads, device, name=artifact)
+        predictors = [stack.enter_context(first)]
+        if isinstance(named, str):
+            other = load(opened, name=named, threads=threads, device=device)
+            predictors.append(stack.enter_context(other))
+        recorded = read_recorded(opened, first.artifact)
+        if max_drift is not None and recorded is None:
+            raise ConfigError(f"max_drift: {opened.root}: {NOTHING}.")
+        embedding = None if recorded is None else recorded.embedding
+        outside = None  # what is wrong with it is told before anything runs
+        if isinstance(named, Path):
+            thresholds = np.asarray(opened.manifest.thresholds_of(first.artifact))
+            outside = read_outside(named, ids, opened.manifest.classes, thresholds, scale)
+        photographs = score_photographs(
+            predictors,
+            sources,
+            ids,
+            recorded=embedding,
+            batch_size=batch_size,
+            max_bad_share=max_bad_share,
+            progress=progress,
+        )
+    scored, classes = photographs.scored[0], opened.manifest.classes
+    reference = _reference(named, outside, photographs)
+    agreement = _agreement(scored, reference, classes, confidence)
+    drift = None if recorded is None else compare_with_recorded(scored, recorded, classes, confidence)
+    no_drift = NOTHING if drift is None else ""
+    report = CheckReport(
+        bundle=opened.manifest.name,
+        manifest_sha256=opened.manifest_sha256,
+        artifact=first.artifact.name,
+        effective=dict(first.effective),
+        photographs=where,
+        images=len(photographs.ids),
+        skipped=tuple(SkippedPhoto(id=image.id, reason=image.reason) for image in photographs.skipped),
+        agreement=agreement,
+        drift=drift,
+        no_drift=no_drift,
+        to_label=choose_to_label(
+            scored, None if reference is None else reference.scored, photographs.ids, classes, to_label
+        ),
+        conclusions=conclusions(drift, no_drift, agreement, len(photographs.ids)),
+        gates=_judge(drift, agreement, len(photographs.ids), max_drift, max_changed),
+        device=device_slug(),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    return save_or_say(bundle, "check", report)
+
+
+class _Reference(NamedTuple):
+    """What the artifact is compared with, NaN where it says nothing, and in words what it is."""
+
+    scored: Scored
+    source: str
+
+
+def _check_asked(
+    against: str | Path | None,
+    to_label: int,
+    max_drift: float | None,
+    max_changed: float | None,
+    confidence: float,
+) -> None:
+    if not 0 < confidence < 1:
+        raise ConfigError(f"confidence {confidence:g} must lie between 0 and 1, e.g. 0.95.")
+    if to_label < 0:
+        raise ConfigError(f"to_label {to_label}: needs 0 or more.")
+    if max_drift is not None and not 0 < max_drift <= 1:
+        raise ConfigError(f"max_drift {max_drift:g}: is a distance from 0 to 1, e.g. 0.2.")
+    if max_changed is not None and not 0 < max_changed <= 100:
+        raise ConfigError(f"max_changed {max_changed:g}: is a percentage from 0 to 100, e.g. 5.")
+    if max_changed is not None and against is None:
+        raise ConfigError("max_changed: say against what: an artifact or a file of scores.")
+
+
+def _listed(images: str | Path | Sequence[ImageSource]) -> tuple[str, tuple[str, ...], list[ImageSource]]:
+    """Where they are in words, their names, and the images."""
+    if isinstance(images, str | Path):
+        folder = Path(images)
+        names = image_names(folder)
+        return str(folder), names, [folder / name for name in names]
+    sources = list(images)
+    if not sources:
+        raise DataError("there is no image to check.")
+    return f"{len(sources)} images", tuple(map(str, range(len(sources)))), sources
+
+
+def _artifact_or_file(bundle: Bundle, against: str | Path | None) -> str | Path | None:
+    """The name of an artifact, or the path of a scores file."""
+    if against is None:
+        return None
+    if Path(against).suffix.lower() in SUFFIXES:
+        return Path(against)
+    return named_artifact(bundle, str(against)).name
+
+
+def _reference(named: str | Path | None, outside: Scored | None, photographs: Photographs) -> _Reference | None:
+    if isinstance(named, str):
+        return _Reference(photographs.scored[1], f"{named} on this device")
+    if named is None or outside is None:
+        return None
+    found = _rows(outside, photographs.places)
+    missing = int(np.isnan(found.probabilities).any(axis=1).sum())
+    if missing == len(photographs.ids):
+        raise DataError(f"{named}: has scores of no photograph that can be decoded.")
+    lacks = f", which lacks {missing:,} of the photographs" if missing else ""
+    return _Reference(found, f"the scores in {named.name}{lacks}")
+
+
+def _agreement(
+    scored: Scored, reference: _Reference | None, classes: Sequence[str], confidence: float
+) -> Agreement | None:
+    if reference is None:
+        return None
+    known = np.isfinite(reference.scored.probabilities).all(axis=1)
+    return compare(_rows(scored, known), _rows(reference.scored, known), classes, reference.source, confidence)
+
+
+def _rows(scored: Scored, rows: np.ndarray) -> Scored:
+    return Scored(scored.logits[rows], scored.probabilities[rows], scored.thresholds)
+
+
+def _judge(
+    drift: Drift | None, agreement: Agreement | None, images: int, max_drift: float | None, max_changed: float | None
+) -> tuple[Judgement, ...]:
+    """The limits that were asked for."""
+    gates = []
+    if max_drift is not None and drift is not None:
+        worst = max(drift.classes, key=lambda one: one.distance.estimate or 0.0)
+        more = "more photographs would tell"
+        if images > drift.images_then:
+            more = f"the {drift.images_then:,} recorded images allow no finer answer"
+        what = f"the largest distance of a class's scores from the recorded ones ({worst.name})"
+        gates.append(judge_at_most("max_drift", worst.distance, max_drift, what=what, unit="", more=more))
+    if max_changed is not None and agreement is not None:
+        what, more = "photographs with other labels", "more photographs would tell"
+        gates.append(judge_at_most("max_changed", agreement.changed, max_changed, what=what, unit="%", more=more))
+    return tuple(gates)
