@@ -60,7 +60,8 @@ for _command in (
 ):  # fmt: skip
     _add(_command, _TRAINING)
 for _command in (
-    predict.predict, bundles.verify, check.check, bundles.bench, bundles.selftest, bundles.inspect, report.report, serve.serve
+    predict.predict, bundles.verify, check.check, bundles.bench, bundles.selftest, bundles.inspect, report.report,
+    serve.serve,
 ):  # fmt: skip
     _add(_command, _DEVICE)
 _add(report.push, "Both")
