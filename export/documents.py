@@ -109,10 +109,10 @@ def _input(manifest: Manifest) -> str:
         else f"Divide by 255, subtract {list(made.mean)}, divide by {list(made.std)}, and give float32 (N, 3, H, W)."
     )
     return (
-        f"A photograph, turned upright by its EXIF orientation, in 8-bit RGB, {how} {height} x {width} pixels (height by "
-        f"width, {made.interpolation}, antialiased). {fed}\n\nIts output `logits`, float32 (N, {len(manifest.classes)}), "
-        "has one number per class, in the order above. `manifest.json` has everything in numbers: hashes, thresholds, "
-        "temperatures."
+        f"A photograph, turned upright by its EXIF orientation, in 8-bit RGB, {how} {height} x {width} pixels (height "
+        f"by width, {made.interpolation}, antialiased). {fed}\n\nIts output `logits`, float32 "
+        f"(N, {len(manifest.classes)}), has one number per class, in the order above. `manifest.json` has everything in "
+        "numbers: hashes, thresholds, temperatures."
     )
 
 
