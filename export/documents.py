@@ -111,7 +111,7 @@ def _input(manifest: Manifest) -> str:
     return (
         f"A photograph, turned upright by its EXIF orientation, in 8-bit RGB, {how} {height} x {width} pixels (height "
         f"by width, {made.interpolation}, antialiased). {fed}\n\nIts output `logits`, float32 "
-        f"(N, {len(manifest.classes)}), has one number per class, in the order above. `manifest.json` has everything in "
+        f"(N, {len(manifest.classes)}), has one number per class, in the order above. `manifest.json` has all in "
         "numbers: hashes, thresholds, temperatures."
     )
 
