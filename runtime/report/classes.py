@@ -1,7 +1,7 @@
 """Each class: the reference's AP against an artifact's."""
 
 from ..formatting import interval
-from ..page import Markup, table
+from ..page import Markup, element, table
 from .evidence import Compared, Evidence
 from .section import Section, choice, figure, folded
 
@@ -30,7 +30,9 @@ def classes_section(evidence: Evidence) -> Section | None:
     controls = Markup(choice("artifact", "artifact", options) + choice("order", "order", _SORTS))
     body = Markup(
         figure("classes", "AP of each class in points: the reference's and the artifact's", controls=controls)
-        + "".join(folded(f"{titles[i]}: all classes as a table", _table(found[i])) for i in order)
+        + folded(
+            "The numbers as tables", *(part for i in order for part in (element("h3", titles[i]), _table(found[i])))
+        )
     )
     data = [
         {

@@ -21,6 +21,7 @@ def environment_section(evidence: Evidence) -> Section:
         ("compared with", made.framework),
         *((name, version) for name, version in made.toolchain.items()),
     ]
+    provenance = table(("what", "which"), [fact for fact in facts if fact[1]])
     files = [(entry.path, size(entry.bytes), element("code", entry.sha256)) for entry in _files(evidence)]
     left_out = (
         element(
@@ -38,7 +39,7 @@ def environment_section(evidence: Evidence) -> Section:
         Markup(
             "".join(map(_device, evidence.places))
             + left_out
-            + folded("Where the bundle comes from", table(("what", "which"), [fact for fact in facts if fact[1]]))
+            + folded("Where the bundle comes from", element("div", provenance, class_="facts"))
             + folded("Files", table(("file", "size", "SHA-256"), files, numbers=("size",)))
         ),
     )
@@ -60,4 +61,4 @@ def _device(place: Place) -> Markup:
         ("libraries", ", ".join(f"{name} {version}" for name, version in found.versions.items())),
     ]
     rows = [fact for fact in facts if fact[1]]
-    return Markup(element("h3", place.name) + table(("what", "which"), rows))
+    return Markup(element("h3", place.name) + element("div", table(("what", "which"), rows), class_="facts"))

@@ -38,6 +38,7 @@
         fronts.map((own) => Plot.line(own, { x: cost, y: "mAP", stroke: "var(--faint)", strokeDasharray: "3 4", curve: "step-after" })),
         cost === "p90_ms" ? Plot.ruleY(rows, { x1: "p90_low", x2: "p90_high", y: "mAP", stroke: colour, strokeWidth: 1.5 }) : null,
         Plot.dot(rows, { x: cost, y: "mAP", fill: colour, stroke: "var(--paper)", symbol: "precision", r: 6.5 }),
+        width < NARROW || fronts.length > 1 ? null : Plot.text(fronts[0], { x: cost, y: "mAP", text: "artifact", dy: -14, stroke: "var(--raised)", strokeWidth: 4, fill: "var(--ink)" }),
         Plot.tip(rows, Plot.pointer({
           x: cost, y: "mAP",
           title: (row) => [row.artifact, row.device, `mAP ${number(row.mAP, 2)}${row.elsewhere ? " (another device's)" : ""}`,
@@ -47,26 +48,36 @@
     });
   }
 
+  // Rows of several devices below each other, a line of their own for each device's name.
+  function listed(rows) {
+    const lines = [], heads = [];
+    for (const [device, own] of d3.group(rows, (row) => row.device)) {
+      if (several(rows, "device")) heads.push({ device, y: lines.length + heads.length });
+      for (const row of own) lines.push({ ...row, y: lines.length + heads.length });
+    }
+    return { lines, heads, count: lines.length + heads.length };
+  }
+
   function drops(data, width) {
     const rows = data.filter((row) => row.drop !== null);
-    const facet = several(rows, "device");
-    const longest = d3.max(rows, (row) => row.artifact.length);
-    const margin = width < NARROW ? 8 : Math.min(240, 7 * longest + 16);
+    if (!rows.length) return null;
+    const { lines, heads, count } = listed(rows);
+    const narrow = width < NARROW, longest = d3.max(lines, (row) => row.artifact.length);
+    const colour = (row) => VERDICTS[row.verdict] ?? "var(--faint)";
+    const left = { y: "y", frameAnchor: "left", lineAnchor: "middle" };
     return Plot.plot({
-      ...common(width), height: 50 + (facet ? 26 : 0) + rows.length * (width < NARROW ? 42 : 30), marginLeft: margin, marginRight: facet ? 20 : 14, marginBottom: 34,
-      x: { label: "mAP points lost →", grid: true, nice: true },
-      y: { label: null, domain: [...new Set(rows.map((row) => row.artifact))], axis: null },
-      fy: facet ? { label: null, axis: null, padding: 0.12 } : undefined,
+      ...common(width), height: 60 + count * (narrow ? 40 : 27), marginLeft: narrow ? 6 : Math.min(250, 6.8 * longest + 18), marginRight: 92, marginBottom: 36,
+      x: { label: "mAP points lost →", grid: true, nice: true, ticks: narrow ? 4 : 8 },
+      y: { axis: null, domain: [count - 0.4, -0.6] },
       marks: [
-        Plot.ruleX([0], { stroke: "var(--ink)", strokeOpacity: 0.5 }),
-        Plot.tickX(rows.filter((row) => row.limit !== null), { x: "limit", y: "artifact", fy: facet ? "device" : undefined, stroke: "var(--bad)", strokeDasharray: "2 2", strokeWidth: 2 }),
-        Plot.ruleY(rows.filter((row) => row.low !== null), { x1: "low", x2: "high", y: "artifact", fy: facet ? "device" : undefined, stroke: (row) => VERDICTS[row.verdict] ?? "var(--faint)", strokeWidth: 4, strokeLinecap: "round", strokeOpacity: 0.55 }),
-        Plot.dot(rows, { x: "drop", y: "artifact", fy: facet ? "device" : undefined, fill: (row) => VERDICTS[row.verdict] ?? "var(--faint)", stroke: "var(--paper)", r: 5 }),
-        width < NARROW
-          ? Plot.text(rows, { y: "artifact", fy: facet ? "device" : undefined, text: "artifact", frameAnchor: "left", textAnchor: "start", dy: -15, dx: -4, fill: "var(--faint)" })
-          : Plot.axisY({ label: null, tickSize: 0 }),
-        facet ? Plot.text(rows, Plot.selectFirst({ fy: "device", text: "device", frameAnchor: "top-right", dy: -14, fill: "var(--faint)", z: "device" })) : null,
-        Plot.tip(rows, Plot.pointerY({ x: "drop", y: "artifact", fy: facet ? "device" : undefined,
+        Plot.ruleX([0], { stroke: "var(--ink)", strokeOpacity: 0.45 }),
+        Plot.ruleX(lines.filter((row) => row.limit !== null), { x: "limit", y1: (row) => row.y - 0.42, y2: (row) => row.y + 0.42, stroke: "var(--bad)", strokeDasharray: "2 2", strokeWidth: 2 }),
+        Plot.ruleY(lines.filter((row) => row.low !== null), { x1: "low", x2: "high", y: "y", stroke: colour, strokeWidth: 5, strokeLinecap: "round", strokeOpacity: 0.5 }),
+        Plot.dot(lines, { x: "drop", y: "y", fill: colour, stroke: "var(--paper)", r: 5 }),
+        Plot.text(lines, { ...left, text: "artifact", ...(narrow ? { textAnchor: "start", dy: -13 } : { textAnchor: "end", dx: -12 }) }),
+        Plot.text(lines, { ...left, frameAnchor: "right", text: "verdict", textAnchor: "start", dx: 10, fill: colour }),
+        Plot.text(heads, { ...left, text: "device", textAnchor: "start", dx: narrow ? 0 : 6, fontWeight: 650, fill: "var(--ink)", stroke: "var(--raised)", strokeWidth: 4 }),
+        Plot.tip(lines, Plot.pointerY({ x: "drop", y: "y",
           title: (row) => `${row.artifact}\n${row.device}\n${number(row.drop, 3)} [${number(row.low, 3)}, ${number(row.high, 3)}]${row.limit === null ? "" : `\ngate ${row.limit}`}\n${row.verdict}` })),
       ],
     });
@@ -83,7 +94,7 @@
       ...common(width), height: 64 + rows.length * 21, marginLeft: margin, marginBottom: 34,
       x: { label: "AP →", grid: true, axis: "both", nice: true },
       y: { label: null, domain: rows.map((row) => row.name), tickFormat: (name) => (7 * name.length > margin ? `${name.slice(0, margin / 7.5)}…` : name), tickSize: 0 },
-      color: { legend: true, domain: ["reference", chosen.artifact], range: ["var(--faint)", "var(--s1)"] },
+      color: { type: "ordinal", legend: true, domain: ["reference", chosen.artifact], range: ["var(--faint)", "var(--s1)"] },
       marks: [
         Plot.ruleY(rows, { x1: "reference", x2: "ap", y: "name", strokeWidth: 3, stroke: (row) => (row.ap < row.reference ? "var(--bad)" : "var(--good)"), strokeOpacity: 0.55 }),
         Plot.dot(rows, { x: "reference", y: "name", r: 4, fill: "var(--paper)", stroke: "var(--faint)", strokeWidth: 2 }),
@@ -98,6 +109,8 @@
     const hills = data.flatMap((row, i) => row.places.map((ms, k) => ({ artifact: row.artifact, ms, height: row.heights[k], colour: COLOURS[i % COLOURS.length] })));
     const marks = data.map((row, i) => ({ ...row, colour: COLOURS[i % COLOURS.length] }));
     const log = logarithmic(marks.map((row) => row.p50_ms ?? row.places[0]));
+    const scale = log ? Math.log : (ms) => ms, [first, last] = d3.extent(hills, (hill) => scale(hill.ms));
+    const away = (row) => (scale(d3.mean(row.places)) > (first + last) / 2 ? "left" : "right"); // from the hill
     return Plot.plot({
       ...common(width), height: 56 + data.length * 62, marginLeft: 10, marginRight: 14, marginBottom: 34,
       x: { type: log ? "log" : "linear", label: "milliseconds →", grid: true, ticks: width < NARROW ? 4 : 8, tickFormat: (ms) => Number(ms.toPrecision(3)) },
@@ -108,21 +121,23 @@
         Plot.lineY(hills, { x: "ms", y: "height", fy: "artifact", z: "artifact", stroke: "colour", strokeWidth: 1.5 }),
         Plot.ruleX(marks.filter((row) => row.p90_ms !== null), { x: "p90_ms", fy: "artifact", stroke: "colour", strokeDasharray: "3 3" }),
         Plot.dot(marks.filter((row) => row.p50_ms !== null), { x: "p50_ms", y: 0, fy: "artifact", fill: "colour", stroke: "var(--paper)", r: 5 }),
-        Plot.text(marks, { fy: "artifact", text: (row) => `${row.artifact}${row.p90_ms === null ? "" : `  p90 ${milliseconds(row.p90_ms)}`}`, frameAnchor: "top-right", textAnchor: "end", dy: -2, fill: "currentColor" }),
+        ...["left", "right"].map((side) => Plot.text(marks.filter((row) => away(row) === side), {
+          fy: "artifact", frameAnchor: `top-${side}`, dy: -2,
+          text: (row) => `${row.artifact}${row.p90_ms === null ? "" : `  p90 ${milliseconds(row.p90_ms)}`}`,
+        })),
       ],
     });
   }
 
   function reliability(data, width, choices) {
-    const shown = data.map((curve, i) => ({ ...curve, colour: COLOURS[i % COLOURS.length] }))
-      .filter((_, i) => !choices.artifact || Number(choices.artifact) === i);
+    const shown = data.filter((curve) => curve.device === choices.device);
     const rows = shown.flatMap((curve) => curve.bins.map((bin) => ({ ...bin, artifact: curve.artifact, ece: curve.ece })));
-    const side = Math.min(width, 460);
+    const side = Math.min(width, 520);
     return Plot.plot({
       ...common(side), height: side, marginLeft: 44, inset: 6,
       x: { label: "probability →", domain: [0, 1], grid: true }, y: { label: "↑ comes true", domain: [0, 1], grid: true },
       r: { range: [0, 9], type: "sqrt" },
-      color: { legend: true, domain: data.map((curve) => curve.artifact), range: COLOURS },
+      color: { legend: true, domain: shown.map((curve) => curve.artifact), range: COLOURS },
       marks: [
         Plot.line([[0, 0], [1, 1]], { stroke: "var(--faint)", strokeDasharray: "4 4" }),
         Plot.lineY(rows, { x: "confidence", y: "accuracy", stroke: "artifact", strokeWidth: 1.75 }),
@@ -139,11 +154,13 @@
     drops, classes, latency, reliability,
   };
 
+  const room = (box) => box.clientWidth - 2 * Number.parseFloat(getComputedStyle(box).paddingLeft);
+
   function draw(box) {
     const name = box.dataset.figure, figure = box.closest("figure");
     const choices = Object.fromEntries([...figure.querySelectorAll("[data-choice]")].map((one) => [one.dataset.choice, one.value]));
     figure.classList.add("drawn");
-    const plot = (DRAW[name] ?? DRAW[name.replace(/_\d+$/, "")])(figures[name], Math.max(280, box.clientWidth), choices);
+    const plot = (DRAW[name] ?? DRAW[name.replace(/_\d+$/, "")])(figures[name], Math.max(260, room(box)), choices);
     figure.classList.toggle("drawn", plot !== null);
     if (plot === null) return;
     for (const svg of plot.matches("svg") ? [plot] : plot.querySelectorAll(":scope > svg")) {

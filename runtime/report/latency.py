@@ -7,7 +7,7 @@ import numpy as np
 from ..formatting import interval, milliseconds, size
 from ..page import Markup, element, table
 from .evidence import Evidence, Timed
-from .section import Section, figure
+from .section import Section, figure, folded
 
 _LEAD = (
     "Every steady inference of one batch; the higher the hill, the more of them took that long. The mark is the median "
@@ -30,7 +30,8 @@ def latency_section(evidence: Evidence) -> Section | None:
         if hills:
             figures[name] = hills
         drawn = figure(name, f"Latency in milliseconds on {place.name}, one image at a time") if hills else ""
-        parts.append(element("h3", place.name) + drawn + _table(found))
+        numbers = folded("The numbers as a table", _table(found)) if hills else _table(found)
+        parts.append(element("h3", place.name) + drawn + numbers)
     return Section("latency", "Latency", _LEAD, Markup("".join(parts)), figures) if parts else None
 
 

@@ -55,7 +55,8 @@ def _tiles(evidence: Evidence) -> list[Markup]:
         tiles.append(_tile("smallest", size(small.size), small.name))
     if evidence.compared:
         words = [one.artifact.verdict for one in evidence.compared]
-        passed = f"{words.count('passed')} of {_count(len(words), 'comparison')} passed"
+        ran = [word for word in words if word != "could not run"]
+        passed = f"{ran.count('passed')} of {_count(len(ran), 'comparison')} passed"
         tiles.append(_tile("parity", verdict(overall(words)), passed))
     return tiles
 

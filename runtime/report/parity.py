@@ -57,11 +57,12 @@ def _split(found: Sequence[Compared], name: str) -> Markup:
         if one.artifact.reason
     ]
     drawn = any(one.artifact.drop is not None and one.artifact.drop.estimate is not None for one in found)
+    numbers = table(headings, rows, numbers=headings[2:8])
     return Markup(
         element("h3", f"{report.dataset}: {report.images:,} images")
         + element("p", f"Reference: {report.reference.source}, mAP {interval(report.reference.mean_ap)}.")
         + (figure(name, f"Drop in mAP points on {report.dataset}, with its interval and its gate") if drawn else "")
-        + table(headings, rows, numbers=headings[2:8])
+        + (folded("The numbers as a table", numbers) if drawn else numbers)
         + (folded("What each gate says", element("ul", *said, class_="gates")) if said else "")
     )
 

@@ -9,7 +9,7 @@ from ..bundle import OperatingPoint
 from ..metrics import calibration_bins, expected_calibration_error
 from ..page import Markup, element, table
 from .evidence import Compared, Evidence
-from .section import Section, choice, figure
+from .section import Section, choice, figure, folded
 
 _LEAD = (
     "All probabilities of all images and classes by size: on the diagonal they come true as often as they say. Below "
@@ -24,7 +24,7 @@ def reliability_section(evidence: Evidence) -> Section | None:
     points = [(one.name, one.operating_point) for one in artifacts if one.operating_point is not None]
     if not found and not points:
         return None
-    drawn = [_curve(one, several=len({other.place.slug for other in found}) > 1) for one in found]
+    drawn = [_curve(one) for one in found]
     parts = [_curves(drawn)] if drawn else []
     if points:
         parts += [element("h3", "What the temperatures brought, on validation images"), _temperatures(points)]
@@ -32,13 +32,14 @@ def reliability_section(evidence: Evidence) -> Section | None:
 
 
 def _curves(drawn: Sequence[dict[str, Any]]) -> Markup:
-    options = [("", "all"), *((str(i), curve["artifact"]) for i, curve in enumerate(drawn))]
-    said = "Share of labels that are there against the probability"
-    headings = ("artifact", "ECE on the split", "probabilities")
-    rows = [(curve["artifact"], f"{curve['ece']:.2f}", f"{curve['labels']:,}") for curve in drawn]
+    devices = list(dict.fromkeys(curve["device"] for curve in drawn))
+    said = "Share of labels that are there against the probability; the larger a mark, the more of them"
+    headings = ("device", "artifact", "ECE on the split", "probabilities")
+    rows = [(curve["device"], curve["artifact"], f"{curve['ece']:.2f}", f"{curve['labels']:,}") for curve in drawn]
+    controls = choice("device", "device", [(name, name) for name in devices])
     return Markup(
-        figure("reliability", said, controls=choice("curve", "artifact", options))
-        + table(headings, rows, numbers=headings[1:])
+        figure("reliability", said, controls=controls)
+        + folded("The numbers as a table", table(headings, rows, numbers=headings[2:]))
     )
 
 
@@ -51,13 +52,14 @@ def _temperatures(points: Sequence[tuple[str, OperatingPoint]]) -> Markup:
     return table(headings, rows, numbers=headings[1:-1])
 
 
-def _curve(one: Compared, *, several: bool) -> dict[str, Any]:
+def _curve(one: Compared) -> dict[str, Any]:
     assert one.scores is not None
     probabilities, labels = one.scores.artifacts[one.artifact.name], one.scores.labels
     bins = calibration_bins(probabilities, labels)
     stored = one.artifact.labels.ECE if one.artifact.labels is not None else None
     return {
-        "artifact": f"{one.artifact.name} on {one.place.name}" if several else one.artifact.name,
+        "device": one.place.name,
+        "artifact": one.artifact.name,
         "ece": 100 * expected_calibration_error(probabilities, labels) if stored is None else stored,
         "labels": int(bins.count.sum()),
         "bins": [

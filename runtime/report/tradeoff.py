@@ -8,7 +8,7 @@ from ..interval import Interval
 from ..page import Markup, element, table, verdict
 from ..verdicts import Verdict, overall
 from .evidence import Compared, Evidence, Timed
-from .section import Section, figure
+from .section import Section, figure, folded
 
 _LEAD = (
     "Up is better, left is cheaper. An artifact on the line is beaten by no other on both counts. Latency is the 90th "
@@ -66,7 +66,7 @@ def tradeoff_section(evidence: Evidence) -> Section | None:
             figure("size_tradeoff", "mAP in points against the size of the files in bytes"),
             class_="pair",
         )
-        + _table(found)
+        + folded("The numbers as a table", _table(found))
     )
     data = [
         {

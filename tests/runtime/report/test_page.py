@@ -96,11 +96,7 @@ def test_reliability_is_that_of_the_stored_scores(measured, figures):
     root, parity, _ = measured
     evidence = gather(open_bundle(root))
     curve = figures["reliability"][0]
-    one = next(
-        c
-        for c in evidence.compared
-        if c.place.name in curve["artifact"] and curve["artifact"].startswith(c.artifact.name)
-    )
+    one = next(c for c in evidence.compared if (c.place.name, c.artifact.name) == (curve["device"], curve["artifact"]))
     bins = calibration_bins(one.scores.artifacts[one.artifact.name], one.scores.labels)
     assert [found["count"] for found in curve["bins"]] == bins.count[bins.count > 0].tolist()
     assert sum(found["count"] for found in curve["bins"]) == 80 * 4 == curve["labels"]
