@@ -7,6 +7,8 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import yaml
+
 
 class Hub:
     """Repositories in memory.
@@ -81,6 +83,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.private.setdefault(repo, asked.get("private"))
         self._answer(409 if known else 200, {"url": f"{self.hub.url}/{repo}", "name": repo, "id": repo})
 
+    def _validate(self, body: bytes) -> None:
+        found = yaml.safe_load(json.loads(body)["content"].split("---")[1])
+        errors = [] if isinstance(found, dict) and "library_name" in found else [{"message": "no metadata"}]
+        self._answer(200 if not errors else 400, {"errors": errors, "warnings": []})
+
     def _tree(self, _: bytes, repo: str) -> None:
         files = self.hub.repos[repo]
         self._answer(
@@ -127,6 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 _ROUTES = (
+    (r"POST /api/validate-yaml", _Handler._validate),
     (r"POST /api/repos/create", _Handler._create),
     (r"GET /api/models/([^/]+/[^/]+)/tree/main", _Handler._tree),
     (r"POST /api/models/([^/]+/[^/]+)/preupload/main", _Handler._preupload),
