@@ -71,8 +71,8 @@ def require_hub() -> Any:
 
 def _telling(repo: str, endpoint: str, work: Callable[[], T]) -> T:
     """What the library raises, as one line with the way out."""
-    import httpx
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+    # HTTPError is the base of all that the client underneath raises, which is another one from version to version.
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
     login = "run `hf auth login`, or set HF_TOKEN to a token that may write"
     try:
@@ -90,7 +90,7 @@ def _telling(repo: str, endpoint: str, work: Callable[[], T]) -> T:
         raise EdgedistillError(
             f"{repo}: {endpoint} refuses ({first_line(error)}). Nothing was changed there."
         ) from None
-    except (httpx.TransportError, ConnectionError) as error:
+    except (HTTPError, ConnectionError) as error:
         raise EdgedistillError(
             f"{repo}: {endpoint} cannot be reached ({first_line(error)}): is there a network? The same command sends "
             "it again."

@@ -20,7 +20,7 @@ class Hub:
         heard: "METHOD path" of each request.
     """
 
-    def __init__(self, token: str = "hf_right", large: int = 20_000) -> None:
+    def __init__(self, token: str = "hf_right", large: int = 1_000) -> None:
         self.repos, self.token, self.large, self.heard = {}, token, large, []
         self.private, self.objects = {}, {}
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))

@@ -47,7 +47,7 @@ def test_a_page_holds_its_pictures_and_fetches_nothing(tmp_path):
     assert not re.search(r"""(src|href)\s*=\s*["']?\s*(https?:)?//""", page)
     assert "@import" not in page
     assert "url(" not in page
-    assert "prefers-color-scheme: dark" in page
+    assert "color-scheme: light dark" in page
     assert 'name="viewport"' in page
 
 
