@@ -26,12 +26,16 @@ def parity_changes(artifact: ArtifactParity, console: Console) -> None:
             f"{flips.mended:,} now right, {flips.broken:,} now wrong",
             soft_wrap=True,
         )
-        flipped = sorted(artifact.classes, key=lambda entry: -(entry.gained + entry.lost))
+        flipped = sorted(filter(_flips, artifact.classes), key=_flips, reverse=True)
         console.print(f"    classes: {escape('; '.join(map(_class, flipped[:_MOST])))}", soft_wrap=True)
         console.print(f"    images: {escape('; '.join(map(_image, artifact.changed[:_MOST])))}", soft_wrap=True)
     if artifact.ran and artifact.verdict == "failed" and artifact.losses:
         lost = ", ".join(f"{entry.name} {interval(entry.drop)}" for entry in artifact.losses[:_MOST])
         console.print(f"  AP lost: {escape(lost)}", soft_wrap=True)
+
+
+def _flips(entry: ClassParity) -> int:
+    return entry.gained + entry.lost
 
 
 def _class(entry: ClassParity) -> str:

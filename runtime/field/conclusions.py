@@ -37,12 +37,12 @@ def _of_drift(drift: Drift, images: int) -> Iterator[str]:
     level, count = f"{100 * (1 - drift.confidence):g} %", len(drift.classes)
     if drift.found:
         yield (
-            f"{len(drift.found)} of {count} classes score otherwise than {drift.source}: {_listed(drift.found)}. The "
+            f"{len(drift.found)} of {count} classes score otherwise than in {drift.source}: {_listed(drift.found)}. The "
             f"chance that any of them is named wrongly is at most {level}."
         )
     else:
         yield (
-            f"No class is seen to score otherwise than {drift.source}. With {images:,} photographs a class whose "
+            f"No class is seen to score otherwise than in {drift.source}. With {images:,} photographs a class whose "
             f"distance is below {drift.visible:.2f} would not be seen."
         )
     if drift.embedding is not None:

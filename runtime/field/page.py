@@ -68,7 +68,7 @@ def _drift(drift: Drift) -> Iterator[Markup]:
             )
             for one in order
         ],
-        numbers=("p (corrected)", "reported then", "reported now"),
+        numbers=("distance", "p (corrected)", "reported then", "reported now"),
     )
     if len(drift.classes) > _ROWS:
         yield element("p", f"and {len(drift.classes) - _ROWS} classes with smaller distances", class_="faint")
@@ -80,7 +80,7 @@ def _agreement(agreement: Agreement) -> Iterator[Markup]:
     yield table(
         ("class", "only here", "only there", "both", "rank correlation"),
         [(one.name, one.gained, one.lost, one.both, interval(one.rank, 3)) for one in rows],
-        numbers=("only here", "only there", "both"),
+        numbers=("only here", "only there", "both", "rank correlation"),
     )
 
 

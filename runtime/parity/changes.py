@@ -43,7 +43,9 @@ def changed_images(
     """
     before, after = reference.labels, one.labels
     difference = np.abs(one.probabilities - reference.probabilities)
-    flips, largest = (before != after).sum(axis=1), difference.max(axis=1)
+    flipped = before != after
+    flips, largest = flipped.sum(axis=1), difference.max(axis=1)
+    shown = np.where(flipped.any(axis=1, keepdims=True) & ~flipped, -1.0, difference)  # the label that is another
     order = np.lexsort((-largest, -flips))[:most]
     return tuple(
         ChangedImage(
@@ -55,7 +57,7 @@ def changed_images(
             after=float(one.probabilities[n, c]),
         )
         for n in order
-        for c in [int(difference[n].argmax())]
+        for c in [int(shown[n].argmax())]
         if flips[n] or largest[n] >= NOTED
     )
 

@@ -84,9 +84,9 @@ def judge_parity(
     expected = _measured(reference, images.targets)
     records = []
     for judged in artifacts:
-        one = _measured(judged.outputs, images.targets)
-        record = _compare(judged, expected, one, images, preset=preset, is_reference=itself == judged.artifact.name)
-        if resamples:
+        one, is_reference = _measured(judged.outputs, images.targets), itself == judged.artifact.name
+        record = _compare(judged, expected, one, images, preset=preset, is_reference=is_reference)
+        if resamples and not is_reference:
             found = _bootstrapped(reference, judged.outputs, images.targets, record.drop, resamples)
             record = msgspec.structs.replace(record, bootstrap_drop=found)
         records.append(record)

@@ -60,7 +60,7 @@ class ChangedImage(Record):
         id: in the data set.
         gained: classes that the artifact alone reports.
         lost: classes that the reference alone reports.
-        name: the class whose probability changed most.
+        name: the class whose probability changed most; of those whose label is another, where there are any.
         before: its probability by the reference.
         after: its probability by the artifact.
     """
