@@ -37,8 +37,8 @@ def _of_drift(drift: Drift, images: int) -> Iterator[str]:
     level, count = f"{100 * (1 - drift.confidence):g} %", len(drift.classes)
     if drift.found:
         yield (
-            f"{len(drift.found)} of {count} classes score otherwise than in {drift.source}: {_listed(drift.found)}. The "
-            f"chance that any of them is named wrongly is at most {level}."
+            f"{len(drift.found)} of {count} classes score otherwise than in {drift.source}: {_listed(drift.found)}. "
+            f"The chance that any of them is named wrongly is at most {level}."
         )
     else:
         yield (
