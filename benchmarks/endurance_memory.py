@@ -60,13 +60,14 @@ def growth(after_blocks: Sequence[int], block: int) -> Growth:
     """Growth from the resident bytes after each block of `block` predictions."""
     kept = np.asarray(after_blocks[math.floor(WARM_UP * len(after_blocks)) :], float)
     added = np.diff(kept) / block
-    half = student_t_quantile((1 + CONFIDENCE) / 2, len(added) - 1) * added.std(ddof=1) / math.sqrt(len(added))
+    mean, deviation = float(added.mean()), float(added.std(ddof=1))
+    half = student_t_quantile((1 + CONFIDENCE) / 2, len(added) - 1) * deviation / math.sqrt(len(added))
     return Growth(
-        mean=added.mean(),
-        low=added.mean() - half,
-        high=added.mean() + half,
+        mean=mean,
+        low=mean - half,
+        high=mean + half,
         blocks=len(added),
         block=block,
-        first_mb=kept[0] / 1e6,
-        last_mb=kept[-1] / 1e6,
+        first_mb=float(kept[0]) / 1e6,
+        last_mb=float(kept[-1]) / 1e6,
     )
