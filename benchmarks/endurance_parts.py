@@ -219,7 +219,9 @@ def server(bundle: Path, folder: Path, count: int, leak: int) -> Part:
     good, corrupt = photographs(bundle, folder)
     block = max(10, count // (5 * BLOCKS))
     process = subprocess.Popen(
-        [*MODULE, "serve", bundle, "--port", "0", "--backend", BACKEND, "--threads", "1"], stderr=subprocess.PIPE, text=True
+        [*MODULE, "serve", bundle, "--port", "0", "--backend", BACKEND, "--threads", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     part = Part(counts={"requests": 0, "corrupt": 0}, lost=[])
     try:

@@ -43,9 +43,17 @@ class CheckpointError(EdgedistillError):
 
 
 class InferenceError(EdgedistillError):
-    """A backend gave up while it ran: its device was lost, or its memory is full. What it gave before is sound."""
+    """A backend gave up while it ran: its device was lost, or its memory is full. What it gave before is sound.
+
+    Attributes:
+        reason: without the model's name, for reports that name it themselves.
+    """
 
     exit_code = 1
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"{model}: {reason}. Try again, or another artifact, or `--device`.")
+        self.reason = reason
 
 
 class MissingDependencyError(EdgedistillError):

@@ -172,10 +172,8 @@ class Backend:
         except (EdgedistillError, ValueError):
             raise
         except Exception as error:  # a library raises what it likes
-            raise InferenceError(
-                f"{self.model.name}: inference failed ({type(error).__name__}: {_shortened(error)}). What came before "
-                "is sound; try again, or another artifact or `--device`."
-            ) from error
+            reason = f"inference failed ({type(error).__name__}: {_shortened(error)})"
+            raise InferenceError(self.model.name, reason) from error
 
     def infer(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """`run` for a graph of one input."""

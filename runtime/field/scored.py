@@ -80,7 +80,8 @@ def score_photographs(
 
     Raises:
         DataError: too many images, or all, are undecodable.
-        RefusedError: an artifact gives no numbers, or gives up.
+        RefusedError: an artifact gives no numbers.
+        InferenceError: it gives up.
     """
     batches = decode_batches(
         images, predictors[0].manifest.preprocessing, batch_size, ids=ids, max_bad_share=max_bad_share
@@ -115,11 +116,7 @@ class _Run:
 
     def add(self, images: np.ndarray) -> None:
         artifact = self._predictor.artifact
-        try:
-            logits, probabilities, embeddings = self._predictor.infer_embedded(images)
-        except Exception as error:  # a backend raises its own types
-            text = " ".join(str(error).split())
-            raise RefusedError(f"{artifact.name}: inference failed ({type(error).__name__}: {text}).") from error
+        logits, probabilities, embeddings = self._predictor.infer_embedded(images)
         if problem := outputs_problem(logits, probabilities):
             raise RefusedError(f"{artifact.name}: {problem}: `edgedistill selftest` tells which artifacts are sound.")
         self._logits.append(logits)

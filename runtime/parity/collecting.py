@@ -12,6 +12,7 @@ from ..bundle.opened import Bundle
 from ..bundle.records import Artifact, Manifest
 from ..bundle.selection import NotRunnable, try_artifact
 from ..datasets import Dataset
+from ..errors import InferenceError
 from ..predictor import Predictor
 from .golden import GoldenSet
 from .golden_report import ArtifactSelfTest
@@ -127,8 +128,8 @@ def infer_batch(predictor: Predictor, batch: Batch, logits: np.ndarray, probabil
     """Run one batch into the rows of `logits` and `probabilities`; the reason if that is not possible."""
     try:
         found = predictor.infer(batch.images)
-    except Exception as error:  # a backend raises its own types; the reason goes into the report
-        return f"inference failed ({type(error).__name__}: {' '.join(str(error).split())})"
+    except InferenceError as error:
+        return error.reason
     problem = outputs_problem(*found)
     if not problem:
         logits[batch.indices], probabilities[batch.indices] = found

@@ -11,7 +11,7 @@ from PIL import Image, features
 from ..bundle.opened import Bundle
 from ..bundle.records import Artifact, GoldenImage
 from ..bundle.selection import NotRunnable
-from ..errors import DataError
+from ..errors import DataError, InferenceError
 from ..precisions import MARGIN, MEAN_MARGIN, precision_of
 from ..predictor import Predictor
 from ..preprocess import load
@@ -77,9 +77,8 @@ def _test(predictor: Predictor, golden: "GoldenSet", tolerance: float | None) ->
     artifact = predictor.artifact
     try:
         logits, probabilities = predictor.infer(images)
-    except Exception as error:  # a backend raises its own types; the reason is reported
-        text = " ".join(str(error).split())
-        return not_run(artifact, NotRunnable(f"inference failed ({type(error).__name__}: {text})", refused=True))
+    except InferenceError as error:
+        return not_run(artifact, NotRunnable(error.reason, refused=True))
     allowed = _allowed(artifact, expected, tolerance)
     difference = np.abs(logits - expected)
     checks = tuple(
