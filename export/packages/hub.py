@@ -6,7 +6,8 @@ written anew with what devices found since.
 
 from pathlib import Path
 
-from ...runtime.bundle import MANIFEST, Bundle
+from ...runtime.bundle import MANIFEST, SIGNATURE, Bundle
+from ...runtime.bundle.signature import signature_bytes
 from ...runtime.errors import ConfigError
 from ...runtime.report import write_report
 from ...runtime.report.evidence import gather
@@ -27,8 +28,9 @@ def package_hub(bundle: Bundle, out: Path) -> Path:
 def write_hub_folder(bundle: Bundle, out: Path, *, license: str | None = None) -> Path:
     """Write `out`/README.md, report.html and bundle/.
 
-    The bundle's files are those that its manifest lists, each checked, and the reports of its results. Raw samples and
-    scores stay behind: they say what the images of a split show, one by one, and the page has what is drawn of them.
+    The bundle's files are those that its manifest lists, each checked, its signature, and the reports of its results.
+    Raw samples and scores stay behind: they say what the images of a split show, one by one, and the page has what is
+    drawn of them.
 
     Args:
         bundle: from a folder or a .zip.
@@ -47,6 +49,8 @@ def write_hub_folder(bundle: Bundle, out: Path, *, license: str | None = None) -
     for path, entry in {entry.path: entry for entry in bundle.manifest.files()}.items():
         _write(inside / path, bundle.read(entry))
     _write(inside / MANIFEST, bundle.manifest_bytes)
+    if (signature := signature_bytes(bundle.storage)) is not None:
+        _write(inside / SIGNATURE, signature)
     results = bundle.results_folder
     for report in sorted([*results.glob("*.json"), *results.glob("*/*.json")]):
         if report.is_file() and not report.is_symlink():

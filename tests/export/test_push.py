@@ -41,6 +41,7 @@ def test_without_yes_it_tells_and_sends_nothing(hub, bundle, command):
 
 def test_with_yes_the_repository_is_a_card_a_page_and_the_bundle(hub, bundle, command, tmp_path):
     hub.repos[REPO] = {"bundle/old/model.onnx": b"stale", "NOTICE": b"mine"}
+    assert command("sign", bundle, "--new-key", tmp_path / "my.key")[0] == 0
     code, out, err = command("push", bundle, REPO, "--yes", "--license", "apache-2.0", "--json")
     assert code == 0, err
     told = json.loads(out)
@@ -57,7 +58,8 @@ def test_with_yes_the_repository_is_a_card_a_page_and_the_bundle(hub, bundle, co
     for path, data in files.items():
         (here / path).parent.mkdir(parents=True, exist_ok=True)
         (here / path).write_bytes(data)
-    assert command("selftest", here / "bundle", "-a", "ort-fp32")[0] == 0
+    signed = ["--require-signature", tmp_path / "my.key.pub"]
+    assert command("selftest", here / "bundle", "-a", "ort-fp32", *signed)[0] == 0
     assert command("inspect", here / "bundle")[0] == 0
 
 
