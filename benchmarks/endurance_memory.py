@@ -10,7 +10,7 @@ import numpy as np
 
 from edgedistill.runtime.student_t import student_t_quantile
 
-WARM_UP = 0.2  # of the blocks: caches, pools and the allocator's arenas fill
+WARM_UP = 0.5  # of the blocks: caches, pools and the allocator's arenas fill
 LIMIT = 10.0  # bytes a prediction: less than the smallest Python object
 CONFIDENCE = 0.95
 
