@@ -87,7 +87,10 @@ class _BatchFile(BatchRange, forbid_unknown_fields=True):
 
 
 class _TargetFile(Config):
-    """A deploy config as people write it: an unknown key is an error."""
+    """A deploy config as people write it: an unknown key is an error.
+
+    `host`, the device of this kind that can be reached by ssh, stays here: a bundle names nobody's machines.
+    """
 
     name: str
     backend: str
@@ -101,6 +104,7 @@ class _TargetFile(Config):
     gates: Gates = Gates()
     bench: BenchPreset = "quick"
     compute_capabilities: list[str] = []
+    host: str = ""
 
 
 def target_problem(target: Target) -> str:
@@ -168,17 +172,38 @@ def packaged_targets() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
+def is_config_file(name_or_path: str | Path) -> bool:
+    """Whether it is the path of a deploy config, not the name of a packaged one."""
+    return Path(name_or_path).suffix in (".yaml", ".yml")
+
+
 def load_target(name_or_path: str | Path) -> Target:
     """Read a packaged deploy config by name, or one of the user's by path.
 
     Raises:
         ConfigError: names the file, the key and what is allowed.
     """
+    return _load(name_or_path)[0]
+
+
+def load_host(name_or_path: str | Path) -> tuple[Target, str]:
+    """A deploy config and the device that it names: what ssh takes, e.g. "user@pi".
+
+    Raises:
+        ConfigError: as `load_target`, or it names none.
+    """
+    target, host = _load(name_or_path)
+    if not host:
+        raise ConfigError(f"{name_or_path}: names no `host`: add what ssh takes, e.g. host: user@pi.")
+    return target, host
+
+
+def _load(name_or_path: str | Path) -> tuple[Target, str]:
     from .backends.base import BACKENDS
     from .precisions import PRECISIONS
 
     path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
+    if not is_config_file(path):
         if str(name_or_path) not in packaged_targets():
             raise ConfigError(
                 f"unknown target {str(name_or_path)!r}: give a .yaml path or one of: {', '.join(packaged_targets())}."
@@ -192,9 +217,10 @@ def load_target(name_or_path: str | Path) -> Target:
             )
     gates = {key: value for key, value in msgspec.structs.asdict(written.gates).items() if value is not None}
     fields = msgspec.structs.asdict(written)
+    host = fields.pop("host")
     fields |= {"gates": gates, "batch": BatchRange(**msgspec.structs.asdict(written.batch))}
     target = Target(**fields)
     problem = target_problem(target) or written_problem(target)
     if problem:
         raise ConfigError(f"{path}: {problem}.")
-    return target
+    return target, host

@@ -11,7 +11,21 @@ from edgedistill import __version__
 from edgedistill.runtime.errors import CheckpointError, ConfigError, EdgedistillError, InterruptedRunError
 
 from . import console
-from .commands import bundles, catalog, chain, check, export, predict, report, serve, sign, study, toolchains, training
+from .commands import (
+    bundles,
+    catalog,
+    chain,
+    check,
+    export,
+    fleet,
+    predict,
+    report,
+    serve,
+    sign,
+    study,
+    toolchains,
+    training,
+)
 from .console import escape
 from .processes import refuse_processes, speaking_rank
 
@@ -60,8 +74,8 @@ for _command in (
 ):  # fmt: skip
     _add(_command, _TRAINING)
 for _command in (
-    predict.predict, bundles.verify, check.check, bundles.bench, bundles.selftest, bundles.inspect, report.report,
-    serve.serve,
+    predict.predict, bundles.verify, check.check, bundles.bench, bundles.selftest, fleet.fleet, bundles.inspect,
+    report.report, serve.serve,
 ):  # fmt: skip
     _add(_command, _DEVICE)
 _add(report.push, "Both")

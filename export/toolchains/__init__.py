@@ -1,9 +1,9 @@
 """Toolchains whose requirements conflict with ours, each in a small environment of its own."""
 
+from ...runtime.cache_folder import cache_folder
 from .environment import (
     Environment,
     Remains,
-    cache_folder,
     environments,
     install,
     installed_here,

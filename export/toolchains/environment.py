@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from ...runtime.cache_folder import CACHE_VARIABLE, cache_folder
 from ...runtime.errors import EdgedistillError, MissingDependencyError
 from ...runtime.files import require_space, write_atomic
 from ...runtime.record import Record
@@ -29,7 +30,6 @@ from ..errors import ExportError, one_line
 from .probe import load
 from .table import TOOLCHAINS, Toolchain, toolchain
 
-CACHE_VARIABLE = "EDGEDISTILL_CACHE"
 _RECORD = "environment.json"
 _NAMED = re.compile(r"\w[\w.-]*-[0-9a-f]{8}")  # as `_place` names a folder
 
@@ -64,16 +64,6 @@ class Remains(Record):
 
     toolchain: str
     path: str
-
-
-def cache_folder() -> Path:
-    """Where what can be made again is kept: $EDGEDISTILL_CACHE, else the system's own place for it."""
-    if given := os.environ.get(CACHE_VARIABLE):
-        return Path(given).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "edgedistill"
-    variable, usual = ("LOCALAPPDATA", "AppData/Local") if sys.platform == "win32" else ("XDG_CACHE_HOME", ".cache")
-    return Path(os.environ.get(variable) or Path.home() / usual) / "edgedistill"
 
 
 def toolchain_python(name: str) -> Path:

@@ -4,11 +4,14 @@ results/raspberry-pi-5-aarch64/20261129T101500Z-bench-3f9a1c.json         the re
 results/raspberry-pi-5-aarch64/20261129T101500Z-bench-3f9a1c.samples.npz  a benchmark's raw samples, or a split's scores
 """
 
+import io
 import logging
+import re
 import secrets
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -17,7 +20,7 @@ import msgspec
 import numpy as np
 
 from ..device import Device, describe_device, device_slug
-from ..errors import BundleError, EdgedistillError, printable
+from ..errors import BundleError, EdgedistillError, first_line, printable
 from ..files import atomic_path, write_atomic
 from ..record import Record
 from ..text_files import read_bytes
@@ -25,8 +28,10 @@ from .opened import Bundle, results_folder
 
 RESULTS_VERSION = 2
 SAMPLES_SUFFIX = ".samples.npz"
+_MOST_SAMPLES = 1 << 30  # bytes; of 80 classes, 20 artifacts and 100,000 images half as much
 
 Kind = Literal["verify", "bench", "check"]
+_SLUG = re.compile(r"[a-z0-9_-]{1,128}")
 R = TypeVar("R", bound=Record)
 _log = logging.getLogger("edgedistill")
 
@@ -62,6 +67,19 @@ class Run(Record):
             ) from None
 
 
+@dataclass(frozen=True)
+class Machine:
+    """Where a run was made, when that is not this machine.
+
+    Attributes:
+        slug: names its folder below results/, see `device_slug`.
+        described: as it was at that time.
+    """
+
+    slug: str
+    described: Device
+
+
 class _OldFile(Record):
     """results/<device>.json of schema 1: all runs in one file."""
 
@@ -76,6 +94,7 @@ def save_or_say(
     *,
     stored: Record | None = None,
     samples: Mapping[str, np.ndarray] | None = None,
+    machine: Machine | None = None,
 ) -> R:
     """`save_run`, and the report with where it is, or why it is not: a full disk must not cost what was measured.
 
@@ -85,16 +104,22 @@ def save_or_say(
         report: with the fields `saved` and `not_saved`.
         stored: what is written of it, where that is less.
         samples: see `save_run`.
+        machine: see `save_run`.
     """
     try:
-        path = save_run(source, kind, report if stored is None else stored, samples)
+        path = save_run(source, kind, report if stored is None else stored, samples, machine=machine)
         return msgspec.structs.replace(report, saved=printable(str(path)))
     except EdgedistillError as error:
         return msgspec.structs.replace(report, not_saved=printable(str(error)))
 
 
 def save_run(
-    source: Bundle | str | Path, kind: Kind, report: Record, samples: Mapping[str, np.ndarray] | None = None
+    source: Bundle | str | Path,
+    kind: Kind,
+    report: Record,
+    samples: Mapping[str, np.ndarray] | None = None,
+    *,
+    machine: Machine | None = None,
 ) -> Path:
     """Write a run to a file of its own, atomically; nothing that is there already is read or written.
 
@@ -103,6 +128,7 @@ def save_run(
         kind: which command ran.
         report: its typed report, without what is in `samples`.
         samples: arrays that are kept beside the report, compressed, by name.
+        machine: where it was made; this machine when None.
 
     Returns:
         The report's file.
@@ -111,12 +137,14 @@ def save_run(
         EdgedistillError: the folder cannot be written, or `results` is a link that leads elsewhere.
     """
     now = datetime.now(timezone.utc)
-    folder = _own_folder(results_folder(source))
+    if machine is None:
+        machine = Machine(device_slug(), describe_device())
+    folder = _folder_of(machine, results_folder(source))
     path = folder / f"{now:%Y%m%dT%H%M%SZ}-{kind}-{secrets.token_hex(3)}.json"
     run = Run(
         kind=kind,
         created=now.isoformat(timespec="seconds"),
-        device=describe_device(),
+        device=machine.described,
         report=msgspec.Raw(msgspec.json.encode(report)),
     )
     if samples:
@@ -131,10 +159,21 @@ def save_run(
 def read_samples(path: Path) -> dict[str, np.ndarray]:
     """The arrays beside a run's file; empty when there are none or they are damaged."""
     try:
-        with np.load(path.with_name(path.stem + SAMPLES_SUFFIX), allow_pickle=False) as stored:
-            return {str(name): stored[f"array{i}"] for i, name in enumerate(stored["names"])}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        return unpack_samples(path.with_name(path.stem + SAMPLES_SUFFIX).read_bytes())
+    except (OSError, ValueError):
         return {}
+
+
+def unpack_samples(packed: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a samples file; raises ValueError when it is damaged, or would unpack to more than it may."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _MOST_SAMPLES:
+                raise ValueError("too large")
+        with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
+            return {str(name): stored[f"array{i}"] for i, name in enumerate(stored["names"])}
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(first_line(error)) from None
 
 
 class StoredRun(NamedTuple):
@@ -184,9 +223,11 @@ def _read(path: Path, into: Any, runs: Any) -> tuple[Run, ...]:
         return ()
 
 
-def _own_folder(results: Path) -> Path:
-    """This device's folder below `results`; neither may be a link, which could lead out of the bundle."""
-    folder = results / device_slug()
+def _folder_of(machine: Machine, results: Path) -> Path:
+    """A device's folder below `results`; neither may be a link, which could lead out of the bundle."""
+    if not _SLUG.fullmatch(machine.slug):  # another machine's word, which is made into a path
+        raise EdgedistillError(f"{machine.slug[:80]!r} is no device's short name: nothing is written.")
+    folder = results / machine.slug
     for place in (results, folder):
         if place.is_symlink():
             raise EdgedistillError(f"{place}: is a link, which may lead elsewhere: nothing is written. Remove it.")

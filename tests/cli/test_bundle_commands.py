@@ -162,7 +162,7 @@ def test_list(edgedistill, kind):
 def test_every_command_has_help_with_an_example(edgedistill):
     _, out, _ = edgedistill("--help")
     commands = ["demo", "run", "train", "distill", "evaluate", "export", "predict", "verify", "bench", "selftest"]
-    for command in [*commands, "inspect", "list"]:
+    for command in [*commands, "inspect", "fleet", "list"]:
         assert command in out
         code, text, _ = edgedistill(command, "--help")
         assert code == 0

@@ -11,6 +11,7 @@ from edgedistill.runtime.verdicts import EXIT_CODES
 from .. import console
 from ..console import escape
 from ..extras import register_training_formats, require_training
+from ..here_or_there import HostName, RemoteData, benchmarking, selftesting, verifying
 from ..model_options import Size, is_model_file, parse_size
 from ..options import (
     ArtifactNames,
@@ -31,9 +32,9 @@ from ..signals import sigterm_like_ctrl_c
 def verify(
     bundle: BundlePath,
     data: Annotated[
-        str,
+        str | None,
         typer.Option("--data", help="Labelled images: .csv, COCO .json, VOC or NUS-WIDE folder, or a .yaml dataset."),
-    ],
+    ] = None,
     images: Annotated[
         Path | None, typer.Option("--images", help="The image folder, where --data does not imply it.")
     ] = None,
@@ -56,6 +57,8 @@ def verify(
     page: Page = None,
     max_bad_share: MaxBadShare = 0.01,
     require_signature: RequireSignature = None,
+    host: HostName = None,
+    remote_data: RemoteData = None,
     json: Json = False,
 ) -> None:
     """Same mAP as the reference, on this device? Says which classes and images changed, and which class lost what.
@@ -66,20 +69,20 @@ def verify(
     Example: [bold]edgedistill verify bundle --data test/labels.csv[/]
     """
     from edgedistill import runtime
-    from edgedistill.runtime.datasets import open_dataset
+    from edgedistill.runtime.datasets import Dataset
     from edgedistill.runtime.page import write_page
     from edgedistill.runtime.parity import parity_page
-    from edgedistill.runtime.progress import counting
 
     from ..render import parity_report, verdict
+    from ..verify_data import labelled_images
 
     register_training_formats()
     opened = runtime.open_bundle(bundle, require_signature=require_signature)
-    dataset = open_dataset(data, images=images, classes=opened.manifest.classes)
-    with counting("verifying", console.err) as progress:
-        report = runtime.verify(
+    labelled = labelled_images(opened, data, images, host=host, remote_data=remote_data, page=page)
+    with verifying(host) as verify_it:
+        report = verify_it(
             opened,
-            dataset,
+            labelled,
             artifacts=artifact,
             backend=backend,
             precision=precision,
@@ -89,11 +92,10 @@ def verify(
             against=against,
             preset=preset,
             resamples=resamples,
-            progress=progress,
         )
     console.print_json(verdict(report)) if json else parity_report(report, console.out)
-    if page is not None:
-        write_page(page, parity_page(report, dataset))
+    if page is not None and isinstance(labelled, Dataset):
+        write_page(page, parity_page(report, labelled))
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 
@@ -115,6 +117,7 @@ def bench(
         typer.Option("--one-at-a-time", help="Load an artifact for each of its turns, so that no two are in memory."),
     ] = False,
     require_signature: RequireSignature = None,
+    host: HostName = None,
     json: Json = False,
 ) -> None:
     """Latency, throughput and memory of every artifact, one process each, in turns, watched for disturbance.
@@ -124,7 +127,6 @@ def bench(
 
     Example: [bold]edgedistill bench bundle --preset quick[/]
     """
-    from edgedistill import runtime
     from edgedistill.runtime.bench.report import BenchInterruptedError, BenchReport
     from edgedistill.runtime.precisions import precision_of
 
@@ -136,10 +138,9 @@ def bench(
     def show(report: BenchReport) -> None:
         console.print_json(bench_json(report)) if json else bench_report(report, console.out)
 
-    # The spinner is drawn seldom: what it computes, the measured process cannot.
-    with sigterm_like_ctrl_c(), console.err.status("measuring", refresh_per_second=2) as status:
+    with sigterm_like_ctrl_c(), benchmarking(host) as benchmark:
         try:
-            report = runtime.benchmark(
+            report = benchmark(
                 bundle,
                 artifacts=artifact,
                 backend=backend,
@@ -151,7 +152,6 @@ def bench(
                 size=None if size is None else parse_size(size),
                 one_at_a_time=one_at_a_time,
                 require_signature=require_signature,
-                progress=lambda text: status.update(escape(text)),
             )
         except BenchInterruptedError as interrupted:
             show(interrupted.report)
@@ -169,6 +169,7 @@ def selftest(
     threads: Threads = None,
     device: DeviceName = None,
     require_signature: RequireSignature = None,
+    host: HostName = None,
     json: Json = False,
 ) -> None:
     """The shortest proof: the bundle's own photographs give the training framework's outputs here.
@@ -177,19 +178,18 @@ def selftest(
 
     Example: [bold]edgedistill selftest bundle[/]
     """
-    from edgedistill import runtime
-
     from ..render import selftest_report, verdict
 
-    report = runtime.selftest(
-        bundle,
-        artifacts=artifact,
-        backend=backend,
-        precision=precision,
-        threads=threads,
-        device=device,
-        require_signature=require_signature,
-    )
+    with selftesting(host) as test:
+        report = test(
+            bundle,
+            artifacts=artifact,
+            backend=backend,
+            precision=precision,
+            threads=threads,
+            device=device,
+            require_signature=require_signature,
+        )
     console.print_json(verdict(report)) if json else selftest_report(report, console.out)
     raise typer.Exit(EXIT_CODES[report.verdict])
 

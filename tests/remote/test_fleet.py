@@ -1,0 +1,92 @@
+"""Several devices at once: what one lacks stops no other; one table, one exit code."""
+
+import json
+
+import pytest
+from device import NAME
+
+from edgedistill.remote.fleet_file import read_fleet
+from edgedistill.runtime.errors import ConfigError
+from edgedistill.runtime.targets import load_host, load_target
+
+
+@pytest.fixture
+def bundle(make_tiny_bundle, tmp_path):
+    return make_tiny_bundle(tmp_path / "bundle")
+
+
+def written(folder, text: str):
+    path = folder / "devices.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_one_that_is_not_there_stops_no_other(command, device, installed, bundle, photographs, tmp_path):
+    (tmp_path / "kiosk.yaml").write_text(f"backend: onnxruntime\nprecision: fp32\nhost: {NAME}\nname: ort-fp32\n")
+    path = written(
+        tmp_path,
+        f"run: [selftest, verify]\ndata: {photographs}\ndevices:\n"
+        f"  - {{host: {NAME}, name: kitchen, artifacts: [ov-fp32]}}\n"
+        "  - {host: nowhere.invalid}\n"
+        "  - {target: kiosk.yaml, name: kiosk}\n",
+    )
+    code, out, err = command("fleet", path, bundle, "--json")
+    assert code == 3
+    report = json.loads(out)
+    kitchen, nowhere, kiosk = report["devices"]
+    assert kitchen["selftest"]["verdict"] == kiosk["selftest"]["verdict"] == "passed"
+    assert [one["name"] for one in kitchen["verify"]["artifacts"]] == ["ov-fp32"]
+    assert [one["name"] for one in kiosk["verify"]["artifacts"]] == ["ort-fp32"]
+    assert nowhere["error"].startswith("there is no device of that name")
+    assert [one["verdict"] for one in report["devices"]] == ["not judged", "could not run", "not judged"]
+    assert len(list(bundle.glob("results/*/*-verify-*.json"))) == 2
+    assert "kitchen: done" in err
+
+
+def test_one_table(command, device, installed, bundle, tmp_path):
+    path = written(tmp_path, f"run: [selftest]\ndevices: [{{host: {NAME}}}, {{host: nowhere.invalid}}]\n")
+    code, out, _ = command("fleet", path, bundle)
+    assert code == 3
+    assert out.count("passed") >= 2
+    assert "could not run  nowhere.invalid: there is no device of that name" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("devices: []", "`devices` is empty"),
+        ("devices: [{hots: pi}]", "unknown key `devices[0].hots`. Did you mean `host`?"),
+        ("devices: [{host: pi}]\nrnu: []", "unknown key `rnu`"),
+        ("devices: [{host: pi}]\nrun: [dance]", "Allowed: selftest, verify, bench"),
+        ("devices: [{host: pi}]\nrun: [bench, bench]", "once at most"),
+        ("devices: [{host: pi}]\nrun: [verify]", "verify, which needs `data`"),
+        ("devices: [{name: x}]", "`devices[0]` needs `host`, or a `target`"),
+        ("devices: [{host: pi}, {host: pi}]", "two devices are called 'pi'"),
+        ("devices: [{host: pi, threads: many}]", "expected `int | null`"),
+        ("devices: [{target: onnxruntime.yaml}]", "no such file"),
+    ],
+)
+def test_mistakes_in_the_file_name_the_key(command, tiny_bundle, tmp_path, text, said):
+    path = written(tmp_path, text)
+    code, out, err = command("fleet", path, tiny_bundle)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_paths_start_from_the_file(tmp_path):
+    found = read_fleet(written(tmp_path, "run: [verify]\ndata: labels.csv\nimages: photos\ndevices: [{host: pi}]"))
+    assert (found.data, found.images) == (str(tmp_path / "labels.csv"), str(tmp_path / "photos"))
+
+
+def test_a_deploy_config_names_its_device_and_a_bundle_does_not(tmp_path):
+    path = tmp_path / "kiosk.yaml"
+    path.write_text("backend: onnxruntime\nprecision: fp32\nhost: user@kiosk\n")
+    target, host = load_host(path)
+    assert (host, target) == ("user@kiosk", load_target(path))
+    assert not hasattr(target, "host")
+    with pytest.raises(ConfigError, match="names no `host`"):
+        load_host("onnxruntime-cpu-fp32")
+    path.write_text("backend: onnxruntime\nprecision: fp32\nhsot: user@kiosk\n")
+    with pytest.raises(ConfigError, match="Did you mean `host`"):
+        load_host(path)
