@@ -23,11 +23,10 @@ from PIL import Image
 
 from edgedistill.distill.data.decoded import DecodedImages, release_memory
 from edgedistill.distill.data.fast import load_fast
-from edgedistill.distill.data.reduced import load_reduced
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.device import describe_device
 from edgedistill.runtime.files import write_atomic
-from edgedistill.runtime.preprocess import Preprocessing, load
+from edgedistill.runtime.preprocess import Preprocessing, load, load_reduced
 
 RESULTS = Path(__file__).parent / "results" / "decoding.json"
 VARIANTS = ("full", "reduced", "fast", "kept in memory", "kept on disk")

@@ -5,27 +5,19 @@ python predict_folder.py BUNDLE FOLDER
 """
 
 import argparse
-from pathlib import Path
 
 from edgedistill import runtime
-from edgedistill.runtime.images import image_suffixes
-
-SUFFIXES = image_suffixes()
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("bundle", help="a bundle's folder or .zip")
-parser.add_argument("folder", type=Path, help="photographs, also in folders below")
+parser.add_argument("folder", help="photographs, also in folders below")
 arguments = parser.parse_args()
 
 with runtime.load(arguments.bundle) as predictor:
-    for photo in sorted(arguments.folder.rglob("*")):
-        if photo.suffix.lower() not in SUFFIXES or not photo.is_file():
-            continue
-        try:
-            (prediction,) = predictor.predict(photo)
-        except runtime.EdgedistillError as error:  # a damaged file costs no others
-            print(error)
+    for found in predictor.predict_stream(arguments.folder, bad="yield"):
+        if isinstance(found, runtime.SkippedImage):  # a damaged file costs no others
+            print(found.sentence)
             continue
         # Where no class reaches its threshold, the most probable one with a question mark.
-        labels = prediction.labels or {f"{name}?": p for name, p in prediction.top(1).items()}
-        print(photo, "  ".join(f"{name} {p:.2f}" for name, p in labels.items()))
+        labels = found.labels or {f"{name}?": p for name, p in found.top(1).items()}
+        print(found.source, "  ".join(f"{name} {p:.2f}" for name, p in labels.items()))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import datasets, metrics
+    from .batches import SkippedImage
     from .bench.report import BenchReport
     from .bench.running import benchmark
     from .bundle import Bundle, open_bundle, zip_bundle
@@ -38,6 +39,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "SelfTestReport",
+    "SkippedImage",
     "benchmark",
     "check",
     "datasets",
@@ -67,6 +69,7 @@ _HOME = {
     "Prediction": "predictor",
     "Predictor": "predictor",
     "SelfTestReport": "parity",
+    "SkippedImage": "batches",
     "benchmark": "bench.running",
     "check": "field",
     "describe_device": "device",

@@ -1,17 +1,15 @@
 """Decode a data set into batches with a few threads, in order, in bounded memory, naming what cannot be decoded."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
-from .errors import DataError
+from .errors import DataError, printable
 from .images import ImageSource, source_name
-from .preprocess import Preprocessing, load
+from .in_order import in_order
+from .preprocess import Decode, Preprocessing, loader
 
 MAX_BAD_SHARE = 0.01
 _NAMED = 3
@@ -37,6 +35,16 @@ class SkippedImage:
     id: str
     reason: str
 
+    @classmethod
+    def of(cls, index: int, name: str, source: ImageSource, error: DataError) -> "SkippedImage":
+        """Of what decoding `source` raised; `name` becomes its id, which the reason does not repeat."""
+        return cls(index, name, str(error).rstrip(".").removeprefix(f"{source_name(source)}: "))
+
+    @property
+    def sentence(self) -> str:
+        """For people: which image, and why."""
+        return f"{printable(self.id)}: {self.reason}."
+
 
 class DecodedBatches:
     """What `decode_batches` returns: iterate it for the batches, as often as needed.
@@ -55,6 +63,7 @@ class DecodedBatches:
         threads: int,
         max_bad_share: float,
         read: Callable[[int], np.ndarray] | None,
+        decode: Decode,
     ) -> None:
         if batch_size < 1 or threads < 1 or not 0 <= max_bad_share <= 1:
             raise ValueError(f"{batch_size=} and {threads=} must be at least 1, {max_bad_share=} within [0, 1]")
@@ -63,6 +72,7 @@ class DecodedBatches:
         self.skipped: list[SkippedImage] = []
         self._images = images
         self._read = read
+        self._load = loader(decode)
         self._preprocessing = preprocessing
         self._batch_size = batch_size
         self._ids = ids
@@ -94,32 +104,20 @@ class DecodedBatches:
 
     def _decoded(self) -> Iterator[tuple[int, np.ndarray | DataError]]:
         """Each image, or why there is none, in order; at most a batch and two per thread are under way or waiting."""
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
-        indices = iter(range(len(self._images)))
-        waiting: deque[Future[np.ndarray | DataError]] = deque()
-        try:
-            for place in islice(indices, self._batch_size + 2 * self._threads):
-                waiting.append(pool.submit(self._decode, self._images[place], place))
-            for index in range(len(self._images)):
-                image = waiting.popleft().result()
-                for place in islice(indices, 1):
-                    waiting.append(pool.submit(self._decode, self._images[place], place))
-                yield index, image
-        finally:
-            # Not waiting keeps Ctrl-C prompt when a decode hangs on a slow disk.
-            pool.shutdown(wait=False, cancel_futures=True)
+        ahead = self._batch_size + 2 * self._threads
+        places = range(len(self._images))
+        return enumerate(in_order(self._decode, places, threads=self._threads, ahead=ahead, name="decode"))
 
-    def _decode(self, source: ImageSource, index: int) -> np.ndarray | DataError:
+    def _decode(self, index: int) -> np.ndarray | DataError:
         try:
-            return load(source, self._preprocessing) if self._read is None else self._read(index)
+            return self._load(self._images[index], self._preprocessing) if self._read is None else self._read(index)
         except DataError as error:
             return error
 
     def _skip(self, index: int, error: DataError) -> None:
         source = self._images[index]
-        reason = str(error).rstrip(".").removeprefix(f"{source_name(source)}: ")
-        name = source_name(source, f"image {index}")
-        self.skipped.append(SkippedImage(index, self._ids[index] if self._ids else name, reason))
+        name = self._ids[index] if self._ids else source_name(source, f"image {index}")
+        self.skipped.append(SkippedImage.of(index, name, source, error))
         total, bad = len(self._images), len(self.skipped)
         if bad > tolerated(total, self._max_bad_share):
             raise DataError(
@@ -142,6 +140,7 @@ def decode_batches(
     threads: int = 2,
     max_bad_share: float = MAX_BAD_SHARE,
     read: Callable[[int], np.ndarray] | None = None,
+    decode: Decode = "full",
 ) -> DecodedBatches:
     """Decode and resize `images` as the graph takes them.
 
@@ -163,13 +162,21 @@ def decode_batches(
         threads: decoding threads (Pillow releases the interpreter's lock while it decodes and resizes).
         max_bad_share: share of N that may be bad, within [0, 1].
         read: gives the decoded image at a place, uint8 (H, W, 3), or raises DataError; asked in several threads. None:
-            `load`.
+            they are decoded here.
+        decode: "full", or "reduced" as `preprocess.load_reduced` has it.
 
     Raises:
         DataError: while iterating, as soon as more images are bad than tolerated; says how many and names the first.
     """
     return DecodedBatches(
-        images, preprocessing, batch_size, ids=ids, threads=threads, max_bad_share=max_bad_share, read=read
+        images,
+        preprocessing,
+        batch_size,
+        ids=ids,
+        threads=threads,
+        max_bad_share=max_bad_share,
+        read=read,
+        decode=decode,
     )
 
 

@@ -18,7 +18,7 @@ from .errors import BundleError, ConfigError
 from .metrics.logistic import sigmoid
 from .precisions import precision_of
 from .predictor import Predictor
-from .preprocess import Preprocessing
+from .preprocess import Decode, Preprocessing, loader
 from .targets import check_threads
 from .tensors import BatchRange, TensorSpec, by_their_names
 
@@ -64,6 +64,8 @@ def load_file(
     precision: str | None = None,
     threads: int | None = None,
     device: str | None = None,
+    decode: Decode = "full",
+    warm_up: int = 0,
 ) -> Predictor:
     """Load a model file that no bundle describes: one image in, one score per class out.
 
@@ -85,6 +87,8 @@ def load_file(
         precision: what to ask of a backend that chooses its arithmetic, e.g. "bf16" of openvino.
         threads: intra-op threads.
         device: the backend's device word.
+        decode: see `load`.
+        warm_up: see `load`.
 
     Raises:
         BundleError: no such file, the library cannot load it, or its metadata is damaged or contradicts its graph.
@@ -92,6 +96,7 @@ def load_file(
         DataError: the class file is faulty.
     """
     check_threads(threads)
+    loader(decode)
     if precision is not None:
         precision_of(precision)
     given = {"resize": resize, "interpolation": interpolation, "mean": mean, "std": std}
@@ -121,7 +126,10 @@ def load_file(
         outputs=by_their_names(loaded.outputs) if facts.classes else loaded.outputs,
         thresholds=thresholds or (0.5,) * count,
     )
-    return predictor(manifest, _with_batch(opened.manifest.artifacts[0], loaded.inputs[0].shape[0]), loaded)
+    artifact = _with_batch(opened.manifest.artifacts[0], loaded.inputs[0].shape[0])
+    made = predictor(manifest, artifact, loaded, decode=decode)
+    made.warm_up(warm_up)
+    return made
 
 
 def _check_numbers(

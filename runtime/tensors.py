@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import msgspec
+import numpy as np
 
 from .record import Record
 
@@ -76,3 +77,11 @@ def fits(own: TensorSpec, listed: TensorSpec) -> bool:
         return False
     pairs = zip(own.shape, listed.shape, strict=True)
     return all(isinstance(a, str) or isinstance(b, str) or a == b for a, b in pairs)
+
+
+def takes(spec: TensorSpec, array: np.ndarray) -> bool:
+    """Whether a graph's input can be this array; asked at every inference."""
+    shape = spec.shape
+    if array.dtype != spec.dtype or array.ndim != len(shape):
+        return False
+    return all(isinstance(own, str) or own == given for own, given in zip(shape, array.shape, strict=True))

@@ -12,19 +12,18 @@ import PIL
 from PIL import features
 
 from ...runtime.datasets import Dataset
-from ...runtime.images import RULES, ImageSource
-from ...runtime.preprocess import Preprocessing, load
+from ...runtime.images import RULES, ImageSource, scaled_decoder
+from ...runtime.preprocess import LOADERS, Preprocessing
 from .fast import load_fast
 from .free_memory import free_disk, free_memory, processes_here
 from .pixel_cache import FileBytes, PixelCache, SharedBytes
-from .reduced import load_reduced
 
 Decode: TypeAlias = Literal["full", "reduced", "fast"]
 DecodedCache: TypeAlias = Literal["auto", "device", "memory", "disk", "off"]
 
 MAX_MEMORY_CACHE = 1 << 30  # bytes that "auto" takes at most
 
-_DECODERS = {"full": load, "reduced": load_reduced, "fast": load_fast}
+_DECODERS = {**LOADERS, "fast": load_fast}
 
 _ENOUGH_PASSES = 3  # the first writes what the others read
 _MOST_BYTES_READ = 4  # times the bytes of the files themselves: beyond that reading costs as much as decoding saves
@@ -48,7 +47,7 @@ class DecodedImages:
     Args:
         dataset: the images.
         preprocessing: size, resize mode and filter.
-        decode: "full" as in evaluation and on the device, "reduced" (see `reduced.load_reduced`) or "fast" (see
+        decode: "full" as in evaluation, "reduced" (see `runtime.preprocess.load_reduced`) or "fast" (see
             `fast.load_fast`).
         cache: where decoded images are kept. "memory": until another data set's are, or `release_memory`. "disk": in
             one file below `folder`, which later runs use too and which may be deleted between runs; its name follows
@@ -92,7 +91,11 @@ class DecodedImages:
         """All that decides the pixels besides the image file; plain data, to be hashed."""
         plain = msgspec.to_builtins(self.preprocessing)
         transform = {key: plain[key] for key in ("size", "resize", "interpolation")} | {"rules": RULES}
-        return transform | {"decode": self.decode} if self.decode != "full" and self._are_files else transform
+        if self.decode == "full" or not self._are_files:
+            return transform
+        # Of the fast way alone the pixels depend on who decodes.
+        by = {"decoder": scaled_decoder()} if self.decode == "fast" and scaled_decoder() else {}
+        return transform | {"decode": self.decode} | by
 
     @property
     def key(self) -> str:

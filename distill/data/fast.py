@@ -3,11 +3,12 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, JpegImagePlugin
+from PIL import Image
 
-from ...runtime.images import ImageSource, decoded, opened, orientation, to_rgb, upright
+from ...runtime.images import ImageSource, decode_scaled, upright
 from ...runtime.preprocess import Preprocessing, load, resize
-from .reduced import ON_ITS_SIDE
+
+_UPRIGHT = 1
 
 
 def load_fast(source: ImageSource, preprocessing: Preprocessing) -> np.ndarray:
@@ -26,30 +27,26 @@ def load_fast(source: ImageSource, preprocessing: Preprocessing) -> np.ndarray:
     """
     if isinstance(source, np.ndarray | Image.Image):
         return load(source, preprocessing)
-    with opened(source) as image:
-        if not isinstance(image, JpegImagePlugin.JpegImageFile):
-            return _resized(decoded(image), preprocessing)
-        way_up = orientation(image)
-        height, width = reversed(preprocessing.size) if way_up in ON_ITS_SIDE else preprocessing.size
-        drafted = image.draft(None, (width, height))
-        small = to_rgb(image)
-        if drafted is not None:  # the original's edge may end within the last reduced pixel, which is left out
-            whole = (int(drafted[1][2]), int(drafted[1][3]))
-            small = small if small.size == whole else small.crop((0, 0, *whole))
-        return _resized(upright(small, way_up), preprocessing)
+    found = decode_scaled(source, preprocessing.size, gap=1, quick=True)
+    rows, columns = map(int, found.size)  # the original's edge may end within the last reduced pixel: left out
+    pixels = np.asarray(found.stored)[:rows, :columns]
+    if found.orientation != _UPRIGHT:
+        pixels = np.asarray(upright(Image.fromarray(pixels), found.orientation))
+    return _resized(pixels if pixels.flags.writeable else pixels.copy(), preprocessing)
 
 
-def _resized(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
+def _resized(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """As `runtime.preprocess.resize`; what shrinks is cropped to whole pixels before."""
-    pixels, (height, width) = np.asarray(image), preprocessing.size
+    height, width = preprocessing.size
+    image = pixels
     if preprocessing.resize == "center_crop":
         rows, columns = pixels.shape[:2]
         tall, wide = min(rows, round(columns * height / width)), min(columns, round(rows * width / height))
         top, left = (rows - tall) // 2, (columns - wide) // 2
-        pixels = pixels[top : top + tall, left : left + wide]
-    if pixels.shape[0] <= height or pixels.shape[1] <= width:
-        return resize(image, preprocessing)
-    channels_first = torch.from_numpy(pixels.copy())[None].permute(0, 3, 1, 2)
+        image = pixels[top : top + tall, left : left + wide]
+    if image.shape[0] <= height or image.shape[1] <= width:
+        return resize(Image.fromarray(pixels), preprocessing)
+    channels_first = torch.from_numpy(image)[None].permute(0, 3, 1, 2)
     mode = preprocessing.interpolation
     resized = F.interpolate(channels_first, size=(height, width), mode=mode, antialias=True)
     return resized[0].permute(1, 2, 0).contiguous().numpy()

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgedistill.runtime.errors import ConfigError, DataError
+from edgedistill.runtime.image_files import check_file
 
 from .asked_network import AskedNetwork
 from .extras import register_training_formats
-from .photos import check_photo, find_photos
+from .photos import find_photos
 
 if TYPE_CHECKING:
     from edgedistill.export.judged_apart import Apart
@@ -94,7 +95,7 @@ def check_export(
     refuse_foreign(out, zip=zip)
     classes = network.classes
     for path in selftest:
-        problem = check_photo(path).problem
+        problem = check_file(path).problem
         if problem:
             raise DataError(problem)
         open_image(path)

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -46,4 +46,8 @@ RequireSignature = Annotated[
 ]
 Page = Annotated[Path | None, typer.Option("--page", help="Also write an HTML page with the images, in one file.")]
 MaxBadShare = Annotated[float, typer.Option(min=0, max=1, help="Share of undecodable images that is tolerated.")]
+DecodeName = Annotated[
+    Literal["full", "reduced"],
+    typer.Option(help="reduced: decode a large JPEG at a fraction of its size, as in training (docs/images.md)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")]

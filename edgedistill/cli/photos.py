@@ -5,29 +5,17 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from edgedistill.runtime.errors import ConfigError
+from edgedistill.runtime.image_files import ImageFile, check_file, images_below
+
+_READ_BYTES = 1 << 16
 
 
-class Photo(NamedTuple):
-    """An image to read.
-
-    Attributes:
-        path: as it was given, or below the folder that was given.
-        problem: why it cannot be read, as a sentence that names it; empty when nothing is known against it.
-    """
-
-    path: Path
-    problem: str = ""
-
-
-def find_photos(given: Sequence[str]) -> Iterator[Photo]:
+def find_photos(given: Sequence[str]) -> Iterator[ImageFile]:
     """The images that arguments mean, one after the other, so that a long list is not waited for.
 
-    A folder stands for the images in it and below, by their names' suffixes; links to folders are not followed, so
-    that none is walked in circles. `-` stands for the paths on standard input, one per line. Only regular files are
-    read: a pipe or a socket among the images would be waited for without end.
+    A folder stands for the images in it and below. `-` stands for the paths on standard input, one per line.
     """
     for text in given:
         if not text:  # Path("") is the current folder
@@ -35,40 +23,41 @@ def find_photos(given: Sequence[str]) -> Iterator[Photo]:
         yield from _listed() if text == "-" else _found(Path(text))
 
 
-def _listed() -> Iterator[Photo]:
-    for line in getattr(sys.stdin, "buffer", ()):
-        name = line.rstrip(b"\r\n")
+def count_photos(given: Sequence[str]) -> int | None:
+    """How many there are, for a time left; None where standard input is a pipe, which can be read only once."""
+    if "-" in given:
+        try:
+            if not stat.S_ISREG(os.fstat(0).st_mode):
+                return None
+            start = os.lseek(0, 0, os.SEEK_CUR)
+            count = sum(1 for _ in find_photos(given))
+            os.lseek(0, start, os.SEEK_SET)
+        except OSError:
+            return None
+        return count
+    return sum(1 for _ in find_photos(given))
+
+
+def _listed() -> Iterator[ImageFile]:
+    for line in _lines():
+        name = line.rstrip(b"\r")
         if name.strip():
             yield from _found(Path(os.fsdecode(name)))
 
 
-def _found(path: Path) -> Iterator[Photo]:
-    if not os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises on a name too long)
-        yield check_photo(path)
-        return
-    from edgedistill.runtime.images import image_suffixes
-
-    suffixes = image_suffixes()
-    unreadable: list[OSError] = []
-    empty = True
-    for folder, folders, names in os.walk(path, onerror=unreadable.append):
-        folders.sort()
-        for name in sorted(names):
-            if os.path.splitext(name)[1].lower() in suffixes:  # noqa: PTH122 (a Path per file is slow)
-                empty = False
-                yield check_photo(Path(folder, name))
-    for error in unreadable:
-        yield Photo(Path(error.filename), f"{error.filename}: cannot be opened ({error.strerror}).")
-    if empty and not unreadable:
-        yield Photo(path, f"{path}: the folder holds no image ({', '.join(suffixes)}).")
+def _lines() -> Iterator[bytes]:
+    """Of standard input as they come, past Python's buffer, whose lock a thread that waits here would never give up."""
+    stream = getattr(sys.stdin, "buffer", None)
+    stream, pending = getattr(stream, "raw", stream), b""
+    while stream is not None and (part := stream.read(_READ_BYTES)):
+        *lines, pending = (pending + part).split(b"\n")
+        yield from lines
+    if pending:
+        yield pending
 
 
-def check_photo(path: Path) -> Photo:
-    """One file, without reading it."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return Photo(path, f"{path}: no such image.")
-    except (OSError, ValueError) as error:  # ValueError: a null byte
-        return Photo(path, f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error}).")
-    return Photo(path) if stat.S_ISREG(mode) else Photo(path, f"{path}: is not a regular file.")
+def _found(path: Path) -> Iterator[ImageFile]:
+    if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises on a name too long)
+        yield from images_below(path)
+    else:
+        yield check_file(path)

@@ -66,8 +66,9 @@ def judgements(gates: Sequence[Judgement], console: Console, *, of: str) -> None
 
 def parity_report(report: ParityReport, console: Console) -> None:
     """Each artifact against the reference, then what was lost where a gate is missed."""
+    decoded = "" if report.decode == "full" else f" decoded at {report.decode} scale"
     console.print(
-        f"[bold]{escape(report.bundle)}[/] on {escape(report.dataset)}: {report.images} images; reference: "
+        f"[bold]{escape(report.bundle)}[/] on {escape(report.dataset)}: {report.images} images{decoded}; reference: "
         f"{escape(report.reference.source)}, mAP {interval(report.reference.mean_ap)} (95 %)",
         soft_wrap=True,
     )

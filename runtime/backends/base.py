@@ -3,7 +3,9 @@
 A backend gets files, an input/output specification and a device, and knows nothing of bundles.
 """
 
+import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -13,7 +15,7 @@ import numpy as np
 
 from ..errors import BundleError, EdgedistillError, InferenceError, MissingDependencyError, first_line
 from ..registry import Registry
-from ..tensors import BatchRange, TensorSpec, fits
+from ..tensors import BatchRange, TensorSpec, fits, takes
 
 
 class ModelFile(Protocol):
@@ -76,6 +78,7 @@ class Backend:
         suffixes: of the main files that it opens by themselves, e.g. (".onnx",).
         hints: what it asks of its library for each precision that it can choose; empty where the file alone decides.
         surrogate: the device word that can run a file in place of one that is not here; empty where none can.
+        concurrent: whether several threads may run it at once; where not, they take turns.
         inputs: the loaded graph's own.
         outputs: the loaded graph's own.
         effective: what really runs: library, device or providers, precision, threads.
@@ -88,6 +91,7 @@ class Backend:
     suffixes: ClassVar[tuple[str, ...]] = ()
     hints: ClassVar[Mapping[str, str]] = {}
     surrogate: ClassVar[str] = ""
+    concurrent: ClassVar[bool] = False
 
     def __init__(self, model: Model, *, threads: int | None = None, device: str = "cpu") -> None:
         self.model = model
@@ -98,6 +102,7 @@ class Backend:
         self.effective: dict[str, str] = {}
         self.metadata: dict[str, str] = {}
         self._open = False
+        self._turn: AbstractContextManager[object] = nullcontext() if self.concurrent else threading.Lock()
         try:
             self._load()
             self._open = True
@@ -160,20 +165,21 @@ class Backend:
             ValueError: an array is not what the graph takes, or the backend is closed.
             InferenceError: the library gave up; says in a line why. The backend may be asked again.
         """
-        if not self._open:
-            raise ValueError(f"{self.model.name}: is closed; load it again.")
         for spec in self.inputs:
             given = feeds[spec.name]
-            if not fits(TensorSpec(name=spec.name, dtype=str(given.dtype), shape=given.shape), spec):
+            if not takes(spec, given):
                 raise ValueError(f"the graph takes {spec.dtype} {spec.shape}, not {given.dtype} {given.shape}")
-        contiguous = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
-        try:
-            return self._run(contiguous)
-        except (EdgedistillError, ValueError):
-            raise
-        except Exception as error:  # a library raises what it likes
-            reason = f"inference failed ({type(error).__name__}: {_shortened(error)})"
-            raise InferenceError(self.model.name, reason) from error
+        arrays = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
+        with self._turn:
+            if not self._open:
+                raise ValueError(f"{self.model.name}: is closed; load it again.")
+            try:
+                return self._run(arrays)
+            except (EdgedistillError, ValueError):
+                raise
+            except Exception as error:  # a library raises what it likes
+                reason = f"inference failed ({type(error).__name__}: {_shortened(error)})"
+                raise InferenceError(self.model.name, reason) from error
 
     def infer(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """`run` for a graph of one input."""
@@ -187,8 +193,9 @@ class Backend:
 
     def close(self) -> None:
         """Free the library's handles; the object cannot be used after. Closing twice is fine."""
-        self._open = False
-        self._close()
+        with self._turn:
+            self._open = False
+            self._close()
 
     def __enter__(self) -> "Backend":
         return self

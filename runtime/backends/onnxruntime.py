@@ -49,6 +49,7 @@ class OnnxRuntimeBackend(Backend):
     distributions = ("onnxruntime", "onnxruntime-gpu")
     devices = (*_PROVIDERS, *_BROWSERS)
     surrogate = "cpu"
+    concurrent = True
     suffixes = (".onnx", ".ort")
 
     @classmethod
@@ -149,8 +150,10 @@ class OnnxRuntimeBackend(Backend):
         _find_provider(device, cls.library())
 
     def _run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        names = self._wanted()
-        return dict(zip(names, self._session.run(names, feeds), strict=True))
+        names, session = self._wanted(), self._session
+        if session is None:  # closed by another thread just now
+            raise ValueError(f"{self.model.name}: is closed; load it again.")
+        return dict(zip(names, session.run(names, feeds), strict=True))
 
     def _close(self) -> None:
         self._session = None

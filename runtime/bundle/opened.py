@@ -53,6 +53,16 @@ class Bundle:
         self.manifest = manifest
         self.manifest_bytes = manifest_bytes
 
+    def __repr__(self) -> str:
+        if self.is_model_file:
+            return f"<Bundle of the model file {self.root}>"
+        height, width = self.manifest.preprocessing.size
+        held = ", ".join(f"{one.name} ({one.status.replace('_', ' ')})" for one in self.manifest.artifacts)
+        return (
+            f"<Bundle {self.manifest.name} at {self.root}: {len(self.manifest.classes)} classes, {height}x{width}; "
+            f"{held or 'no artifact'}>"
+        )
+
     @property
     def manifest_sha256(self) -> str:
         """Ties reports to the files that they judge."""

@@ -54,13 +54,17 @@ def decoded(image: Image.Image) -> Image.Image:
 
 
 @contextlib.contextmanager
-def opened(source: Encoded | Image.Image) -> Iterator[Image.Image]:
+def opened(source: Encoded | Image.Image, name: str | None = None) -> Iterator[Image.Image]:
     """A Pillow image whose pixels are yet to be decoded; what fails in the `with` block becomes a line that names it.
+
+    Args:
+        source: the image.
+        name: what messages call it, where `source` are bytes that were read from elsewhere.
 
     Raises:
         DataError: also for what is no image, or larger than `MAX_PIXELS`.
     """
-    name = source_name(source)
+    name = source_name(source) if name is None else name
     held = source if isinstance(source, Image.Image) else encoded_bytes(source)
     with _naming(name), _STRICTLY:
         image = _identified(held) if isinstance(held, bytes) else held

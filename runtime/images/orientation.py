@@ -26,7 +26,7 @@ def orientation(image: Image.Image) -> int:
     itself turns TIFFs when it loads them. Orientation in XMP is ignored, as browsers do.
     """
     block = image.info.get("exif")
-    return _of_exif(block) if isinstance(block, bytes) else 1
+    return orientation_of(block) if isinstance(block, bytes) else 1
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
@@ -38,8 +38,8 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return turned
 
 
-def _of_exif(block: bytes) -> int:
-    """The first orientation tag of the first directory; nothing else of the block is looked at."""
+def orientation_of(block: bytes) -> int:
+    """The same from an EXIF block: the first tag of the first directory; nothing else of the block is looked at."""
     while block.startswith(_PREFIX):
         block = block[len(_PREFIX) :]
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .sources import is_channels_first
+
 BACKGROUND = 255  # what shows through transparent pixels: white
 
 _OPAQUE = frozenset({"1", "L", "RGBX", "CMYK", "YCbCr", "HSV"})
@@ -72,6 +74,7 @@ def from_array(array: np.ndarray) -> Image.Image:
         raise RefusedPixelsError(
             "an array image must be uint8, uint16 or floats in [0, 1] of shape (H, W), (H, W, 1), (H, W, 3) in RGB "
             f"order or (H, W, 4) in RGBA order, not {array.dtype} {shape}"
+            + (": its channels come first: give `array.transpose(1, 2, 0)`" if is_channels_first(shape) else "")
         )
     levels = array if array.dtype == np.uint8 else _levels(array)
     if channels == 1:

@@ -44,6 +44,27 @@ def source_name(source: object, otherwise: str = _UNNAMED) -> str:
     return printable(name) or repr(name)
 
 
+def not_an_image(value: object, name: str) -> DataError:
+    """The error for a value of a type that no image has; a tensor is told how it becomes one."""
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        return DataError(
+            f"{name}: an object of type {type(value).__name__} is not an image: give a path, encoded bytes, an open "
+            "binary file, an array or a Pillow image."
+        )
+    shape = tuple(shape)
+    way = ".permute(1, 2, 0).cpu().numpy()" if is_channels_first(shape) else ".cpu().numpy()"
+    return DataError(
+        f"{name}: a {type(value).__name__} {shape} is not an image: give a numpy array, uint8 (H, W, 3) in RGB order "
+        f"and not normalised, e.g. by `tensor{way}`."
+    )
+
+
+def is_channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether an image of that shape has its channels before its rows."""
+    return len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4)
+
+
 def encoded_bytes(source: Encoded) -> bytes:
     """All bytes of an encoded image.
 
@@ -62,10 +83,7 @@ def encoded_bytes(source: Encoded) -> bytes:
         elif hasattr(source, "read"):
             data = _stream_bytes(source, name)
         else:
-            raise DataError(
-                f"{name}: an object of type {type(source).__name__} is not an image: give a path, encoded bytes, an "
-                "open binary file, an array or a Pillow image."
-            )
+            raise not_an_image(source, name)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{name}: no such image.") from None
     except (OSError, ValueError) as error:  # ValueError: a closed file, a path with a zero byte

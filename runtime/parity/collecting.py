@@ -14,6 +14,7 @@ from ..bundle.selection import NotRunnable, try_artifact
 from ..datasets import Dataset
 from ..errors import InferenceError
 from ..predictor import Predictor
+from ..preprocess import Decode
 from .golden import GoldenSet
 from .golden_report import ArtifactSelfTest
 from .outputs import Outputs
@@ -61,6 +62,7 @@ def collect_outputs(
     device: str | None = None,
     batch_size: int,
     max_bad_share: float,
+    decode: Decode = "full",
     progress: Progress | None,
 ) -> Collected:
     """Run every artifact that can be run; one that cannot, or gives up on the way, does not stop the others.
@@ -75,6 +77,7 @@ def collect_outputs(
         device: the backends' device word; None keeps the deploy configs'.
         batch_size: images per inference.
         max_bad_share: share of undecodable images that is tolerated.
+        decode: how images are decoded.
         progress: called with (images done, N).
 
     Raises:
@@ -99,7 +102,12 @@ def collect_outputs(
         logits = {name: np.zeros((images, classes), np.float32) for name in predictors}
         probabilities = {name: np.zeros((images, classes), np.float32) for name in predictors}
         batches = decode_batches(
-            data.images, bundle.manifest.preprocessing, batch_size, ids=data.ids, max_bad_share=max_bad_share
+            data.images,
+            bundle.manifest.preprocessing,
+            batch_size,
+            ids=data.ids,
+            max_bad_share=max_bad_share,
+            decode=decode,
         )
         for batch in batches if predictors else ():
             if not predictors:

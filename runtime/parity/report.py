@@ -198,6 +198,7 @@ class ParityReport(Record):
         dataset: the split's name.
         fingerprint: Dataset.fingerprint() of the split.
         images: how many images every number rests on.
+        decode: how they were decoded: "full" or "reduced", see `runtime.load`.
         skipped: the images that are in none.
         preset: "99" or "99.9" where artifacts are held to that share of the reference's mAP; empty otherwise.
         classes_without_positives: left out of every mAP.
@@ -219,6 +220,7 @@ class ParityReport(Record):
     device: str
     created: str
     preset: str = ""
+    decode: str = "full"
     saved: str | None = None
     not_saved: str = ""
 

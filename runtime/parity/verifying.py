@@ -18,6 +18,7 @@ from ..datasets import Dataset, open_dataset
 from ..device import device_slug
 from ..errors import BundleError, ConfigError, DataError
 from ..metrics import least_resamples, sigmoid
+from ..preprocess import Decode
 from ..targets import check_threads
 from .collecting import Collected, Progress, collect_outputs
 from .judging import PRESETS, Judged, Labelled, judge_parity
@@ -40,6 +41,7 @@ def verify(
     device: str | None = None,
     batch_size: int = 32,
     max_bad_share: float = MAX_BAD_SHARE,
+    decode: Decode = "full",
     reference: np.ndarray | None = None,
     against: str | None = None,
     preset: str | None = None,
@@ -66,6 +68,7 @@ def verify(
         device: the backends' device word, overriding the deploy configs; one that does not know it could not run.
         batch_size: images per inference.
         max_bad_share: share of undecodable images above which nothing is reported.
+        decode: how images are decoded, as of `load`: what is judged must be what `predict` does.
         reference: logits (N, C) for the data set's images, in its order and in the bundle's order of classes.
         against: the artifact that is the reference, by its name or as in "onnx/fp32"; run here, at its own thresholds.
         preset: "99" or "99.9": each artifact must keep that share of the reference's mAP, with the whole interval; a
@@ -101,6 +104,7 @@ def verify(
         device=device,
         batch_size=batch_size,
         max_bad_share=max_bad_share,
+        decode=decode,
         progress=progress,
     )
     ran = [artifact for artifact in chosen if artifact.name in collected.logits]
@@ -132,6 +136,7 @@ def verify(
         dataset=data.name,
         fingerprint=data.fingerprint(),
         images=int(kept.sum()),
+        decode=decode,
         skipped=(
             *(SkippedImageRecord(id=image.id, reason=image.reason) for image in collected.skipped),
             *(SkippedImageRecord(id=data.ids[i], reason="the reference has no logits for it") for i in unreferenced),

@@ -1,9 +1,11 @@
-"""The example script runs as it is printed."""
+"""The example scripts run as they are printed."""
 
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "predict_folder.py"
 
@@ -20,7 +22,39 @@ def test_it_tags_a_folder(tiny_bundle, tmp_path):
         check=True,
         cwd=SCRIPT.parents[1],
     )
-    bad, red, teal = done.stdout.splitlines()
+    bad, teal, red = done.stdout.splitlines()
     assert bad.startswith(f"{tmp_path / 'bad.png'}: cannot be decoded")
     assert red == f"{tmp_path / 'below' / 'red.JPG'} red 1.00"
     assert teal.startswith(f"{tmp_path / 'teal.jpg'} blue 0.92")
+
+
+@pytest.mark.slow  # Ray takes ten seconds to start and end
+def test_it_labels_a_folder_on_a_local_ray(tiny_bundle, tmp_path):
+    pytest.importorskip("ray")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for number in range(12):
+        shutil.copy(tiny_bundle / "selftest" / ("red.jpg", "teal.jpg")[number % 2], photos / f"{number:02}.jpg")
+    (photos / "05.jpg").write_bytes(b"no image")
+    script = SCRIPT.with_name("predict_ray.py")
+    subprocess.run(
+        [sys.executable, script, tiny_bundle, photos, out, "--workers", "2", "--batch", "3"],
+        capture_output=True,
+        check=True,
+        cwd=SCRIPT.parents[1],
+        timeout=120,
+    )
+    rows = sorted(parquet.read_table(out).to_pylist(), key=lambda row: row["path"])
+    assert [row["path"] for row in rows] == [str(photos / f"{number:02}.jpg") for number in range(12)]
+    assert [row["labels"][:1] for row in rows] == [
+        ["red"],
+        ["blue"],
+        ["red"],
+        ["blue"],
+        ["red"],
+        [],
+        *[["red"], ["blue"]] * 3,
+    ]
+    assert rows[5]["error"].startswith("cannot be decoded (")
+    assert rows[0]["probabilities"][0] > 0.9

@@ -16,11 +16,10 @@ from torch.utils.data import ConcatDataset, DataLoader
 
 from edgedistill.distill.data.decoded import DecodedImages, release_memory
 from edgedistill.distill.data.fast import load_fast
-from edgedistill.distill.data.reduced import load_reduced
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import DataError
-from edgedistill.runtime.images import RULES, decoding
-from edgedistill.runtime.preprocess import Preprocessing, load
+from edgedistill.runtime.images import RULES, decoding, scaled
+from edgedistill.runtime.preprocess import Preprocessing, load, load_reduced
 
 SIZE = Preprocessing(size=(24, 32))
 BYTES_OF_EIGHT = 8 * (24 * 32 * 3 + 4)
@@ -57,7 +56,14 @@ def nothing_held():
 def decodes(monkeypatch) -> list:
     """What was read to be decoded in this process."""
     read, original = [], decoding.encoded_bytes
-    monkeypatch.setattr(decoding, "encoded_bytes", lambda source: read.append(source) or original(source))
+
+    def counted(source):
+        if not isinstance(source, bytes):  # which one of the two gives to the other
+            read.append(source)
+        return original(source)
+
+    for module in (decoding, scaled):
+        monkeypatch.setattr(module, "encoded_bytes", counted)
     return read
 
 

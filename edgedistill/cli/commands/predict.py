@@ -1,5 +1,6 @@
 """`predict`: labels per image."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,23 +11,43 @@ from edgedistill.runtime.errors import ConfigError, DataError
 from .. import console
 from .. import model_options as model
 from ..console import escape
-from ..options import ArtifactName, BackendName, BundleOrModel, DeviceName, PrecisionName, RequireSignature, Threads
-from ..photos import find_photos
+from ..options import (
+    ArtifactName,
+    BackendName,
+    BundleOrModel,
+    DecodeName,
+    DeviceName,
+    PrecisionName,
+    RequireSignature,
+    Threads,
+)
+from ..photos import count_photos, find_photos
+from ..prediction_rows import facts_of, rows_of
 
 if TYPE_CHECKING:
-    from edgedistill.runtime import Prediction, Predictor
-
-_BEST = 3
+    from edgedistill.runtime import Predictor
 
 
 def predict(
     bundle: BundleOrModel,
     images: Annotated[list[str], typer.Argument(help="Images, folders, or - for paths on standard input.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write them to this .jsonl, .csv or .parquet file; continues."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin the --output file anew.")] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="The probability of every class in the --output file.")
+    ] = False,
     artifact: ArtifactName = None,
     backend: BackendName = None,
     precision: PrecisionName = None,
     threads: Threads = None,
     device: DeviceName = None,
+    decode: DecodeName = "full",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images per inference; default: the artifact's typical number.")
+    ] = None,
     top: Annotated[
         int | None, typer.Option(min=1, help="Show the k most probable classes instead of those over their threshold.")
     ] = None,
@@ -41,13 +62,15 @@ def predict(
     require_signature: RequireSignature = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line and image.")] = False,
 ) -> None:
-    """Labels of images, by the first artifact that runs here.
+    """Labels of images, by the fastest artifact that is verified, runs here and meets its gates; says which and why.
 
     Where no class reaches its threshold the three most probable are shown, and said to be below it; with --json
     `labels` is empty then and `top` has them. An image that cannot be read is told and skipped (with --json as
     `image` and `error`), and the exit code is 2.
 
-    Example: [bold]edgedistill predict bundle photo.jpg[/]
+    With --output nothing is lost when it is interrupted: the same command goes on where it stopped.
+
+    Example: [bold]edgedistill predict bundle photos -o labels.csv[/]
     """
     given = model.described(
         bundle,
@@ -65,22 +88,19 @@ def predict(
         "precision": precision,
         "threads": threads,
         "device": device,
+        "decode": decode,
         "require_signature": require_signature,
     }
-    count = failures = 0
+    if output is None and (scores or overwrite):
+        raise ConfigError(f"{'--scores' if scores else '--overwrite'}: goes with --output FILE.")
     with _load(bundle, artifact, chosen, given) as predictor:
-        for photo in find_photos(images):
-            count += 1
-            problem = photo.problem
-            try:
-                prediction = None if problem else predictor.predict(photo.path)[0]
-            except DataError as error:
-                prediction, problem = None, str(error)
-            if prediction is None:
-                failures += 1
-                _tell_skipped(photo.path, problem, json)
-            else:
-                _tell(photo.path, prediction, top, json)
+        if artifact is None and predictor.chosen:
+            console.err.print(escape(f"{predictor.chosen} Images are decoded {predictor.decoding}."), style="dim")
+        if output is None:
+            count, failures = _print(rows_of(predictor, find_photos(images), batch_size, top), json)
+        else:
+            facts = facts_of(predictor, images, top, scores=scores)
+            count, failures = _save(predictor, images, output, facts, batch_size, overwrite=overwrite)
     if failures:
         raise DataError(f"{failures} of {count} images could not be read.")
 
@@ -110,22 +130,52 @@ def _tell_whose_thresholds(file: Path, predictor: "Predictor") -> None:
         )
 
 
-def _tell(path: Path, prediction: "Prediction", top: int | None, json: bool) -> None:
-    labels = prediction.top(top) if top else prediction.labels
-    best = {} if labels else prediction.top(_BEST)
-    if json:
-        console.print_json_line({"image": str(path), "labels": labels, **({"top": best} if best else {})})
-        return
-    said = _listed(labels) if labels else f"[dim]none reaches its threshold; best:[/] {_listed(best)}"
-    console.out.print(f"{escape(str(path))}: {said}", soft_wrap=True)
+def _print(rows: Iterable[dict[str, Any]], json: bool) -> tuple[int, int]:
+    """How many there were, and how many of them could not be read."""
+    count = failures = 0
+    for row in rows:
+        count += 1
+        failures += "error" in row
+        if json:
+            console.print_json_line(row)
+        elif "error" in row:
+            console.err.print(f"[red]skipped:[/] {escape(row['error'])}", soft_wrap=True)
+        else:
+            said = f"[dim]none reaches its threshold; best:[/] {_listed(row['top'])}" if "top" in row else ""
+            console.out.print(f"{escape(row['image'])}: {said or _listed(row['labels'])}", soft_wrap=True)
+    return count, failures
+
+
+def _save(
+    predictor: "Predictor",
+    images: list[str],
+    output: Path,
+    facts: dict[str, Any],
+    batch_size: int | None,
+    *,
+    overwrite: bool,
+) -> tuple[int, int]:
+    """As `_print`, into a file."""
+    from ..bulk_progress import bulk_progress
+    from ..prediction_file import PredictionFile
+
+    with PredictionFile(output, facts, overwrite=overwrite) as file:
+        if not file.complete:
+            total = count_photos(images)
+            photos = file.after(find_photos(images))
+            if file.rows:
+                console.err.print(f"{file.rows:,} images are done already.", style="dim")
+            rows = rows_of(predictor, photos, batch_size, facts["top"], scores=facts["scores"])
+            with bulk_progress(console.err, total, file.rows) as tell:
+                for row in rows:
+                    file.write(row)
+                    if "error" in row:
+                        console.err.print(f"[red]skipped:[/] {escape(row['error'])}", soft_wrap=True)
+                    tell(file.rows)
+            file.finish()
+        console.err.print(f"{output}: {file.rows - file.skipped:,} images, {file.skipped:,} skipped.", soft_wrap=True)
+        return file.rows, file.skipped
 
 
 def _listed(labels: dict[str, float]) -> str:
     return "  ".join(f"[bold]{escape(name)}[/] {value:.2f}" for name, value in labels.items())
-
-
-def _tell_skipped(path: Path, problem: str, json: bool) -> None:
-    if json:
-        console.print_json_line({"image": str(path), "error": problem})
-    else:
-        console.err.print(f"[red]skipped:[/] {escape(problem)}", soft_wrap=True)

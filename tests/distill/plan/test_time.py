@@ -166,7 +166,7 @@ def test_kept_images_are_read_again_without_decoding_and_nothing_is_written(
 
     from edgedistill.distill.data import decoded
 
-    load_reduced = decoded.load_reduced
+    load_reduced = decoded._DECODERS["reduced"]
     monkeypatch.setitem(decoded._DECODERS, "reduced", decode)
     before, held = sorted(tmp_path.rglob("*")), dict(decoded._held)
     found = estimate(make_job(train=photographs, decoded_cache=cache), make_model(), None)

@@ -1,0 +1,202 @@
+"""`predict --output`: whole or not there, continued, and what is in it."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from edgedistill.cli import prediction_file
+from edgedistill.cli.prediction_file import PredictionFile
+from edgedistill.distill.data.score_file import read_scores
+from edgedistill.runtime.backends.onnxruntime import OnnxRuntimeBackend
+from edgedistill.runtime.datasets import open_dataset
+from edgedistill.runtime.errors import EdgedistillError
+
+
+@pytest.fixture
+def photos(tiny_bundle, tmp_path):
+    """Seven photographs, the fourth of them damaged."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, name in enumerate(("red", "teal", "grey", "red", "teal", "grey", "red")):
+        data = (tiny_bundle / "selftest" / f"{name}.jpg").read_bytes()
+        (folder / f"{number}-{name}.jpg").write_bytes(data[:300] if number == 3 else data)
+    return folder
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_json_lines_are_those_of_the_terminal(command, tiny_bundle, photos, tmp_path):
+    out = tmp_path / "out.jsonl"
+    code, said, err = command("predict", tiny_bundle, photos, "-o", out)
+    assert (code, said) == (2, "")
+    assert f"skipped: {photos / '3-red.jpg'}: cannot be decoded" in err
+    assert err.endswith("error: 1 of 7 images could not be read.\n")
+    assert f"{out}: 6 images, 1 skipped." in err
+    printed = command("predict", tiny_bundle, photos, "--json")[1]
+    assert rows(out) == [json.loads(line) for line in printed.splitlines()]
+    about = json.loads((tmp_path / "out.jsonl.about.json").read_text())
+    assert (about["complete"], about["images"], about["skipped"]) == (True, 7, 1)
+    assert about["decided_by"]["artifact"] == "ort-fp32"
+    assert about["decided_by"]["decode"] == "full"
+    assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.jsonl", "out.jsonl.about.json"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_tables_are_a_data_set_or_a_teacher_s_scores(command, tiny_bundle, photos, tmp_path, suffix):
+    if suffix == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+    labels, scores = tmp_path / f"labels.{suffix}", tmp_path / f"scores.{suffix}"
+    assert command("predict", tiny_bundle, photos, "-o", labels)[0] == 2
+    assert command("predict", tiny_bundle, photos, "-o", scores, "--scores")[0] == 2
+    printed = [json.loads(line) for line in command("predict", tiny_bundle, photos, "--json")[1].splitlines()]
+    good = [row for row in printed if "error" not in row]
+    found = read_scores(scores)
+    assert found.classes == ("red", "green", "blue", "bright")
+    assert list(found.ids) == [row["image"] for row in good]
+    np.testing.assert_allclose(found.values[0, 0], good[0]["labels"]["red"], rtol=1e-6)
+    if suffix == "csv":
+        data = open_dataset(str(labels), classes=["red", "green", "blue", "bright"])
+        reported = [[name for name, label in zip(data.classes, one, strict=True) if label == 1] for one in data.labels]
+        assert [set(names) for names in reported] == [set(row["labels"]) for row in good]
+    else:
+        table = parquet.read_table(labels).to_pylist()
+        assert [dict(zip(row["labels"], row["probabilities"], strict=True)) for row in table] == [
+            pytest.approx(row["labels"]) for row in good
+        ]
+    with (tmp_path / f"scores.{suffix}.skipped.csv").open() as stream:
+        assert [row["path"] for row in csv.DictReader(stream)] == [str(photos / "3-red.jpg")]
+
+
+def test_what_an_interruption_left_is_continued_to_the_same_file(command, tiny_bundle, photos, tmp_path):
+    whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
+    command("predict", tiny_bundle, photos, "-o", whole)
+    command("predict", tiny_bundle, photos, "-o", out)
+    lines = command("predict", tiny_bundle, photos, "--json")[1].encode().splitlines(keepends=True)
+    out.unlink()  # as a process leaves it that is killed while it writes the sixth row
+    partial = tmp_path / "out.csv.partial"
+    partial.write_bytes(b"".join(lines[:5]) + lines[5][:20])
+    code, _, err = command("predict", tiny_bundle, photos, "-o", out)
+    assert code == 2
+    assert "5 images are done already" in err
+    assert out.read_bytes() == whole.read_bytes()
+    assert not partial.exists()
+
+
+def test_a_finished_file_is_not_made_again_and_another_s_is_not_touched(command, tiny_bundle, photos, tmp_path):
+    out = tmp_path / "out.csv"
+    command("predict", tiny_bundle, photos, "-o", out)
+    made, content = out.stat().st_mtime_ns, out.read_bytes()
+    code, _, err = command("predict", tiny_bundle, photos, "-o", out)
+    assert code == 2
+    assert "out.csv: 6 images, 1 skipped." in err
+    code, _, err = command("predict", tiny_bundle, photos, "-o", out, "--decode", "reduced")
+    assert code == 2
+    assert "was made with another decode: give the same, another --output, or --overwrite" in err
+    (tmp_path / "mine.csv").write_text("mine")
+    code, _, err = command("predict", tiny_bundle, photos, "-o", tmp_path / "mine.csv")
+    assert "does not say what made it" in err
+    assert (tmp_path / "mine.csv").read_text() == "mine"
+    assert out.stat().st_mtime_ns == made
+    assert command("predict", tiny_bundle, photos, "-o", out, "--decode", "reduced", "--overwrite")[0] == 2
+    assert out.read_bytes() == content  # small photographs: the same pixels
+    assert out.stat().st_mtime_ns > made
+
+
+def test_other_images_are_not_continued(command, tiny_bundle, photos, tmp_path):
+    out, partial = tmp_path / "out.jsonl", tmp_path / "out.jsonl.partial"
+    command("predict", tiny_bundle, photos, "-o", out)
+    out.rename(partial)
+    (photos / "0-red.jpg").unlink()
+    code, _, err = command("predict", tiny_bundle, photos, "-o", out)
+    assert code == 2
+    assert f"got to {photos / '0-red.jpg'} as its image 1, but {photos / '1-teal.jpg'} comes there now" in err
+    assert len(rows(partial)) == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["-o", "out.txt"], "give a name that ends with .jsonl, .csv, .parquet"),
+        (["--scores"], "--scores: goes with --output FILE"),
+        (["--overwrite"], "--overwrite: goes with --output FILE"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_computed(command, tiny_bundle, photos, options, words):
+    code, _, err = command("predict", tiny_bundle, photos, *options)
+    assert code == 2
+    assert words in err
+
+
+def test_a_full_disk_costs_nothing_that_was_computed(command, tiny_bundle, photos, tmp_path, monkeypatch):
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    command("predict", tiny_bundle, photos, "-o", whole)
+    write = PredictionFile.write
+
+    def filling(self, row):
+        if self.rows == 4:
+            os.dup2(os.open("/dev/full", os.O_WRONLY), self._stream.fileno())
+        write(self, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prediction_file, "_FLUSH_EVERY", 1)
+        patch.setattr(PredictionFile, "write", filling)
+        code, _, err = command("predict", tiny_bundle, photos, "-o", out)
+    assert code == 2
+    assert "No space left on device. What is in there is kept: free space, and the same command goes on." in err
+    assert len(rows(tmp_path / "out.jsonl.partial")) == 4
+    assert command("predict", tiny_bundle, photos, "-o", out)[0] == 2
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_killed_process_loses_nothing(command, tiny_bundle, tmp_path):
+    listed, out = tmp_path / "list.txt", tmp_path / "out.jsonl"
+    photos = [tiny_bundle / "selftest" / f"{name}.jpg" for name in ("red", "teal", "grey")] * 300
+    listed.write_text("".join(f"{photo}\n" for photo in photos))
+    arguments = [sys.executable, "-m", "edgedistill", "predict", tiny_bundle, "-", "-o", out]
+    with listed.open() as stream:
+        process = subprocess.Popen(arguments, stdin=stream, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    partial, deadline = tmp_path / "out.jsonl.partial", time.monotonic() + 30
+    while not (partial.exists() and partial.stat().st_size > 5_000) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not out.exists()
+    kept = partial.read_bytes().count(b"\n")
+    with listed.open() as stream:
+        done = subprocess.run(arguments, stdin=stream, capture_output=True, text=True, check=True)
+    assert f"{kept:,} images are done already" in done.stderr
+    assert [row["image"] for row in rows(out)] == [str(photo) for photo in photos]
+
+
+def test_a_backend_that_gives_up_is_told_and_what_came_before_is_kept(
+    command, tiny_bundle, photos, tmp_path, monkeypatch
+):
+    run, left = OnnxRuntimeBackend._run, [4]
+
+    def failing(self, feeds):
+        left[0] -= 1
+        if left[0] < 0:
+            raise EdgedistillError("out of memory")
+        return run(self, feeds)
+
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    command("predict", tiny_bundle, photos, "-o", whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(OnnxRuntimeBackend, "_run", failing)
+        patch.setattr("edgedistill.runtime.predictor.predictor.usable_cores", lambda: 1)
+        code, _, err = command("predict", tiny_bundle, photos, "-o", out)
+    assert code == 2
+    assert "out of memory" in err
+    assert [row["image"] for row in rows(tmp_path / "out.jsonl.partial")] == [row["image"] for row in rows(whole)][:5]
+    assert command("predict", tiny_bundle, photos, "-o", out)[0] == 2
+    assert out.read_bytes() == whole.read_bytes()
