@@ -112,7 +112,8 @@ class Predictor(Inference):
 
         Args:
             images: as of `predict`; a generator may be endless.
-            batch_size: images per inference; default: the artifact's typical one. It waits until it has so many.
+            batch_size: images per inference; default: on a CPU the artifact's typical number, on other devices its
+                largest. It waits until it has so many.
             workers: threads that decode and run; default: one per core that this process may use.
             bad: what an image that cannot be decoded does: "raise", in its turn, or "yield" a `SkippedImage` with its
                 place, name and reason in place of its prediction.
@@ -179,16 +180,20 @@ class Predictor(Inference):
     def _each(self, images: Images, batch_size: int | None = None, workers: int | None = None) -> Iterator[Answered]:
         """Decoded and run, in order; several at once in threads, each of which decodes and runs a chunk."""
         self._require_open()
-        batch = self.artifact.target.batch
         for what, number in (("batch_size", batch_size), ("workers", workers)):
             if number is not None and number < 1:
                 raise ConfigError(f"{what} {number}: needs 1 or more.")
         if is_one(images):
             return iter([self._answer(Chunk(0, [images]))])  # type: ignore[list-item]
-        size, threads = max(batch.min, batch_size or batch.typical), workers or usable_cores()
+        size, threads = self._batch_size(batch_size), workers or usable_cores()
         return in_order(
             self._answer, chunks(each_image(images), size), threads=threads, ahead=2 * threads, name="predict"
         )
+
+    def _batch_size(self, asked: int | None) -> int:
+        """A CPU is kept busy by several inferences at once, a GPU by large ones."""
+        batch = self.artifact.target.batch
+        return max(batch.min, asked or (batch.typical if self._backend.device.lower() == "cpu" else batch.max))
 
     def _answer(self, chunk: Chunk) -> Answered:
         first, sources = chunk

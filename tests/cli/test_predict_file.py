@@ -13,9 +13,9 @@ import pytest
 
 from edgedistill.cli import prediction_file
 from edgedistill.cli.prediction_file import PredictionFile
-from edgedistill.distill.data.score_file import read_scores
 from edgedistill.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from edgedistill.runtime.datasets import open_dataset
+from edgedistill.runtime.datasets.score_file import read_scores
 from edgedistill.runtime.errors import EdgedistillError
 
 

@@ -46,7 +46,8 @@ def predict(
     device: DeviceName = None,
     decode: DecodeName = "full",
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images per inference; default: the artifact's typical number.")
+        int | None,
+        typer.Option(min=1, help="Images per inference; default: the artifact's typical number, its largest on a GPU."),
     ] = None,
     top: Annotated[
         int | None, typer.Option(min=1, help="Show the k most probable classes instead of those over their threshold.")

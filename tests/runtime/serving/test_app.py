@@ -90,14 +90,14 @@ def test_a_wrong_option_is_one_line(serving, photo):
 
 def test_images_beyond_the_limit_are_refused_at_once_and_none_is_lost(serving, photo, monkeypatch):
     client, predictor = serving(pending=2)
-    gate, entered, scores = threading.Event(), threading.Semaphore(0), predictor.scores
+    gate, entered, infer = threading.Event(), threading.Semaphore(0), predictor._infer
 
     def held(images):
         entered.release()
         gate.wait(10)
-        return scores(images)
+        return infer(images)
 
-    monkeypatch.setattr(predictor, "scores", held)
+    monkeypatch.setattr(predictor, "_infer", held)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(client.post, "/predict", content=photo)
         assert entered.acquire(timeout=10)
@@ -117,13 +117,13 @@ def test_images_beyond_the_limit_are_refused_at_once_and_none_is_lost(serving, p
 
 def test_a_failed_inference_is_told_to_its_images_and_the_next_is_answered(serving, photo, monkeypatch, caplog):
     client, predictor = serving()
-    scores = predictor.scores
+    infer = predictor._infer
 
     def fail_once(images):
-        monkeypatch.setattr(predictor, "scores", scores)
+        monkeypatch.setattr(predictor, "_infer", infer)
         raise BundleError("the device was lost.")
 
-    monkeypatch.setattr(predictor, "scores", fail_once)
+    monkeypatch.setattr(predictor, "_infer", fail_once)
     answer = client.post("/predict", content=photo)
     assert (answer.status_code, answer.json()) == (500, {"error": "the device was lost."})
     assert "the device was lost" in caplog.text
@@ -132,7 +132,7 @@ def test_a_failed_inference_is_told_to_its_images_and_the_next_is_answered(servi
 
 def test_a_bug_is_logged_and_not_shown(serving, photo, monkeypatch, caplog):
     client, predictor = serving()
-    monkeypatch.setattr(predictor, "scores", lambda _: 1 / 0)
+    monkeypatch.setattr(predictor, "_infer", lambda _: 1 / 0)
     answer = client.post("/predict", content=photo)
     assert (answer.status_code, answer.json()) == (500, {"error": "a fault of the server: its log says which."})
     assert "ZeroDivisionError" in caplog.text
