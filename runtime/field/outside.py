@@ -1,7 +1,7 @@
 """Scores that something else computed for the same photographs: another device, the teacher, a service."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -20,7 +20,8 @@ def read_outside(
     """The file's scores of N photographs; NaN for those that it lacks.
 
     Args:
-        path: see `datasets.score_file.read_scores`; its ids are the photographs' paths from their folder.
+        path: see `datasets.score_file.read_scores`; its ids are the photographs' paths, from their folder or from
+            anywhere: where none is the same, the folder that all have in common is left out on either side.
         ids: N.
         classes: C names, in whose order the columns are brought.
         thresholds: float64 (C,), from which a label counts as reported.
@@ -31,8 +32,9 @@ def read_outside(
     """
     found = read_scores(path)
     columns = _columns(path, found.classes, found.values.shape[1], classes)
-    places = {id: row for row, id in enumerate(found.ids)}
-    rows = np.array([places.get(id, -1) for id in ids])
+    rows = _rows(found.ids, ids)
+    if not (rows >= 0).any():
+        rows = _rows(_from_common_folder(found.ids), _from_common_folder(ids))
     if not (rows >= 0).any():
         raise DataError(
             f"{path}: has scores of {found.ids[0]!r} and others, and of none of the photographs, as {ids[0]!r}: its "
@@ -46,6 +48,21 @@ def read_outside(
     if scale == "logits" or not within:
         return Scored(values, sigmoid(values), thresholds)
     return Scored(values, values, thresholds)
+
+
+def _rows(given: Sequence[str], ids: Sequence[str]) -> np.ndarray:
+    """Where each of `ids` is among those that are given; -1 where it is not."""
+    places = {id: row for row, id in enumerate(given)}
+    return np.array([places.get(id, -1) for id in ids])
+
+
+def _from_common_folder(ids: Sequence[str]) -> list[str]:
+    """The paths without the folders that all of them begin with."""
+    parts = [PurePosixPath(id.replace("\\", "/")).parts for id in ids]
+    common = 0
+    while all(len(one) > common + 1 and one[common] == parts[0][common] for one in parts):
+        common += 1
+    return ["/".join(one[common:]) for one in parts]
 
 
 def _columns(path: Path, given: Sequence[str] | None, count: int, classes: Sequence[str]) -> list[int]:

@@ -216,10 +216,10 @@ def _finest(model: LeftOut, confidence: float) -> float:
 
     Where no image is seen to overtake another, at most -ln(1 - confidence) such swaps were to be expected.
     """
-    swap = model.swap[model.positives > 0]
+    unseen, swap = -math.log(1.0 - checked_confidence(confidence)), model.swap[model.positives > 0]
     if not len(swap):
         return math.nan
-    return -math.log(1.0 - confidence) * 100.0 * float(swap.mean()) / len(swap)
+    return unseen * 100.0 * float(swap.mean()) / len(swap)
 
 
 def _lacking(model: LeftOut, least_per_class: float) -> str:

@@ -118,6 +118,9 @@ def test_scores_from_elsewhere_are_compared_where_there_are_some(bundle, folder,
     assert [one.name for one in agreement.flipped] == ["green"]
     green = agreement.classes[1]
     assert green.rank.estimate == pytest.approx(-1.0, abs=1e-3)  # the file has six digits
+    elsewhere = [row if n == 0 else f"/home/pi/photos/{row}" for n, row in enumerate(file.read_text().splitlines())]
+    file.write_text("\n".join(elsewhere))
+    assert runtime.check(bundle, folder, against=file, to_label=0).agreement == agreement
     ours = sigmoid(tiny_reference(pixels))[:, 1] >= 0.5
     assert (green.gained, green.lost, green.both) == (ours.sum(), (~ours).sum(), 0)
 
@@ -178,6 +181,11 @@ def test_without_anything_recorded_the_frameworks_scores_serve_or_nothing_is_sai
     [
         ({"against": "onnx/int8"}, BundleError, "holds no artifact 'onnx/int8'"),
         ({"against": "missing.csv"}, DataError, "missing.csv"),
+        (
+            {"against": Path(__file__).with_name("strangers.csv")},
+            DataError,
+            "has scores of 'x.jpg' and others, and of none",
+        ),
         ({"max_changed": 5}, ConfigError, "max_changed: say against what"),
         ({"max_drift": 3}, ConfigError, "max_drift 3: is a distance from 0 to 1"),
         ({"confidence": 1.0}, ConfigError, "confidence 1 must lie between"),
