@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .bench.report import BenchReport
     from .bench.running import benchmark
     from .bundle import Bundle, open_bundle, zip_bundle
+    from .comparison import Comparison, compare
     from .datasets import Dataset, open_dataset
     from .device import Device, describe_device, device_slug
     from .errors import EdgedistillError
@@ -30,6 +31,7 @@ __all__ = [
     "BenchReport",
     "Bundle",
     "CheckReport",
+    "Comparison",
     "Dataset",
     "Device",
     "EdgedistillError",
@@ -42,6 +44,7 @@ __all__ = [
     "SkippedImage",
     "benchmark",
     "check",
+    "compare",
     "datasets",
     "describe_device",
     "device_slug",
@@ -60,6 +63,7 @@ _HOME = {
     "BenchReport": "bench.report",
     "Bundle": "bundle",
     "CheckReport": "field",
+    "Comparison": "comparison",
     "Dataset": "datasets",
     "Device": "device",
     "EdgedistillError": "errors",
@@ -72,6 +76,7 @@ _HOME = {
     "SkippedImage": "batches",
     "benchmark": "bench.running",
     "check": "field",
+    "compare": "comparison",
     "describe_device": "device",
     "device_slug": "device",
     "load": "predictor",

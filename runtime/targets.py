@@ -29,13 +29,17 @@ class Gates(Config):
         max_map_drop: mAP points (0-100) that may be lost against the reference: the whole confidence interval of the
             drop must stay within it.
         confidence: level of that interval.
-        max_p95_ms: 95th percentile of the single-image latency in milliseconds.
+        max_p90_ms: 90th percentile of the single-image latency in milliseconds, the headline of `bench`.
+        max_p95_ms: its 95th percentile.
+        max_rss: largest resident memory of a process that runs the artifact, in bytes.
         max_bytes: size of the artifact's files.
     """
 
     max_map_drop: float | None = None
     confidence: float = 0.95
+    max_p90_ms: float | None = None
     max_p95_ms: float | None = None
+    max_rss: int | None = None
     max_bytes: int | None = None
 
 
@@ -119,7 +123,7 @@ def target_problem(target: Target) -> str:
         return f"gates: {error}"
     if not 0 < limits.confidence < 1:
         return f"gates.confidence {limits.confidence:g}: needs more than 0 and less than 1, e.g. 0.95"
-    for name in ("max_map_drop", "max_p95_ms", "max_bytes"):
+    for name in ("max_map_drop", "max_p90_ms", "max_p95_ms", "max_rss", "max_bytes"):
         limit = getattr(limits, name)
         if limit is not None and not (math.isfinite(limit) and limit > 0):
             return f"gates.{name} {limit:g}: needs more than 0"

@@ -17,7 +17,7 @@ def test_subpackages_come_on_access():
     assert [len(part) for part in edgedistill.distill.partition_labels(np.eye(4, dtype=np.int8), 2, "random")] == [2, 2]
     assert callable(edgedistill.export.reparameterize)
     assert callable(edgedistill.export.export_bundle)
-    for name in ("load", "verify", "benchmark", "selftest", "open_bundle"):
+    for name in ("load", "verify", "benchmark", "compare", "selftest", "open_bundle"):
         assert callable(getattr(edgedistill.runtime, name))
     assert callable(edgedistill.runtime.metrics.evaluate)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

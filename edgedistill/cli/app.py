@@ -20,6 +20,7 @@ from .commands import (
     fleet,
     predict,
     report,
+    results,
     serve,
     sign,
     study,
@@ -75,7 +76,7 @@ for _command in (
     _add(_command, _TRAINING)
 for _command in (
     predict.predict, bundles.verify, check.check, bundles.bench, bundles.selftest, fleet.fleet, bundles.inspect,
-    report.report, serve.serve,
+    results.results, results.compare, report.report, serve.serve,
 ):  # fmt: skip
     _add(_command, _DEVICE)
 _add(report.push, "Both")

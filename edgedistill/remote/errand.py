@@ -16,7 +16,7 @@ from ..runtime.bundle.records import Artifact
 from ..runtime.bundle.results import Machine, save_or_say, unpack_samples
 from ..runtime.bundle.selection import select_artifacts
 from ..runtime.datasets import Dataset
-from ..runtime.errors import EdgedistillError, InterruptedRunError
+from ..runtime.errors import ConfigError, EdgedistillError, InterruptedRunError
 from ..runtime.parity import ParityReport, SelfTestReport
 from .agent import Found
 from .conversation import Failed, Finished, Interrupted, Stage, conversation
@@ -72,7 +72,12 @@ def bench(host: Host, bundle: Bundle | str | Path, **options: Any) -> BenchRepor
 
     Raises:
         EdgedistillError: as `runtime.benchmark`, with the device's name before; or the device cannot be used.
+        ConfigError: a photograph, which lies here.
     """
+    if options.pop("photo", None) is not None:
+        raise ConfigError(
+            "--photo (`photo`): lies here, not on the device, where the bundle's own is timed: leave it out."
+        )
     opened = open_source(
         bundle,
         backend=options.get("backend"),

@@ -1,7 +1,8 @@
-"""One artifact on its way through a benchmark's rounds: its process, its turns, and how it ends."""
+"""One artifact on its way through a benchmark: its processes, its turns, and how it ends."""
 
 import os
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 
 import msgspec
 import numpy as np
@@ -10,14 +11,31 @@ from ..backends.base import BACKENDS
 from ..bundle import Artifact, Bundle
 from ..bundle.selection import NotRunnable, missing_files, not_runnable
 from ..device import load_average
-from ..verdicts import Judgement, judge_at_most
-from .disturbance import disturbance, judge_turns
+from ..targets import Gates
+from .disturbance import COUNTERS_ALONE, judge_turns
+from .energy import Meter, Power
+from .entry import ArtifactMeasurements, describe
+from .figures import Server, Spans
+from .gates import judge_limits
 from .machine import read_cpu_time, shares
-from .messages import Answer, Measure, Measured, Refused, Request, Start, Started
+from .messages import (
+    Answer,
+    Measure,
+    Measured,
+    Photograph,
+    Refused,
+    Request,
+    Saturate,
+    Serve,
+    Start,
+    Started,
+    Task,
+    Timed,
+)
 from .plan import BenchPlan
 from .process import Worker, WorkerLostError
-from .report import ArtifactBench, split_samples
-from .statistics import summarise
+from .report import ArtifactBench
+from .scenarios import Setting
 from .turn import Evidence, Turn
 
 START_SECONDS = 600.0  # some devices compile a network for minutes when they load it
@@ -27,53 +45,47 @@ _WARM_UP = Measure(queries=10, seconds=0.5)
 
 
 class ArtifactRun:
-    """One artifact of a benchmark.
+    """One artifact of a benchmark, in one setting.
 
     Args:
         bundle: where its files are.
         artifact: which it is.
-        threads: intra-op threads; None leaves the deploy config's.
-        device: the backend's device word; None leaves the deploy config's.
-        batch_size: images per inference.
-        size: height and width for a graph that leaves them open.
+        setting: how it is measured.
+        limits: its gates.
+        meter: the machine's power counter; None without one.
     """
 
     def __init__(
-        self,
-        bundle: Bundle,
-        artifact: Artifact,
-        *,
-        threads: int | None,
-        device: str | None,
-        batch_size: int,
-        size: tuple[int, int] | None = None,
+        self, bundle: Bundle, artifact: Artifact, setting: Setting, limits: Gates, meter: Meter | None = None
     ) -> None:
-        self.bundle, self.artifact = bundle, artifact
-        self.threads, self.device, self.batch_size, self.size = threads, device, batch_size, size
+        self.bundle, self.artifact, self.setting, self.limits = bundle, artifact, setting, limits
+        self.name = f"{artifact.name} ({setting.label})" if setting.label else artifact.name
         self.failure: NotRunnable | None = None
         self.worker: Worker | None = None
+        self.server: Server | None = None
+        self._meter = meter
         self._stack = ExitStack()
-        self._started: Started | None = None
+        self._started: list[Started] = []
         self._turns: list[Turn] = []
         self._samples: list[list[float]] = []
         self._peak_rss_bytes: int | None = None
+        self._spans: Spans | None = None
         self._inference_seconds = 0.0
         if absent := missing_files(artifact):
             self.failure = not_runnable(artifact.name, absent)
 
     def start(self) -> None:
-        """Start its process, load the artifact and warm it up; sets `failure` when it does not run."""
+        """Start a process, load the artifact and warm it up; sets `failure` when it does not run."""
         if self.failure is not None or self.worker is not None:
             return
         self.worker = self._stack.enter_context(Worker())
-        answer = self._ask(self._opening(), START_SECONDS, "loading")
+        answer = self._ask(self._opening(), START_SECONDS * self.setting.streams, "loading")
         if isinstance(answer, Refused):
             self._give_up(NotRunnable(answer.reason, answer.refused))
         elif isinstance(answer, Started):
-            self._started = self._started or answer
+            self._started.append(answer)
             self._inference_seconds = answer.first_ms / 1000.0
-            warm = self._ask(_WARM_UP, self._limit(_WARM_UP), "warming up")
-            if isinstance(warm, Measured):
+            if (warm := self.measured(_WARM_UP, "warming up")) is not None:
                 self._inference_seconds = float(np.median(warm.samples_ms)) / 1000.0
 
     def take_turn(self, number: int, plan: BenchPlan, own: list[int]) -> None:
@@ -84,11 +96,19 @@ class ArtifactRun:
             plan: how much to measure.
             own: the benchmark's processes, whose computing is not other people's.
         """
-        turn = Measure(plan.queries_per_turn, plan.seconds_per_turn)
+        several = self.setting.scenario == "throughput"
+        task = (Saturate if several else Measure)(plan.queries_per_turn, plan.seconds_per_turn)
+        with nullcontext(Power()) if self._meter is None else self._meter.measuring() as power:
+            answer = self.watched(number, task, own, f"measuring round {number}")
+        if answer is not None and power.watts is not None:
+            self._turns[-1] = msgspec.structs.replace(self._turns[-1], watts=power.watts)
+
+    def watched(self, number: int, task: Task, own: list[int], doing: str) -> Measured | None:
+        """Have the process do something, watch the machine meanwhile, and keep it as a turn; None where it was lost."""
         before = read_cpu_time(own)
-        answer = self._ask(turn, self._limit(turn), f"measuring round {number}")
-        if not isinstance(answer, Measured):
-            return
+        answer = self.measured(task, doing)
+        if answer is None:
+            return None
         taken = shares(before, read_cpu_time(own))
         load = load_average()
         evidence = Evidence(
@@ -103,11 +123,36 @@ class ArtifactRun:
         )
         p50, p90 = np.quantile(answer.samples_ms, [0.5, 0.9]).round(4)
         made = Turn(
-            round=number, samples=len(answer.samples_ms), p50_ms=float(p50), p90_ms=float(p90), evidence=evidence
+            round=number,
+            samples=len(answer.samples_ms),
+            p50_ms=float(p50),
+            p90_ms=float(p90),
+            evidence=evidence,
+            process=len(self._started),
+            inferences_per_s=answer.inferences_per_s,
         )
         self._turns.append(made)
         self._samples.append(answer.samples_ms)
         self._peak_rss_bytes = max(self._peak_rss_bytes or 0, answer.peak_rss_bytes or 0) or None
+        return answer
+
+    def measured(self, task: Task, doing: str) -> Measured | None:
+        """Have the process do something, and keep nothing of it; None where it was lost."""
+        answer = self._ask(task, self._limit(task), doing)
+        return answer if isinstance(answer, Measured) else None
+
+    def time_photograph(self, name: str, encoded: bytes, repeats: int) -> None:
+        """Time a photograph's way through it; what fails here costs nothing that was measured."""
+        if self.failure is not None:
+            return
+        self.start()
+        if self.worker is not None:
+            seconds = TURN_SECONDS + _PATIENCE * repeats
+            answer = self._ask(Photograph(encoded, repeats), seconds, "timing a photograph")
+            if isinstance(answer, Timed):
+                steps = msgspec.structs.asdict(answer)
+                self._spans = Spans(photo=name, bytes=len(encoded), repeats=repeats, **steps)
+        self.failure = None
 
     def end(self) -> None:
         """End its process, which frees its memory."""
@@ -118,39 +163,28 @@ class ArtifactRun:
         """Whether round `number` (from 1) has a turn of it: the planned ones, then as many as were disturbed."""
         if self.failure is not None:
             return False
-        return number <= plan.rounds or sum(turn.quiet for turn in judge_turns(self._turns)) < plan.rounds
+        return number <= plan.rounds or sum(turn.quiet for turn in self._judged(self._turns)) < plan.rounds
 
     def result(self, plan: BenchPlan, rounds: int) -> ArtifactBench:
         """What was measured in the first `rounds` rounds, judged."""
-        head = ArtifactBench(
-            name=self.artifact.name,
-            backend=self.artifact.backend,
-            precision=self.artifact.precision,
-            status="ran",
-            bytes=self.artifact.size,
-            sha256=self.artifact.files[0].sha256 if self.artifact.files else "",
-        )
-        if self.failure is not None:
-            status = "failed" if self.failure.refused else "could_not_run"
-            return msgspec.structs.replace(head, status=status, reason=self.failure.reason)
-        assert self._started is not None
-        turns = judge_turns([turn for turn in self._turns if turn.round <= rounds])
+        complete = len(self._turns) if self.server is not None else rounds  # its turns are trials, of one round
+        turns = self._judged([turn for turn in self._turns if turn.round <= complete])
         samples = tuple(value for values in self._samples[: len(turns)] for value in values)
-        planned = min(rounds, plan.rounds)
-        disturbed = disturbance(turns, planned, planned * plan.queries_per_turn)
-        measured = msgspec.structs.replace(
-            head,
-            import_ms=self._started.import_ms,
-            load_ms=self._started.load_ms,
-            first_ms=self._started.first_ms,
-            latency=summarise(_counted(turns, samples, everything=bool(disturbed))),
+        found = ArtifactMeasurements(
+            started=tuple(self._started),
             turns=turns,
             samples_ms=samples,
-            disturbed=disturbed,
             peak_rss_bytes=self._peak_rss_bytes,
-            effective=self._started.effective,
+            spans=self._spans,
+            server=self.server,
+            power_source=None if self._meter is None else self._meter.source,
         )
-        return msgspec.structs.replace(measured, gates=_judge(self.artifact, measured, self.batch_size))
+        entry = describe(self.artifact, self.setting, self.failure or found, name=self.name, plan=plan, rounds=rounds)
+        return entry if self.failure else msgspec.structs.replace(entry, gates=judge_limits(self.limits, entry))
+
+    def _judged(self, turns: Sequence[Turn]) -> tuple[Turn, ...]:
+        # At another rate the latencies are others, whoever else computes.
+        return judge_turns(turns) if self.server is None else judge_turns(turns, COUNTERS_ALONE)
 
     def _opening(self) -> Start:
         loose = self.bundle.is_model_file
@@ -160,15 +194,17 @@ class ArtifactRun:
             artifact=self.artifact.name,
             backend=self.artifact.backend if loose else None,
             precision=self.artifact.precision if loose and _chooses(self.artifact.backend) else None,
-            device=self.device,
-            threads=self.threads,
-            batch_size=self.batch_size,
-            size=self.size,
+            device=self.setting.device,
+            threads=self.setting.threads,
+            batch_size=self.setting.batch_size,
+            size=self.setting.size,
+            streams=self.setting.streams,
         )
 
-    def _limit(self, turn: Measure) -> float:
-        """Seconds after which a turn is given up, by what an inference took so far."""
-        return TURN_SECONDS + _PATIENCE * (turn.seconds + turn.queries * self._inference_seconds)
+    def _limit(self, task: Task) -> float:
+        """Seconds after which a task is given up, by what an inference took so far."""
+        planned = task.queries / task.rate if isinstance(task, Serve) else task.seconds
+        return TURN_SECONDS + _PATIENCE * (planned + task.queries * self._inference_seconds)
 
     def _ask(self, request: Request, seconds: float, doing: str) -> Answer | None:
         assert self.worker is not None
@@ -187,26 +223,3 @@ def _chooses(backend: str) -> bool:
     """Whether the backend can be asked for a precision, so that a model file is not taken as it is."""
     kind = BACKENDS.find(backend)
     return kind is not None and bool(kind.hints)
-
-
-def _counted(turns: tuple[Turn, ...], samples: tuple[float, ...], *, everything: bool) -> list[tuple[float, ...]]:
-    """The samples that make the statistics, by turn: the quiet turns', or all of them."""
-    by_turn = split_samples(turns, samples)
-    return [values for turn, values in zip(turns, by_turn, strict=True) if everything or turn.quiet]
-
-
-def _judge(artifact: Artifact, measured: ArtifactBench, batch_size: int) -> tuple[Judgement, ...]:
-    limit = artifact.target.limits.max_p95_ms
-    if limit is None or batch_size != 1 or measured.latency is None:
-        return ()
-    return (
-        judge_at_most(
-            "max_p95_ms",
-            measured.latency.p95,
-            limit,
-            what="p95 latency",
-            unit="ms",
-            doubt=measured.disturbed,
-            more="measure on a quiet machine" if measured.disturbed else "a longer preset would tell",
-        ),
-    )

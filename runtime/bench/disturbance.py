@@ -46,6 +46,7 @@ class Thresholds(NamedTuple):
 
 
 THRESHOLDS = Thresholds()
+COUNTERS_ALONE = THRESHOLDS._replace(p50=math.inf, p90=math.inf, tail=math.inf)  # turns that differ by what was asked
 
 _WORDS = {
     "others": "other processes used {percent:.0f} % of the cores",

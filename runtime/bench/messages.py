@@ -10,7 +10,7 @@ class _Message(msgspec.Struct, tag=True, forbid_unknown_fields=True):
 
 
 class Start(_Message):
-    """Load an artifact and infer once.
+    """Load an artifact, as often as there are streams, and infer once.
 
     Attributes:
         source: the bundle's or the model file's path as the system spells it, which need not be UTF-8.
@@ -22,6 +22,7 @@ class Start(_Message):
         threads: None for the deploy config's.
         batch_size: images per inference.
         size: of a model file, height and width where its graph leaves them open; None where it does not.
+        streams: how many inferences may be under way at once.
     """
 
     source: bytes
@@ -33,13 +34,49 @@ class Start(_Message):
     threads: int | None
     batch_size: int
     size: tuple[int, int] | None = None
+    streams: int = 1
 
 
 class Measure(_Message):
-    """One turn: infer until both minimums are met."""
+    """One turn: infer, one after the other, until both minimums are met."""
 
     queries: int
     seconds: float
+
+
+class Saturate(_Message):
+    """One turn: keep all streams busy until both minimums are met."""
+
+    queries: int
+    seconds: float
+
+
+class Serve(_Message):
+    """Answer images that come at random, in the order in which they come.
+
+    Attributes:
+        rate: of them a second, on average.
+        queries: how many.
+        limit_ms: an answer later than this is late.
+        seed: of the times at which they come.
+    """
+
+    rate: float
+    queries: int
+    limit_ms: float
+    seed: int
+
+
+class Photograph(_Message):
+    """Time each step from an encoded image to its labels.
+
+    Attributes:
+        encoded: the file's content.
+        repeats: how often.
+    """
+
+    encoded: bytes
+    repeats: int
 
 
 class Started(_Message):
@@ -69,6 +106,7 @@ class Measured(_Message):
         switches: how often a thread of this process had to leave a core that it still wanted.
         waited_s: how long its threads waited for a core, added up.
         peak_rss_bytes: largest resident memory so far.
+        inferences_per_s: of all streams together; None where there is one.
     """
 
     samples_ms: list[float]
@@ -78,6 +116,19 @@ class Measured(_Message):
     switches: int | None
     waited_s: float | None
     peak_rss_bytes: int | None
+    inferences_per_s: float | None = None
+
+
+class Timed(_Message):
+    """The steps of one photograph, in milliseconds: medians over the repeats."""
+
+    width: int
+    height: int
+    decode_ms: float
+    resize_ms: float
+    infer_ms: float
+    post_ms: float
+    total_ms: float
 
 
 def printable(text: str) -> str:
@@ -85,5 +136,6 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-Request: TypeAlias = Start | Measure
-Answer: TypeAlias = Started | Refused | Measured
+Task: TypeAlias = Measure | Saturate | Serve  # what is watched for disturbance
+Request: TypeAlias = Start | Task | Photograph
+Answer: TypeAlias = Started | Refused | Measured | Timed

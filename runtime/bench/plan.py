@@ -17,16 +17,24 @@ class BenchPlan(Record):
         queries: least number of measured inferences.
         seconds: least time spent on them.
         rounds: over how many turns they are spread; the artifacts take turns.
+        processes: how many processes an artifact's turns are spread over, one after another: a process has a layout of
+            its memory that makes it a few per cent faster or slower than the next one for as long as it lives.
     """
 
     queries: int
     seconds: float
     rounds: int
+    processes: int = 1
 
     @property
     def most_rounds(self) -> int:
         """Rounds at most: turns that were disturbed are measured again, in half as many rounds again."""
         return self.rounds + math.ceil(self.rounds / 2)
+
+    def begins_process(self, number: int) -> bool:
+        """Whether round `number` (from 1) is measured in new processes; repetitions of disturbed turns are, too."""
+        before, now = ((done * self.processes) // self.rounds for done in (number - 2, number - 1))
+        return number > 1 and self.processes > 1 and now > before
 
     @property
     def queries_per_turn(self) -> int:
@@ -38,11 +46,12 @@ class BenchPlan(Record):
 
 
 PLANS: dict[str, BenchPlan] = {
-    # The demo needs a p90 (100 queries) in a few seconds; the other sizes are MLPerf's.
+    # The demo needs a p90 (100 queries) in a few seconds, so that it loads each artifact once; the other sizes are
+    # MLPerf's.
     "demo": BenchPlan(queries=100, seconds=1.0, rounds=4),
-    "smoke": BenchPlan(queries=64, seconds=6.0, rounds=4),
-    "quick": BenchPlan(queries=128, seconds=10.0, rounds=5),
-    "full": BenchPlan(queries=1024, seconds=60.0, rounds=12),
+    "smoke": BenchPlan(queries=64, seconds=6.0, rounds=4, processes=4),
+    "quick": BenchPlan(queries=128, seconds=10.0, rounds=5, processes=5),
+    "full": BenchPlan(queries=1024, seconds=60.0, rounds=12, processes=12),
 }
 
 
@@ -51,30 +60,24 @@ def queries_for(p: float) -> int:
     return math.ceil(10 / (1 - p) - 1e-6)  # 10 / (1 - 0.9) is a little above 100 in binary
 
 
-def choose_plan(preset: str | None, artifacts: Sequence[Artifact], batch_size: int) -> tuple[str, BenchPlan]:
-    """The preset and its plan, long enough to state a p95 where a gate asks for one.
+def choose_plan(preset: str | None, artifacts: Sequence[Artifact], least_queries: int) -> tuple[str, BenchPlan]:
+    """The preset and its plan.
 
     Args:
         preset: its name, or None for the longest that a deploy config asks for.
         artifacts: what is measured.
-        batch_size: images per inference.
+        least_queries: what a gate needs to be judged.
 
     Raises:
-        ConfigError: an unknown preset, or a batch size that an artifact does not take.
+        ConfigError: an unknown preset.
     """
     if preset is None:
         asked = [artifact.target.bench for artifact in artifacts if artifact.target.bench in PLANS]
         preset = max(asked, key=lambda name: PLANS[name].seconds, default="quick")
     if preset not in PLANS:
         raise ConfigError(f"unknown bench preset {preset!r}: one of {', '.join(PLANS)}.")
-    for artifact in artifacts:
-        batch = artifact.target.batch
-        if not batch.min <= batch_size <= batch.max:
-            raise ConfigError(f"{artifact.name}: takes batches of {batch.min} to {batch.max} images, not {batch_size}.")
     plan = PLANS[preset]
-    if batch_size == 1 and any(artifact.target.limits.max_p95_ms is not None for artifact in artifacts):
-        plan = msgspec.structs.replace(plan, queries=max(plan.queries, queries_for(0.95)))
-    return preset, plan
+    return preset, msgspec.structs.replace(plan, queries=max(plan.queries, least_queries))
 
 
 def choose_size(size: object, source: Bundle) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from ..errors import InterruptedRunError
 from ..record import Record
 from ..verdicts import EXIT_CODES, Judgement, Verdict, overall
 from .disturbance import in_words, unseen, worst
+from .figures import Energy, Offline, Server, Spans
 from .plan import BenchPlan
 from .statistics import Latency, summarise
 from .turn import Turn
@@ -21,14 +22,25 @@ class ArtifactBench(Record):
     """One artifact's measurements, in its own process.
 
     Attributes:
+        name: unique in the report: the artifact's, and in a sweep its setting.
+        artifact: the artifact's name in the manifest, where `name` says more; empty where it is that.
         status: "ran"; "could_not_run": this machine lacks something; "failed": refused, or its process was lost.
         reason: why it did not run.
         bytes: size of its files.
         sha256: of the main file, the same that verify's numbers belong to.
+        batch_size: images per inference; None in reports of the first versions, which had one for all.
+        threads: that were asked for; None leaves the deploy config's.
+        streams: inferences under way at once.
+        processes: that measured it, one after another; what was loaded is told by their medians.
         import_ms: importing the backend's library in a fresh process.
         load_ms: from the hash-checked files to a runnable graph.
         first_ms: the first inference, with its lazy allocations.
-        latency: the statistics of the turns that count: the quiet ones, or all where those are too few.
+        latency: the statistics of the turns that count: the quiet ones, or all where those are too few; in the
+            scenarios "single" and "batch".
+        offline: in the scenario "throughput".
+        server: in the scenario "server".
+        energy: None without a counter.
+        spans: from a photograph to labels, in the scenario "single"; None where there is no photograph.
         turns: every turn in the order measured, disturbed or not, with its evidence.
         samples_ms: every steady inference of every turn in the order measured; `turns` says where each turn ends.
             Empty where they are stored apart.
@@ -44,12 +56,21 @@ class ArtifactBench(Record):
     precision: str
     status: BenchStatus
     bytes: int
+    artifact: str = ""
     reason: str = ""
     sha256: str = ""
+    batch_size: int | None = None
+    threads: int | None = None
+    streams: int = 1
+    processes: int = 0
     import_ms: float | None = None
     load_ms: float | None = None
     first_ms: float | None = None
     latency: Latency | None = None
+    offline: Offline | None = None
+    server: Server | None = None
+    energy: Energy | None = None
+    spans: Spans | None = None
     turns: tuple[Turn, ...] = ()
     samples_ms: tuple[float, ...] = ()
     disturbed: str = ""
@@ -111,7 +132,8 @@ class ArtifactBench(Record):
         """A number of `latency`; the first versions kept samples without turns, from which it is computed."""
         if self.latency is not None:
             return number(self.latency)
-        return number(summarise([self.samples_ms])) if self.samples_ms else None
+        first_versions = self.samples_ms and not self.turns
+        return number(summarise([self.samples_ms])) if first_versions else None
 
 
 class BenchReport(Record):
@@ -125,9 +147,11 @@ class BenchReport(Record):
         rounds: rounds that were completed, repetitions of disturbed turns included; 0 in reports of the first versions.
         interrupted: Ctrl-C ended it; only complete rounds are in it.
         one_at_a_time: every turn loaded its artifact anew, so that no two were in memory.
-        batch_size: images per inference.
+        scenario: what was asked of each artifact, see `scenarios`.
+        max_p99_ms: the limit of the scenario "server".
+        batch_size: images per inference, the first of a sweep; each artifact says its own.
         size: height and width that were asked for, of a model file whose graph leaves them open; None otherwise.
-        preprocess_ms: median time to decode and resize one golden photograph, which an app pays on top; None without.
+        preprocess_ms: median time to decode and resize one photograph, which an app pays on top; None without.
         load_start: load average (1, 5, 15 minutes) when the measuring began; empty where there is none.
         load_end: the same at its end.
         temperature_start: hottest thermal zone in degrees Celsius, where readable.
@@ -155,12 +179,19 @@ class BenchReport(Record):
     interrupted: bool = False
     one_at_a_time: bool = False
     size: tuple[int, int] | None = None
+    scenario: str = "single"
+    max_p99_ms: float | None = None
     saved: str | None = None
     not_saved: str = ""
 
     def throughput(self, artifact: ArtifactBench) -> float | None:
-        """Images per second of one process in a closed loop: batch_size / mean latency."""
-        return None if artifact.mean_ms is None else self.batch_size * 1000.0 / artifact.mean_ms
+        """Images per second: what was measured of several streams; of one in a closed loop, batch over mean latency."""
+        if artifact.offline is not None:
+            return artifact.offline.images_per_s.estimate
+        if artifact.server is not None:
+            return artifact.server.rate
+        batch_size = artifact.batch_size or self.batch_size
+        return None if artifact.mean_ms is None else batch_size * 1000.0 / artifact.mean_ms
 
     @property
     def disturbed(self) -> bool:

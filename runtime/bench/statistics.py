@@ -98,6 +98,22 @@ def quantile(turns: Sequence[Sequence[float]], p: float, confidence: float = CON
     )
 
 
+def mean_of_turns(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """The mean of one number per turn with Student's t interval; without ends from a single turn.
+
+    Args:
+        values: at least one.
+        confidence: two-sided level.
+    """
+    estimate = float(np.mean(values))
+    if len(values) < 2:
+        return Interval(estimate=estimate, low=None, high=None, confidence=confidence, note="one turn: no interval")
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    reach = student_t_quantile((1 + confidence) / 2, len(values) - 1) * error
+    note = f"from {len(values)} turns, Student's t"
+    return Interval(estimate=estimate, low=estimate - reach, high=estimate + reach, confidence=confidence, note=note)
+
+
 def throttled(samples: Sequence[float] | np.ndarray) -> bool:
     """Whether the last third of the samples is over 10 % slower than the first, by their medians."""
     third = len(samples) // 3

@@ -38,6 +38,9 @@ class Turn(Record):
         evidence: what was seen meanwhile.
         disturbed_by: what speaks against the turn: the kind of evidence (see `disturbance`) and its value; empty when
             it was quiet.
+        process: which of the artifact's processes measured it, from 1; 0 in reports that did not record it.
+        inferences_per_s: of all streams together, where several were kept busy; None otherwise.
+        watts: mean power while it was measured, where the machine has a counter; None without.
     """
 
     round: int
@@ -46,6 +49,9 @@ class Turn(Record):
     p90_ms: float
     evidence: Evidence
     disturbed_by: dict[str, float] = {}
+    process: int = 0
+    inferences_per_s: float | None = None
+    watts: float | None = None
 
     @property
     def quiet(self) -> bool:

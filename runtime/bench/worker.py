@@ -9,29 +9,54 @@ import os
 import queue
 import sys
 import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TextIO
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple, TextIO
 
 import msgspec
 
-from ..backends.base import BACKENDS
+from ..backends.base import BACKENDS, Backend
+from ..bundle import Artifact, Manifest
 from ..bundle.loose import open_source
 from ..bundle.selection import not_runnable, open_artifact, select_artifacts
 from ..errors import BundleError, EdgedistillError
-from .canary import Canary
-from .machine import read_interference
-from .messages import Answer, Measure, Measured, Refused, Request, Start, Started, printable
+from .measuring import Infer, measure, timed
+from .messages import (
+    Answer,
+    Measure,
+    Photograph,
+    Refused,
+    Request,
+    Saturate,
+    Serve,
+    Start,
+    Started,
+    Task,
+    printable,
+)
+from .photograph import time_photograph
 from .query import random_batch
+from .serving import serve
+from .streams import saturate
 
-_SETTLE = 3
-_CANARY_EVERY_MS = 50.0
-_SHORT_MS = 5.0
 _READ_BYTES = 65536
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 
-Infer = Callable[[], Any]
+
+class Loaded(NamedTuple):
+    """An artifact that runs.
+
+    Attributes:
+        manifest: the bundle's.
+        artifact: which.
+        backends: its copies, one per stream.
+        streams: one inference of each copy.
+    """
+
+    manifest: Manifest
+    artifact: Artifact
+    backends: Sequence[Backend]
+    streams: Sequence[Infer]
 
 
 def main() -> None:
@@ -41,101 +66,59 @@ def main() -> None:
     _die_with_parent()
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
-    infer: Infer | None = None
+    loaded: Loaded | None = None
     while True:
         request = msgspec.json.decode(lines.get(), type=Request)
         if isinstance(request, Start):
-            infer, answer = _start(request)
-        elif infer is not None:
-            answer = measure(infer, request)
+            loaded, answer = _start(request)
+        elif loaded is not None:
+            answer = work(loaded, request)
         else:
             raise RuntimeError("asked to measure before anything was started")
         _send(answers, answer)
 
 
-def measure(infer: Infer, turn: Measure) -> Measured:
-    """Infer until both minimums of the turn are met, with the canary before, between and after.
-
-    The first inferences are left out, since between two turns another process had the caches; so is the one after the
-    canary, where inferences are so short that it might be felt.
-    """
-    for _ in range(_SETTLE):
-        infer()
-    canary = Canary()
-    begun, before = time.perf_counter(), read_interference()
-    canary.burst()
-    samples: list[float] = []
-    spent = since_canary = 0.0
-    while len(samples) < turn.queries or spent < 1000.0 * turn.seconds:
-        sample = timed(infer)[0]
-        samples.append(round(sample, 4))
-        spent += sample
-        since_canary += sample
-        if since_canary >= _CANARY_EVERY_MS:
-            canary.burst()
-            since_canary = 0.0
-            if sample < _SHORT_MS:
-                infer()
-    canary.burst()
-    switches, waited = read_interference().since(before)
-    mean, floor = canary.take()
-    return Measured(
-        samples_ms=samples,
-        canary_ms=mean,
-        canary_floor_ms=floor,
-        seconds=time.perf_counter() - begun,
-        switches=switches,
-        waited_s=waited,
-        peak_rss_bytes=peak_rss(),
-    )
-
-
-def peak_rss() -> int | None:
-    """The largest resident memory of this process in bytes; None where the system does not tell.
-
-    Linux's ru_maxrss starts at the parent's size when the child is made by vfork, so VmHWM is read first.
-    """
+def work(loaded: Loaded, request: Task | Photograph) -> Answer:
+    """Do what is asked of a loaded artifact."""
+    if isinstance(request, Measure):
+        return measure(loaded.streams[0], request)
+    if isinstance(request, Saturate):
+        return saturate(loaded.streams, request)
+    if isinstance(request, Serve):
+        return serve(loaded.streams, request)
     try:
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+        return time_photograph(loaded.manifest, loaded.artifact, loaded.backends[0], request)
+    except EdgedistillError as error:
+        return Refused(printable(str(error)), refused=False)
+
+
+def _start(request: Start) -> tuple[Loaded | None, Answer]:
     try:
-        import resource
-    except ImportError:
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, the Unix without /proc
-
-
-def timed(function: Callable[[], Any]) -> tuple[float, Any]:
-    """Milliseconds that a call took, and what it returned."""
-    begun = time.perf_counter()
-    result = function()
-    return (time.perf_counter() - begun) * 1000.0, result
-
-
-def _start(request: Start) -> tuple[Infer | None, Answer]:
-    try:
-        infer, import_ms, load_ms, effective = _open(request)
+        loaded, import_ms, load_ms = _open(request)
     except EdgedistillError as error:
         why = not_runnable(request.artifact, error, device=request.device)
         return None, Refused(printable(why.reason), why.refused)
-    first_ms, _ = timed(infer)
-    return infer, Started(import_ms, load_ms, first_ms, effective)
+    first_ms, _ = timed(loaded.streams[0])
+    return loaded, Started(import_ms, load_ms, first_ms, loaded.backends[0].effective)
 
 
-def _open(request: Start) -> tuple[Infer, float, float, dict[str, str]]:
-    """One inference as a call without arguments; milliseconds of the library's import and of loading; what is used."""
+def _open(request: Start) -> tuple[Loaded, float, float]:
+    """The loaded artifact; milliseconds of the library's import and of loading it once."""
     bundle = open_source(os.fsdecode(request.source), backend=request.backend, precision=request.precision)
     if bundle.manifest_sha256 != request.identity:
         raise BundleError(f"{bundle.root}: was exchanged while it was measured: run it again.")
     (artifact,) = select_artifacts(bundle, [request.artifact])
     kind = BACKENDS.find(artifact.backend)
     import_ms, _ = timed(kind.library if kind is not None else lambda: None)
-    load_ms, backend = timed(lambda: open_artifact(bundle, artifact, threads=request.threads, device=request.device))
-    feeds = {spec.name: random_batch(spec, request.batch_size, request.size) for spec in backend.inputs}
-    return lambda: backend.run(feeds), import_ms, load_ms, backend.effective
+
+    def load() -> Backend:
+        return open_artifact(bundle, artifact, threads=request.threads, device=request.device)
+
+    load_ms, first = timed(load)
+    backends = [first, *(load() for _ in range(request.streams - 1))]
+    feeds = {spec.name: random_batch(spec, request.batch_size, request.size) for spec in first.inputs}
+    streams = [partial(backend.run, feeds) for backend in backends]
+    return Loaded(bundle.manifest, artifact, backends, streams), import_ms, load_ms
 
 
 def _listen(lines: "queue.SimpleQueue[bytes]") -> None:

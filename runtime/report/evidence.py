@@ -149,7 +149,10 @@ def _add_parity(
 
 
 def _add_bench(timed: dict[tuple[str, str, int], Timed], place: Place, report: BenchReport, stored: StoredRun) -> None:
-    new = [one for one in report.artifacts if (place.slug, one.name, report.batch_size) not in timed]
+    if report.scenario not in ("single", "batch"):  # a throughput is no latency
+        return
+    alone = [one for one in report.artifacts if not one.artifact]  # not one setting of a sweep
+    new = [one for one in alone if (place.slug, one.name, report.batch_size) not in timed]
     samples = read_samples(stored.path) if new else {}
     for one in new:
         kept = tuple(map(float, samples.get(one.name, one.samples_ms)))

@@ -8,7 +8,7 @@ import typer
 
 from edgedistill.runtime.verdicts import EXIT_CODES
 
-from .. import console
+from .. import bench_options, console
 from ..console import escape
 from ..extras import register_training_formats, require_training
 from ..here_or_there import HostName, RemoteData, benchmarking, selftesting, verifying
@@ -112,29 +112,39 @@ def bench(
     backend: BackendName = None,
     precision: PrecisionName = None,
     device: DeviceName = None,
-    threads: Threads = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per inference.")] = 1,
+    scenario: bench_options.ScenarioName = None,
+    batch_size: bench_options.BatchSizes = None,
+    threads: bench_options.ThreadCounts = None,
+    streams: bench_options.Streams = None,
+    max_p99_ms: bench_options.MaxP99 = None,
+    photo: bench_options.Photo = None,
     size: Size = None,
     one_at_a_time: Annotated[
         bool,
         typer.Option("--one-at-a-time", help="Load an artifact for each of its turns, so that no two are in memory."),
     ] = False,
+    max_p90_ms: bench_options.MaxP90 = None,
+    max_rss: bench_options.MaxRss = None,
+    max_bytes: bench_options.MaxBytes = None,
     require_signature: RequireSignature = None,
     host: HostName = None,
     json: Json = False,
 ) -> None:
-    """Latency, throughput and memory of every artifact, one process each, in turns, watched for disturbance.
+    """Latency, throughput and memory of every artifact, in processes of their own, watched for disturbance.
 
-    Without a gate in the deploy config this measures and judges nothing: it exits with 0. A gate that fails exits with
-    1; one that a disturbed machine or too few inferences leave undecided with 4.
+    Without a gate this measures and judges nothing: it exits with 0. A gate that fails exits with 1; one that a
+    disturbed machine or too few inferences leave undecided with 4.
 
-    Example: [bold]edgedistill bench bundle --preset quick[/]
+    Example: [bold]edgedistill bench bundle --scenario throughput --threads 1,2[/]
     """
     from edgedistill.runtime.bench.report import BenchInterruptedError, BenchReport
     from edgedistill.runtime.precisions import precision_of
 
     from ..bench_table import bench_json, bench_report
 
+    sizes = bench_options.counts("--batch-size", batch_size)
+    thread_counts = bench_options.counts("--threads", threads)
+    limits = bench_options.gates(max_p90_ms, max_rss, max_bytes)
     if precision is not None and is_model_file(bundle):  # of a bundle it is a choice among what is there
         precision_of(precision)
 
@@ -149,9 +159,14 @@ def bench(
                 backend=backend,
                 precision=precision,
                 preset=preset,
-                threads=threads,
+                scenario=scenario,
+                threads=thread_counts,
                 device=device,
-                batch_size=batch_size,
+                batch_size=sizes,
+                streams=streams,
+                max_p99_ms=max_p99_ms,
+                photo=photo,
+                limits=limits,
                 size=None if size is None else parse_size(size),
                 one_at_a_time=one_at_a_time,
                 require_signature=require_signature,

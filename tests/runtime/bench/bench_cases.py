@@ -28,12 +28,12 @@ def gated(root, limit: float):
     return root
 
 
-def mark_none(turns):
+def mark_none(turns, *_):
     """On a machine that tests share no turn is quiet: here all are taken for it."""
     return tuple(msgspec.structs.replace(turn, disturbed_by={}) for turn in turns)
 
 
-def mark_all(turns):
+def mark_all(turns, *_):
     return tuple(msgspec.structs.replace(turn, disturbed_by={"others": 0.7}) for turn in turns)
 
 

@@ -46,7 +46,7 @@ def test_a_photograph_that_is_altered_meanwhile_costs_its_own_figure_alone(
     report = run(root, monkeypatch, progress=lambda _: (root / "selftest" / "red.jpg").write_bytes(b"other"))
     assert (report.artifacts[0].status, report.preprocess_ms) == ("ran", None)
     assert report.saved
-    assert "the preprocessing was not measured: " in caplog.text
+    assert "the way from a photograph to its labels is not timed: " in caplog.text
 
 
 @pytest.mark.parametrize(("main", "changed"), [("model.onnx", "model.onnx"), ("model.xml", "model.bin")])

@@ -58,5 +58,5 @@ def test_the_most_threads_are_the_same_in_options_and_deploy_configs():
 def test_without_a_preset_the_longest_of_the_deploy_configs_counts(tiny_bundle):
     first, second, _ = open_bundle(tiny_bundle).manifest.artifacts
     full = msgspec.structs.replace(first, target=msgspec.structs.replace(first.target, bench="full"))
-    assert choose_plan(None, [second, full], 1) == ("full", PLANS["full"])
-    assert choose_plan("smoke", [second, full], 1)[0] == "smoke"
+    assert choose_plan(None, [second, full], 0) == ("full", PLANS["full"])
+    assert choose_plan("smoke", [second, full], 0)[0] == "smoke"

@@ -15,6 +15,8 @@ from edgedistill.runtime.bench import artifact_run, process
 from edgedistill.runtime.bench.messages import Measure, Measured, Refused, Start, Started
 from edgedistill.runtime.bench.plan import PLANS, BenchPlan
 from edgedistill.runtime.bench.process import Worker, WorkerLostError
+from edgedistill.runtime.bench.scenarios import Setting
+from edgedistill.runtime.targets import Gates
 
 START = Start(
     source=b"nowhere", identity="", artifact="a", backend=None, precision=None, device=None, threads=1, batch_size=1
@@ -99,7 +101,7 @@ def test_one_that_says_more_than_it_is_asked_is_held_up_and_can_be_ended(monkeyp
 
 def test_the_limit_grows_with_what_an_inference_takes(tiny_bundle):
     run = artifact_run.ArtifactRun(
-        tiny_bundle, runtime.open_bundle(tiny_bundle).manifest.artifacts[0], threads=None, device=None, batch_size=1
+        tiny_bundle, runtime.open_bundle(tiny_bundle).manifest.artifacts[0], Setting(), Gates()
     )
     run._inference_seconds = 10.0
     assert run._limit(Measure(queries=26, seconds=2.0)) == pytest.approx(60 + 20 * (2 + 260))

@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 from bench_cases import run
 
-from edgedistill.runtime.bench import running, worker
+from edgedistill.runtime.bench import measuring, running
 from edgedistill.runtime.bench.messages import Measure
 
 
 def test_both_minimums_must_be_met(monkeypatch):
-    monkeypatch.setattr(worker, "timed", lambda infer: (250.0, infer()))
+    monkeypatch.setattr(measuring, "timed", lambda infer: (250.0, infer()))
     calls = []
-    assert len(worker.measure(lambda: calls.append(1), Measure(queries=7, seconds=0.0)).samples_ms) == 7
+    assert len(measuring.measure(lambda: calls.append(1), Measure(queries=7, seconds=0.0)).samples_ms) == 7
     assert len(calls) == 3 + 7
-    long = worker.measure(lambda: None, Measure(queries=1, seconds=10.0)).samples_ms
+    long = measuring.measure(lambda: None, Measure(queries=1, seconds=10.0)).samples_ms
     assert long == [250.0] * 40
 
 
 def test_the_canary_runs_before_between_and_after(monkeypatch):
     bursts, calls = [], []
-    monkeypatch.setattr(worker.Canary, "burst", lambda self: bursts.append(len(calls)) or self._times.append(0.001))
-    monkeypatch.setattr(worker, "timed", lambda infer: (2.0, infer()))
-    worker.measure(lambda: calls.append(1), Measure(queries=60, seconds=0.0))
+    monkeypatch.setattr(measuring.Canary, "burst", lambda self: bursts.append(len(calls)) or self._times.append(0.001))
+    monkeypatch.setattr(measuring, "timed", lambda infer: (2.0, infer()))
+    measuring.measure(lambda: calls.append(1), Measure(queries=60, seconds=0.0))
     # Every 50 ms of short inferences, each burst followed by one that is not counted: 25 counted ones between two.
     assert bursts == [3, 28, 54, 65]
 
@@ -33,5 +33,5 @@ def test_a_worker_s_memory_is_not_its_parent_s(tiny_bundle, monkeypatch):
     ballast = np.ones(60_000_000)  # 480 MB, resident
     monkeypatch.setattr(running, "save_or_say", lambda source, kind, report, **_: report)
     (entry,) = run(tiny_bundle, monkeypatch, rounds=1).artifacts
-    assert worker.peak_rss() > ballast.nbytes
+    assert measuring.peak_rss() > ballast.nbytes
     assert entry.peak_rss_bytes < ballast.nbytes

@@ -1,0 +1,266 @@
+"""Does `bench` measure what the vendors' own tools measure? Same files, same settings, in alternating runs.
+
+    python benchmarks/vendor_tools.py [--rounds 5] [--seconds 2] [--save]
+    python benchmarks/vendor_tools.py --bundle BUNDLE [--threads 2]
+
+The aim: the median of our runs within 5 % of the median of theirs. Each run is a process of its own; ours and theirs
+alternate, and who begins changes from round to round. The tools:
+
+* OpenVINO: `benchmark_app` of the openvino wheel, one stream, sync, fp32 pinned as ours is.
+* LiteRT: `litert-benchmark` of the ai-edge-litert wheel (Google's benchmark_model needs a build of TensorFlow). It runs
+  the CompiledModel interface, ours the Interpreter, both with XNNPACK.
+* ONNX Runtime: its wheels ship no onnxruntime_perf_test, so that its profiler is what speaks: the duration of the
+  events `model_run` of a plain session with our settings. It writes an event per operator too, which takes time.
+
+The default network is MobileNetV2 with random weights at 224 pixels (15 s of export; LiteRT's file takes
+`edgedistill toolchain install litert`, and is left out with the reason without). Four minutes in all on two cores.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from edgedistill.runtime.bench.running import benchmark
+from edgedistill.runtime.bundle import Artifact, Bundle, open_bundle
+from edgedistill.runtime.device import Device, describe_device, usable_cores
+from edgedistill.runtime.errors import EdgedistillError
+from edgedistill.runtime.files import write_atomic
+from edgedistill.runtime.preprocess import Preprocessing
+from edgedistill.runtime.record import Record
+
+RESULTS = Path(__file__).parent / "results" / "vendor_tools.json"
+WITHIN = 0.05
+TARGETS = ("onnxruntime-cpu-fp32", "openvino-cpu-fp32", "litert-cpu-fp32")
+NETWORK, SIZE = "mobilenet_v2", 224
+_PROFILE = """
+import json, sys, time
+import numpy as np
+import onnxruntime
+path, prefix, threads, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+settings = onnxruntime.SessionOptions()
+settings.intra_op_num_threads = threads
+settings.enable_profiling, settings.profile_file_prefix = True, prefix
+session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+(image,) = session.get_inputs()
+shape = [side if isinstance(side, int) else 1 for side in image.shape]
+feeds = {image.name: np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8, endpoint=True)}
+outputs = [output.name for output in session.get_outputs()]
+warm = time.perf_counter()
+while time.perf_counter() - warm < 0.5:
+    session.run(outputs, feeds)
+settled = sum(1 for _ in range(10) if session.run(outputs, feeds))
+begun = time.perf_counter()
+while time.perf_counter() - begun < seconds:
+    session.run(outputs, feeds)
+counted = time.perf_counter() - begun
+events = [event for event in json.load(open(session.end_profiling())) if event["name"] == "model_run"]
+last = max(event["ts"] for event in events)
+print(json.dumps(sorted(event["dur"] for event in events if event["ts"] > last - 1e6 * counted)))
+"""
+
+
+class Agreement(Record):
+    """One artifact.
+
+    Attributes:
+        tool: whose time it is held against, with its version.
+        command: how it was called.
+        ours_ms: p50 of each of our runs.
+        theirs_ms: median of each of theirs, as the tool says it.
+        ratio: median of ours over median of theirs.
+        within: it is within 5 % of one.
+        disturbed: how many of our runs said that the machine was disturbed.
+    """
+
+    artifact: str
+    tool: str
+    command: str
+    ours_ms: tuple[float, ...]
+    theirs_ms: tuple[float, ...]
+    ratio: float
+    within: bool
+    disturbed: int
+
+
+class VendorTools(Record):
+    """The record."""
+
+    what: str
+    command: str
+    network: str
+    threads: int
+    device: Device
+    agreements: tuple[Agreement, ...]
+    left_out: dict[str, str]
+
+
+Tool = Callable[[Path, int, float, Path], tuple[float, list[str]]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, help="a bundle of your own")
+    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="that a vendor's tool measures in a run")
+    parser.add_argument("--preset", default="demo", help="of our runs")
+    parser.add_argument("--save", action="store_true", help=f"write {RESULTS.name}")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        bundle = open_bundle(arguments.bundle or export_network(scratch / "bundle"))
+        agreements, left_out = [], {}
+        for artifact in bundle.manifest.artifacts:
+            if artifact.backend not in TOOLS or artifact.status != "verified":
+                left_out[artifact.name] = artifact.reason or "no tool of its vendor is called here"
+                continue
+            agreements.append(compare_tool(bundle, artifact, scratch, arguments))
+            print_row(agreements[-1])
+    for name, reason in left_out.items():
+        print(f"{name}: left out: {reason}")
+    record = VendorTools(
+        what="the p50 of `edgedistill bench` beside the median of the vendor's own tool, in alternating runs",
+        command=f"python benchmarks/vendor_tools.py --rounds {arguments.rounds} --seconds {arguments.seconds:g}",
+        network=f"{bundle.manifest.provenance.model} at {bundle.manifest.preprocessing.size[0]} pixels",
+        threads=arguments.threads,
+        device=describe_device(),
+        agreements=tuple(agreements),
+        left_out=left_out,
+    )
+    if arguments.save:
+        write_atomic(RESULTS, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+    sys.exit(0 if agreements and all(one.within for one in agreements) else 1)
+
+
+def compare_tool(bundle: Bundle, artifact: Artifact, scratch: Path, arguments: argparse.Namespace) -> Agreement:
+    """Alternate between ours and the vendor's."""
+    path = bundle.root / artifact.files[0].path
+    ours: list[float] = []
+    theirs: list[float] = []
+    disturbed, command, version = 0, [], ""
+
+    def measure_ours() -> None:
+        nonlocal disturbed, version
+        report = benchmark(
+            bundle, artifacts=[artifact.name], preset=arguments.preset, threads=arguments.threads, photo=None
+        )
+        (found,) = report.artifacts
+        if found.p50_ms is None:
+            raise EdgedistillError(f"{artifact.name}: {found.reason or 'has no p50'}")
+        version = found.effective["library"]
+        disturbed += bool(found.disturbed)
+        ours.append(round(found.p50_ms, 4))
+
+    def measure_theirs() -> None:
+        nonlocal command
+        value, command = TOOLS[artifact.backend](path, arguments.threads, arguments.seconds, scratch)
+        theirs.append(round(value, 4))
+
+    for number in range(arguments.rounds):
+        for measure in (measure_ours, measure_theirs) if number % 2 == 0 else (measure_theirs, measure_ours):
+            measure()
+    ratio = statistics.median(ours) / statistics.median(theirs)
+    return Agreement(
+        artifact=artifact.name,
+        tool=f"{Path(command[0]).name if command[0] != sys.executable else 'profiler'}, {version}",
+        command=" ".join(Path(part).name if "/" in part else part for part in command if part != _PROFILE),
+        ours_ms=tuple(ours),
+        theirs_ms=tuple(theirs),
+        ratio=round(ratio, 4),
+        within=abs(ratio - 1) <= WITHIN,
+        disturbed=disturbed,
+    )
+
+
+def benchmark_app(path: Path, threads: int, seconds: float, scratch: Path) -> tuple[float, list[str]]:
+    """OpenVINO's. It takes whole seconds; the batch is said, since the graph leaves it open."""
+    command = [
+        _beside_python("benchmark_app"), "-m", str(path), "-d", "CPU", "-hint", "none", "-nstreams", "1",
+        "-api", "sync", "-nthreads", str(threads), "-infer_precision", "f32", "-t", str(max(1, round(seconds))),
+        "-data_shape", f"image[1,{SIZE},{SIZE},3]",
+    ]  # fmt: skip
+    said = _output(command, scratch)
+    found = re.search(r"Median:\s+([0-9.]+) ms", said)
+    if found is None:
+        raise EdgedistillError(f"benchmark_app said no median: {said[-500:]}")
+    return float(found[1]), command
+
+
+def litert_benchmark(path: Path, threads: int, seconds: float, scratch: Path) -> tuple[float, list[str]]:
+    """LiteRT's. It counts runs and not seconds."""
+    result = scratch / "litert.json"
+
+    def run(runs: int) -> tuple[float, list[str]]:
+        command = [
+            _beside_python("litert-benchmark"), f"--model={path}", f"--num_threads={threads}", f"--num_runs={runs}",
+            "--warmup_runs=20", f"--result_json={result}",
+        ]  # fmt: skip
+        _output(command, scratch)
+        return float(json.loads(result.read_text())["latency"]["median_ms"]), command
+
+    first, _ = run(10)
+    return run(max(50, round(1000 * seconds / max(first, 0.01))))
+
+
+def onnxruntime_profiler(path: Path, threads: int, seconds: float, scratch: Path) -> tuple[float, list[str]]:
+    """ONNX Runtime's own clock."""
+    command = [sys.executable, "-c", _PROFILE, str(path), str(scratch / "profile"), str(threads), str(seconds)]
+    durations = json.loads(_output(command, scratch).splitlines()[-1])
+    for profile in scratch.glob("profile*.json"):
+        profile.unlink()
+    return statistics.median(durations) / 1000.0, command
+
+
+TOOLS: dict[str, Tool] = {
+    "openvino": benchmark_app,
+    "litert": litert_benchmark,
+    "onnxruntime": onnxruntime_profiler,
+}
+
+
+def export_network(out: Path) -> Path:
+    """MobileNetV2 of random weights, for every vendor whose toolchain is here."""
+    import torch
+    import torchvision
+
+    from edgedistill.export import export_bundle, from_module
+
+    torch.manual_seed(0)
+    network = torchvision.models.get_model(NETWORK, weights=None, num_classes=20)
+    classes = [f"class{number}" for number in range(20)]
+    source = from_module(network, classes=classes, preprocessing=Preprocessing(size=(SIZE, SIZE)), name=NETWORK)
+    export_bundle(source, list(TARGETS), out, progress=lambda *step: print(*step, file=sys.stderr))
+    return out
+
+
+def print_row(found: Agreement) -> None:
+    ours, theirs = statistics.median(found.ours_ms), statistics.median(found.theirs_ms)
+    verdict = "within 5 %" if found.within else "NOT within 5 %"
+    print(
+        f"{found.artifact}: ours {ours:.3f} ms, {found.tool} {theirs:.3f} ms, ratio {found.ratio:.3f}: {verdict}",
+        end="",
+    )
+    print(f" ({found.disturbed} of {len(found.ours_ms)} of our runs disturbed)" if found.disturbed else "", flush=True)
+
+
+def _beside_python(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
+
+
+def _output(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EdgedistillError(f"{Path(command[0]).name} ended with {done.returncode}: {done.stderr[-500:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
