@@ -10,9 +10,10 @@ from PIL import Image
 
 from edgedistill.runtime.datasets.voc import VOC_CLASSES
 
-IMAGES = 6  # in training; any four of them hold each class, and none of the classes in all
-_SIZE = (375, 500, 3)
-_PATTERNS = list(itertools.combinations(range(IMAGES), IMAGES // 2))
+IMAGES = 8  # of each split
+_OF_A_CLASS = 3  # images, so few that each sub-task of CPSD has some without it
+_SIZE = (500, 375)
+_PATTERNS = list(itertools.combinations(range(IMAGES), _OF_A_CLASS))
 
 
 def write_data(root: Path) -> dict[str, str]:
@@ -25,10 +26,11 @@ def write_data(root: Path) -> dict[str, str]:
 
 
 def _labels(classes: int) -> np.ndarray:
-    """bool (IMAGES, classes): every class is in half of the images, in as many different ways as there are."""
+    """bool (IMAGES, classes): every class is in as many images, in as many different ways as there are."""
     labels = np.zeros((IMAGES, classes), bool)
+    order = np.random.default_rng(0).permutation(len(_PATTERNS))
     for column in range(classes):
-        labels[list(_PATTERNS[column % len(_PATTERNS)]), column] = True
+        labels[list(_PATTERNS[order[column % len(order)]]), column] = True
     return labels
 
 
@@ -36,7 +38,7 @@ def _photograph(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     digits = [ord(letter) for letter in str(path)[-24:]]
     coarse = np.random.default_rng(digits).integers(0, 256, (12, 16, 3), np.uint8)
-    Image.fromarray(coarse).resize(_SIZE[1::-1], Image.Resampling.BICUBIC).save(path)
+    Image.fromarray(coarse).resize(_SIZE, Image.Resampling.BICUBIC).save(path)
 
 
 def _write(path: Path, text: str) -> None:

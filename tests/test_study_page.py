@@ -2,9 +2,13 @@
 
 import importlib.util
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from edgedistill.distill.study import Store, load_study
+from edgedistill.distill.study.choice import choose
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
@@ -42,3 +46,28 @@ def test_the_page_shows_what_the_terms_pull_at(page):
     spec.loader.exec_module(module)
     report = json.loads((BENCHMARKS / "results" / "term_gradients.json").read_text())
     assert module.markdown(report) in page, "python benchmarks/term_gradients.py --table"
+
+
+TUNINGS = {"coco18_tuning": "coco18", "coco18_maps_tuning": "coco18_maps"}
+
+
+@pytest.mark.parametrize("tuning", TUNINGS)
+def test_what_is_recorded_as_best_was_chosen_by_validation_among_eight_settings_at_most(
+    tuning, named_photographs, monkeypatch
+):
+    """A method's row at its best is pasted into the study that counts, from the record of the tuning."""
+    monkeypatch.setattr("edgedistill.distill.recipe.check.Path.is_file", lambda path: True)  # teachers not trained here
+    plan, counts = (load_study(BENCHMARKS / "studies" / f"{name}.yaml") for name in (tuning, TUNINGS[tuning]))
+    assert max(Counter(map(plan.spec.family, plan.spec.methods)).values()) <= 8
+    assert plan.spec.score_test == "when_asked"
+    assert not set(plan.spec.seeds) & set(counts.spec.seeds)
+    monkeypatch.undo()
+    best = {name for name in counts.spec.methods if name.endswith("_best")}
+    if not record_of(tuning).is_file():
+        assert not best
+        return
+    chosen = {f"{one.family}_best": one for one in choose(plan, Store(plan, record_of(tuning), "").read())}
+    assert best <= chosen.keys()
+    for name in best:
+        variant = counts.spec.variant(name)
+        assert {"method": variant.method} | ({"set": variant.set} if variant.set else {}) == chosen[name].section

@@ -162,7 +162,7 @@ def test_the_test_split_stays_unread_until_it_is_asked_for(where, ran, command, 
     (weights,) = tmp_path.glob("unread/small/vanilla-seed3-*/student/student.safetensors")
     weights.unlink()
     code, _, err = command(*arguments, "--test", "--only", "small/vanilla/3")
-    assert code == 1
+    assert code == 2
     assert f"error: small/vanilla/3: its weights are not here ({weights}), only its result is" in err
 
 

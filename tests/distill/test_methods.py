@@ -176,6 +176,19 @@ def test_mld_softens_both_logits_and_keeps_the_gradients_size(targets):
     torch.testing.assert_close(softened["kd"] + softened["bce"], terms["mld"] + terms["bce"])
 
 
+@pytest.mark.parametrize("name", ["mdkd", "l2d", "reviewkd"])
+def test_others_soften_their_mld_alike_and_change_nothing_else(name, targets):
+    student, teacher = output(0, 4), output(1, 8)
+
+    def of(name, **options):
+        return values(build_method(name, **options)(student, teacher, targets, CONTEXT))
+
+    plain, softened = of(name), of(name, lambda_mld=2, temperature=3)
+    torch.testing.assert_close(softened.pop("mld"), of("mld", lambda_mld=2, temperature=3)["mld"])
+    assert ("mld" in plain) == (name != "reviewkd"), "the combination is ours, and off"
+    torch.testing.assert_close(softened, {key: value for key, value in plain.items() if key != "mld"})
+
+
 def test_rkd_and_pkt_weigh_relations_of_the_pooled_features(targets):
     student, teacher = output(0, 4, decoder=None), output(1, 8)
     pair = student.pooled, teacher.pooled
