@@ -56,9 +56,9 @@ def open_splits(data: "DataSpec", base: Path, seed: int) -> Splits:
     test = open_dataset(data.test, base, classes=train.classes)
     if isinstance(data.validation, dict):
         validation = open_dataset(data.validation, base, classes=train.classes)
-        _refuse_shared("data.validation", validation, "data.train", train)
-        _refuse_shared("data.test", test, "data.validation", validation)
-    _refuse_shared("data.test", test, "data.train", train)
+        refuse_shared("data.validation", validation, "data.train", train)
+        refuse_shared("data.test", test, "data.validation", validation)
+    refuse_shared("data.test", test, "data.train", train)
     if not isinstance(data.validation, dict):
         drawn_by = seed if data.validation_seed is None else data.validation_seed
         train, validation = split_validation(train, data.validation, drawn_by)
@@ -90,7 +90,7 @@ def _joined(first: Dataset, second: Dataset) -> Dataset:
     )
 
 
-def _refuse_shared(key: str, part: Dataset, other_key: str, other: Dataset) -> None:
+def refuse_shared(key: str, part: Dataset, other_key: str, other: Dataset) -> None:
     """Raise DataError where two splits share more than a few images; a few are told, as published splits have some."""
     shared = shared_images(part, other)
     if not len(shared):

@@ -89,6 +89,7 @@ def run_cell(cell: Cell, console: Console, known: Iterable[CellRecord] = ()) -> 
     experiment = Experiment(cell.runnable(), console)
     data = digest_data(experiment.splits, drawn=not isinstance(experiment.recipe.data.validation, dict))
     require_same_data(cell.seed, data, known)
+    others = cell.tests.open_others(experiment.splits)  # what is wrong with them is told before the training
     teacher = experiment.teacher()
     # Before the method takes the branches off that it does not read.
     taught_by = None if cell.is_teacher or teacher is None else teacher.weights_sha256
@@ -118,7 +119,7 @@ def run_cell(cell: Cell, console: Console, known: Iterable[CellRecord] = ()) -> 
         test_scored=False,
     )
     if cell.tests.at_once:
-        result = score(experiment, trained, cell.tests).into(result)
+        result = score(experiment, trained, others).into(result)
     release_memory()
     return Finished(identity=cell.identity, result=result, machine=machine, test=experiment.splits.test.name)
 

@@ -1,6 +1,7 @@
 """What finished cells reach on the test split and on further test sets: at their ends, or when somebody asks."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +17,6 @@ from ..experiment.experiment import Teacher
 from .cell import Cell
 from .queue import Queue
 from .record import Finished, Result
-from .test_sets import TestSets
 
 _NAMED = 3
 
@@ -35,13 +35,12 @@ class Reached(NamedTuple):
         )
 
 
-def score(experiment: Experiment, trained: Teacher, tests: TestSets) -> Reached:
-    """Read every test set once.
+def score(experiment: Experiment, trained: Teacher, others: Mapping[str, Dataset]) -> Reached:
+    """Read the test split and further test sets, by name, once.
 
     Raises:
-        DataError: one cannot be read, or has other classes.
+        DataError: too many of their images cannot be decoded.
     """
-    others = tests.open_others(experiment.splits.test.classes)
     mean_ap, images = _evaluate(experiment, trained, experiment.splits.test)
     return Reached(mean_ap, images, {name: _evaluate(experiment, trained, one)[0] for name, one in others.items()})
 
@@ -81,7 +80,7 @@ def _scored(cell: Cell, result: Result, queue: Queue, console: Console) -> Finis
         raise CheckpointError(f"{cell.name}: {path} holds other weights than the record's result was found with.")
     return Finished(
         identity=cell.identity,
-        result=score(experiment, trained, cell.tests).into(result),
+        result=score(experiment, trained, cell.tests.open_others(experiment.splits)).into(result),
         machine=queue.store.read().machines[result.machine],
         test=experiment.splits.test.name,
     )

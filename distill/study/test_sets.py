@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.datasets import Dataset, open_dataset
+from ..experiment.splits import Splits, refuse_shared
 from .record import Result
 
 
@@ -27,6 +28,16 @@ class TestSets:
         """Whether a result lacks one of them."""
         return not result.test_scored or not self.others.keys() <= result.other_tests.keys()
 
-    def open_others(self, classes: tuple[str, ...]) -> dict[str, Dataset]:
-        """By name; raises DataError where one cannot be read, or has other classes than these."""
-        return {name: open_dataset(spec, self.base, classes=classes) for name, spec in self.others.items()}
+    def open_others(self, splits: Splits) -> dict[str, Dataset]:
+        """By name; no image is read.
+
+        Raises:
+            DataError: one has other classes than the splits, shares images with what is learned or chosen by, or is
+                faulty.
+        """
+        found = {}
+        for name, spec in self.others.items():
+            found[name] = open_dataset(spec, self.base, classes=splits.train.classes)
+            for key, part in (("data.train", splits.train), ("data.validation", splits.validation)):
+                refuse_shared(f"other_tests.{name}", found[name], key, part)
+        return found
