@@ -30,6 +30,7 @@ from PIL import Image
 
 from edgedistill.runtime.device import describe_device
 from edgedistill.runtime.files import write_atomic
+from edgedistill.runtime.preprocess import Preprocessing
 
 RESULTS = Path(__file__).parent / "results" / "serve.json"
 CLIENTS = (1, 4, 16)
@@ -100,10 +101,15 @@ def photograph() -> bytes:
 
 
 def export(out: Path) -> Path:
-    from edgedistill.distill import build_model
-    from edgedistill.export import export_bundle
+    from torchvision.models import mobilenet_v2
 
-    export_bundle(build_model("mobilenetv2", 20), ["onnxruntime-cpu-fp32"], out)
+    from edgedistill.export import export_bundle, from_module
+
+    classes = [f"class {number}" for number in range(20)]
+    network = from_module(
+        mobilenet_v2(num_classes=20).eval(), classes=classes, preprocessing=Preprocessing(size=(224, 224))
+    )
+    export_bundle(network, ["onnxruntime-cpu-fp32"], out)
     return out
 
 
