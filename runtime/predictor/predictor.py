@@ -177,6 +177,15 @@ class Predictor(Inference):
                 found.append(Explanation(source=source, classes=self.classes, probabilities=row, maps=maps))
         return found
 
+    def batch_size(self, asked: int | None = None) -> int:
+        """Images of an inference where many are given: a CPU is kept busy by several at once, a GPU by large ones.
+
+        Args:
+            asked: in place of the artifact's typical number on a CPU, its largest on other devices.
+        """
+        batch = self.artifact.target.batch
+        return max(batch.min, asked or (batch.typical if self._backend.device.lower() == "cpu" else batch.max))
+
     def _each(self, images: Images, batch_size: int | None = None, workers: int | None = None) -> Iterator[Answered]:
         """Decoded and run, in order; several at once in threads, each of which decodes and runs a chunk."""
         self._require_open()
@@ -185,15 +194,10 @@ class Predictor(Inference):
                 raise ConfigError(f"{what} {number}: needs 1 or more.")
         if is_one(images):
             return iter([self._answer(Chunk(0, [images]))])  # type: ignore[list-item]
-        size, threads = self._batch_size(batch_size), workers or usable_cores()
+        size, threads = self.batch_size(batch_size), workers or usable_cores()
         return in_order(
             self._answer, chunks(each_image(images), size), threads=threads, ahead=2 * threads, name="predict"
         )
-
-    def _batch_size(self, asked: int | None) -> int:
-        """A CPU is kept busy by several inferences at once, a GPU by large ones."""
-        batch = self.artifact.target.batch
-        return max(batch.min, asked or (batch.typical if self._backend.device.lower() == "cpu" else batch.max))
 
     def _answer(self, chunk: Chunk) -> Answered:
         first, sources = chunk

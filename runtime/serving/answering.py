@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from ..device import usable_cores
 from ..errors import DataError, EdgedistillError
 from ..predictor import Prediction, Predictor
+from ..preprocess import loader
 from .answers import Fault, labels_of
 from .batching import Batcher
 from .limits import Limits, check_limits
@@ -39,7 +40,8 @@ class Answering:
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.predictor, self.limits = predictor, limits
         self.measures = Measures(predictor)
-        self._most = check_limits(limits, predictor.artifact.target.batch.max)
+        self._most = check_limits(limits, predictor)
+        self._load = loader(predictor.decode)
         self._pending = 0
 
     @asynccontextmanager
@@ -47,8 +49,9 @@ class Answering:
         """While the server runs. What is under way when it is told to stop is answered before this ends."""
         self._decoders = ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode")
         self._batcher: Batcher[np.ndarray, Prediction] = Batcher(
-            self.predictor.predict,
+            self._infer,
             most=self._most,
+            workers=usable_cores() if self._most <= self.predictor.artifact.target.batch.typical else 1,
             window=self.limits.window_ms / 1000.0,
             observe=self.measures.inferred,
         )
@@ -112,7 +115,14 @@ class Answering:
         data = await body_of(request, self.limits)
         loop, begun = asyncio.get_running_loop(), time.perf_counter()
         pixels = await loop.run_in_executor(
-            self._decoders, decoded, data, self.predictor.manifest.preprocessing, self.limits
+            self._decoders, decoded, data, self._load, self.predictor.manifest.preprocessing, self.limits
         )
         self.measures.decode_seconds.observe(time.perf_counter() - begun)
         return await self._batcher.result(pixels)
+
+    def _infer(self, images: list[np.ndarray]) -> list[Prediction]:
+        """All in one inference."""
+        if len(images) == 1:
+            return self.predictor.predict(images[0])
+        found = self.predictor.predict_stream(images, batch_size=len(images), workers=1)
+        return [one for one in found if isinstance(one, Prediction)]  # ready pixels are never skipped

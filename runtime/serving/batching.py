@@ -23,8 +23,9 @@ class Batcher(Generic[T, R]):
     only worth its wait where the computation gains by it.
 
     Args:
-        compute: from items to as many results; called in one thread of its own, one batch at a time.
+        compute: from items to as many results; called in threads of its own.
         most: items of a batch.
+        workers: batches that are computed at once.
         window: seconds that a batch's first item waits for more.
         observe: called after each batch with its number of items and the seconds that it took.
     """
@@ -34,17 +35,19 @@ class Batcher(Generic[T, R]):
         compute: Callable[[list[T]], Sequence[R]],
         *,
         most: int,
+        workers: int,
         window: float,
         observe: Callable[[int, float], None],
     ) -> None:
         self._compute, self._most, self._window, self._observe = compute, most, window, observe
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="infer")
-        self._task: asyncio.Task[None] | None = None
+        self._workers, self._threads = workers, ThreadPoolExecutor(workers, thread_name_prefix="infer")
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to take batches."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._run()) for _ in range(self._workers)]
 
     async def result(self, item: T) -> R:
         """The item's own result.
@@ -58,11 +61,10 @@ class Batcher(Generic[T, R]):
 
     async def close(self) -> None:
         """Stop; nothing may be waiting."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        self._thread.shutdown()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._threads.shutdown()
 
     async def _run(self) -> None:
         while True:
@@ -88,7 +90,7 @@ class Batcher(Generic[T, R]):
         begun = time.perf_counter()
         try:
             results = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._compute, [one.item for one in batch]
+                self._threads, self._compute, [one.item for one in batch]
             )
         except Exception as error:  # each of its images is told; the next batch is another
             for one in batch:

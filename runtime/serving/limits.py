@@ -1,6 +1,7 @@
 """What a server takes upon itself, at most."""
 
 from ..errors import ConfigError
+from ..predictor import Predictor
 from ..record import Record
 
 MOST_WINDOW_MS = 1000.0
@@ -11,7 +12,8 @@ class Limits(Record):
 
     Attributes:
         window_ms: how long an image waits for others that are inferred with it; 0 takes those that wait already.
-        batch: images of one inference at most; None for what the artifact takes.
+        batch: images of one inference at most; None for the artifact's typical number on a CPU, where several
+            inferences run at once, and its largest on other devices.
         megabytes: of one encoded image.
         megapixels: of one image, told by its header before it is decoded.
         pending: images under way at once, from their first byte to their answer; more are refused.
@@ -36,12 +38,12 @@ class Limits(Record):
         return int(self.megapixels * 1e6)
 
 
-def check_limits(limits: Limits, most_batch: int) -> int:
+def check_limits(limits: Limits, predictor: Predictor) -> int:
     """The images of one inference at most.
 
     Args:
         limits: what was asked for.
-        most_batch: what the artifact takes.
+        predictor: what answers.
 
     Raises:
         ConfigError: a limit has no sense, or the artifact takes no such batch.
@@ -51,6 +53,7 @@ def check_limits(limits: Limits, most_batch: int) -> int:
     for name in ("megabytes", "megapixels", "body_seconds", "stop_seconds", "pending"):
         if not getattr(limits, name) > 0:
             raise ConfigError(f"{name} {getattr(limits, name):g}: needs a number above 0.")
-    if limits.batch is not None and not 1 <= limits.batch <= most_batch:
-        raise ConfigError(f"a batch of {limits.batch}: the artifact takes 1 to {most_batch} images.")
-    return limits.batch or most_batch
+    most = predictor.artifact.target.batch.max
+    if limits.batch is not None and not 1 <= limits.batch <= most:
+        raise ConfigError(f"a batch of {limits.batch}: the artifact takes 1 to {most} images.")
+    return predictor.batch_size(limits.batch)

@@ -1,13 +1,17 @@
 """An image as it arrives: bounded in bytes, time and pixels, before anything of it is decoded."""
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 from fastapi import Request
 
-from ..images import opened
-from ..preprocess import Preprocessing, load
+from ..images import ImageSource, opened
+from ..preprocess import Preprocessing
 from .limits import Limits
+
+Load: TypeAlias = Callable[[ImageSource, Preprocessing], np.ndarray]
 
 _HINT = "Send the image's bytes themselves as the body: curl --data-binary @photo.jpg"
 
@@ -50,8 +54,8 @@ async def _read(request: Request, limits: Limits) -> bytes:
     return bytes(data)
 
 
-def decoded(data: bytes, preprocessing: Preprocessing, limits: Limits) -> np.ndarray:
-    """Upright pixels at the graph's size, uint8 (H, W, 3).
+def decoded(data: bytes, load: Load, preprocessing: Preprocessing, limits: Limits) -> np.ndarray:
+    """Upright pixels at the graph's size, uint8 (H, W, 3), by one of `preprocess.LOADERS`.
 
     Raises:
         RefusedImageError: it has more pixels than are taken.

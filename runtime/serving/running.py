@@ -5,8 +5,6 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 
-import numpy as np
-
 from ..errors import ConfigError, MissingDependencyError
 from ..predictor import Predictor
 from .limits import Limits
@@ -79,8 +77,7 @@ def serve(
     url = url_of(bound)
     with predictor, bound:
         app = build_app(predictor, limits)
-        height, width = predictor.manifest.preprocessing.size
-        predictor.predict(np.zeros((height, width, 3), np.uint8))  # the first inference is slow: nobody waits for it
+        predictor.warm_up()  # the first inference is slow: nobody waits for it
         config = uvicorn.Config(
             app,
             log_config=None,  # warnings reach standard error as they are

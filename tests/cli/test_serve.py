@@ -20,7 +20,7 @@ pytest.importorskip("prometheus_client")
 def server(tiny_bundle):
     """A running server: its process, and its port."""
     command = [sys.executable, "-m", "edgedistill", "serve", tiny_bundle, "--port", "0", "-a", "ort-fp32"]
-    command += ["--batch-window", "300", "--body-seconds", "0.5"]
+    command += ["--batch-window", "300", "--max-batch", "4", "--body-seconds", "0.5"]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     line = process.stderr.readline()
     found = re.search(r"ort-fp32 at http://127\.0\.0\.1:(\d+)/predict; Ctrl-C ends it\.", line)

@@ -10,6 +10,7 @@ from ..options import (
     ArtifactName,
     BackendName,
     BundlePath,
+    DecodeName,
     DeviceName,
     PrecisionName,
     RequireSignature,
@@ -31,13 +32,18 @@ def serve(
     precision: PrecisionName = None,
     threads: Threads = None,
     device: DeviceName = None,
+    decode: DecodeName = "full",
     require_signature: RequireSignature = None,
     batch_window: Annotated[
         float, typer.Option("--batch-window", help="Milliseconds that an image waits for others of its batch.")
     ] = 0.0,
     max_batch: Annotated[
         int | None,
-        typer.Option("--max-batch", help="Images of an inference; default: the artifact's.", rich_help_panel=_LIMITS),
+        typer.Option(
+            "--max-batch",
+            help="Images of an inference; default: the artifact's typical number on a CPU, its largest elsewhere.",
+            rich_help_panel=_LIMITS,
+        ),
     ] = None,
     max_megabytes: Annotated[
         float, typer.Option("--max-megabytes", help="Of an image's file.", rich_help_panel=_LIMITS)
@@ -79,7 +85,14 @@ def serve(
     )
     with sigterm_like_ctrl_c(), listen(address, port) as bound:
         predictor = runtime.load(
-            bundle, backend, precision, threads, device, name=artifact, require_signature=require_signature
+            bundle,
+            backend,
+            precision,
+            threads,
+            device,
+            name=artifact,
+            decode=decode,
+            require_signature=require_signature,
         )
         serving = False
 

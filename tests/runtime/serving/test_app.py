@@ -16,6 +16,8 @@ from edgedistill.runtime.serving.limits import Limits
 
 for needed in ("fastapi", "prometheus_client", "httpx"):
     pytest.importorskip(needed)
+from fastapi.testclient import TestClient  # noqa: E402
+
 from edgedistill.runtime.serving.app import build_app  # noqa: E402
 
 
@@ -35,6 +37,26 @@ def test_labels_are_the_predictor_s(serving, tiny_bundle, photo):
             assert answer.json() == {"labels": expected.labels}
             assert list(answer.json()["labels"]) == list(expected.labels)  # the most probable first
     assert len(client.post("/predict?top=3", content=photo).json()["labels"]) == 3
+
+
+def test_images_that_come_together_are_inferred_together_and_each_gets_its_own_labels(serving, tiny_bundle):
+    client, predictor = serving(batch=3, window_ms=1000)
+    photos = [path.read_bytes() for path in sorted((tiny_bundle / "selftest").iterdir())]
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda photo: client.post("/predict", content=photo).json()["labels"], photos))
+    assert answers == [pytest.approx(one.labels) for one in predictor.predict(photos)]
+    assert counted(client, "edgedistill_batch_images_count") == 1
+    assert counted(client, "edgedistill_batch_images_sum") == 3
+
+
+def test_large_photographs_may_be_decoded_reduced(tiny_bundle, photo):
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(photo)) as small:
+        small.resize((640, 480)).save(stream, "JPEG")
+    predictor = runtime.load(tiny_bundle, backend="onnxruntime", decode="reduced")
+    with TestClient(build_app(predictor)) as client:
+        answer = client.post("/predict?top=4", content=stream.getvalue()).json()
+        assert answer["labels"] == predictor.predict(stream.getvalue())[0].top(4)
 
 
 def test_where_no_class_reaches_its_threshold_the_best_are_told(serving, photo):
@@ -71,7 +93,7 @@ def test_a_body_without_a_length_is_bounded_too(serving):
 
 def test_an_image_of_too_many_pixels_is_refused_by_its_header(serving, monkeypatch):
     client, _ = serving(megapixels=0.01)
-    monkeypatch.setattr("edgedistill.runtime.serving.receiving.load", None)  # it is not decoded
+    monkeypatch.setattr("edgedistill.runtime.images.decoding.decoded", None)  # it is not decoded
     stream = io.BytesIO()
     Image.new("RGB", (101, 100)).save(stream, "PNG")
     answer = client.post("/predict", content=stream.getvalue())

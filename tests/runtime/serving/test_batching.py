@@ -8,12 +8,14 @@ import pytest
 from edgedistill.runtime.serving.batching import Batcher
 
 
-def run(scenario, compute, *, most=4, window=0.0):
+def run(scenario, compute, *, most=4, window=0.0, workers=1):
     """Run a coroutine function with a started batcher: its result, and the sizes of the batches."""
     sizes = []
 
     async def inside():
-        batcher = Batcher(compute, most=most, window=window, observe=lambda size, seconds: sizes.append(size))
+        batcher = Batcher(
+            compute, most=most, workers=workers, window=window, observe=lambda size, _: sizes.append(size)
+        )
         batcher.start()
         try:
             return await scenario(batcher)
@@ -97,3 +99,14 @@ def test_who_left_is_not_computed():
 
     assert run(scenario, lambda items: seen.extend(items) or doubled(items)) == (4, [1])
     assert seen == [2]
+
+
+def test_several_workers_compute_at_once():
+    together = threading.Barrier(3, timeout=10)
+
+    def compute(items):
+        together.wait()  # nobody passes before all three are here
+        return doubled(items)
+
+    results, sizes = run(lambda batcher: all_at_once(batcher, range(3)), compute, most=1, workers=3)
+    assert (results, sizes) == ([0, 2, 4], [1, 1, 1])
