@@ -1,6 +1,7 @@
 """The bundle explains itself: its README says what is there, and its script labels a photograph without edgedistill."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,11 @@ from edgedistill import runtime
 from edgedistill.export.documents import with_documents
 from edgedistill.export.example_script import example_artifact, example_script
 from edgedistill.export.lineage import own_lineage
-from edgedistill.runtime.bundle import expected_labels, open_bundle
+from edgedistill.runtime.bundle import describe_file, encode_manifest, expected_labels, open_bundle
 from edgedistill.runtime.metrics import evaluate, sigmoid
+from edgedistill.runtime.preprocess import load, normalize
+from edgedistill.runtime.targets import Target
+from edgedistill.runtime.tensors import BatchRange
 
 # The script, where neither edgedistill nor torch can be imported.
 ALONE = """
@@ -75,8 +79,8 @@ def test_the_script_makes_the_pixels_that_the_runtime_makes(exported, resize, in
     photo = exported[0].root / manifest.selftest[1].file.path
     found = {"np": np, "Image": Image, "ImageOps": __import__("PIL.ImageOps").ImageOps, "photo": photo}
     exec(before, found)
-    pixels = runtime.predictor.load_image(photo, made)[None]
-    expected = pixels if input == "uint8_nhwc" else runtime.predictor.normalize(pixels, made)
+    pixels = load(photo, made)[None]
+    expected = pixels if input == "uint8_nhwc" else normalize(pixels, made)
     np.testing.assert_allclose(found["batch"], expected, atol=1e-5)
     assert found["batch"].dtype == expected.dtype
 
@@ -133,3 +137,24 @@ def test_a_network_alone_is_its_own_lineage(exported, student, split):
     gap = logits.copy()
     gap[3] = np.nan
     assert own_lineage(from_student(student), [(dataset, gap)]).images == len(dataset) - 1
+
+
+def test_the_script_of_a_litert_file_gives_the_labels_of_the_model(tiny_bundle, tmp_path, tiny_reference):
+    pytest.importorskip("ai_edge_litert", reason="needs LiteRT: the extra `litert`")
+    root = Path(shutil.copytree(tiny_bundle, tmp_path / "b"))
+    shutil.copy(Path(__file__).parents[1] / "golden" / "litert" / "tiny.tflite", root / "model.tflite")
+    manifest = open_bundle(root).manifest
+    target = Target(name="litert", backend="litert", precision="fp32", batch=BatchRange(max=1))
+    artifact = msgspec.structs.replace(
+        manifest.artifacts[0], name="litert", target=target, files=(describe_file(root / "model.tflite", root),)
+    )
+    manifest = msgspec.structs.replace(manifest, artifacts=(artifact,))
+    (root / "manifest.json").write_bytes(encode_manifest(with_documents(manifest, root)))
+    photo = root / "selftest" / "teal.jpg"
+    logits = tiny_reference(load(photo, manifest.preprocessing)[None])[0]
+    expected = {
+        name
+        for name, value, t in zip(manifest.classes, sigmoid(logits), manifest.thresholds, strict=True)
+        if value >= t
+    }
+    assert labels_of(root / "example.py", photo).keys() == expected != set()
