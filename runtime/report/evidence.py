@@ -45,7 +45,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Timed:
-    """The newest measurement of an artifact on one device with one number of images per inference.
+    """The newest measurement of an artifact on one device in one scenario and setting.
 
     Attributes:
         samples_ms: its steady inferences, disturbed turns included; empty where they were not kept.
@@ -55,6 +55,22 @@ class Timed:
     report: BenchReport
     artifact: ArtifactBench
     samples_ms: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """The artifact's in the manifest."""
+        return self.artifact.artifact or self.artifact.name
+
+    @property
+    def images(self) -> int:
+        """Images per inference."""
+        return self.artifact.batch_size or self.report.batch_size
+
+    @property
+    def is_headline(self) -> bool:
+        """One image at a time, at the deploy config's own setting, and it ran: what artifacts are compared by."""
+        usual = self.report.scenario == "single" and not self.artifact.artifact
+        return usual and self.images == 1 and self.artifact.latency is not None
 
 
 @dataclass(frozen=True)
@@ -97,7 +113,7 @@ def gather(bundle: Bundle) -> Evidence:
     """Read a bundle's results; what cannot be read is left out, and counted."""
     places: list[Place] = []
     compared: dict[tuple[str, str, str], Compared] = {}
-    timed: dict[tuple[str, str, int], Timed] = {}
+    timed: dict[tuple[str, str, str, int], Timed] = {}
     left_out = 0
     stored = read_stored(bundle)
     names = _names(stored)
@@ -148,12 +164,10 @@ def _add_parity(
         compared[place.slug, report.fingerprint, one.name] = Compared(place, report, one, scores)
 
 
-def _add_bench(timed: dict[tuple[str, str, int], Timed], place: Place, report: BenchReport, stored: StoredRun) -> None:
-    if report.scenario not in ("single", "batch"):  # a throughput is no latency
-        return
-    alone = [one for one in report.artifacts if not one.artifact]  # not one setting of a sweep
-    new = [one for one in alone if (place.slug, one.name, report.batch_size) not in timed]
-    samples = read_samples(stored.path) if new else {}
-    for one in new:
-        kept = tuple(map(float, samples.get(one.name, one.samples_ms)))
-        timed[place.slug, one.name, report.batch_size] = Timed(place, report, one, kept)
+def _add_bench(
+    timed: dict[tuple[str, str, str, int], Timed], place: Place, report: BenchReport, stored: StoredRun
+) -> None:
+    samples = read_samples(stored.path)
+    for one in report.artifacts:
+        found = Timed(place, report, one, tuple(map(float, samples.get(one.name, one.samples_ms))))
+        timed.setdefault((place.slug, one.name, report.scenario, found.images), found)

@@ -26,7 +26,7 @@ def latency_section(evidence: Evidence) -> Section | None:
         if not found:
             continue
         name = f"latency_{number}"
-        hills = [hill for one in found if one.report.batch_size == 1 and (hill := _hill(one)) is not None]
+        hills = [hill for one in found if one.is_headline and (hill := _hill(one)) is not None]
         if hills:
             figures[name] = hills
         drawn = figure(name, f"Latency in milliseconds on {place.name}, one image at a time") if hills else ""
@@ -65,30 +65,29 @@ def _hill(one: Timed) -> dict[str, object] | None:
 
 def _table(found: Sequence[Timed]) -> Markup:
     headings = (
-        *("artifact", "images", "mean ms", "p50 ms", "p90 ms [95 % CI]", "p95 ms", "p99 ms", "images/s"),
-        *("load ms", "first ms", "peak memory", "note"),
+        *("artifact", "scenario", "images", "mean ms", "p50 ms", "p90 ms [95 % CI]", "p95 ms", "p99 ms", "images/s"),
+        *("load ms", "first ms", "peak memory", "energy per image", "note"),
     )
-    rows = [
-        (
-            one.artifact.name,
-            one.report.batch_size,
-            milliseconds(one.artifact.mean_ms),
-            milliseconds(one.artifact.p50_ms),
-            interval(one.artifact.latency.p90 if one.artifact.latency else None, 3),
-            milliseconds(one.artifact.p95_ms),
-            milliseconds(one.artifact.p99_ms),
-            milliseconds(one.report.throughput(one.artifact)),
-            milliseconds(one.artifact.load_ms),
-            milliseconds(one.artifact.first_ms),
-            "-" if one.artifact.peak_rss_bytes is None else size(one.artifact.peak_rss_bytes),
-            _note(one),
-        )
-        for one in found
-    ]
-    return table(headings, rows, numbers=headings[1:-1])
+    return table(headings, [_row(one) for one in found], numbers=headings[2:-1])
+
+
+def _row(one: Timed) -> tuple[str | int, ...]:
+    found, offline, server = one.artifact, one.artifact.offline, one.artifact.server
+    p90 = interval(found.latency.p90, 3) if found.latency else milliseconds(offline.p90_ms if offline else None)
+    return (
+        *(found.name, one.report.scenario, one.images, milliseconds(found.mean_ms)),
+        *(milliseconds(offline.p50_ms if offline else found.p50_ms), p90, milliseconds(found.p95_ms)),
+        *(milliseconds(server.p99_ms if server else found.p99_ms), milliseconds(one.report.throughput(found))),
+        *(milliseconds(found.load_ms), milliseconds(found.first_ms)),
+        "-" if found.peak_rss_bytes is None else size(found.peak_rss_bytes),
+        f"{1000 * found.energy.joules_per_image:.3g} mJ" if found.energy else "-",
+        _note(one),
+    )
 
 
 def _note(one: Timed) -> str:
     said = [f"disturbed: {one.artifact.disturbed}"] if one.artifact.disturbed else []
     said += ["throttled"] if one.artifact.throttled else []
+    if one.artifact.server is not None:
+        said.append(f"the highest rate with a p99 within {one.artifact.server.max_p99_ms:g} ms")
     return "; ".join(said)

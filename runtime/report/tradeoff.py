@@ -39,11 +39,7 @@ class Point:
 def points(evidence: Evidence) -> list[Point]:
     """Every artifact that was compared or timed, by device; those that ran nowhere are left out."""
     compared = {(one.place.slug, one.artifact.name): one for one in evidence.on_split()}
-    timed = {
-        (one.place.slug, one.artifact.name): one
-        for one in evidence.timed
-        if one.report.batch_size == 1 and one.artifact.latency is not None
-    }
+    timed = {(one.place.slug, one.name): one for one in evidence.timed if one.is_headline}
     anywhere = {one.artifact.name: one for one in evidence.on_split()}
     found = []
     for place in evidence.places:

@@ -87,8 +87,8 @@ def test_latencies_are_those_of_bench(measured, figures, parsed):
         assert one["mAP"] == next(a.mean_ap.estimate for a in parity.artifacts if a.name == one["artifact"])
     hills = {one["artifact"]: one for one in figures["latency_0"]}
     assert set(hills) == set(timed)
-    row = next(row for row in parsed.rows if row[:2] == ["ort-fp32", "1"])
-    assert row[3] == milliseconds(timed["ort-fp32"].p50_ms)
+    row = next(row for row in parsed.rows if row[:3] == ["ort-fp32", "single", "1"])
+    assert row[4] == milliseconds(timed["ort-fp32"].p50_ms)
     assert hills["ort-fp32"]["p50_ms"] == timed["ort-fp32"].p50_ms
 
 
