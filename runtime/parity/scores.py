@@ -30,7 +30,7 @@ class SplitScores:
 
 
 def stored_scores(samples: Mapping[str, np.ndarray]) -> SplitScores | None:
-    """What `SplitScores.samples` gave; None where they are not there, or are not of one shape."""
+    """What `SplitScores.samples` gave, in float16 still; None where they are not there, or are no scores."""
     if _LABELS not in samples or _REFERENCE not in samples:
         return None
     labels, reference = samples[_LABELS], samples[_REFERENCE]
@@ -40,4 +40,4 @@ def stored_scores(samples: Mapping[str, np.ndarray]) -> SplitScores | None:
         return None
     if not all(((one >= 0) & (one <= 1)).all() for one in probabilities) or not np.isin(labels, (-1, 0, 1)).all():
         return None
-    return SplitScores(labels, reference.astype(np.float64), {n: v.astype(np.float64) for n, v in artifacts.items()})
+    return SplitScores(labels, reference, artifacts)

@@ -6,9 +6,11 @@ import html
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from edgedistill.runtime.bundle import open_bundle, read_stored
 from edgedistill.runtime.errors import ConfigError
 from edgedistill.runtime.formatting import interval, milliseconds
 from edgedistill.runtime.metrics import calibration_bins
+from edgedistill.runtime.report.classes import classes_section
 from edgedistill.runtime.report.evidence import gather
 from edgedistill.runtime.report.latency import density
 
@@ -71,7 +74,7 @@ def test_drops_and_classes_are_those_of_verify(measured, figures, parsed):
         ]
         row = next(row for row in parsed.rows if row[1:2] == [artifact.name] and len(row) == 9)
         assert row[2:4] == [interval(artifact.mean_ap), interval(artifact.drop, 3)]
-        drawn = next(one for one in figures["classes"] if one["artifact"].startswith(artifact.name))
+        drawn = next(one for one in figures["classes"] if one["artifact"].startswith(f"{artifact.name} on "))
         assert [(one["name"], one["ap"], one["reference"]) for one in drawn["classes"]] == [
             (one.name, one.ap, one.reference_ap) for one in artifact.classes
         ]
@@ -220,3 +223,19 @@ def test_a_vendored_library_is_the_published_file_with_its_license(name):
     assert b"</script" not in data
     assert len(data) < 1_000_000
     assert "Permission to use, copy, modify" in (VENDOR / f"LICENSE.{name.split('.')[0]}.txt").read_text()
+
+
+def test_of_very_many_classes_a_page_holds_those_that_moved_most(measured):
+    evidence = gather(open_bundle(measured[0]))
+    one = evidence.compared[0]
+    (entry, *_) = one.artifact.classes
+    classes = tuple(
+        msgspec.structs.replace(entry, name=f"class {i}", drop=msgspec.structs.replace(entry.drop, estimate=i / 100))
+        for i in range(9000)
+    )
+    many = replace(one, artifact=msgspec.structs.replace(one.artifact, classes=classes))
+    section = classes_section(replace(evidence, compared=(many,) * 20))
+    assert [len(drawn["classes"]) for drawn in section.figures["classes"]] == [400] * 8
+    assert section.figures["classes"][0]["classes"][-1]["name"] == "class 8999"
+    assert "8600 classes that changed less and 12 artifacts" in section.body
+    assert len(section.html()) < 900_000
