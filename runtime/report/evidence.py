@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass
 
-from ..bench.report import ArtifactBench, BenchReport
+from ..bench.report import ArtifactBench, BenchReport, split_samples
 from ..bundle import Artifact, Bundle, StoredRun, read_samples, read_stored
 from ..device import Device
 from ..errors import EdgedistillError
@@ -65,6 +65,14 @@ class Timed:
     def images(self) -> int:
         """Images per inference."""
         return self.artifact.batch_size or self.report.batch_size
+
+    def counted_ms(self) -> tuple[float, ...]:
+        """The samples that the statistics rest on: those of the quiet turns, or all where those were too few."""
+        turns = self.artifact.turns
+        if self.artifact.disturbed or not turns or sum(turn.samples for turn in turns) != len(self.samples_ms):
+            return self.samples_ms
+        parts = zip(turns, split_samples(turns, self.samples_ms), strict=True)
+        return tuple(value for turn, part in parts if turn.quiet for value in part)
 
     @property
     def is_headline(self) -> bool:

@@ -12,6 +12,12 @@
   const milliseconds = (value) => `${value >= 1000 ? value.toFixed(0) : Number(value.toPrecision(3))} ms`;
   // Tens that are read as 1, 2, 5: an axis of few decades has more to say than its powers of ten.
   const logarithmic = (values) => d3.max(values) / d3.min(values) > 8;
+  // Where all values are the same an axis needs some room to say so.
+  function reach(values, least) {
+    const [low, high] = d3.extent(values.filter((value) => value !== null && value !== undefined));
+    const more = Math.max(0, least - (high - low)) / 2;
+    return [low - more, high + more];
+  }
   const common = (width) => ({ width, marginTop: 24, style: { overflow: "visible" } });
 
   // Points that no other beats in both: cheaper and at least as good.
@@ -31,7 +37,7 @@
     return Plot.plot({
       ...common(width), height: Math.min(380, Math.max(280, width * 0.62)), inset: 14, marginLeft: 44, marginRight: 30,
       x: { type: log ? "log" : "linear", label: `${label} →`, grid: true, ticks: width < NARROW ? 4 : 6, tickFormat: told, nice: true },
-      y: { label: "↑ mAP", grid: true, nice: true },
+      y: { label: "↑ mAP", grid: true, nice: true, domain: reach(rows.map((row) => row.mAP), 1) },
       color: { domain: [...new Set(rows.map((row) => row[colour]))], range: COLOURS, legend: true },
       symbol: { legend: several(rows, "precision") },
       marks: [
@@ -67,7 +73,7 @@
     const left = { y: "y", frameAnchor: "left", lineAnchor: "middle" };
     return Plot.plot({
       ...common(width), height: 60 + count * (narrow ? 40 : 27), marginLeft: narrow ? 6 : Math.min(250, 6.8 * longest + 18), marginRight: 92, marginBottom: 36,
-      x: { label: "mAP points lost →", grid: true, nice: true, ticks: narrow ? 4 : 8 },
+      x: { label: "mAP points lost →", grid: true, nice: true, domain: reach([0, ...lines.flatMap((row) => [row.drop, row.low, row.high, row.limit])], 0.1), ticks: narrow ? 4 : 8 },
       y: { axis: null, domain: [count - 0.4, -0.6] },
       marks: [
         Plot.ruleX([0], { stroke: "var(--ink)", strokeOpacity: 0.45 }),

@@ -10,11 +10,12 @@ from .evidence import Evidence, Timed
 from .section import Section, figure, folded
 
 _LEAD = (
-    "Every steady inference of one batch; the higher the hill, the more of them took that long. The mark is the median "
-    "and the line the 90th percentile. The slowest one in a hundred lies outside the picture, and is in the table."
+    "Every inference of the quiet turns, one image at a time; the higher the hill, the more of them took that long. The "
+    "mark is the median and the line the 90th percentile. The slowest one in a hundred, and what took four medians, lie "
+    "outside the picture; the table has them."
 )
 _GRID = 96  # places at which a density is drawn
-_SHOWN = 0.99  # quantile at which a hill ends
+_SHOWN, _MEDIANS = 0.99, 4.0  # where a hill ends: at this quantile, or at so many medians
 _LEAST = 20  # samples for a hill
 
 
@@ -42,7 +43,7 @@ def density(samples: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
         samples: at least two.
     """
     values = np.sort(np.asarray(samples, float))
-    shown = values[values <= np.quantile(values, _SHOWN)]
+    shown = values[values <= min(np.quantile(values, _SHOWN), _MEDIANS * np.median(values))]
     spread = min(float(shown.std()), float(np.subtract(*np.quantile(shown, [0.75, 0.25]))) / 1.34) or float(shown.std())
     width = max(0.9 * spread * len(shown) ** -0.2, 1e-3 * float(shown.mean()), 1e-6)
     places = np.linspace(shown[0] - 3 * width, shown[-1] + 3 * width, _GRID)
@@ -51,9 +52,10 @@ def density(samples: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hill(one: Timed) -> dict[str, object] | None:
-    if len(one.samples_ms) < _LEAST:
+    samples = one.counted_ms()
+    if len(samples) < _LEAST:
         return None
-    places, heights = density(one.samples_ms)
+    places, heights = density(samples)
     return {
         "artifact": one.artifact.name,
         "p50_ms": one.artifact.p50_ms,
