@@ -1,6 +1,7 @@
 """The chain on image files with a broken one among them, and what makes it export again."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.export_check import check_student_gives
 from edgedistill.pipeline import Chain
+from edgedistill.runtime.bundle import open_bundle
 from edgedistill.runtime.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
@@ -93,3 +95,13 @@ def test_a_validation_split_without_labels_is_told_before_anything_is_trained(wr
     with pytest.raises(DataError, match="thresholds and a temperature need labels"):
         chain.run()
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_page_that_cannot_be_written_costs_no_run(make_tiny_bundle, tmp_path):
+    bundle = open_bundle(make_tiny_bundle(tmp_path / "b"))
+    said = []
+    chain = SimpleNamespace(_say=said.append)
+    assert Chain._report(chain, bundle) == str(bundle.root / "report.html")
+    (bundle.root / "report.html").write_text("mine")
+    assert Chain._report(chain, bundle) == ""
+    assert "not written" in said[0]

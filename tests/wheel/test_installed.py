@@ -34,6 +34,7 @@ def test_package_data_is_there():
     package = Path(edgedistill.__file__).parent
     assert (package / "distill" / "recipe" / "demo.yaml").is_file()
     assert (package / "py.typed").is_file()
+    assert (package / "runtime" / "report" / "vendor" / "plot.umd.min.js").is_file()
     assert not (package / "tests").exists()
 
 
@@ -65,6 +66,8 @@ def test_it_predicts_without_torch(bundle):
     assert "torch" not in sys.modules
 
 
-def test_selftest_and_bench_without_torch(bundle):
+def test_selftest_bench_and_report_without_torch(bundle):
     assert command("selftest", str(bundle), "-a", "ort-fp32").returncode == 0
     assert command("bench", str(bundle), "-a", "ort-fp32", "--preset", "demo").returncode == 0
+    assert command("report", str(bundle)).returncode == 0
+    assert "Observable" in (bundle / "report.html").read_text(encoding="utf-8")

@@ -194,7 +194,7 @@ def test_an_altered_photograph_is_told_in_its_place(measured, tmp_path):
 def test_a_density_has_the_mass_and_the_place_of_its_samples():
     samples = np.random.default_rng(0).normal(5.0, 0.5, 4000)
     places, heights = density(samples)
-    assert np.trapezoid(heights, places) == pytest.approx(1.0, abs=0.02)
+    assert heights.sum() * (places[1] - places[0]) == pytest.approx(1.0, abs=0.02)
     assert places[heights.argmax()] == pytest.approx(5.0, abs=0.2)
     assert np.isfinite(density([2.0] * 30)[1]).all()
 
