@@ -11,14 +11,16 @@ from ..runtime.report.tradeoff import points
 from .documents import plain, table
 
 _TASK, _TASK_NAME = "image-classification", "Multi-label image classification"
+_REPO = "ORGANISATION/NAME"
 _TAGS = ("multi-label", "knowledge-distillation", "edge")
 
 
-def model_card(evidence: Evidence, *, license: str | None = None) -> str:
+def model_card(evidence: Evidence, *, repo: str = _REPO, license: str | None = None) -> str:
     """README.md in the Hugging Face form: metadata with the metrics in YAML, then prose.
 
     Args:
         evidence: a bundle and what devices found.
+        repo: where it will be, for the command that fetches it.
         license: of the model, in the hub's words.
 
     Raises:
@@ -41,7 +43,7 @@ def model_card(evidence: Evidence, *, license: str | None = None) -> str:
         model_name=manifest.name if results else None,
         eval_results=results or None,
     )
-    return f"---\n{data.to_yaml()}\n---\n\n{_prose(evidence)}"
+    return f"---\n{data.to_yaml()}\n---\n\n{_prose(evidence, repo)}"
 
 
 def _results(evidence: Evidence) -> list[Any]:
@@ -77,7 +79,7 @@ def _metric(dataset: str, metric: str, value: float, name: str) -> Any:
     )
 
 
-def _prose(evidence: Evidence) -> str:
+def _prose(evidence: Evidence, repo: str) -> str:
     manifest = evidence.bundle.manifest
     height, width = manifest.preprocessing.size
     model = manifest.lineage.exported.model if manifest.lineage else manifest.provenance.model
@@ -92,7 +94,7 @@ def _prose(evidence: Evidence) -> str:
         "## Use it",
         "```sh\n"
         'pip install huggingface_hub "edgedistill[onnxruntime]"\n'
-        "hf download ORGANISATION/NAME --local-dir model\n"
+        f"hf download {repo} --local-dir model\n"
         "edgedistill predict model/bundle photo.jpg\n"
         "edgedistill selftest model/bundle    # the same outputs on your machine?\n"
         "```",

@@ -25,7 +25,7 @@ def package_hub(bundle: Bundle, out: Path) -> Path:
     return write_hub_folder(bundle, out)
 
 
-def write_hub_folder(bundle: Bundle, out: Path, *, license: str | None = None) -> Path:
+def write_hub_folder(bundle: Bundle, out: Path, *, repo: str | None = None, license: str | None = None) -> Path:
     """Write `out`/README.md, report.html and bundle/.
 
     The bundle's files are those that its manifest lists, each checked, its signature, and the reports of its results.
@@ -35,6 +35,7 @@ def write_hub_folder(bundle: Bundle, out: Path, *, license: str | None = None) -
     Args:
         bundle: from a folder or a .zip.
         out: an empty folder, or none.
+        repo: where it will be, for the card; a placeholder when absent.
         license: of the model, in the hub's words, e.g. "apache-2.0".
 
     Raises:
@@ -44,7 +45,8 @@ def write_hub_folder(bundle: Bundle, out: Path, *, license: str | None = None) -
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: is there already and not empty: give another place.")
-    card = model_card(gather(bundle), license=license)
+    named = {} if repo is None else {"repo": repo}
+    card = model_card(gather(bundle), license=license, **named)
     inside = out / BUNDLE
     for path, entry in {entry.path: entry for entry in bundle.manifest.files()}.items():
         _write(inside / path, bundle.read(entry))

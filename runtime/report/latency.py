@@ -11,7 +11,7 @@ from .section import Section, figure, folded
 
 _LEAD = (
     "Every inference of the quiet turns, one image at a time: the higher the hill, the more of them took that long. "
-    "The mark is the median and the line the 90th percentile. The slowest one in a hundred, and what took four medians, "
+    "The mark is the median and the line the 90th percentile. The slowest one in a hundred and what took four medians "
     "lie outside the picture; the table has them."
 )
 _GRID = 96  # places at which a density is drawn

@@ -67,6 +67,7 @@ def test_the_card_has_the_metrics_in_its_metadata(hub, bundle, command):
     measured = command("verify", bundle, "--data", _labels(bundle), "--json")
     parity = json.loads(measured[1])
     card = json.loads(command("push", bundle, REPO, "--json", "--license", "mit")[1])["card"]
+    assert f"hf download {REPO} --local-dir" in card
     data = yaml.safe_load(card.split("---")[1])
     assert (data["license"], data["library_name"], data["pipeline_tag"]) == (
         "mit",

@@ -63,7 +63,7 @@ def push(
     check_repo(repo)
     opened = runtime.open_bundle(bundle)
     with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
-        made = write_hub_folder(opened, Path(folder) / "hub", license=license)
+        made = write_hub_folder(opened, Path(folder) / "hub", repo=repo, license=license)
         files = {
             path.relative_to(made).as_posix(): path.stat().st_size for path in sorted(made.rglob("*")) if path.is_file()
         }
