@@ -11,11 +11,11 @@ from ..runtime.report.tradeoff import points
 from .documents import plain, table
 
 _TASK, _TASK_NAME = "image-classification", "Multi-label image classification"
-_REPO = "ORGANISATION/NAME"
+REPO = "ORGANISATION/NAME"  # until somebody says where it will be
 _TAGS = ("multi-label", "knowledge-distillation", "edge")
 
 
-def model_card(evidence: Evidence, *, repo: str = _REPO, license: str | None = None) -> str:
+def model_card(evidence: Evidence, *, repo: str = REPO, license: str | None = None) -> str:
     """README.md in the Hugging Face form: metadata with the metrics in YAML, then prose.
 
     Args:

@@ -13,7 +13,7 @@ from ...runtime.report import write_report
 from ...runtime.report.evidence import gather
 from ...runtime.report.place import REPORT
 from ..documents import README
-from ..model_card import model_card
+from ..model_card import REPO, model_card
 from .base import PACKAGES
 
 BUNDLE = "bundle"
@@ -25,7 +25,7 @@ def package_hub(bundle: Bundle, out: Path) -> Path:
     return write_hub_folder(bundle, out)
 
 
-def write_hub_folder(bundle: Bundle, out: Path, *, repo: str | None = None, license: str | None = None) -> Path:
+def write_hub_folder(bundle: Bundle, out: Path, *, repo: str = REPO, license: str | None = None) -> Path:
     """Write `out`/README.md, report.html and bundle/.
 
     The bundle's files are those that its manifest lists, each checked, its signature, and the reports of its results.
@@ -35,7 +35,7 @@ def write_hub_folder(bundle: Bundle, out: Path, *, repo: str | None = None, lice
     Args:
         bundle: from a folder or a .zip.
         out: an empty folder, or none.
-        repo: where it will be, for the card; a placeholder when absent.
+        repo: where it will be, for the card.
         license: of the model, in the hub's words, e.g. "apache-2.0".
 
     Raises:
@@ -45,8 +45,7 @@ def write_hub_folder(bundle: Bundle, out: Path, *, repo: str | None = None, lice
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: is there already and not empty: give another place.")
-    named = {} if repo is None else {"repo": repo}
-    card = model_card(gather(bundle), license=license, **named)
+    card = model_card(gather(bundle), repo=repo, license=license)
     inside = out / BUNDLE
     for path, entry in {entry.path: entry for entry in bundle.manifest.files()}.items():
         _write(inside / path, bundle.read(entry))
