@@ -6,9 +6,14 @@ import numpy as np
 
 from edgedistill.export.quantization.calibration import Calibration
 from edgedistill.export.repeating import request_digest
+from edgedistill.runtime.bundle import Ancestor, Lineage
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.metrics import threshold_rule
 from edgedistill.runtime.targets import load_target
+
+
+def taught(by: str, points: float = 70.0) -> Lineage:
+    return Lineage(networks=(Ancestor(role="student", model="mobilenetv2", taught_by=by, mAP=points),))
 
 
 def test_every_part_of_a_request_tells(photographs):
@@ -34,9 +39,13 @@ def test_every_part_of_a_request_tells(photographs):
         "calibration": Calibration(data, data),
         "validation": other,
         "thresholds": threshold_rule("recall=0.8"),
+        "lineage": taught("mdkd"),
     }
     assert set(changes) == set(inspect.signature(request_digest).parameters)
     same = request_digest(**asked)
     digests = {request_digest(**(asked | {key: value})) for key, value in changes.items()}
     assert same == request_digest(**asked)
     assert len({same, *digests}) == 1 + len(changes)
+    assert request_digest(**asked, lineage=taught("mdkd")) != request_digest(**asked, lineage=taught("mld"))
+    # Another evaluation may differ in a last digit, which makes no other bundle.
+    assert request_digest(**asked, lineage=taught("mdkd")) == request_digest(**asked, lineage=taught("mdkd", 70.001))
