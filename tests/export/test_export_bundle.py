@@ -37,6 +37,8 @@ def test_the_layout_is_the_documented_one(exported):
     files = {path.relative_to(bundle.root).as_posix() for path in bundle.root.rglob("*") if path.is_file()}
     assert files == {
         "manifest.json",
+        "README.md",
+        "example.py",
         "onnx/model.fp32.onnx",
         "openvino/model.fp32.xml",
         "openvino/model.fp32.bin",
