@@ -1,6 +1,6 @@
 """50,000 predictions in one process with faults among them: is anything lost, and does memory grow?
 
-    python benchmarks/endurance.py [--predictions 50000] [--parts predictions,folder,disk,worker,server] [--save [FILE]]
+    python benchmarks/endurance.py [--predictions 50000] [--parts predictions,bulk,disk,worker,server] [--save [FILE]]
 
 Each part injects a fault and counts: an answer that is missing, or not that of an undisturbed predictor, is lost.
 Memory is what the system says is resident, after each fiftieth of the work; its growth a prediction has an interval.
@@ -14,16 +14,27 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from endurance_memory import Growth
-from endurance_parts import PARTS, Part
+from endurance_part import Part
+from endurance_predictions import predictions
+from endurance_processes import bulk, full_disk, killed_worker, server
 
 from edgedistill.runtime.device import describe_device
 from edgedistill.runtime.files import write_atomic
 
 RESULTS = Path(__file__).parent / "results" / "endurance.json"
+# By name: given a bundle, an empty folder, the number of predictions, and the bytes to lose at each of them.
+PARTS: dict[str, Callable[[Path, Path, int, int], Part]] = {
+    "predictions": predictions,
+    "bulk": bulk,
+    "disk": full_disk,
+    "worker": killed_worker,
+    "server": server,
+}
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "bundle_schema_1"
 
 

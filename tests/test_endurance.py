@@ -29,11 +29,12 @@ def test_with_faults_among_them_no_prediction_is_lost_and_memory_stays(tmp_path)
     assert found["lost"] == []
     assert found["counts"]["predictions"] >= 3000
     assert min(found["counts"].values()) > 5  # the faults were there
-    assert found["growth"]["mean"] < 300  # caches still fill; the full form goes on until it tells bytes
+    # Caches and the threads' arenas still fill: the full form goes on until it tells bytes a prediction.
+    assert found["growth"]["last_mb"] - found["growth"]["first_mb"] < 5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_leak_would_be_seen(tmp_path):
-    code, found = endure(tmp_path, "--predictions", "2000", "--leak", "2000")
+    code, found = endure(tmp_path, "--predictions", "2000", "--leak", "20000")
     assert code == 1
-    assert found["growth"]["low"] > 1000
+    assert found["growth"]["low"] > 10_000
