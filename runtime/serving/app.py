@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
 
 from ..predictor import Predictor
 from .answering import Answering
@@ -76,7 +77,12 @@ def build_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
         return Response(answering.measures.page(), media_type=CONTENT_TYPE)
 
     @app.exception_handler(RequestValidationError)
-    async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def wrong_option(_: Request, error: RequestValidationError) -> JSONResponse:
         return JSONResponse({"error": "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())}, 422)
+
+    @app.exception_handler(HTTPException)
+    async def wrong_place(request: Request, error: HTTPException) -> JSONResponse:
+        what = f"{request.method} {request.url.path}: {error.detail}. /docs lists what there is."
+        return JSONResponse({"error": what}, error.status_code, error.headers)
 
     return app

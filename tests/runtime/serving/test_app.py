@@ -167,7 +167,12 @@ def test_it_says_what_it_serves_and_how_it_is(serving, tiny_bundle):
     assert (served["artifact"], served["size"]) == ("ort-fp32", [16, 16])
     assert served["effective"]["precision"] == "fp32"
     assert client.get("/health/live").json() == {"status": "live"}
-    assert client.get("/nowhere").status_code == 404
+    for answer, status, says in (
+        (client.get("/nowhere"), 404, "GET /nowhere: Not Found"),
+        (client.get("/predict"), 405, "GET /predict: Method Not Allowed"),
+    ):
+        assert answer.status_code == status
+        assert answer.json() == {"error": f"{says}. /docs lists what there is."}
 
 
 def test_openapi_describes_every_answer(serving):
