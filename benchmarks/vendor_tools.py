@@ -1,7 +1,7 @@
 """Does `bench` measure what the vendors' own tools measure? Same files, same settings, in alternating runs.
 
     python benchmarks/vendor_tools.py [--rounds 5] [--seconds 2] [--save]
-    python benchmarks/vendor_tools.py --bundle BUNDLE [--threads 2]
+    python benchmarks/vendor_tools.py --of BUNDLE --of model.tflite [--threads 2]
 
 The aim: the median of our runs within 5 % of the median of theirs. Each run is a process of its own; ours and theirs
 alternate, and who begins changes from round to round. The tools:
@@ -12,7 +12,7 @@ alternate, and who begins changes from round to round. The tools:
 * ONNX Runtime: its wheels ship no onnxruntime_perf_test, so that its profiler is what speaks: the duration of the
   events `model_run` of a plain session with our settings. It writes an event per operator too, which takes time.
 
-The default network is MobileNetV2 with random weights at 224 pixels (15 s of export; LiteRT's file takes
+The default network is MobileNetV2 with random weights at 224 pixels (half a minute of export; LiteRT's file takes
 `edgedistill toolchain install litert`, and is left out with the reason without). Four minutes in all on two cores.
 """
 
@@ -25,11 +25,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from edgedistill.runtime.bench.running import benchmark
-from edgedistill.runtime.bundle import Artifact, Bundle, open_bundle
+from edgedistill.runtime.bundle import Artifact, Bundle
+from edgedistill.runtime.bundle.loose import open_source
 from edgedistill.runtime.device import Device, describe_device, usable_cores
 from edgedistill.runtime.errors import EdgedistillError
 from edgedistill.runtime.files import write_atomic
@@ -102,12 +104,22 @@ class VendorTools(Record):
     left_out: dict[str, str]
 
 
-Tool = Callable[[Path, int, float, Path], tuple[float, list[str]]]
+class Call(NamedTuple):
+    """What a vendor's tool is asked: the model, and how it is run; `shapes` of its inputs, where they are known."""
+
+    path: Path
+    threads: int
+    seconds: float
+    shapes: str
+    scratch: Path
+
+
+Tool = Callable[[Call], tuple[float, list[str]]]  # milliseconds, and the command
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, help="a bundle of your own")
+    parser.add_argument("--of", type=Path, action="append", help="a bundle or model file of your own; repeat")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="that a vendor's tool measures in a run")
@@ -116,10 +128,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        bundle = open_bundle(arguments.bundle or export_network(scratch / "bundle"))
+        sources = [open_source(path) for path in arguments.of or [export_network(scratch / "bundle")]]
         agreements, left_out = [], {}
-        for artifact in bundle.manifest.artifacts:
-            if artifact.backend not in TOOLS or artifact.status != "verified":
+        for bundle, artifact in ((source, one) for source in sources for one in source.manifest.artifacts):
+            if artifact.backend not in TOOLS or not artifact.files:
                 left_out[artifact.name] = artifact.reason or "no tool of its vendor is called here"
                 continue
             agreements.append(compare_tool(bundle, artifact, scratch, arguments))
@@ -129,7 +141,7 @@ def main() -> None:
     record = VendorTools(
         what="the p50 of `edgedistill bench` beside the median of the vendor's own tool, in alternating runs",
         command=f"python benchmarks/vendor_tools.py --rounds {arguments.rounds} --seconds {arguments.seconds:g}",
-        network=f"{bundle.manifest.provenance.model} at {bundle.manifest.preprocessing.size[0]} pixels",
+        network=", ".join(dict.fromkeys(source.manifest.name for source in sources)),
         threads=arguments.threads,
         device=describe_device(),
         agreements=tuple(agreements),
@@ -142,16 +154,16 @@ def main() -> None:
 
 def compare_tool(bundle: Bundle, artifact: Artifact, scratch: Path, arguments: argparse.Namespace) -> Agreement:
     """Alternate between ours and the vendor's."""
-    path = bundle.root / artifact.files[0].path
+    path = bundle.root if bundle.is_model_file else bundle.root / artifact.files[0].path
+    shapes = ",".join(f"{spec.name}[{','.join(map(str, (1, *spec.shape[1:])))}]" for spec in bundle.manifest.inputs)
+    given = Call(path, arguments.threads, arguments.seconds, shapes, scratch)
     ours: list[float] = []
     theirs: list[float] = []
     disturbed, command, version = 0, [], ""
 
     def measure_ours() -> None:
         nonlocal disturbed, version
-        report = benchmark(
-            bundle, artifacts=[artifact.name], preset=arguments.preset, threads=arguments.threads, photo=None
-        )
+        report = benchmark(bundle, artifacts=[artifact.name], preset=arguments.preset, threads=arguments.threads)
         (found,) = report.artifacts
         if found.p50_ms is None:
             raise EdgedistillError(f"{artifact.name}: {found.reason or 'has no p50'}")
@@ -161,7 +173,7 @@ def compare_tool(bundle: Bundle, artifact: Artifact, scratch: Path, arguments: a
 
     def measure_theirs() -> None:
         nonlocal command
-        value, command = TOOLS[artifact.backend](path, arguments.threads, arguments.seconds, scratch)
+        value, command = TOOLS[artifact.backend](given)
         theirs.append(round(value, 4))
 
     for number in range(arguments.rounds):
@@ -180,41 +192,42 @@ def compare_tool(bundle: Bundle, artifact: Artifact, scratch: Path, arguments: a
     )
 
 
-def benchmark_app(path: Path, threads: int, seconds: float, scratch: Path) -> tuple[float, list[str]]:
-    """OpenVINO's. It takes whole seconds; the batch is said, since the graph leaves it open."""
+def benchmark_app(call: Call) -> tuple[float, list[str]]:
+    """OpenVINO's. It takes whole seconds, and wants to be told the batch where the graph leaves it open."""
     command = [
-        _beside_python("benchmark_app"), "-m", str(path), "-d", "CPU", "-hint", "none", "-nstreams", "1",
-        "-api", "sync", "-nthreads", str(threads), "-infer_precision", "f32", "-t", str(max(1, round(seconds))),
-        "-data_shape", f"image[1,{SIZE},{SIZE},3]",
+        _beside_python("benchmark_app"), "-m", str(call.path), "-d", "CPU", "-hint", "none", "-nstreams", "1",
+        "-api", "sync", "-nthreads", str(call.threads), "-infer_precision", "f32",
+        "-t", str(max(1, round(call.seconds))), *(["-data_shape", call.shapes] if call.shapes else []),
     ]  # fmt: skip
-    said = _output(command, scratch)
+    said = _output(command, call.scratch)
     found = re.search(r"Median:\s+([0-9.]+) ms", said)
     if found is None:
         raise EdgedistillError(f"benchmark_app said no median: {said[-500:]}")
     return float(found[1]), command
 
 
-def litert_benchmark(path: Path, threads: int, seconds: float, scratch: Path) -> tuple[float, list[str]]:
+def litert_benchmark(call: Call) -> tuple[float, list[str]]:
     """LiteRT's. It counts runs and not seconds."""
-    result = scratch / "litert.json"
+    result = call.scratch / "litert.json"
 
     def run(runs: int) -> tuple[float, list[str]]:
         command = [
-            _beside_python("litert-benchmark"), f"--model={path}", f"--num_threads={threads}", f"--num_runs={runs}",
-            "--warmup_runs=20", f"--result_json={result}",
+            _beside_python("litert-benchmark"), f"--model={call.path}", f"--num_threads={call.threads}",
+            f"--num_runs={runs}", "--warmup_runs=20", f"--result_json={result}",
         ]  # fmt: skip
-        _output(command, scratch)
+        _output(command, call.scratch)
         return float(json.loads(result.read_text())["latency"]["median_ms"]), command
 
     first, _ = run(10)
-    return run(max(50, round(1000 * seconds / max(first, 0.01))))
+    return run(max(50, round(1000 * call.seconds / max(first, 0.01))))
 
 
-def onnxruntime_profiler(path: Path, threads: int, seconds: float, scratch: Path) -> tuple[float, list[str]]:
+def onnxruntime_profiler(call: Call) -> tuple[float, list[str]]:
     """ONNX Runtime's own clock."""
-    command = [sys.executable, "-c", _PROFILE, str(path), str(scratch / "profile"), str(threads), str(seconds)]
-    durations = json.loads(_output(command, scratch).splitlines()[-1])
-    for profile in scratch.glob("profile*.json"):
+    prefix = call.scratch / "profile"
+    command = [sys.executable, "-c", _PROFILE, str(call.path), str(prefix), str(call.threads), str(call.seconds)]
+    durations = json.loads(_output(command, call.scratch).splitlines()[-1])
+    for profile in call.scratch.glob("profile*.json"):
         profile.unlink()
     return statistics.median(durations) / 1000.0, command
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgedistill.runtime.bench.report import ArtifactBench, BenchReport
-from edgedistill.runtime.device import describe_device
+from edgedistill.runtime.device import describe_device, device_slug
 from edgedistill.runtime.verdicts import Verdict
 
 from .bench_figures import figures_table
@@ -19,13 +19,14 @@ _COLOURS: dict[Verdict, str] = {"passed": "green", "failed": "red", "undecided":
 
 
 def bench_json(report: BenchReport) -> dict[str, Any]:
-    """The report for machines, with what its properties say and what this device is."""
+    """The report for machines, with what its properties say, and what this device is where it was measured here."""
     plain = msgspec.to_builtins(report)
     for artifact, entry in zip(report.artifacts, plain["artifacts"], strict=True):
         entry.update({name: getattr(artifact, name) for name in _NUMBERS}, passed=artifact.passed)
         entry["images_per_s"] = report.throughput(artifact)
     said = {"passed": report.passed, "verdict": report.verdict, "disturbed": report.disturbed, "unseen": report.unseen}
-    return {**said, **plain, "device_facts": msgspec.to_builtins(describe_device())}
+    here = report.device == device_slug()
+    return {**said, **plain, "device_facts": msgspec.to_builtins(describe_device()) if here else None}
 
 
 def bench_report(report: BenchReport, console: Console) -> None:
