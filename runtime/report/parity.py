@@ -31,21 +31,11 @@ def parity_section(evidence: Evidence) -> Section | None:
 
 def _split(found: Sequence[Compared], name: str) -> Markup:
     report = found[0].report
-    headings = ("device", "artifact", "mAP", "drop [CI]", "max |logit diff|", "same labels", "OF1", "CF1", "verdict")
-    rows = [
-        (
-            one.place.name,
-            one.artifact.name,
-            interval(one.artifact.mean_ap),
-            interval(one.artifact.drop, 3),
-            "-" if one.artifact.max_abs_logit is None else f"{one.artifact.max_abs_logit:.1e}",
-            "-" if one.artifact.unchanged_images is None else f"{100 * one.artifact.unchanged_images:.1f} %",
-            _points(one.artifact.labels.OF1 if one.artifact.labels else None),
-            _points(one.artifact.labels.CF1 if one.artifact.labels else None),
-            verdict(one.artifact.verdict),
-        )
-        for one in found
-    ]
+    headings = (
+        *("device", "artifact", "own photographs", "mAP", "drop [CI]", "max |logit diff|", "same labels"),
+        *("labels gained", "labels lost", "OF1", "CF1", "verdict"),
+    )
+    rows = [_row(one) for one in found]
     said = [
         element("li", verdict(gate.verdict), f" {one.artifact.name} on {one.place.name}: {gate.sentence}")
         for one in found
@@ -57,13 +47,28 @@ def _split(found: Sequence[Compared], name: str) -> Markup:
         if one.artifact.reason
     ]
     drawn = any(one.artifact.drop is not None and one.artifact.drop.estimate is not None for one in found)
-    numbers = table(headings, rows, numbers=headings[2:8])
+    numbers = table(headings, rows, numbers=headings[3:-1])
     return Markup(
         element("h3", f"{report.dataset}: {report.images:,} images")
         + element("p", f"Reference: {report.reference.source}, mAP {interval(report.reference.mean_ap)}.")
         + (figure(name, f"Drop in mAP points on {report.dataset}, with its interval and its gate") if drawn else "")
         + (folded("The numbers as a table", numbers) if drawn else numbers)
         + (folded("What each gate says", element("ul", *said, class_="gates")) if said else "")
+    )
+
+
+def _row(one: Compared) -> tuple[Markup | str | int, ...]:
+    """The three tiers: the bundle's own photographs in numbers, labels at the shipped thresholds, and the metrics."""
+    artifact = one.artifact
+    golden, flips, labels = artifact.golden, artifact.flips, artifact.labels
+    return (
+        *(one.place.name, artifact.name, "-" if golden is None else verdict(golden.verdict)),
+        *(interval(artifact.mean_ap), interval(artifact.drop, 3)),
+        "-" if artifact.max_abs_logit is None else f"{artifact.max_abs_logit:.1e}",
+        "-" if artifact.unchanged_images is None else f"{100 * artifact.unchanged_images:.1f} %",
+        *(("-", "-") if flips is None else (flips.gained, flips.lost)),
+        *(_points(labels.OF1 if labels else None), _points(labels.CF1 if labels else None)),
+        verdict(artifact.verdict),
     )
 
 

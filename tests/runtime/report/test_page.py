@@ -72,8 +72,9 @@ def test_drops_and_classes_are_those_of_verify(measured, figures, parsed):
         assert [(one["drop"], one["low"], one["high"]) for one in found] == 2 * [
             (artifact.drop.estimate, artifact.drop.low, artifact.drop.high)
         ]
-        row = next(row for row in parsed.rows if row[1:2] == [artifact.name] and len(row) == 9)
-        assert row[2:4] == [interval(artifact.mean_ap), interval(artifact.drop, 3)]
+        row = next(row for row in parsed.rows if row[1:2] == [artifact.name] and len(row) == 12)
+        assert row[3:5] == [interval(artifact.mean_ap), interval(artifact.drop, 3)]
+        assert row[7:9] == [str(artifact.flips.gained), str(artifact.flips.lost)]
         drawn = next(one for one in figures["classes"] if one["artifact"].startswith(f"{artifact.name} on "))
         assert [(one["name"], one["ap"], one["reference"]) for one in drawn["classes"]] == [
             (one.name, one.ap, one.reference_ap) for one in artifact.classes
