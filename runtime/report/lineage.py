@@ -26,7 +26,7 @@ def lineage_section(evidence: Evidence) -> Section:
         (
             *(_ROLES.get(one.role, one.role), one.model, one.taught_by or "-"),
             *(_points(one.mAP), _points(one.OF1), _points(one.CF1)),
-            *(_millions(one.parameters), "-" if one.bytes is None else size(one.bytes)),
+            *(_count(one.parameters), "-" if one.bytes is None else size(one.bytes)),
         )
         for one in networks
     ]
@@ -63,13 +63,13 @@ def gain(evidence: Evidence) -> float | None:
 
 
 def _network(one: Ancestor) -> Markup:
-    facts = [_millions(one.parameters), "" if one.bytes is None else size(one.bytes)]
+    facts = "size unknown" if one.bytes is None else f"{_count(one.parameters)} parameters, {size(one.bytes)}"
     return element(
         "li",
         element("div", _ROLES.get(one.role, one.role), class_="role"),
         element("div", one.model, class_="model"),
         _bar(one.mAP),
-        element("div", ", ".join(fact for fact in facts if fact and fact != "-") or "size unknown", class_="faint"),
+        element("div", facts, class_="faint"),
         element("div", f"taught by {one.taught_by}", class_="faint") if one.taught_by else None,
         class_=f"card {one.role if one.role in _ROLES else 'network'}",
     )
@@ -87,7 +87,7 @@ def _artifact(one: Artifact, mean_ap: Interval | None) -> Markup:
 
 
 def _bar(points: float | None) -> Markup:
-    """MAP as a number over a bar of 0 to 100 points."""
+    """The mAP as a number over a bar of 0 to 100 points."""
     if points is None:
         return element("div", element("span", "mAP not measured", class_="faint"), class_="map")
     filled = element("span", style=f"width:{max(0.0, min(100.0, points)):.2f}%")
@@ -101,11 +101,5 @@ def _points(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _millions(parameters: int | None) -> str:
-    return (
-        "-"
-        if parameters is None
-        else f"{parameters / 1e6:.2f} M parameters"
-        if parameters >= 1e4
-        else f"{parameters} parameters"
-    )
+def _count(parameters: int | None) -> str:
+    return "-" if parameters is None else f"{parameters / 1e6:.2f} M" if parameters >= 1e4 else str(parameters)
