@@ -10,6 +10,7 @@ from .file_entry import FileEntry
 
 MOST_LEVELS = 256  # quantiles of a distribution: finer than what a few thousand images tell
 PROJECTIONS = 32
+PROJECTED = PROJECTIONS + 1  # columns of what `project` gives
 _SPREAD_FLOOR = 1e-6
 _SEED = b"edgedistill embedding projection"
 

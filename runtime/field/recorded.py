@@ -4,9 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..bundle.observed import PROJECTED
 from ..bundle.opened import Bundle
-from ..bundle.records import Artifact
+from ..bundle.records import Artifact, FileEntry
+from ..errors import BundleError
 from ..metrics import sigmoid
+from ..tensors import EMBEDDING
 
 NOTHING = (
     "the bundle recorded no outputs of its own: export it again with validation images (`--validation`), and `check` "
@@ -38,19 +41,17 @@ def read_recorded(bundle: Bundle, artifact: Artifact) -> Recorded | None:
     """The artifact's own outputs on validation images, else the training framework's on a split that the bundle holds.
 
     Raises:
-        BundleError: a file is altered.
+        BundleError: a file is altered, or holds something else.
     """
     classes, observed = len(bundle.manifest.classes), artifact.observed
     if observed is not None:
-        embedding = None if observed.embedding is None else bundle.array(observed.embedding, None)
-        projections = None if observed.projections is None else bundle.array(observed.projections, None)
         return Recorded(
             source=f"its own scores of {observed.images:,} images of {observed.dataset}",
             images=observed.images,
-            logits=bundle.array(observed.logits, classes),
+            logits=_array(bundle, observed.logits, classes),
             reported=np.asarray(observed.reported),
-            embedding=embedding,
-            projections=projections,
+            embedding=_embedding(bundle, observed.embedding),
+            projections=None if observed.projections is None else _array(bundle, observed.projections, PROJECTED),
         )
     for reference in bundle.manifest.references:
         logits = bundle.reference_logits(reference.fingerprint)
@@ -65,3 +66,21 @@ def read_recorded(bundle: Bundle, artifact: Artifact) -> Recorded | None:
                 reported=shown.mean(axis=0),
             )
     return None
+
+
+def _embedding(bundle: Bundle, entry: FileEntry | None) -> np.ndarray | None:
+    if entry is None:
+        return None
+    features = [spec.shape[1] for spec in bundle.manifest.outputs if spec.kind == EMBEDDING]
+    known = features[0] if features and isinstance(features[0], int) else None
+    found = _array(bundle, entry, known)
+    if len(found) != 2 or (found[1] < 0).any():
+        raise BundleError(f"{bundle.label(entry)}: no mean and standard deviation. Export the bundle again.")
+    return found
+
+
+def _array(bundle: Bundle, entry: FileEntry, columns: int | None) -> np.ndarray:
+    found = bundle.array(entry, columns)
+    if not len(found) or not np.isfinite(found).all():
+        raise BundleError(f"{bundle.label(entry)}: is empty, or holds NaN or infinity. Export the bundle again.")
+    return found

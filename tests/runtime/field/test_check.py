@@ -212,6 +212,27 @@ def test_an_altered_record_is_refused(bundle, folder, tmp_path):
         runtime.check(tmp_path / "altered", folder)
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((0, 4), np.float32), "is empty, or holds NaN"),
+        (np.full((3, 4), np.nan, np.float32), "is empty, or holds NaN"),
+        (np.zeros((3, 5), np.float32), r"no float32 \(N, 4\) array"),
+        (np.zeros((3, 4)), r"no float32 \(N, 4\) array"),
+    ],
+)
+def test_a_strangers_record_is_checked(bundle, tmp_path, values, message):
+    root = tmp_path / "stranger"
+    shutil.copytree(bundle, root)
+    path = root / "reference" / "observed" / "ort-fp32.logits.npy"
+    np.save(path, values)
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest["artifacts"][0]["observed"]["logits"] = msgspec.to_builtins(describe_file(path, root))
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=message):
+        runtime.check(root, list(photographs(3, seed=0)))
+
+
 def test_the_command(command, bundle, folder, tmp_path):
     page, listed = tmp_path / "out" / "check.html", tmp_path / "list.csv"
     asked = ["check", bundle, "--images", folder, "--against", "ov-fp32", "--max-changed", 5]
