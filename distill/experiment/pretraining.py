@@ -24,17 +24,17 @@ EDITION = 1
 """Counts how often what is learned was changed; part of the identity of a training that starts from it."""
 
 SETTINGS = TrainSettings(
-    epochs=5,
+    epochs=4,
     batch_size=64,
     lr=0.004,
     weight_decay=0.0,
     augment=["shift"],
     views=1,
     clip_grad_norm=1.0,
-    evaluate_every=5,
+    evaluate_every=4,
     loggers=[],
 )
-_TRAIN, _VALIDATION = 4000, 400  # scenes
+_TRAIN, _VALIDATION = 3000, 400  # scenes
 _SIDES = (32, 128)  # of a scene in pixels; larger inputs are filled by resizing
 _SEED = 0
 
