@@ -30,7 +30,7 @@ class ModelSpec(Config):
             which gives maps of the same size for less.
         block: "qa" gives a network of RepVGG blocks those of QARepVGG, whose fused kernels lose less in int8.
         pretrained: a local .safetensors or .pth path, "imagenet" (the library downloads it), "digits" (a recipe trains
-            the backbone on single digits first, in about a minute), None, or a mapping of `path` and `partial: true`,
+            the backbone on single digits first), None, or a mapping of `path` and `partial: true`,
             which loads what fits of a file and tells what lacks; see `PretrainedFile`.
     """
 
