@@ -66,7 +66,7 @@ def study_markdown(record: StudyRecord) -> str:
 
 def _what(record: StudyRecord) -> str:
     on = f" on {record.test}" if record.test else ""
-    what = f"test mAP{on}" if _is_tested(record) else f"validation mAP, the test split{on} not being read"
+    what = f"test mAP{on}" if _is_tested(record) else "validation mAP, the test split being unread"
     what += ", mean ± sample standard deviation over seeds"
     if record.baseline is None:
         return what
@@ -137,9 +137,11 @@ def _line(row: Row, method: str, record: StudyRecord, *, best: bool) -> Line:
 def _mean(found: Measured | None, row: Row) -> str:
     if found is None:
         return "not scored" if row.seeds else ""
+    fewer = _fewer(len(found.mAP.values), row)
     if found.mAP.mean is None:
-        return "-"
-    return f"{found.mAP.mean:.2f}" + ("" if found.mAP.deviation is None else f" ± {found.mAP.deviation:.2f}")
+        return f"-{fewer}"
+    deviation = "" if found.mAP.deviation is None else f" ± {found.mAP.deviation:.2f}"
+    return f"{found.mAP.mean:.2f}{deviation}{fewer}"
 
 
 def _gain(found: Measured | None, row: Row) -> str:
@@ -147,8 +149,12 @@ def _gain(found: Measured | None, row: Row) -> str:
         return ""
     reached = found.gain.interval
     ends = "" if reached.low is None else f" [{reached.low:+.2f}, {reached.high:+.2f}]"
-    fewer = f" ({len(found.gain_seeds)} seeds)" if len(found.gain_seeds) < len(row.seeds) else ""
-    return f"{reached.estimate:+.2f}{ends}{fewer}"
+    return f"{reached.estimate:+.2f}{ends}{_fewer(len(found.gain_seeds), row)}"
+
+
+def _fewer(seeds: int, row: Row) -> str:
+    """What is said of a number that not all finished seeds have."""
+    return f" ({seeds} of {len(row.seeds)} seeds)" if seeds < len(row.seeds) else ""
 
 
 def _failures(record: StudyRecord) -> list[tuple[str, str]]:

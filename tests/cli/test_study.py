@@ -133,7 +133,7 @@ def test_the_test_split_stays_unread_until_it_is_asked_for(where, ran, command, 
         code, out, err = command(*arguments, "--only", "small/*/3")
     assert code == 0, err
     assert "the test split is not read" in err
-    assert "validation mAP, the test split on test not being read" in " ".join(out.split())
+    assert "validation mAP, the test split being unread" in " ".join(out.split())
     unread = results(record)
     assert {(one["test_mAP"], one["test_scored"]) for one in unread.values()} == {(None, False)}
     code, _, err = command(*arguments, "--test")
