@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 import numpy as np
-from endurance_memory import growth, resident
+from endurance_memory import give_back, growth, resident
 from endurance_part import BACKEND, BLOCKS, Part, photographs
 from PIL import Image
 
@@ -30,12 +30,13 @@ def predictions(bundle: Path, folder: Path, count: int, leak: int) -> Part:
             while done < block:
                 paths = rng.choices(good, k=rng.choice(AT_ONCE))
                 fault = rng.choices(("", "corrupt", "backend"), (0.9, 0.05, 0.05))[0]
-                faults.armed = fault == "backend"
                 for one in (fault, "") if fault else ("",):  # asked again without the fault nothing is missing
+                    faults.armed = one == "backend"
                     asked = _Asked(predictor, paths, corrupt if one == "corrupt" else None, rng)
                     asked.check(part, [expected[path] for path in paths], one)
                 done += len(paths)
                 kept += [rng.randbytes(leak) for _ in paths if leak]
+            give_back()
             after.append(resident())
     part.growth = growth(after, part.counts["predictions"] // BLOCKS)
     return part
@@ -94,7 +95,7 @@ class _Asked:
 
 
 class _FailingBackend:
-    """While entered, an inference of the backend raises once after each time that this was armed."""
+    """While entered and armed, every inference of the backend raises."""
 
     def __init__(self) -> None:
         self.armed = False
@@ -105,7 +106,6 @@ class _FailingBackend:
 
         def run(backend, feeds):
             if self.armed:
-                self.armed = False
                 raise RuntimeError("injected")
             return self._run(backend, feeds)
 
