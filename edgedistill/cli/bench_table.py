@@ -122,7 +122,8 @@ def _remarks(report: BenchReport, ran: list[ArtifactBench]) -> list[str]:
 
 def _doubts(artifact: ArtifactBench, console: Console) -> None:
     if artifact.disturbed:
-        told = escape(f"{artifact.name}: {artifact.disturbed}. All of them count: measure again on a quiet machine")
+        which = "" if artifact.server else " All of them count:"
+        told = escape(f"{artifact.name}: {artifact.disturbed}.{which} measure again on a quiet machine")
         console.print(f"[yellow]disturbed[/]  {told}", soft_wrap=True)
     elif artifact.disturbed_turns and artifact.server is None:
         count = f"{artifact.disturbed_turns} of {len(artifact.turns)} turns left out"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
+from ..bundle.selection import NotRunnable
 from .artifact_run import ArtifactRun
 from .plan import BenchPlan
 from .server_run import search_rate
@@ -121,14 +122,22 @@ class Searches:
         self.done = 0
 
     def measure(self) -> None:
-        """Every search; there is one round, complete when the last search is."""
-        for run in self.runs:
-            try:
-                if run.failure is None:
-                    self.tell(f"loading {run.name}")
-                    run.start()
-                if run.worker is not None:
-                    search_rate(run, self.plan, self.max_p99_ms, [run.worker.pid], self.tell)
-            finally:
-                run.end()
-        self.done = 1
+        """Every search. What is complete when it is interrupted is one round; what is not could not run."""
+        try:
+            for run in self.runs:
+                self._search(run)
+        finally:
+            for run in self.runs:
+                if run.server is None and run.failure is None:
+                    run.failure = NotRunnable("its search was interrupted", refused=False)
+            self.done = int(any(run.server is not None for run in self.runs))
+
+    def _search(self, run: ArtifactRun) -> None:
+        try:
+            if run.failure is None:
+                self.tell(f"loading {run.name}")
+                run.start()
+            if run.worker is not None:
+                search_rate(run, self.plan, self.max_p99_ms, [run.worker.pid], self.tell)
+        finally:
+            run.end()

@@ -1,5 +1,6 @@
 """The server scenario of one artifact: the capacity of its streams, then one rate after another."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -8,7 +9,9 @@ from .artifact_run import ArtifactRun
 from .figures import Server, Trial
 from .messages import Saturate, Serve
 from .plan import BenchPlan, queries_for
-from .rate_search import RateSearch
+from .rate_search import RESOLUTION, RateSearch
+
+TRIAL_LIMITS = 1 / RESOLUTION  # so many times the limit does a trial last
 
 
 class ProcessLostError(Exception):
@@ -22,14 +25,19 @@ def search_rate(
 
     Args:
         run: started.
-        plan: how much to measure; a trial has a thousand images at least, for a p99.
+        plan: how much to measure; a trial has a thousand images at least, for a p99, and lasts as long as the queue
+            needs to grow beyond the limit at a rate that is `RESOLUTION` too high.
         max_p99_ms: the limit.
         own: the benchmark's processes.
         tell: called with a line before each trial.
     """
-    queries = max(plan.queries, queries_for(0.99))
+    least, seconds = (
+        max(plan.queries, queries_for(0.99)),
+        max(plan.seconds_per_turn, TRIAL_LIMITS * max_p99_ms / 1000.0),
+    )
 
     def attempt(rate: float, number: int) -> Trial:
+        queries = max(least, math.ceil(rate * seconds))
         tell(f"{run.name}: {rate:.4g} images a second")
         task = Serve(rate=rate, queries=queries, limit_ms=max_p99_ms, seed=number)
         answer = run.watched(number + 1, task, own, f"answering {rate:.4g} images a second")

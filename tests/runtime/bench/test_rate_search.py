@@ -1,5 +1,7 @@
 """The search for the highest rate, on a made-up server whose queue is computed instead of waited for."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from bench_cases import run
@@ -7,8 +9,13 @@ from bench_cases import run
 from edgedistill import runtime
 from edgedistill.runtime.bench import server_run
 from edgedistill.runtime.bench.figures import Trial
+from edgedistill.runtime.bench.messages import Measured
+from edgedistill.runtime.bench.plan import BenchPlan
 from edgedistill.runtime.bench.rate_search import RESOLUTION, RateSearch
+from edgedistill.runtime.bench.report import BenchInterruptedError
+from edgedistill.runtime.bench.scenarios import Setting
 from edgedistill.runtime.bench.serving import poisson_arrivals
+from edgedistill.runtime.errors import InterruptedRunError
 
 SERVICE = 0.010  # seconds of every inference: the capacity is 100 images a second
 QUERIES = 8_000
@@ -74,8 +81,14 @@ def test_a_rate_that_passed_by_luck_is_lowered_until_other_arrivals_pass():
     assert found.rate < 46
 
 
+def shorten(monkeypatch) -> None:
+    """A p99 of so few images in so short a time is none, but the way to it is the same."""
+    monkeypatch.setattr(server_run, "queries_for", lambda p: 100)
+    monkeypatch.setattr(server_run, "TRIAL_LIMITS", 0)
+
+
 def test_a_real_artifact_serves(make_tiny_bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr(server_run, "queries_for", lambda p: 100)  # a p99 of so few is none, but the way is the same
+    shorten(monkeypatch)
     said = []
     root = make_tiny_bundle(tmp_path / "b")
     report = run(root, monkeypatch, scenario="server", max_p99_ms=1e4, streams=1, progress=said.append)
@@ -98,6 +111,26 @@ def test_a_real_artifact_serves(make_tiny_bundle, tmp_path, monkeypatch):
     )
 
 
+def test_a_trial_lasts_until_a_queue_that_grows_would_be_too_long():
+    """At 3 % above the capacity, an image that comes after 1 / 3 % of the limit has waited for the limit."""
+
+    class Run:
+        name, setting, server = "a", Setting(streams=1), None
+        asked: ClassVar[list] = []
+
+        def measured(self, task, doing):
+            return Measured([1.0], 1.0, 1.0, 1.0, None, None, None, inferences_per_s=100.0)
+
+        def watched(self, number, task, own, doing):
+            self.asked.append(task)
+            return Measured([1.0] * (task.queries if task.rate < 50 else 1), 1.0, 1.0, 1.0, None, None, None)
+
+    run = Run()
+    server_run.search_rate(run, BenchPlan(queries=1, seconds=0.0, rounds=1), 3000.0, [], lambda text: None)
+    assert all(task.queries >= max(1000, task.rate * 3 / RESOLUTION) for task in run.asked)
+    assert 40 < run.server.rate < 50
+
+
 def test_a_process_that_dies_during_a_trial_is_failed(make_tiny_bundle, tmp_path, monkeypatch):
     real = server_run.ArtifactRun.watched
 
@@ -109,3 +142,20 @@ def test_a_process_that_dies_during_a_trial_is_failed(make_tiny_bundle, tmp_path
     root = make_tiny_bundle(tmp_path / "b")
     with pytest.raises(runtime.EdgedistillError, match="its process ended"):
         run(root, monkeypatch, scenario="server", max_p99_ms=100.0)
+
+
+def test_interrupted_the_complete_searches_are_kept(make_tiny_bundle, tmp_path, monkeypatch):
+    shorten(monkeypatch)
+
+    def interrupt(text: str) -> None:
+        if text == "ov-fp32: all streams busy":
+            raise KeyboardInterrupt
+
+    options = {"scenario": "server", "max_p99_ms": 1e4, "streams": 1, "artifacts": ["ort-fp32", "ov-fp32"]}
+    with pytest.raises(BenchInterruptedError, match="the first 1 round of") as caught:
+        run(make_tiny_bundle(tmp_path / "b"), monkeypatch, progress=interrupt, **options)
+    done, left = caught.value.report.artifacts
+    assert done.server.rate > 0
+    assert (left.status, left.reason) == ("could_not_run", "its search was interrupted")
+    with pytest.raises(InterruptedRunError, match="nothing was measured yet"):
+        run(make_tiny_bundle(tmp_path / "c"), monkeypatch, progress=interrupt, **{**options, "artifacts": ["ov-fp32"]})
