@@ -12,7 +12,7 @@ import PIL
 from PIL import features
 
 from ...runtime.datasets import Dataset
-from ...runtime.images import RULES, ImageSource, scaled_decoder
+from ...runtime.images import RULES, ImageSource
 from ...runtime.preprocess import LOADERS, Preprocessing
 from .fast import load_fast
 from .free_memory import free_disk, free_memory, processes_here
@@ -91,11 +91,7 @@ class DecodedImages:
         """All that decides the pixels besides the image file; plain data, to be hashed."""
         plain = msgspec.to_builtins(self.preprocessing)
         transform = {key: plain[key] for key in ("size", "resize", "interpolation")} | {"rules": RULES}
-        if self.decode == "full" or not self._are_files:
-            return transform
-        # Of the fast way alone the pixels depend on who decodes.
-        by = {"decoder": scaled_decoder()} if self.decode == "fast" and scaled_decoder() else {}
-        return transform | {"decode": self.decode} | by
+        return transform | {"decode": self.decode} if self.decode != "full" and self._are_files else transform
 
     @property
     def key(self) -> str:

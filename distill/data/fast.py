@@ -27,7 +27,7 @@ def load_fast(source: ImageSource, preprocessing: Preprocessing) -> np.ndarray:
     """
     if isinstance(source, np.ndarray | Image.Image):
         return load(source, preprocessing)
-    found = decode_scaled(source, preprocessing.size, gap=1, quick=True)
+    found = decode_scaled(source, preprocessing.size, gap=1)
     rows, columns = map(int, found.size)  # the original's edge may end within the last reduced pixel: left out
     pixels = np.asarray(found.stored)[:rows, :columns]
     if found.orientation != _UPRIGHT:

@@ -50,19 +50,17 @@ class Scaled:
         return _as_stored(size, self.orientation)
 
 
-def decode_scaled(source: Encoded, size: tuple[int, int], *, gap: int, quick: bool = False) -> Scaled:
+def decode_scaled(source: Encoded, size: tuple[int, int], *, gap: int) -> Scaled:
     """Decode an image, a JPEG at the smallest scale that leaves at least `gap` times the sides of `size`.
 
     Plain JPEG files are decoded by simplejpeg where it is installed, which takes two thirds of Pillow's time. It is the
-    same libjpeg-turbo, and without `quick` gives the same pixels. All else, and what it finds anything wrong with, is
-    decoded by Pillow, which decides what is refused.
+    same libjpeg-turbo and gives the same pixels. All else, and what it finds anything wrong with, is decoded by Pillow,
+    which decides what is refused.
 
     Args:
         source: the encoded image.
         size: (height, width) that the upright image is to be resized to.
         gap: how many decoded pixels there must be for each of `size`, along each side.
-        quick: let simplejpeg use the quickest transform and enlargement of colour, which are some levels off, where the
-            image is shrunk afterwards.
 
     Raises:
         DataError: as `open_image`.
@@ -71,8 +69,7 @@ def decode_scaled(source: Encoded, size: tuple[int, int], *, gap: int, quick: bo
     if (library := _simplejpeg()) and (plain := plain_jpeg(data)) is not None and _is_allowed(plain):
         wanted = _as_stored(size, plain.orientation)
         scale = _scale(plain.height, plain.width, wanted, gap)
-        shrinks = plain.height > scale * wanted[0] and plain.width > scale * wanted[1]
-        pixels = _by_simplejpeg(library, data, plain, scale, quick and shrinks)
+        pixels = _by_simplejpeg(library, data, plain, scale)
         if pixels is not None:
             return Scaled(pixels, plain.orientation, scale, (plain.height / scale, plain.width / scale))
     with opened(data, name) as image:
@@ -102,13 +99,14 @@ def _simplejpeg() -> ModuleType | None:
     return simplejpeg
 
 
-def _by_simplejpeg(library: ModuleType, data: bytes, plain: PlainJpeg, scale: int, quick: bool) -> np.ndarray | None:
-    """uint8 (h, w, 3); None where libjpeg finds anything wrong, or makes something else of it."""
+def _by_simplejpeg(library: ModuleType, data: bytes, plain: PlainJpeg, scale: int) -> np.ndarray | None:
+    """uint8 (h, w, 3); None where libjpeg finds anything wrong, or makes something else of it.
+
+    Its quicker and coarser transform and enlargement of colour are not used: at these scales they gain nothing.
+    """
     height, width = -(-plain.height // scale), -(-plain.width // scale)
     try:
-        pixels: np.ndarray = library.decode_jpeg(
-            data, "RGB", fastdct=quick, fastupsample=quick, min_height=height, min_width=width
-        )
+        pixels: np.ndarray = library.decode_jpeg(data, "RGB", min_height=height, min_width=width)
     except (ValueError, RuntimeError):
         return None
     return pixels if pixels.shape == (height, width, 3) else None
