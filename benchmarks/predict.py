@@ -2,7 +2,7 @@
 
     python benchmarks/predict.py [--bundle BUNDLE] [FOLDER] [--save]     # default folder: EDGEDISTILL_COCO18
 
-Without --bundle the network is timm's MobileNetV2 with the weights in EDGEDISTILL_MOBILENETV2, in ONNX Runtime.
+Without --bundle the network is torchvision's MobileNetV2 with the weights in EDGEDISTILL_MOBILENETV2, in ONNX Runtime.
 What is compared runs in turns in one process, in random order within each round; medians of the rounds, and their ratio
 within a round. Memory is that of processes of their own, in turns.
 
@@ -159,7 +159,8 @@ for line in open("/proc/self/status"):
 
 def memory(bundle: Path, rounds: int) -> dict:
     opened = open_bundle(bundle)
-    artifact = next(one for one in opened.manifest.artifacts if one.name == TARGET)
+    held = opened.manifest.artifacts
+    artifact = next(one for one in held if (one.backend, one.precision) == ("onnxruntime", "fp32"))
     asked = [str(bundle), str(bundle / artifact.files[0].path), opened.manifest.inputs[0].name]
     asked.append(str(opened.manifest.preprocessing.size[0]))
     kilobytes: dict[str, list[tuple[int, int]]] = {"bare": [], "ours": []}
@@ -209,8 +210,8 @@ def made_bundle(folder: Path) -> Path:
 
     weights = os.environ.get("EDGEDISTILL_MOBILENETV2")
     if not weights:
-        sys.exit("Name a --bundle, or set EDGEDISTILL_MOBILENETV2 to weights of timm's mobilenetv2_100.")
-    source = export.from_library("timm/mobilenetv2_100", weights, classes=[str(number) for number in range(1000)])
+        sys.exit("Name a --bundle, or set EDGEDISTILL_MOBILENETV2 to weights of torchvision's mobilenet_v2.")
+    source = export.from_library("torchvision/mobilenet_v2", weights, classes=[str(number) for number in range(1000)])
     export.export_bundle(source, [TARGET], folder / "bundle")
     return folder / "bundle"
 
@@ -218,7 +219,7 @@ def made_bundle(folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=os.environ.get("EDGEDISTILL_COCO18"))
-    parser.add_argument("--bundle", type=Path, help=f"with an artifact {TARGET}")
+    parser.add_argument("--bundle", type=Path, help="with an artifact of ONNX Runtime in fp32")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--count", type=int, default=128, help="photographs of the folder (default %(default)s)")
     parser.add_argument("--only", choices=["overhead", "large", "memory", "folder"], action="append")
