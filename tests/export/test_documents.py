@@ -1,6 +1,5 @@
 """The bundle explains itself: its README says what is there, and its script labels a photograph without edgedistill."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -9,15 +8,24 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from edgedistill import runtime
+from edgedistill.export import from_onnx
 from edgedistill.export.documents import with_documents
-from edgedistill.export.example_script import example_artifact, example_script
+from edgedistill.export.example_script import example_script
 from edgedistill.export.lineage import own_lineage
-from edgedistill.runtime.bundle import describe_file, encode_manifest, expected_labels, open_bundle
+from edgedistill.export.sources.pytorch import from_student
+from edgedistill.runtime.bundle import (
+    Bundle,
+    describe_file,
+    encode_manifest,
+    expected_labels,
+    open_bundle,
+    zip_bundle,
+)
 from edgedistill.runtime.metrics import evaluate, sigmoid
-from edgedistill.runtime.preprocess import load, normalize
+from edgedistill.runtime.preprocess import Preprocessing, load, normalize
 from edgedistill.runtime.targets import Target
 from edgedistill.runtime.tensors import BatchRange
 
@@ -44,69 +52,76 @@ def predicted(root: Path, artifact: str, photo: Path) -> dict[str, str]:
         return {name: f"{value:.2f}" for name, value in predictor.predict(photo)[0].labels.items()}
 
 
-def test_the_script_gives_the_labels_that_the_runtime_gives(exported):
-    root = exported[0].root
-    script, sample = root / "example.py", root / exported[0].manifest.selftest[0].file.path
+@pytest.fixture(scope="module")
+def documented(make_tiny_bundle, tmp_path_factory) -> Bundle:
+    """A bundle with its documents; as `export` writes them last of all, without what costs time before."""
+    root = make_tiny_bundle(tmp_path_factory.mktemp("documented") / "b")
+    (root / "manifest.json").write_bytes(encode_manifest(with_documents(open_bundle(root).manifest, root)))
+    return open_bundle(root)
+
+
+def test_the_script_gives_the_labels_that_the_runtime_gives(documented):
+    root, script = documented.root, documented.root / "example.py"
     assert len(script.read_text().splitlines()) < 35
-    name = re.search('== "([^"]*)"', script.read_text())[1]
-    assert name == "onnxruntime-cpu-fp32"
-    expected = predicted(root, name, sample)
-    assert expected
-    assert labels_of(script) == expected
-    other = root / exported[0].manifest.selftest[1].file.path
-    assert labels_of(script, other) == predicted(root, name, other)
+    assert '== "ort-fp32"' in script.read_text()
+    expected = predicted(root, "ort-fp32", root / "selftest" / "red.jpg")
+    assert labels_of(script) == expected != {}
+    teal = root / "selftest" / "teal.jpg"
+    assert labels_of(script, teal) == predicted(root, "ort-fp32", teal) != expected
 
 
-@pytest.mark.parametrize("name", ["openvino-cpu-fp32", "openvino-cpu-bf16"])
-def test_a_script_for_another_backend_gives_its_labels(exported, tmp_path, name):
-    bundle = exported[0]
-    (artifact,) = [one for one in bundle.manifest.artifacts if one.name == name]
-    text = example_script(bundle.manifest, artifact).replace("Path(__file__).parent", f"Path({str(bundle.root)!r})")
+@pytest.mark.parametrize("name", ["ov-fp32", "ov-bf16"])
+def test_a_script_for_another_backend_gives_its_labels(documented, tmp_path, name):
+    artifact = next(one for one in documented.manifest.artifacts if one.name == name)
+    text = example_script(documented.manifest, artifact)
     script = tmp_path / "folder" / "example.py"
     script.parent.mkdir()
-    script.write_text(text)
-    photo = bundle.root / bundle.manifest.selftest[0].file.path
-    assert labels_of(script).keys() == predicted(bundle.root, name, photo).keys()
+    script.write_text(text.replace("Path(__file__).parent", f"Path({str(documented.root)!r})"))
+    assert labels_of(script).keys() == predicted(documented.root, name, documented.root / "selftest" / "red.jpg").keys()
 
 
-@pytest.mark.parametrize(("resize", "input"), [("squash", "float32_nchw"), ("center_crop", "uint8_nhwc")])
-def test_the_script_makes_the_pixels_that_the_runtime_makes(exported, resize, input):
-    manifest = exported[0].manifest
-    made = msgspec.structs.replace(manifest.preprocessing, resize=resize, interpolation="bicubic")
+@pytest.mark.parametrize(
+    ("resize", "input", "least"),
+    [("squash", "float32_nchw", 1), ("center_crop", "uint8_nhwc", 1), ("center_crop", "float32_nchw", 3)],
+)
+def test_the_script_makes_the_pixels_that_the_runtime_makes(documented, resize, input, least):
+    manifest = documented.manifest
+    made = Preprocessing(size=(12, 20), resize=resize, interpolation="bicubic")
     other = msgspec.structs.replace(manifest, preprocessing=made, input=input)
-    text = example_script(other, example_artifact(manifest))
+    artifact = manifest.artifacts[0]
+    target = msgspec.structs.replace(artifact.target, batch=BatchRange(min=least, typical=least, max=4))
+    text = example_script(other, msgspec.structs.replace(artifact, target=target))
     before, _, _ = text[text.index("image = ") :].partition("session")
-    photo = exported[0].root / manifest.selftest[1].file.path
-    found = {"np": np, "Image": Image, "ImageOps": __import__("PIL.ImageOps").ImageOps, "photo": photo}
+    photo = documented.root / "selftest" / "teal.jpg"
+    found = {"np": np, "Image": Image, "ImageOps": ImageOps, "photo": photo}
     exec(before, found)
     pixels = load(photo, made)[None]
     expected = pixels if input == "uint8_nhwc" else normalize(pixels, made)
-    np.testing.assert_allclose(found["batch"], expected, atol=1e-5)
+    np.testing.assert_allclose(found["batch"], expected.repeat(least, axis=0), atol=1e-5)
     assert found["batch"].dtype == expected.dtype
 
 
-def test_the_readme_says_what_is_there(exported):
-    bundle = exported[0]
-    text = (bundle.root / "README.md").read_text(encoding="utf-8")
-    for one in bundle.manifest.artifacts:
-        assert one.name.replace("_", r"\_") in text
-    for said in (
-        "cat, dog, tree, car, boat",
-        "64 x 64 pixels",
-        "python example.py",
-        "selftest/00.jpg",
-        "verified: no logit differs",
-    ):
+def test_the_readme_says_what_is_there(documented):
+    text = (documented.root / "README.md").read_text(encoding="utf-8")
+    for said in ("ort-fp32", "red, green, blue, bright", "16 x 16 pixels", "python example.py", "selftest/red.jpg"):
         assert said in text
-    (label, value), *_ = expected_labels(bundle.manifest, bundle.manifest.selftest[0]).items()
+    (label, value), *_ = expected_labels(documented.manifest, documented.manifest.selftest[0]).items()
     assert f"{label} {value:.2f}" in text
-    assert [entry.path for entry in bundle.manifest.documents] == ["README.md", "example.py"]
 
 
-def test_both_are_listed_and_travel_in_the_zip(exported):
-    packed = open_bundle(exported[0].root.with_name("bundle.zip"))
+def test_what_was_compared_at_export_is_told(golden_copy, tmp_path):
+    manifest = open_bundle(golden_copy(tmp_path / "b")).manifest
+    with_documents(manifest, tmp_path)
+    parity = manifest.artifacts[0].parity
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert f"no logit differs by more than {parity.max_abs_logit:.1e} on {parity.images} images" in text
+
+
+def test_both_are_listed_and_travel_in_the_zip(documented, tmp_path):
+    packed = open_bundle(zip_bundle(documented, tmp_path / "b.zip"))
+    assert [entry.path for entry in packed.manifest.documents] == ["README.md", "example.py"]
     for entry in packed.manifest.documents:
-        assert packed.read(entry) == (exported[0].root / entry.path).read_bytes()
+        assert packed.read(entry) == (documented.root / entry.path).read_bytes()
 
 
 def test_names_are_text_in_markdown(tiny_bundle, tmp_path):
@@ -125,18 +140,22 @@ def test_without_a_photograph_there_is_no_script(tiny_bundle, tmp_path):
     assert "example.py" not in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
-def test_a_network_alone_is_its_own_lineage(exported, student, split):
-    from edgedistill.export.sources.pytorch import from_student
-
+def test_a_network_alone_is_its_own_lineage(student, split):
     dataset, logits = split
-    (network,) = exported[0].manifest.lineage.networks
+    found = own_lineage(from_student(student), [split])
+    (network,) = found.networks
     assert (network.role, network.model) == ("network", "mobilenetv2")
     assert network.parameters == sum(p.numel() for p in student.model.parameters())
     assert network.mAP == pytest.approx(evaluate(sigmoid(logits), dataset.labels)["mAP"])
-    assert exported[0].manifest.lineage.fingerprint == dataset.fingerprint()
+    assert (found.fingerprint, found.images) == (dataset.fingerprint(), len(dataset))
     gap = logits.copy()
     gap[3] = np.nan
     assert own_lineage(from_student(student), [(dataset, gap)]).images == len(dataset) - 1
+
+
+def test_an_onnx_file_s_weights_are_counted(tiny_bundle):
+    source = from_onnx(tiny_bundle / "onnx" / "model.fp32.onnx", classes=["a", "b", "c", "d"])
+    assert source.parameters == 3 * 4 + 4 + 1  # weights, biases, and the scale of pixels
 
 
 def test_the_script_of_a_litert_file_gives_the_labels_of_the_model(tiny_bundle, tmp_path, tiny_reference):
