@@ -16,7 +16,7 @@ from .errors import HostError, UnfitHostError
 from .host import Host
 from .own_wheel import repacked
 from .sending import send_wheels
-from .wheels import Tags, download, require_packaging, required
+from .wheels import Downloads, Tags, require_packaging, required
 
 # Measured with Python 3.11 on x86-64, in round numbers; checked before a slow device begins to install.
 _ROOM_MB = 250
@@ -89,6 +89,7 @@ class _Making:
         self.work = ""
         self.pip = ""
         self.online = True
+        self.downloads: Downloads | None = None
 
     def make(self, key: str) -> Environment:
         require_packaging()
@@ -146,11 +147,13 @@ class _Making:
 
     def _send_packages(self, extra: str) -> None:
         """Download here what the device needs, and put it into the environment's folder of wheels."""
-        [packaging] = send_wheels(self.host, [repacked("packaging")]).values()
-        tags = self.host.call("tags", {"packaging": packaging}, into=Tags)
+        if self.downloads is None:
+            [packaging] = send_wheels(self.host, [repacked("packaging")]).values()
+            self.downloads = Downloads(self.host.call("tags", {"packaging": packaging}, into=Tags))
+        tags = self.downloads.tags
         self.host.tell(Stage(f"downloading for {self.facts.system} {self.facts.machine}, Python {self.host.version}"))
         try:
-            wheels = download(required(self.host.wheel, [extra] if extra else [], tags), tags)
+            wheels = self.downloads.add(required(self.host.wheel, [extra] if extra else [], tags))
         except (HostError, UnfitHostError) as error:
             raise type(error)(f"{self.host.name}: {error}.") from error
         placed = send_wheels(self.host, wheels)

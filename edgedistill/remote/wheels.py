@@ -17,7 +17,6 @@ from .own_wheel import Wheel
 if TYPE_CHECKING:  # installed with the extra `remote` alone
     from packaging.requirements import Requirement
 
-_MOST_PASSES = 20  # each finds what the wheels of the one before require
 _LACKING = re.compile(r"No matching distribution found for (\S+)")
 
 
@@ -57,41 +56,58 @@ def required(wheel: Wheel, extras: Iterable[str], tags: Tags) -> "list[Requireme
     return found
 
 
-def download(requirements: "Iterable[Requirement]", tags: Tags) -> list[Wheel]:
-    """The wheels of requirements and of all that they require, for a device.
+class Downloads:
+    """Wheels for one device, each downloaded once.
 
     pip asks the markers of requirements (`sys_platform == "linux"`) of the machine that it runs on. So it is told to
     follow none, and what each wheel requires is asked here of the device.
 
-    Raises:
-        UnfitHostError: there is no such wheel for the device.
-        HostError: they cannot be downloaded here, either.
+    Args:
+        tags: of the device.
     """
-    from packaging.utils import canonicalize_name
 
-    wanted: dict[str, Requirement] = {}
+    def __init__(self, tags: Tags) -> None:
+        self.tags = tags
+        self._wanted: dict[str, Requirement] = {}
+        self._wheels: dict[str, Wheel] = {}
 
-    def want(requirement: "Requirement") -> bool:
-        """Whether it asks for more than was wanted before."""
-        known = wanted.setdefault(canonicalize_name(requirement.name), requirement)
-        before = "" if known is requirement else str(known)
-        known.specifier &= requirement.specifier
-        known.extras |= requirement.extras
-        return str(known) != before
+    def add(self, requirements: "Iterable[Requirement]") -> list[Wheel]:
+        """The wheels of these and of all that they require, with those of before.
 
-    for requirement in requirements:
-        want(requirement)
-    wheels: list[Wheel] = []
-    for _ in range(_MOST_PASSES):
-        wheels = _pip([str(requirement) for requirement in wanted.values()], tags)
-        grown = [
-            want(one)
-            for wheel in wheels
-            for one in required(wheel, wanted[canonicalize_name(wheel.name.split("-", 1)[0])].extras, tags)
-        ]
-        if not any(grown):
-            break
-    return wheels
+        Raises:
+            UnfitHostError: there is no such wheel for the device.
+            HostError: they cannot be downloaded here, either.
+        """
+        from packaging.utils import canonicalize_name
+
+        changed = self._want(requirements)
+        while changed:
+            got = _pip([str(self._wanted[name]) for name in sorted(changed)], self.tags)
+            changed = set()
+            for wheel in got:
+                name = canonicalize_name(wheel.name.split("-", 1)[0])
+                self._wheels[name] = wheel
+                changed |= self._want(required(wheel, self._wanted[name].extras, self.tags))
+        return list(self._wheels.values())
+
+    def _want(self, requirements: "Iterable[Requirement]") -> set[str]:
+        """The names of which more is asked than before."""
+        from packaging.utils import canonicalize_name
+
+        changed = set()
+        for requirement in requirements:
+            name = canonicalize_name(requirement.name)
+            known = self._wanted.get(name)
+            if known is None:
+                self._wanted[name] = requirement
+                changed.add(name)
+                continue
+            before = str(known)
+            known.specifier &= requirement.specifier
+            known.extras |= requirement.extras
+            if str(known) != before:
+                changed.add(name)
+        return changed
 
 
 def _pip(requirements: list[str], tags: Tags) -> list[Wheel]:
