@@ -1,5 +1,6 @@
 """A benchmark as tables and as JSON: its scenario's figures, what it costs to load, and whether to believe it."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -7,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from edgedistill.runtime.bench.report import ArtifactBench, BenchReport
-from edgedistill.runtime.device import describe_device, device_slug
+from edgedistill.runtime.bundle.results import read_run
+from edgedistill.runtime.device import Device, describe_device, device_slug
 from edgedistill.runtime.verdicts import Verdict
 
 from .bench_figures import figures_table
@@ -25,8 +27,14 @@ def bench_json(report: BenchReport) -> dict[str, Any]:
         entry.update({name: getattr(artifact, name) for name in _NUMBERS}, passed=artifact.passed)
         entry["images_per_s"] = report.throughput(artifact)
     said = {"passed": report.passed, "verdict": report.verdict, "disturbed": report.disturbed, "unseen": report.unseen}
-    here = report.device == device_slug()
-    return {**said, **plain, "device_facts": msgspec.to_builtins(describe_device()) if here else None}
+    return {**said, **plain, "device_facts": msgspec.to_builtins(_facts(report))}
+
+
+def _facts(report: BenchReport) -> Device | None:
+    """The machine that was measured, as its results describe it; None where it is another one and nothing was saved."""
+    if report.saved and (run := read_run(Path(report.saved))):
+        return run.device
+    return describe_device() if report.device == device_slug() else None
 
 
 def bench_report(report: BenchReport, console: Console) -> None:

@@ -12,7 +12,7 @@ from .console import escape
 
 if TYPE_CHECKING:
     from edgedistill.remote.host import Host
-    from edgedistill.runtime import BenchReport, ParityReport, SelfTestReport
+    from edgedistill.runtime import BenchReport, CheckReport, ParityReport, SelfTestReport
 
 _PANEL = "On a device, over ssh"
 
@@ -31,7 +31,7 @@ RemoteData = Annotated[
     typer.Option(
         "--remote-data",
         metavar="PATH",
-        help="The labelled images as they lie on the device: nothing is sent. With --data, the folder of its images.",
+        help="The images as they lie on the device: none is sent. With --data, the folder of its images.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -70,6 +70,22 @@ def verifying(host: str | None) -> Iterator["Callable[..., ParityReport]"]:
 
     with counting("verifying", console.err) as progress:
         yield partial(runtime.verify, progress=progress)
+
+
+@contextmanager
+def checking(host: str | None) -> Iterator["Callable[..., CheckReport]"]:
+    """`runtime.check` without its `progress`, on this machine or the device `host`."""
+    if host is not None:
+        with connected(host) as opened:
+            from edgedistill.remote import errand
+
+            yield partial(errand.check, opened)
+        return
+    from edgedistill import runtime
+    from edgedistill.runtime.progress import counting
+
+    with counting("checking", console.err) as progress:
+        yield partial(runtime.check, progress=progress)
 
 
 @contextmanager

@@ -7,7 +7,7 @@
     wheels              other packages, downloaded here for the device's Python
     device_environment  a virtual environment there, made once
     sending, sent       files by their hashes: what is there already is not sent again
-    errand              verify, bench and selftest there, with their reports brought back
+    errand              verify, check, bench and selftest there, with their reports brought back
     fleet               several devices at once
     there, agent        what runs on the device: before the environment is made, and in it
 

@@ -20,11 +20,12 @@ from ..runtime.bundle.results import SAMPLES_SUFFIX
 from ..runtime.datasets import Dataset, open_dataset
 from ..runtime.device import Device, describe_device
 from ..runtime.errors import EdgedistillError, InterruptedRunError
+from ..runtime.field import check
 from ..runtime.parity import selftest, verify
 from ..runtime.record import Record
 from .conversation import Failed, Finished, Progress, Warned, encoded
 from .line_end import interrupt_at_line_end
-from .sent import DeviceData, Request, SentDataset, received
+from .sent import PHOTOGRAPHS, DeviceData, Request, SentDataset, SentFile, SentFolder, given_place, received
 from .there import place_file, stored
 
 
@@ -54,12 +55,13 @@ def main() -> None:
     _tell_warnings()
     last: Finished | Failed
     try:
-        last = Finished(result=_found(_run(request, cache, place), place))
+        last = Finished(result=_found(request, _run(request, cache, place), place))
     except BenchInterruptedError as interrupted:
-        last = Failed(message="interrupted", exit_code=interrupted.exit_code, result=_found(interrupted.report, place))
+        last = Failed(
+            message="interrupted", exit_code=interrupted.exit_code, result=_found(request, interrupted.report, place)
+        )
     except EdgedistillError as error:
-        told = str(error).replace(str(place / request.source), request.shown)
-        last = Failed(message=told, exit_code=error.exit_code)
+        last = Failed(message=_as_called(str(error), request, place), exit_code=error.exit_code)
     except OSError as error:  # a full disk, say
         last = Failed(message=f"{error.filename or cache}: {error.strerror or error}", exit_code=2)
     except KeyboardInterrupt:
@@ -70,43 +72,64 @@ def main() -> None:
 
 
 def _run(request: Request, cache: Path, place: Path) -> Record:
+    """Lay out what was sent, and run the command on it."""
+
+    def lay_out(file: SentFile, path: str) -> Path:
+        place_file(stored(cache, file.sha256), place / path)
+        return place / path
+
     for file in request.files:
-        place_file(stored(cache, file.sha256), place / file.path)
+        lay_out(file, file.path)
     options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in request.options.items()
     }
-    source = place / request.source
+    options |= {name: lay_out(file, given_place(name, file)) for name, file in request.given.items()}
+    source, data = place / request.source, request.data
     if request.command == "verify":
-        return verify(source, _dataset(request, cache, place), progress=_counting("verifying"), **options)
+        labelled: Dataset
+        if isinstance(data, SentDataset):
+            labelled = received(data, partial(stored, cache))
+        elif isinstance(data, DeviceData) and data.labels is not None:
+            labels = lay_out(data.labels, data.labels.path)
+            labelled = open_dataset(labels, images=data.path, classes=data.classes)
+        else:
+            assert isinstance(data, DeviceData)
+            labelled = open_dataset(data.path, images=data.images, classes=data.classes)
+        return verify(source, labelled, progress=_counting("verifying"), **options)
+    if request.command == "check":
+        folder = data.path if isinstance(data, DeviceData) else str(place / PHOTOGRAPHS)
+        for file in data.files if isinstance(data, SentFolder) else ():
+            lay_out(file, f"{PHOTOGRAPHS}/{file.path}")
+        return check(source, folder, progress=_counting("checking"), **options)
     if request.command == "bench":
         return benchmark(source, progress=lambda text: _say(Progress(text=text)), **options)
     return selftest(source, **options)
-
-
-def _dataset(request: Request, cache: Path, place: Path) -> Dataset:
-    data = request.data
-    if isinstance(data, SentDataset):
-        return received(data, partial(stored, cache))
-    assert isinstance(data, DeviceData)
-    if data.labels is None:
-        return open_dataset(data.path, images=data.images, classes=data.classes)
-    labels = place / "labels" / data.labels.path
-    place_file(stored(cache, data.labels.sha256), labels)
-    return open_dataset(labels, images=data.path, classes=data.classes)
 
 
 def _counting(text: str) -> Callable[[int, int], None]:
     return lambda done, total: _say(Progress(text=text, done=done, total=total))
 
 
-def _found(report: Record, place: Path) -> msgspec.Raw:
+def _found(request: Request, report: Record, place: Path) -> msgspec.Raw:
     kept = sorted(place.rglob(f"*{SAMPLES_SUFFIX}"))
+    text = _as_called(msgspec.json.encode(report).decode(), request, place, _in_json)
     found = Found(
-        report=msgspec.Raw(msgspec.json.encode(report)),
+        report=msgspec.Raw(text.encode()),
         device=describe_device(),
         samples=kept[0].read_bytes() if kept else b"",
     )
     return msgspec.Raw(msgspec.json.encode(found))
+
+
+def _as_called(text: str, request: Request, place: Path, written: Callable[[str], str] = str) -> str:
+    """A message or a report, in which the places of a run have the names that the user knows."""
+    for path, name in request.called.items():
+        text = text.replace(written(str(place / path)), written(name))
+    return text
+
+
+def _in_json(text: str) -> str:
+    return msgspec.json.encode(text).decode()[1:-1]
 
 
 def _say(message: Any) -> None:

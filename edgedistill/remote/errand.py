@@ -1,4 +1,4 @@
-"""`verify`, `bench` and `selftest` on a device: the same reports, kept in the bundle's results as if made here."""
+"""`verify`, `check`, `bench` and `selftest` on a device: the same reports, kept in the bundle as if made here."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,9 @@ from ..runtime.bundle.records import Artifact
 from ..runtime.bundle.results import Machine, save_or_say, unpack_samples
 from ..runtime.bundle.selection import select_artifacts
 from ..runtime.datasets import Dataset
-from ..runtime.errors import ConfigError, EdgedistillError, InterruptedRunError
+from ..runtime.datasets.score_file import SUFFIXES
+from ..runtime.errors import EdgedistillError, InterruptedRunError
+from ..runtime.field import CheckReport
 from ..runtime.parity import ParityReport, SelfTestReport
 from .agent import Found
 from .conversation import Failed, Finished, Interrupted, Stage, conversation
@@ -24,11 +26,10 @@ from .device_environment import environment
 from .errors import HostError
 from .host import Host
 from .sending import send
-from .sent import OnDevice, Request, bundle_files, data_files
+from .sent import PHOTOGRAPHS, Data, OnDevice, Photographs, Request, bundle_files, data_files, given_file, given_place
 
-Command = Literal["verify", "bench", "selftest"]
-Report = ParityReport | BenchReport | SelfTestReport
-R = TypeVar("R", ParityReport, BenchReport, SelfTestReport)
+Command = Literal["verify", "check", "bench", "selftest"]
+R = TypeVar("R", ParityReport, CheckReport, BenchReport, SelfTestReport)
 
 _log = logging.getLogger("edgedistill")
 
@@ -62,6 +63,30 @@ def verify(host: Host, bundle: Bundle | str | Path, data: Dataset | OnDevice, **
     return _Errand(host, opened).run("verify", needed, options, ParityReport, data)
 
 
+def check(host: Host, bundle: Bundle | str | Path, data: Photographs | OnDevice, **options: Any) -> CheckReport:
+    """`runtime.check` on a device.
+
+    Args:
+        host: an open device.
+        bundle: here: opened, its folder or its .zip.
+        data: a folder here, whose photographs are sent as far as they are not there yet; or the path of one there.
+        options: of `runtime.check`.
+
+    Raises:
+        EdgedistillError: as `runtime.check`, with the device's name before; or the device cannot be used.
+    """
+    opened = open_source(bundle, require_signature=options.pop("require_signature", None))
+    name, against = options.get("artifact"), options.get("against")
+    needed = select_artifacts(
+        opened, None if name is None else [name], options.get("backend"), options.get("precision")
+    )
+    if against is not None and Path(against).suffix.lower() in SUFFIXES:
+        options["against"] = Path(against)
+    elif against is not None and (other := named_artifact(opened, against)) not in needed:
+        needed.append(other)
+    return _Errand(host, opened).run("check", needed, options, CheckReport, data)
+
+
 def bench(host: Host, bundle: Bundle | str | Path, **options: Any) -> BenchReport:
     """`runtime.benchmark` on a device; of an interrupted one the complete rounds are kept, as there.
 
@@ -72,12 +97,7 @@ def bench(host: Host, bundle: Bundle | str | Path, **options: Any) -> BenchRepor
 
     Raises:
         EdgedistillError: as `runtime.benchmark`, with the device's name before; or the device cannot be used.
-        ConfigError: a photograph, which lies here.
     """
-    if options.pop("photo", None) is not None:
-        raise ConfigError(
-            "--photo (`photo`): lies here, not on the device, where the bundle's own is timed: leave it out."
-        )
     opened = open_source(
         bundle,
         backend=options.get("backend"),
@@ -119,7 +139,7 @@ class _Errand:
         artifacts: Sequence[Artifact],
         options: dict[str, Any],
         into: type[R],
-        data: Dataset | OnDevice | None = None,
+        data: Data | None = None,
     ) -> R:
         try:
             made = environment(self.host, [one.backend for one in artifacts if one.files])
@@ -129,12 +149,12 @@ class _Errand:
             arguments = [made.python, "-I", "-m", "edgedistill.remote.agent", self.host.cache]
             with conversation(self.host.line, arguments, self.host.tell) as talk:
                 talk.send(request)
-                return self._kept(talk.answer(), into)
+                return self._kept(command, talk.answer(), into)
         except Interrupted as interrupted:
             raise self._interrupted(interrupted.answer, into) from None
 
     def _send(
-        self, command: Command, artifacts: Sequence[Artifact], options: dict[str, Any], data: Dataset | OnDevice | None
+        self, command: Command, artifacts: Sequence[Artifact], options: dict[str, Any], data: Data | None
     ) -> Request:
         manifest = self.opened.manifest
         others = {entry.path for artifact in manifest.artifacts for entry in artifact.files}
@@ -142,19 +162,29 @@ class _Errand:
         entries += [entry for entry in manifest.files() if entry.path not in others]
         source, files, contents = bundle_files(self.opened, entries)
         sent, more = data_files(data, manifest.classes, self._hashed)
-        send(self.host, contents | more)
+        given = {name: given_file(value) for name, value in options.items() if isinstance(value, Path)}
+        send(self.host, contents | more | {sha256: one for _, file in given.values() for sha256, one in file.items()})
+        called = {source: str(self.opened.root)}
+        called |= {given_place(name, file): str(options[name]) for name, (file, _) in given.items()}
+        called |= {PHOTOGRAPHS: str(data.folder)} if isinstance(data, Photographs) else {}
         return Request(
-            command=command, source=source, files=files, shown=str(self.opened.root), data=sent, options=options
+            command=command,
+            source=source,
+            files=files,
+            called=called,
+            data=sent,
+            options={name: value for name, value in options.items() if name not in given},
+            given={name: file for name, (file, _) in given.items()},
         )
 
     def _hashed(self, done: int, total: int) -> None:
         self.host.tell(Stage("hashing images", done, total))
 
-    def _kept(self, answer: msgspec.Raw, into: type[R]) -> R:
+    def _kept(self, command: Command, answer: msgspec.Raw, into: type[R]) -> R:
         """The report, of this very bundle, kept as if it was made here."""
         found = self.host.decoded(answer, Found)
         report = self.host.decoded(found.report, into)
-        if isinstance(report, SelfTestReport):
+        if isinstance(report, SelfTestReport) or command == "selftest":
             return report
         if report.manifest_sha256 != self.opened.manifest_sha256:
             raise HostError(f"{self.host.name}: its report is of another bundle.")
@@ -162,7 +192,7 @@ class _Errand:
         stored = report.without_samples() if isinstance(report, BenchReport) else report
         return save_or_say(
             self.opened,
-            "bench" if isinstance(report, BenchReport) else "verify",
+            command,
             report,
             stored=stored,
             samples=self._samples(found.samples),
@@ -179,7 +209,7 @@ class _Errand:
     def _interrupted(self, answer: Finished | Failed | None, into: type[R]) -> EdgedistillError:
         """What becomes of Ctrl-C: a benchmark's complete rounds are kept, as they are without a device."""
         if answer is not None and answer.result is not None and into is BenchReport:
-            report = self._kept(answer.result, BenchReport)
+            report = self._kept("bench", answer.result, BenchReport)
             where = f"kept in {report.saved}" if report.saved else f"not saved: {report.not_saved}"
             told = f"{self.host.name}: interrupted; {report.rounds} of {report.plan.rounds} planned rounds: {where}"
             return BenchInterruptedError(told, report)

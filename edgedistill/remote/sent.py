@@ -1,4 +1,4 @@
-"""What travels: a bundle's files, and a data set as its labels and the photographs that it lists.
+"""What travels: a bundle's files, photographs, and a data set as its labels and the photographs that it lists.
 
 The device opens no label file: it gets what was read here, so that its report has the same fingerprint.
 """
@@ -15,6 +15,7 @@ import numpy as np
 
 from ..runtime.bundle import MANIFEST, Bundle, FileEntry
 from ..runtime.datasets import Dataset
+from ..runtime.datasets.folder import image_names
 from ..runtime.errors import DataError
 from ..runtime.record import Record
 from .sending import Content
@@ -43,6 +44,12 @@ class SentDataset(Record, tag="sent"):
     labels: bytes
     files: tuple[str, ...]
     arrays: tuple[bool, ...]
+
+
+class SentFolder(Record, tag="folder"):
+    """Photographs without labels: the files of a folder, which is laid out again on the device."""
+
+    files: tuple[SentFile, ...]
 
 
 class DeviceData(Record, tag="there"):
@@ -76,27 +83,45 @@ class OnDevice:
     labels: Path | None = None
 
 
+@dataclass(frozen=True)
+class Photographs:
+    """A folder of photographs here, without labels, which are sent."""
+
+    folder: Path
+
+
+Data = Dataset | Photographs | OnDevice
+
+
+def given_place(name: str, file: SentFile) -> str:
+    """Where a file lies that is the value of an option."""
+    return f"given/{name}/{file.path}"
+
+
 class Request(Record):
     """What the agent is asked for.
 
     Attributes:
-        command: "verify", "bench" or "selftest".
+        command: "verify", "check", "bench" or "selftest".
         source: the bundle's folder or the model file, below the place where `files` are laid out.
         files: what that consists of.
-        shown: what the user calls the bundle; messages name it so.
-        data: labelled images.
+        called: what the user calls the places there, which messages and reports do too.
+        data: the images.
         options: arguments of the command's function in `runtime`.
+        given: those among them that are files, by their names.
     """
 
     command: str
     source: str
     files: tuple[SentFile, ...]
-    shown: str
-    data: SentDataset | DeviceData | None = None
+    called: dict[str, str]
+    data: SentDataset | SentFolder | DeviceData | None = None
     options: dict[str, Any] = {}
+    given: dict[str, SentFile] = {}
 
 
 _BUNDLE = "bundle"  # its folder there
+PHOTOGRAPHS = "photographs"  # theirs
 _LABEL_SUFFIXES = (".csv", ".json")
 
 Files = dict[str, Content]  # by SHA-256
@@ -122,9 +147,9 @@ def bundle_files(bundle: Bundle, entries: Sequence[FileEntry]) -> tuple[str, tup
 
 
 def data_files(
-    data: Dataset | OnDevice | None, classes: tuple[str, ...], counted: Counted
-) -> tuple[SentDataset | DeviceData | None, Files]:
-    """Labelled images as they travel, and the contents that they need.
+    data: Data | None, classes: tuple[str, ...], counted: Counted
+) -> tuple[SentDataset | SentFolder | DeviceData | None, Files]:
+    """Images as they travel, and the contents that they need.
 
     Args:
         data: opened here, or where it is on the device.
@@ -138,6 +163,8 @@ def data_files(
         return None, {}
     if isinstance(data, Dataset):
         return _dataset_files(data, counted)
+    if isinstance(data, Photographs):
+        return _folder_files(data.folder, counted)
     labels, files = (None, {}) if data.labels is None else _label_file(data.labels)
     return DeviceData(path=data.path, classes=classes, images=data.images, labels=labels), files
 
@@ -164,15 +191,32 @@ def _dataset_files(dataset: Dataset, counted: Counted) -> tuple[SentDataset, Fil
     return sent, files
 
 
-def _label_file(path: Path) -> tuple[SentFile, Files]:
-    data = _bytes(path) if path.suffix.lower() in _LABEL_SUFFIXES else None
+def _folder_files(folder: Path, counted: Counted) -> tuple[SentFolder, Files]:
+    names, sent, files = image_names(folder), [], Files()
+    for number, name in enumerate(names, 1):
+        file, content = given_file(folder / name)
+        sent.append(SentFile(path=name, sha256=file.sha256))
+        files |= {file.sha256: Content(content[file.sha256].size, partial(_bytes, folder / name))}
+        counted(number, len(names))
+    return SentFolder(files=tuple(sent)), files
+
+
+def given_file(path: Path) -> tuple[SentFile, Files]:
+    """A file of the user's; raises DataError where it cannot be read."""
+    data = _bytes(path)
     if data is None:
+        raise DataError(f"{path}: no such file, or it cannot be read.")
+    sha256 = hashlib.sha256(data).hexdigest()
+    return SentFile(path=path.name, sha256=sha256), {sha256: _content(data)}
+
+
+def _label_file(path: Path) -> tuple[SentFile, Files]:
+    if path.suffix.lower() not in _LABEL_SUFFIXES:
         raise DataError(
             f"{path}: with --remote-data, --data is one label file here (.csv or a COCO .json). Of a data set that "
             "lies on the device as a whole, give its path there by --remote-data alone."
         )
-    sha256 = hashlib.sha256(data).hexdigest()
-    return SentFile(path=path.name, sha256=sha256), {sha256: _content(data)}
+    return given_file(path)
 
 
 def received(sent: SentDataset, image_at: Callable[[str], Path]) -> Dataset:

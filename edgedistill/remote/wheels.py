@@ -94,7 +94,7 @@ class Downloads:
         """The names of which more is asked than before."""
         from packaging.utils import canonicalize_name
 
-        changed = set()
+        changed: set[str] = set()
         for requirement in requirements:
             name = canonicalize_name(requirement.name)
             known = self._wanted.get(name)

@@ -176,6 +176,11 @@ def unpack_samples(packed: bytes) -> dict[str, np.ndarray]:
         raise ValueError(first_line(error)) from None
 
 
+def read_run(path: Path) -> Run | None:
+    """A run's file; None, with a warning, where it is damaged."""
+    return next(iter(_read(path, Run, lambda run: (run,))), None)
+
+
 class StoredRun(NamedTuple):
     """A run and the file that it was read from, beside which its samples lie."""
 

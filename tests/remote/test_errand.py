@@ -86,6 +86,28 @@ def test_mistakes_take_one_line(command, device, installed, bundle, photographs,
     assert "Traceback" not in err
 
 
+def test_check_of_a_folder_here_or_there(command, device, installed, bundle, photographs, tmp_path):
+    scores = tmp_path / "scores.csv"
+    rows = [f"{name}.jpg,0.9,0.1,0.1,0.1" for name in ("red", "teal", "grey")]
+    scores.write_text("\n".join(["id,red,green,blue,bright", *rows]))
+    asked = ("check", bundle, "-a", "ort-fp32", "--against", scores, "--json")
+    here = command(*asked, "--images", photographs.parent)
+    sent = command(*asked, "--images", photographs.parent, "--host", NAME)
+    assert (here[0], sent[0]) == (5, 5), (here, sent)
+    reports = [json.loads(one[1]) for one in (here, sent)]
+    for report in reports:
+        report.pop("created"), report.pop("saved")
+    assert reports[0] == reports[1]
+    folder = device.home / "seen"
+    folder.mkdir(exist_ok=True)
+    (folder / "red.jpg").write_bytes((photographs.parent / "red.jpg").read_bytes())
+    device.log.clear()
+    there = command(*asked[:-3], "--json", "--remote-data", folder, "--host", NAME)
+    assert there[0] == 5, there
+    assert json.loads(there[1])["images"] == 1
+    assert sorted(run.kind for runs in read_runs(bundle).values() for run in runs) == ["check"] * 3
+
+
 def test_selftest_of_a_zip(command, device, installed, bundle):
     from edgedistill.runtime.bundle import open_bundle, zip_bundle
 
@@ -107,11 +129,14 @@ def test_what_a_command_cannot_do_there_it_says_with_the_device(command, device,
     assert err.startswith(f"error: pi: {bundle}: no artifact could be run here.")
 
 
-def test_bench_keeps_its_samples(command, device, installed, bundle):
-    asked = ("bench", bundle, "-a", "ort-fp32", "--preset", "demo", "--json", "--host", NAME)
+def test_bench_keeps_its_samples(command, device, installed, bundle, photographs):
+    photo = photographs.parent / "teal.jpg"
+    asked = ("bench", bundle, "-a", "ort-fp32", "--preset", "demo", "--photo", photo, "--json", "--host", NAME)
     code, out, _ = command(*asked)
     assert code == 0
     report = json.loads(out)
+    assert report["artifacts"][0]["spans"]["photo"] == str(photo)
+    assert report["device_facts"]["cores"] >= 1
     assert len(report["artifacts"][0]["samples_ms"]) >= 100
     [path] = bundle.glob("results/*/*.samples.npz")
     assert report["saved"] == str(path).replace(".samples.npz", ".json")

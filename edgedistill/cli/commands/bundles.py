@@ -75,8 +75,8 @@ def verify(
     from edgedistill.runtime.page import write_page
     from edgedistill.runtime.parity import parity_page
 
+    from ..asked_images import labelled_images
     from ..render import parity_report, verdict
-    from ..verify_data import labelled_images
 
     register_training_formats()
     opened = runtime.open_bundle(bundle, require_signature=require_signature)

@@ -8,6 +8,7 @@ import typer
 from edgedistill.runtime.verdicts import EXIT_CODES
 
 from .. import console
+from ..here_or_there import HostName, RemoteData, checking
 from ..options import (
     ArtifactName,
     BackendName,
@@ -24,7 +25,9 @@ from ..options import (
 
 def check(
     bundle: BundlePath,
-    images: Annotated[Path, typer.Option("--images", help="A folder of photographs, and those in folders below it.")],
+    images: Annotated[
+        Path | None, typer.Option("--images", help="A folder of photographs, and those in folders below it.")
+    ] = None,
     against: Annotated[
         str | None,
         typer.Option(
@@ -57,6 +60,8 @@ def check(
     page: Page = None,
     max_bad_share: MaxBadShare = 0.01,
     require_signature: RequireSignature = None,
+    host: HostName = None,
+    remote_data: RemoteData = None,
     json: Json = False,
 ) -> None:
     """Without labels: are these photographs like those of before, and do two models agree on them?
@@ -69,18 +74,18 @@ def check(
 
     Example: [bold]edgedistill check bundle --images photos --against onnx/fp32 --page check.html[/]
     """
-    from edgedistill import runtime
     from edgedistill.runtime.field import check_page
     from edgedistill.runtime.field.label_list import write_label_list
     from edgedistill.runtime.page import write_page
-    from edgedistill.runtime.progress import counting
 
+    from ..asked_images import photographs
     from ..check_table import check_json, check_table
 
-    with counting("checking", console.err) as progress:
-        report = runtime.check(
+    asked = photographs(images, host=host, remote_data=remote_data, page=page)
+    with checking(host) as check_it:
+        report = check_it(
             bundle,
-            images,
+            asked,
             against=against,
             scale=scale,
             artifact=artifact,
@@ -93,11 +98,10 @@ def check(
             max_changed=max_changed,
             max_bad_share=max_bad_share,
             require_signature=require_signature,
-            progress=progress,
         )
     console.print_json(check_json(report)) if json else check_table(report, console.out)
     if list_ is not None:
         write_label_list(list_, report)
-    if page is not None:
+    if page is not None and images is not None:
         write_page(page, check_page(report, images))
     raise typer.Exit(EXIT_CODES[report.verdict])

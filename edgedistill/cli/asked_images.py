@@ -1,0 +1,74 @@
+"""What `verify` and `check` mean by their images: here, sent to a device, or on the device already."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from click.exceptions import MissingParameter
+
+from edgedistill.runtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgedistill.remote.sent import OnDevice, Photographs
+    from edgedistill.runtime.bundle import Bundle
+    from edgedistill.runtime.datasets import Dataset
+
+
+def labelled_images(
+    bundle: "Bundle",
+    data: str | None,
+    images: Path | None,
+    *,
+    host: str | None,
+    remote_data: str | None,
+    page: Path | None,
+) -> "Dataset | OnDevice":
+    """The data set, opened here, or where it lies on the device.
+
+    Raises:
+        ConfigError: --remote-data without a device, with an image folder, or with a page of images that are not here.
+    """
+    from edgedistill.runtime.datasets import open_dataset
+
+    if remote_data is None:
+        if data is None:
+            raise MissingParameter(param_hint="'--data'", param_type="option")
+        return open_dataset(data, images=images, classes=bundle.manifest.classes)
+    _check_remote(host, page)
+    from edgedistill.remote.sent import OnDevice
+
+    if data is None:
+        return OnDevice(remote_data, None if images is None else str(images))
+    if images is not None:
+        raise ConfigError("--images: with --data, --remote-data is the folder of the images: leave it out.")
+    return OnDevice(remote_data, labels=Path(data))
+
+
+def photographs(
+    images: Path | None, *, host: str | None, remote_data: str | None, page: Path | None
+) -> "Path | Photographs | OnDevice":
+    """A folder without labels: here, sent to a device, or there.
+
+    Raises:
+        ConfigError: --remote-data without a device, beside --images, or with a page of images that are not here.
+    """
+    if remote_data is None:
+        if images is None:
+            raise MissingParameter(param_hint="'--images'", param_type="option")
+        if host is None:
+            return images
+        from edgedistill.remote.sent import Photographs
+
+        return Photographs(images)
+    _check_remote(host, page)
+    if images is not None:
+        raise ConfigError("--images: is a folder here, and --remote-data one on the device: leave one of them out.")
+    from edgedistill.remote.sent import OnDevice
+
+    return OnDevice(remote_data)
+
+
+def _check_remote(host: str | None, page: Path | None) -> None:
+    if host is None:
+        raise ConfigError("--remote-data: is a path on a device: name that by --host.")
+    if page is not None:
+        raise ConfigError("--page: shows images, and with --remote-data they are not here: leave one of them out.")
