@@ -58,7 +58,7 @@ def shortened(name: str, output: Path) -> dict[str, Any]:
     if "teacher" in content:
         content["teacher"]["accept"] = True
     if "tasks" in content:
-        content["tasks"]["train"] = content["tasks"].get("train", {}) | {"epochs": 1}
+        content["tasks"] |= {"accept": True, "train": content["tasks"].get("train", {}) | {"epochs": 1}}
         if "k" in content["method"]:
             content["method"]["k"] = 2
     return content

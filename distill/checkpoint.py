@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..runtime.errors import CheckpointError, ConfigError, first_line
+from ..runtime.errors import CheckpointError, ConfigError
 from ..runtime.files import atomic_path, sha256_of
 from ..runtime.preprocess import Preprocessing
 from ..runtime.record import Record
@@ -17,6 +17,7 @@ from .models import Classifier, ModelSpec, build_from_spec
 from .models.folded import FoldedClassifier
 from .models.plain import PLAIN, as_classifier
 from .models.rounding import is_range
+from .models.weights import told_misfit
 
 _KEY = "edgedistill"
 
@@ -129,11 +130,10 @@ def load_student(path: str | Path, network: nn.Module | None = None) -> Student:
     model = _rebuilt(card, state, path) if network is None else _adopted(network, card)
     if card.int8_ranges:
         model = FoldedClassifier(model)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
+    if misfit := told_misfit({key: value for key, value in model.state_dict().items() if not is_range(key)}, state):
         which = "its own card" if network is None else f"the given {type(network).__name__}"
-        raise CheckpointError(f"{path}: weights do not fit {which} ({first_line(error)}).") from None
+        raise CheckpointError(f"{path}: the file's weights do not fit {which}: it {misfit}.")
+    model.load_state_dict(state)
     return Student(model.eval().requires_grad_(False), card, path)
 
 

@@ -12,8 +12,7 @@ from .distill.checkpoint import Student
 from .distill.data.decoded import release_memory
 from .distill.data.on_device import release_device_memory
 from .distill.engine import Outputs
-from .distill.experiment import Experiment
-from .distill.experiment.experiment import Teacher
+from .distill.experiment import Experiment, Teacher
 from .distill.experiment.outside import OutsideTeacher
 from .distill.recipe.loaded import LoadedRecipe
 from .export import export_bundle
@@ -58,6 +57,7 @@ class Chain:
         check_export(self.loaded)
         splits = self._step("data", "Reading images and labels", lambda: experiment.splits)
         self._validation()  # that they have labels is told here, and not after the trainings
+        experiment.require_student()
         check_student_gives(experiment)
         self._say(
             f"{len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} test images; "

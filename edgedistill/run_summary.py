@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from .distill.engine import Outputs
-from .distill.experiment.experiment import Teacher
+from .distill.experiment import Teacher
 from .distill.experiment.outside import shown_network
 from .distill.models import MergedTeacher
 from .distill.models.reparameterize import reparameterize

@@ -1,5 +1,6 @@
 """Deploy configs: one YAML per target says how an artifact is built, run, gated and benchmarked."""
 
+import difflib
 import math
 import re
 from importlib import resources
@@ -208,9 +209,12 @@ def _load(name_or_path: str | Path) -> tuple[Target, str]:
 
     path = Path(name_or_path)
     if not is_config_file(path):
-        if str(name_or_path) not in packaged_targets():
+        known = packaged_targets()
+        if str(name_or_path) not in known:
+            near = difflib.get_close_matches(str(name_or_path), known, n=1)
+            hint = f"did you mean {near[0]!r}? Give" if near else "give"
             raise ConfigError(
-                f"unknown target {str(name_or_path)!r}: give a .yaml path or one of: {', '.join(packaged_targets())}."
+                f"unknown target {str(name_or_path)!r}: {hint} a .yaml path or one of: {', '.join(known)}."
             )
         path = Path(str(resources.files("edgedistill.deploy_configs").joinpath(f"{name_or_path}.yaml")))
     written = decode({"name": path.stem, **read_yaml(path)}, _TargetFile, where=str(path))

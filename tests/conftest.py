@@ -31,7 +31,7 @@ from edgedistill.runtime.tensors import BatchRange, TensorSpec
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from shared_traces import children_here, sharing_traces, traced_once  # noqa: F401
+from shared_traces import children_here, made_once, sharing_traces, traced_once  # noqa: F401
 
 # Workers of pytest-xdist divide the cores among them and the processes that their tests start.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
@@ -129,6 +129,12 @@ def shared_folder(tmp_path_factory) -> Path:
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def once() -> Callable[[Path, Callable[[Path], object]], Path]:
+    """Let the first worker that asks make a file or folder; the others wait for it."""
+    return made_once
 
 
 @pytest.fixture(scope="session")

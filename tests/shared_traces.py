@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # the runtime's tests run where there is no torch
 @pytest.fixture(scope="session")
 def sharing_traces(shared_folder) -> Callable[[], AbstractContextManager[None]]:
     """Within it, a network of the same modules and weights as another is not traced and simplified again."""
-    from edgedistill.export.conversions import onnx_fp32, simplifying
+    from edgedistill.export.conversions import onnx_check, onnx_fp32, simplifying
 
-    write, whole = onnx_fp32.export_onnx, onnx_fp32.simplify
+    write, whole = onnx_fp32.export_onnx, onnx_fp32.check_and_simplify
 
     def export(graph: "nn.Module", image: "TensorSpec", path: Path, *, opset: int | None = None, **_: Any) -> Path:
         own = {name: value for name, value in vars(graph).items() if not name.startswith("_")}
@@ -28,7 +28,7 @@ def sharing_traces(shared_folder) -> Callable[[], AbstractContextManager[None]]:
         for name, tensor in (*graph.named_parameters(), *graph.named_buffers()):
             key.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
         file = shared_folder / f"{key.hexdigest()}.onnx"
-        return Path(shutil.copyfile(once(file, lambda part: write(graph, image, part, opset=opset)), path))
+        return Path(shutil.copyfile(made_once(file, lambda part: write(graph, image, part, opset=opset)), path))
 
     def simplify(path: Path, out: Path, *judged_by: Any) -> simplifying.Simplified:
         def make(part: Path) -> None:
@@ -37,21 +37,24 @@ def sharing_traces(shared_folder) -> Callable[[], AbstractContextManager[None]]:
             shutil.copyfile(out, part)
 
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        shutil.copyfile(once(shared_folder / f"{digest}.simplified.onnx", make), out)
+        made = shared_folder / f"{digest}.simplified.onnx"
+        if made.exists():
+            onnx_check.check_onnx(path, *judged_by)
+        shutil.copyfile(made_once(made, make), out)
         return simplifying.Simplified(out, *map(simplifying.count_nodes, (path, out)))
 
     @contextmanager
     def sharing() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(onnx_fp32, "export_onnx", export)
-            patch.setattr(onnx_fp32, "simplify", simplify)
+            patch.setattr(onnx_fp32, "check_and_simplify", simplify)
             yield
 
     return sharing
 
 
-@pytest.fixture(scope="session")
-def children_here() -> Iterator[None]:
+@contextmanager
+def running_here() -> Iterator[None]:
     """What goes into processes of its own for the sake of crashes alone runs in this one: imports take seconds."""
     import msgspec
 
@@ -76,6 +79,13 @@ def children_here() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def children_here() -> Iterator[None]:
+    """See `running_here`."""
+    with running_here():
+        yield
+
+
 @pytest.fixture(scope="module")
 def traced_once(sharing_traces) -> Iterator[None]:
     """What this module exports is not traced again."""
@@ -83,7 +93,7 @@ def traced_once(sharing_traces) -> Iterator[None]:
         yield
 
 
-def once(path: Path, make: Callable[[Path], object]) -> Path:
+def made_once(path: Path, make: Callable[[Path], object]) -> Path:
     """`path`, which the first that asks makes; others, in other processes too, wait for it."""
     from filelock import FileLock
 

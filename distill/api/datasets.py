@@ -9,7 +9,14 @@ from typing import Any, cast, overload
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    default_collate,
+)
 
 from ...runtime.datasets import NEGATIVE, POSITIVE, UNKNOWN, Dataset, open_dataset
 from ...runtime.errors import ConfigError, DataError
@@ -75,14 +82,15 @@ def as_dataset(data: Data, classes: Sequence[str] | None, name: str) -> Dataset:
 
     Args:
         data: a Dataset of ours; a path or mapping for `runtime.datasets.open_dataset`; a torch Dataset whose items are
-            (image, labels), or a DataLoader around one, of which the data set alone is taken. An image is a Pillow
-            image, a uint8 array (H, W, 3) or tensor (3, H, W), or floats in [0, 1]: before any normalisation and
-            augmentation, which are the training's. Labels are (C,): 1 present, 0 absent, -1 unknown.
+            (image, labels), or a DataLoader around one, of which the data set alone is taken (`batch_size` is
+            `distil`'s own). An image is a Pillow image, a uint8 array (H, W, 3) or tensor (3, H, W), or floats in
+            [0, 1]: before any normalisation and augmentation, which are the training's. Labels are (C,): 1 present, 0
+            absent, -1 unknown.
         classes: C names; without, the data's own `classes`, or numbers.
         name: "train" or "validation", for messages.
 
     Raises:
-        ConfigError: a loader has a sampler of its own, or the data set is none that has a length.
+        ConfigError: a loader has a sampler or a `collate_fn` of its own, or the data set is none that has a length.
         DataError: an item is no image with labels, or the labels differ in length.
     """
     if isinstance(data, Dataset):
@@ -90,18 +98,35 @@ def as_dataset(data: Data, classes: Sequence[str] | None, name: str) -> Dataset:
     if isinstance(data, str | Path | Mapping):
         return open_dataset(data, classes=classes)
     if isinstance(data, DataLoader):
-        if not isinstance(data.sampler, RandomSampler | SequentialSampler):
-            raise ConfigError(
-                f"{name}: the loader's {type(data.sampler).__name__} would not be used, since training draws its own "
-                "order to be resumable. Give the data set itself, with `sampler=` for a balanced order."
-            )
-        data = data.dataset
+        data = _of_loader(data, name)
     if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
         raise ConfigError(
             f"{name}: {type(data).__name__} has no length or no items by number: training draws images by number. "
             "Give a data set with `__len__` and `__getitem__`."
         )
     return _read(data, classes, name)
+
+
+def _of_loader(loader: "DataLoader[Any]", name: str) -> Any:
+    """Its data set; what else it does would be lost unseen, where training does not do the same."""
+    reason = ""
+    if not isinstance(loader.sampler, RandomSampler | SequentialSampler):
+        reason = (
+            f"the loader's {type(loader.sampler).__name__} would not be used, since training draws its own order to be "
+            "resumable. Give the data set itself, with `sampler=` for a balanced order"
+        )
+    elif type(loader.batch_sampler) is not BatchSampler:
+        reason = "the loader's `batch_sampler` would not be used: give the data set itself, and `batch_size=`"
+    elif loader.collate_fn is not default_collate:
+        reason = (
+            "the loader's `collate_fn` would not be used: give the data set itself, whose items are one image with its "
+            "labels each; `mix=` and `augment=` are the training's"
+        )
+    elif loader.drop_last and name == "validation":
+        reason = "the loader's `drop_last` would not be used, since every image is judged: leave it out"
+    if reason:
+        raise ConfigError(f"{name}: {reason}.")
+    return loader.dataset
 
 
 def to_pixels(image: Any, where: str) -> np.ndarray:

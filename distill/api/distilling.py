@@ -24,7 +24,7 @@ from ..engine.summary import is_finished
 from ..experiment.jobs import weighted
 from ..experiment.quality import quality_of, require_quality, tell
 from ..methods import METHODS, Method
-from ..methods.base import require_maps
+from ..methods.shown import require_maps
 from ..models import Classifier
 from ..models.class_map import Counterparts
 from ..models.outside import Scale
@@ -230,8 +230,8 @@ def _method(method: str | Mapping[str, Any] | Method) -> Method:
         found = decode_tagged(content, METHODS, tag="name", where=_WHERE, prefix="method")
     if found.trains_teachers:
         raise ConfigError(
-            f"{_WHERE}: {type(found).__name__} trains teachers of its own, several runs before this one: write a "
-            "recipe, which `edgedistill run` carries out."
+            f"{_WHERE}: {type(found).__name__} trains teachers of its own, which a module alone cannot be built for: "
+            "write a recipe, which `edgedistill distill` carries out; docs/python.md shows one with a network of yours."
         )
     return found
 

@@ -16,7 +16,7 @@ from ..checkpoint import Student, load_student
 from ..experiment.continuing import sharing_weights
 from ..experiment.programs import open_function, open_graph, outside_network
 from ..methods import Method
-from ..methods.base import require_maps
+from ..methods.shown import require_maps, require_one_size, require_shown
 from ..models import MappedNetwork, ResizedInput, TeacherModel
 from ..models.class_map import Counterparts, match_classes
 from ..models.outside import Scale
@@ -26,7 +26,6 @@ from ..teacher_cache import CachedSource, ScoresSource, ScoreTable
 GivenTeacher: TypeAlias = nn.Module | Student | str | Path | Callable[[np.ndarray], Any]
 
 _WHERE = "distil"
-_PLACES = frozenset({"stages", "attention"})  # what is compared place by place
 
 
 class Own(NamedTuple):
@@ -91,11 +90,7 @@ def open_teacher(
     else:
         found, size = _network(teacher, method, data, shown, own)  # type: ignore[arg-type]  # neither program nor scores
     if size.size != shown.size and (own.input is not None):
-        if places := sorted(method.needs & _PLACES):
-            raise ConfigError(
-                f"{_WHERE}: `teacher_input`: the method {type(method).__name__} compares the teacher's {places[0]} "
-                "with the student's place by place: give both one size."
-            )
+        require_one_size(method, f"{_WHERE}: `teacher_input`")
         assert not isinstance(found, ResizedInput)
         found = ResizedInput(found, size.size, size.interpolation)
     return CachedSource(found)
@@ -108,12 +103,7 @@ def _check(method: Method, own: Own, *, outside: bool) -> None:
         )
     if not outside and own.scale is not None:
         raise ConfigError(f"{_WHERE}: `teacher_scale` is for functions, graphs and files; a network gives logits.")
-    known = frozenset() if outside else frozenset({"pooled"}) if own.mapped else method.needs
-    if lacking := sorted(method.needs - known):
-        raise ConfigError(
-            f"{_WHERE}: the method {type(method).__name__} reads the teacher's {lacking[0].replace('_', ' ')}, which "
-            "this teacher does not show: choose a method on logits (kd, mse, ps, mld, mdkd)."
-        )
+    require_shown(method, "this teacher", _WHERE, outside=outside, mapped=own.mapped)
 
 
 def _scores(path: Path, data: Dataset, own: Own, *, mixes: bool, max_bad_share: float) -> ScoresSource:

@@ -20,7 +20,7 @@ from .faults import explained
 from .folder import ENVIRONMENT, sole_writer
 from .interrupt import Interrupt, catch_interrupt, print_at_once
 from .job import Job
-from .journal import Journal, write_records
+from .journal import Journal
 from .loggers import require_loggers
 from .prepare import prepare
 from .prepared import Prepared
@@ -97,9 +97,6 @@ class _Training:
     def run(self) -> None:
         """All epochs that are left."""
         job, state = self.job, self.state
-        if state.history and self.world.is_main:  # a process killed between its files may have left them behind
-            write_records(job.folder, state.history)
-            write_summary(job, state)
         self._tell_continuing()
         with (
             catch_interrupt(
@@ -108,6 +105,8 @@ class _Training:
             TrainingProgress(job.title, self.prepared.total_steps, self.console) as progress,
             contextlib.closing(self._journal()) as journal,
         ):
+            if state.history and self.world.is_main:  # a process killed between its files may have left it behind
+                write_summary(job, state)
             while state.epoch < job.settings.epochs:
                 self._train_epoch(interrupt, progress)
                 if time.monotonic() - self.saved > _WORTH_SAVING:
@@ -137,7 +136,7 @@ class _Training:
         if not self.world.is_main:
             return _Nothing()
         environment = json.loads((self.job.folder / ENVIRONMENT).read_bytes())
-        return Journal(self.job, self.state.epoch, environment, self.console)
+        return Journal(self.job, self.state.history, environment, self.console)
 
     def _write_epoch(self, journal: "Journal | _Nothing") -> None:
         """What an epoch leaves, last.ckpt first; rank 0 writes, and a fault of its disk is everybody's."""

@@ -17,8 +17,9 @@ from ..checkpoint import Student, load_student
 from ..engine import Outputs
 from ..engine.features import Features
 from ..engine.views_at_test import ViewAtTest
-from .experiment import Experiment, Role
-from .experiment import Teacher as Checkpoint
+from .experiment import Experiment
+from .teachers import Teacher as Checkpoint
+from .trainings import Role
 
 _MOST_PAIRS = 10
 

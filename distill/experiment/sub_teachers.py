@@ -1,21 +1,16 @@
 """The teachers that a method trains itself: one for each sub-task, each a training of its own, merged into one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
-from ...runtime import metrics
 from ...runtime.errors import ConfigError
-from ...runtime.files import write_atomic
-from ...runtime.progress import counting
-from ...runtime.record import Record
 from ..checkpoint import ModelCard, Student, digest_weights, load_student
-from ..engine import Job, choose_device, current_world, fit, predict_logits
+from ..engine import Job, current_world, fit
 from ..engine.summary import is_finished
 from ..methods import labels_alone
 from ..models import Classifier
@@ -43,18 +38,6 @@ class MergedCheckpoint:
     card: ModelCard
     path: Path
     weights_sha256: str
-
-
-class _Score(Record):
-    """merged.json: what the merged teacher reached.
-
-    Attributes:
-        weights_sha256: of that teacher.
-        metrics: on the validation part, in points.
-    """
-
-    weights_sha256: str
-    metrics: dict[str, float]
 
 
 class SubTeachers:
@@ -127,15 +110,8 @@ class SubTeachers:
         return [task for task in self.tasks if not is_finished(self._job(task))]
 
     def merged(self) -> MergedCheckpoint:
-        """The one teacher of all classes, after training what is left; its validation mAP is told."""
-        teachers = [self.train(task.number).model for task in self.tasks]
-        merged = self._merge(self.tasks, teachers)
-        scored = self._score(merged)
-        mean_ap = scored.metrics["mAP"]
-        self.console.print(
-            f"teacher merged from {len(teachers)} sub-tasks: validation mAP {mean_ap:.2f}", highlight=False
-        )
-        return replace(merged, card=msgspec.structs.replace(merged.card, metrics=scored.metrics))
+        """The one teacher of all classes, after training what is left."""
+        return self._merge(self.tasks, [self.train(task.number).model for task in self.tasks])
 
     def untrained(self) -> MergedCheckpoint:
         """As `merged`, but nothing is trained or written: a network that is not trained yet is as it is built."""
@@ -173,37 +149,6 @@ class SubTeachers:
         card = card_of(self.loaded, recipe.student.model, classes, student_preprocessing(recipe))
         return MergedCheckpoint(model, card, self.folder, digest_weights(model))
 
-    def _score(self, merged: MergedCheckpoint) -> _Score:
-        """Its accuracy on the validation part, computed once."""
-        path, world = self.folder / "merged.json", current_world()
-        stored = world.gather(_read_score(path))[0]
-        if stored is not None and stored.weights_sha256 == merged.weights_sha256:
-            return stored
-        with counting("merged teacher", self.console) as progress:
-            outputs = predict_logits(
-                merged.model.to(choose_device()),
-                self.splits.validation,
-                merged.card.preprocessing,
-                max_bad_share=self.loaded.recipe.data.max_bad_share,
-                progress=progress,
-                world=world,
-            )
-        merged.model.cpu()
-        found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
-        score = _Score(
-            weights_sha256=merged.weights_sha256, metrics={key: float(found[key]) for key in ("mAP", "OF1", "CF1")}
-        )
-        if world.is_main:
-            write_atomic(path, msgspec.json.format(msgspec.json.encode(score), indent=2) + b"\n")
-        return score
-
 
 def _by_kind(tasks: Sequence[SubTask]) -> list[tuple[str, list[SubTask]]]:
     return [(kind, list(of_kind)) for kind, of_kind in groupby(tasks, key=lambda task: task.kind)]
-
-
-def _read_score(path: Path) -> _Score | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Score)
-    except (OSError, msgspec.DecodeError):
-        return None

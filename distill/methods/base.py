@@ -194,8 +194,6 @@ class ProtocolMethod(Method):
         return _REDUCTION[self.protocol]
 
 
-_WORDS = {"pooled": "pooled features", "stages": "feature maps"}
-
 METHODS: Registry[type[Method]] = Registry("method", __package__, "edgedistill.methods")
 
 
@@ -204,23 +202,6 @@ def require_teacher(teacher: ModelOutput | None, method: str) -> ModelOutput:
     if teacher is None:
         raise ConfigError(f"method {method!r} distils from a teacher and none is given: name one, or use 'vanilla'.")
     return teacher
-
-
-def require_maps(method: Method, model: TeacherModel, who: str, way_out: str = "another network") -> None:
-    """Raise ConfigError, naming method and network, where the method reads what a network without feature maps lacks.
-
-    Args:
-        method: the objective.
-        model: of teacher or student.
-        who: begins the message.
-        way_out: what else there is than a method on logits.
-    """
-    if method.needs - {"partition_logits"} and isinstance(model, Classifier) and not model.has_maps:
-        needs = " and ".join(_WORDS.get(need, need.replace("_", " ")) for need in sorted(method.needs))
-        raise ConfigError(
-            f"{who} is taken as its library computes it, which shows no feature maps, and the method "
-            f"{type(method).__name__} reads its {needs}. Choose a method on logits (kd, mld, mse, ...), or {way_out}."
-        )
 
 
 def require_pooled(output: ModelOutput, who: str, method: str) -> Tensor:

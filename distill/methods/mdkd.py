@@ -21,7 +21,7 @@ class MDKD(Method):
 
     Attributes:
         lambda_mld: weight of MLD.
-        max_order: highest order n; all orders from 2 to it take part.
+        max_order: highest order n; all orders from 2 to it take part, as far as there are so many classes.
         lambda_bd: weight of the batch-level terms: one number for all orders, or a mapping order -> weight that leaves
             out the orders it does not name.
         lambda_id: weight of the instance-level terms, likewise.
@@ -54,7 +54,9 @@ class MDKD(Method):
         """Terms: the supervised loss, `mld`, `bd2`.. and `id2`.. for every order of positive weight."""
         teacher = require_teacher(teacher, "mdkd")
         logits, taught, heard = student.logits, teacher.logits, teacher.heard(targets)
-        batch_weights, image_weights = self._per_order(self.lambda_bd), self._per_order(self.lambda_id)
+        batch_weights, image_weights = (
+            self._per_order(weights, logits.shape[1]) for weights in (self.lambda_bd, self.lambda_id)
+        )
         batch_terms, image_terms = batch_and_instance_dependencies(
             logits, taught, batch_weights, image_weights, targets=heard, form=self.batch_dependency
         )
@@ -68,7 +70,7 @@ class MDKD(Method):
             **context.warmed(dependencies, self.warmup_epochs),
         }
 
-    def _per_order(self, weights: float | dict[int, float]) -> dict[int, float]:
+    def _per_order(self, weights: float | dict[int, float], classes: int) -> dict[int, float]:
         if not isinstance(weights, Mapping):
             weights = dict.fromkeys(range(2, self.max_order + 1), weights)
-        return {order: weight for order, weight in sorted(weights.items()) if weight > 0}
+        return {order: weight for order, weight in sorted(weights.items()) if weight > 0 and order <= classes}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...runtime.errors import ConfigError
 from .backbone import Backbone, probe_channels
+from .precision import device_of, in_float32
 from .torchvision_stages import TorchvisionViT, torchvision_stages
 from .weights import LibraryNetwork, Pretrained, own_size, with_pretrained
 from .whole import LogitsAlone, with_tail
@@ -107,7 +108,7 @@ class TimmStages(nn.Module):
     def with_logits(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """The maps, and what the network's own head says (B, C)."""
         maps, final = self._forward(images)
-        return maps, self.model.forward_head(final)
+        return maps, in_float32(self.model.forward_head, final, device_of(self))
 
     def read_map(self, features: Tensor) -> Tensor:
         """What the network's own head says (B, C) of last maps (B, F, H, W), if these are what it reads."""

@@ -10,6 +10,7 @@ from ...runtime.errors import ConfigError, first_line
 from ...runtime.preprocess import Preprocessing
 from .classifier import Classifier
 from .libraries import timm_as_it_is
+from .logits import require_logits
 from .spec import ModelSpec
 from .whole import LibraryClassifier, LogitsAlone
 
@@ -88,13 +89,17 @@ def as_classifier(
     names = [maps] if isinstance(maps, str) else list(maps)
     _require_submodules(network, names, who)
     probe = WithNamedMaps(network, names, 0)
-    found, logits = _tried(probe, preprocessing, who)
+    with torch.no_grad():
+        found, logits = _tried(probe, torch.zeros(1, 3, *preprocessing.size), who)
     if not isinstance(logits, Tensor) or logits.shape != (1, num_classes):
         gives = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ConfigError(
             f"the {who} {type(network).__name__} gives {gives} for one image, and the data have {num_classes} classes: "
             f"it must give logits of shape (1, {num_classes})."
         )
+    require_logits(
+        lambda images: _tried(probe, images, who)[1], preprocessing.size, f"the {who} {type(network).__name__}"
+    )
     for name, given in zip(names, found, strict=True):
         if not isinstance(given, Tensor) or given.ndim != 4:
             raise ConfigError(f"the {who}'s {name!r} gives no feature map of shape (images, channels, height, width).")
@@ -132,18 +137,16 @@ def _require_submodules(network: nn.Module, names: Sequence[str], who: str) -> N
             raise ConfigError(f"the {who} {type(network).__name__} has no submodule {name!r}; its own are: {outer}.")
 
 
-@torch.no_grad()
-def _tried(probe: WithNamedMaps, preprocessing: Preprocessing, who: str) -> tuple[list[Any], Any]:
-    """What it gives for one grey image, in evaluation mode; the modes are left as they were."""
+def _tried(probe: WithNamedMaps, images: Tensor, who: str) -> tuple[list[Any], Any]:
+    """What it gives for normalised images, in evaluation mode; the modes are left as they were."""
     modes = {module: module.training for module in probe.modules()}
     first = next(probe.parameters(), torch.zeros(()))
-    image = torch.zeros(1, 3, *preprocessing.size, device=first.device, dtype=first.dtype)
     try:
-        return probe.eval().with_logits(image)
+        return probe.eval().with_logits(images.to(first.device, first.dtype))
     except Exception as error:  # a user's module may raise anything
         raise ConfigError(
-            f"the {who} {type(probe.model).__name__} does not take an image of {preprocessing.size[0]} x "
-            f"{preprocessing.size[1]} px ({type(error).__name__}: {first_line(error)})."
+            f"the {who} {type(probe.model).__name__} does not take an image of {images.shape[2]} x "
+            f"{images.shape[3]} px ({type(error).__name__}: {first_line(error)})."
         ) from error
     finally:
         _restore(modes)

@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from ...runtime.errors import ConfigError
+from .precision import in_float32
 
 _MOMENTUM = 0.05  # of the observed ranges: a memory of about twenty batches
 _PREFIX = "int8_"
@@ -108,13 +109,13 @@ class RoundedConv2d(nn.Conv2d):
 
 
 class RoundedLinear(nn.Linear):
-    """The same for a linear layer."""
+    """The same for a linear layer, in float32 also under autocast: the last one gives the logits."""
 
     source: tuple[ActivationRounding]
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(..., F) -> (..., F')."""
-        return F.linear(vectors, *_rounded(self))
+        return in_float32(lambda given: F.linear(given, *_rounded(self)), vectors, self.weight.device)
 
 
 _ROUNDED: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: RoundedConv2d, nn.Linear: RoundedLinear}

@@ -8,6 +8,7 @@ from torchvision import models
 
 from ...runtime.errors import ConfigError
 from .backbone import group_by_resolution
+from .precision import device_of, in_float32
 from .resnet import resnet_stages
 from .swin import swin_stages
 from .weights import AUXILIARY, LibraryNetwork
@@ -35,7 +36,7 @@ class TorchvisionViT(nn.Module):
     def with_logits(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """The maps, and what the network's own heads say (B, C)."""
         maps, tokens = self._tokens(images)
-        return maps, self.model.heads(tokens[:, 0])
+        return maps, in_float32(self.model.heads, tokens[:, 0], device_of(self))
 
     def _tokens(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         model, encoder = self.model, self.model.encoder

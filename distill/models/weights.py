@@ -24,6 +24,8 @@ Pretrained: TypeAlias = str | PretrainedFile | None
 DIGITS = "digits"
 """What a recipe calls the weights that it trains on single digits first, see `experiment.pretraining`."""
 
+_NAMED = 3
+
 _may_download = ContextVar("may_download", default=True)
 
 
@@ -129,28 +131,41 @@ def _require_fit(
     def replaceable(key: str) -> bool:
         return key.startswith(classifier) or key.endswith("num_batches_tracked")
 
-    missing = [key for key in own if key not in state and not replaceable(key)]
-    misshapen = [
-        key for key in own if key in state and own[key].shape != state[key].shape and not key.startswith(classifier)
+    wanted = {key: value for key, value in own.items() if key in state or not replaceable(key)}
+    given = {key: value for key, value in state.items() if key in own or not key.startswith((*classifier, *AUXILIARY))}
+    for key in own.keys() & given.keys():
+        if key.startswith(classifier) and given[key].shape != own[key].shape:  # of other classes
+            given[key] = own[key]
+    if misfit := told_misfit(wanted, given):
+        raise CheckpointError(
+            f"{path}: {misfit}: these are weights of another model or width. To load what fits of them: `pretrained: "
+            "{path: ..., partial: true}`."
+        )
+
+
+def told_misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:
+    """In what the tensors of a file are not those of a network, with the first keys; None where they fit."""
+    both = [key for key in own if key in state]
+    shapes = [
+        f"{key} ({tuple(state[key].shape)} instead of {tuple(own[key].shape)})"
+        for key in both
+        if own[key].shape != state[key].shape
     ]
-    integers = [
-        key
-        for key in own
-        if key in state and own[key].is_floating_point() and not state[key].is_floating_point()  # quantised, by a scale
+    found = {
+        "lacks": [key for key in own if key not in state],
+        "has other shapes for": shapes,
+        "has unknown": [key for key in state if key not in own],
+        # quantised, by a scale
+        "has integers for": [
+            key for key in both if own[key].is_floating_point() and not state[key].is_floating_point()
+        ],
+    }
+    said = [
+        f"{what} {', '.join(keys[:_NAMED])}{f' and {len(keys) - _NAMED} more' if len(keys) > _NAMED else ''}"
+        for what, keys in found.items()
+        if keys
     ]
-    unknown = [key for key in state if key not in own and not key.startswith((*classifier, *AUXILIARY))]
-    for label, keys in (
-        ("lacks", missing),
-        ("has other shapes for", misshapen),
-        ("has unknown", unknown),
-        ("has integers for", integers),
-    ):
-        if keys:
-            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            raise CheckpointError(
-                f"{path}: {label} {', '.join(keys[:3])}{more}: these are weights of another model or width. To load "
-                "what fits of them: `pretrained: {path: ..., partial: true}`."
-            )
+    return "; ".join(said) or None
 
 
 @torch.no_grad()

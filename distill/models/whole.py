@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ...runtime.errors import ConfigError
 from .backbone import Backbone
 from .classifier import Classifier
+from .precision import device_of, in_float32
 from .torchvision_stages import possible_tails
 
 _SIDE = 224
@@ -100,7 +101,7 @@ class WithTail(Backbone):
     def with_logits(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """The maps and the logits (B, C)."""
         maps = self(images)
-        return maps, self.read_map(maps[-1])
+        return maps, in_float32(self.read_map, maps[-1], device_of(self))
 
     def read_map(self, features: Tensor) -> Tensor:
         """What the tail says (B, C) of last maps (B, F, H, W)."""

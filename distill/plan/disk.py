@@ -3,22 +3,16 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
 from torch import nn
 
 from ..data.pixel_cache import PixelCache
-from ..engine import Job, choose_device
+from ..engine import Job
 from ..engine.images import build_views, validation_images
 from ..engine.network import TrainedNetwork
 from ..engine.world import ALONE
 from ..experiment.jobs import Training
 from ..models import Classifier
 from ..teacher_cache import CachedSource
-from ..teacher_cache.fields import fields_for
-from ..teacher_cache.forward import TeacherRows
-from ..teacher_cache.layout import Layout, StorageOrder
-from ..teacher_cache.spec import CHUNK, IMAGE_DIGESTS, CacheSpec
-from ..teacher_cache.store import Store
 from .facts import Kept
 from .time import keeping_no_images
 
@@ -82,31 +76,17 @@ def teacher_outputs(training: Training, *, final: bool) -> Kept | None:
     """
     job, teacher = training.job, training.teacher
     views = build_views(keeping_no_images(job))
-    if not isinstance(teacher, CachedSource) or not teacher.stored_views(job, views):
+    layout = teacher.planned(job, views) if isinstance(teacher, CachedSource) else None
+    if not isinstance(teacher, CachedSource) or layout is None:
         return None
-    network, fields, device = teacher.network, fields_for(job.method.needs), choose_device()
-    dtype = teacher.live(job, device).dtype
-    shapes = TeacherRows(network, fields, device, dtype).shapes(job.card.preprocessing.size)
-    order = StorageOrder.of(job.train)
-    layout = Layout(order, teacher.stored_views(job, views), shapes, CHUNK)
-    kept = Kept(what=f"teacher's outputs: {layout}", where="disk", path=None, bytes=layout.bytes)
-    if not final:
-        return kept
-    spec = CacheSpec.of(
-        network,
-        job.train,
-        order=order.indices,
-        transform=views.transform,
-        fields=fields,
-        dtype=dtype,
-        memory=job.cache_folder / IMAGE_DIGESTS,
-        remember=False,
+    folder, present = teacher.stored(job, views, layout) if final else (None, 0)
+    return Kept(
+        what=f"teacher's outputs: {layout}",
+        where="disk",
+        path=None if folder is None else str(folder),
+        bytes=layout.bytes,
+        present_bytes=present,
     )
-    folder = job.cache_folder / "teachers" / spec.digest()
-    sound = Store(folder, layout).check(layout.numbers).sound if folder.is_dir() else {}
-    rows = [(field, layout.rows(field, layout.chunks[number])) for number in sound for field in fields]
-    present = sum((found.stop - found.start) * layout.row_bytes(field) for field, found in rows)
-    return msgspec.structs.replace(kept, path=str(folder), present_bytes=present)
 
 
 def _size(file: Path) -> int:

@@ -226,11 +226,13 @@ class TasksSpec(Config):
         images: what a sub-task learns from: `all` training images, as CPSD's code does, or those that are `positive`
             for one of its classes, as the text has it. Validation images are always all.
         cache: whether the merged outputs are stored, as `teacher.cache`.
+        accept: let the merged teacher teach whatever its validation mAP, as `teacher.accept`.
     """
 
     train: dict[str, Any] = msgspec.field(default_factory=dict)
     images: Images = "all"
     cache: bool | None = None
+    accept: bool = False
 
     def resolve(self, student: TrainSettings, *, where: str) -> "TasksSpec":
         """With every key of `train`; raises ConfigError for one that does not exist or has an impossible value."""

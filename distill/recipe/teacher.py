@@ -1,13 +1,11 @@
 """Which keys of a recipe's `teacher:` go together, and with which methods."""
 
 from ...runtime.errors import ConfigError
+from ..methods.shown import require_one_size, require_shown
 from .loaded import LoadedRecipe
 from .sides import require_side
 
 _KINDS = ("checkpoint", "model", "onnx", "callable", "scores")
-_MAPS = frozenset({"stages", "attention"})
-_TOLD = {"pooled": "pooled features", "stages": "feature maps"}
-_MAPPED = frozenset({"pooled"})  # what a network with other classes than ours gives beside logits
 
 
 def check_teacher(loaded: LoadedRecipe) -> None:
@@ -45,19 +43,13 @@ def check_teacher(loaded: LoadedRecipe) -> None:
 
 
 def _check_needs(loaded: LoadedRecipe, kind: str) -> None:
-    teacher, method = loaded.recipe.teacher, loaded.method()
+    teacher = loaded.recipe.teacher
     assert teacher is not None
+    outside = teacher.outside is not None
     mapped = teacher.classes is not None or teacher.class_map is not None
-    gives = frozenset() if teacher.outside else _MAPPED if mapped else method.needs
-    lacking = sorted(method.needs - gives) if method.needs_teacher else []
-    if lacking:
-        what = " and ".join(_TOLD.get(need, need.replace("_", " ")) for need in lacking)
-        raise ConfigError(
-            f"{loaded.where}: method {type(method).__name__} reads the teacher's {what}, and of `teacher.{kind}`"
-            f"{' scores' if teacher.outside else ' with its own classes logits and pooled features'} are all that is "
-            "known: choose a method on logits (kd, mse, ps, mld, mdkd)."
-        )
-    if loaded.recipe.student.start == "teacher" and (teacher.outside or mapped):
+    whom = f"`teacher.{kind}`{'' if outside else ' with its own classes'}"
+    require_shown(loaded.method(), whom, loaded.where, outside=outside, mapped=mapped)
+    if loaded.recipe.student.start == "teacher" and (outside or mapped):
         raise ConfigError(f"{loaded.where}: `student.start: teacher` continues a network, and this teacher shows none.")
 
 
@@ -77,12 +69,9 @@ def _check_input(loaded: LoadedRecipe, kind: str) -> None:
                 f"{where}: `{key}.mix` asks the teacher about mixed images, which `teacher.scores` does not know: "
                 "leave it out."
             )
-    own = teacher.input.of(loaded.recipe.input.preprocessing()).size
+    shared = loaded.recipe.input.preprocessing()
+    own = teacher.input.of(shared).size
     if teacher.input.size is not None:
         require_side(own, f"{where}: `teacher.input.size`")
-    maps = sorted(method.needs & _MAPS)
-    if method.needs_teacher and maps and own != loaded.recipe.input.preprocessing().size:
-        raise ConfigError(
-            f"{where}: `teacher.input.size`: method {type(method).__name__} compares the teacher's {maps[0]} with the "
-            "student's place by place, which have one size only where both are shown one: leave it out."
-        )
+    if own != shared.size:
+        require_one_size(method, f"{where}: `teacher.input.size`")

@@ -12,8 +12,7 @@ from ...runtime import metrics
 from ...runtime.datasets import Dataset
 from ...runtime.errors import CheckpointError, ConfigError
 from ..checkpoint import load_student
-from ..experiment import Experiment
-from ..experiment.experiment import Teacher
+from ..experiment import Experiment, Teacher
 from .cell import Cell
 from .queue import Queue
 from .record import Finished, Result

@@ -13,8 +13,7 @@ from ...runtime.files import write_atomic
 from ...runtime.record import Record
 from ...runtime.verdicts import Verdict, overall
 from ..engine import current_world
-from ..experiment import Experiment
-from ..experiment.experiment import Teacher
+from ..experiment import Experiment, Teacher
 from ..metrics import paired_interval
 from ..recipe.loaded import LoadedRecipe
 from .spread import Gain, Spread, spread
@@ -164,6 +163,7 @@ class _MeanAp(NamedTuple):
 
 def _distilled(experiment: Experiment) -> dict[str, _MeanAp]:
     """By role, of what `distill` trains: the teacher (unless it only loads one) and the student."""
+    experiment.require_student()
     spec, teacher = experiment.recipe.teacher, experiment.teacher()
     models: dict[str, Teacher] = {"student": experiment.student(teacher)}
     if teacher is not None and (spec is None or (spec.checkpoint is None and spec.train is not None)):

@@ -22,7 +22,7 @@ from .forward import TeacherRows
 from .layout import Layout, StorageOrder
 from .processes import only_builder
 from .progress import image_progress
-from .spec import CHUNK, IMAGE_DIGESTS, CacheSpec
+from .spec import CHUNK, CacheSpec
 from .store import Entry, Found, Store
 
 
@@ -94,11 +94,10 @@ def open_or_build(
         return CacheSpec.of(
             model,
             dataset,
-            order=order.indices,
+            root=root,
             transform=views.transform,
             fields=fields,
             dtype=dtype,
-            memory=root.parent / IMAGE_DIGESTS,
             remember=world.is_main,
             chunk=chunk,
         )

@@ -1,6 +1,7 @@
 """A network as a training's teacher, whose outputs are stored where that pays."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,13 +11,18 @@ from torch import Tensor
 from ..data.loader import Batch
 from ..data.views import Views
 from ..engine.job import Job
+from ..engine.optimize import choose_device
 from ..engine.teachers import LiveSource, LiveTeacher, Teacher, heard_as
 from ..engine.world import World
 from ..models import MappedNetwork, OutsideNetwork, ResizedInput, TeacherModel
 from ..models.output import ModelOutput
 from .cached import CachedTeacher
+from .fields import fields_for
+from .forward import TeacherRows
+from .layout import Layout, StorageOrder
 from .opening import open_or_build
-from .spec import teacher_digest
+from .spec import CHUNK, CacheSpec, teacher_digest
+from .store import Store
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class CachedSource:
         if not self.stored_views(job, views):
             return heard_as(job, live, self.silent)
         cache = open_or_build(
-            job.cache_folder / "teachers",
+            _root(job),
             self.network,
             job.train,
             views,
@@ -67,6 +73,31 @@ class CachedSource:
             max_bad_share=job.max_bad_share,
         )
         return heard_as(job, StoredTeacher(cache), self.silent)
+
+    def planned(self, job: Job, views: Views) -> Layout | None:
+        """How what a training stores would be laid out; None where it stores nothing. Nothing is written."""
+        count, device = self.stored_views(job, views), choose_device()
+        if not count:
+            return None
+        rows = TeacherRows(self.network, fields_for(job.method.needs), device, self.live(job, device).dtype)
+        return Layout(StorageOrder.of(job.train), count, rows.shapes(job.card.preprocessing.size), CHUNK)
+
+    def stored(self, job: Job, views: Views, layout: Layout) -> tuple[Path, int]:
+        """The folder of what a training stores, and how many sound bytes of it there are; only read."""
+        fields, root = fields_for(job.method.needs), _root(job)
+        spec = CacheSpec.of(
+            self.network,
+            job.train,
+            root=root,
+            transform=views.transform,
+            fields=fields,
+            dtype=self.live(job, choose_device()).dtype,
+            remember=False,
+        )
+        folder = root / spec.digest()
+        sound = Store(folder, layout).check(layout.numbers).sound if folder.is_dir() else {}
+        rows = [(field, layout.rows(field, layout.chunks[number])) for number in sound for field in fields]
+        return folder, sum((found.stop - found.start) * layout.row_bytes(field) for field, found in rows)
 
     def live(self, job: Job, device: torch.device) -> LiveTeacher:
         """See `TeacherSource`."""
@@ -92,3 +123,7 @@ class CachedSource:
     def identity(self) -> list[Any]:
         """Plain data that decides what a student learns from it."""
         return [teacher_digest(self.network), self.store]
+
+
+def _root(job: Job) -> Path:
+    return job.cache_folder / "teachers"

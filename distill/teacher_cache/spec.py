@@ -12,6 +12,7 @@ from torch import nn
 from ...runtime.datasets import Dataset
 from ...runtime.record import Record
 from .image_files import content_digests
+from .layout import StorageOrder
 
 FORMAT = 1
 CHUNK = 1024
@@ -49,18 +50,18 @@ class CacheSpec(Record):
         model: nn.Module,
         dataset: Dataset,
         *,
-        order: np.ndarray,
+        root: Path,
         transform: dict[str, Any],
         fields: tuple[str, ...],
         dtype: torch.dtype | None,
-        memory: Path,
         remember: bool = True,
         chunk: int = CHUNK,
     ) -> "CacheSpec":
-        """The spec of a network's outputs on a split, whose storage order is `order`; `dtype` None is float32.
+        """The spec of a network's outputs on a split, kept below `root`; `dtype` None is float32.
 
-        `memory` and `remember` are those of `content_digests`.
+        `remember` is that of `content_digests`, whose memory lies beside `root`.
         """
+        order, memory = StorageOrder.of(dataset).indices, root.parent / IMAGE_DIGESTS
         return cls(
             teacher_sha256=teacher_digest(model),
             dtype=cast("DtypeName", "float32" if dtype is None else str(dtype).removeprefix("torch.")),

@@ -13,6 +13,8 @@ from ..errors import ExportError
 from ..probes import Probes
 from ..proving import compare
 
+REFUSED = "the ONNX graph is refused"
+
 
 def require_modules(*names: str) -> None:
     """Raise MissingDependencyError, naming the extra, unless these modules can be imported."""
@@ -34,9 +36,14 @@ def check_onnx(path: Path, probes: Probes, batch: BatchRange) -> None:
     with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
         images, outputs = Path(folder, "images.npy"), Path(folder, "outputs.npz")
         np.save(images, probes.images)
-        run_in_child(check_and_run, path, images, rows, outputs, what="the ONNX graph is refused")
-        with np.load(outputs, allow_pickle=False) as stored:
-            logits, probabilities = stored["logits"], stored["probabilities"]
+        run_in_child(check_and_run, path, images, rows, outputs, what=REFUSED)
+        compare_outputs(outputs, rows, probes)
+
+
+def compare_outputs(outputs: Path, rows: list[list[int]], probes: Probes) -> None:
+    """Raise ExportError where what `check_and_run` wrote is not what the network itself says."""
+    with np.load(outputs, allow_pickle=False) as stored:
+        logits, probabilities = stored["logits"], stored["probabilities"]
     problem = compare(logits, probabilities, probes.logits[np.concatenate(rows)], "fp32").problem
     if problem:
         raise ExportError(f"the ONNX graph is wrong: {problem}.")

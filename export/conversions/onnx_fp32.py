@@ -9,8 +9,8 @@ from ..child import run_in_child
 from ..errors import ExportError, one_line
 from ..signature import BATCH
 from .base import CONVERSIONS, Converted, Ingredients
-from .onnx_check import check_onnx, require_modules
-from .simplifying import simplify
+from .onnx_check import require_modules
+from .simplifying import check_and_simplify
 from .torch_exported import quiet, trace
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def onnx_fp32(ingredients: Ingredients) -> Converted:
         opset=ingredients.opset,
         program=lambda: ingredients.get("torch.exported").path,
     )
-    check_onnx(written, ingredients.probes, ingredients.batch)
-    simplified = simplify(written, ingredients.scratch / "model.fp32.onnx", ingredients.probes, ingredients.batch)
+    out = ingredients.scratch / "model.fp32.onnx"
+    simplified = check_and_simplify(written, out, ingredients.probes, ingredients.batch)
     write_facts(simplified.path, ingredients.facts)
     return Converted(simplified.path, simplified.details)
 

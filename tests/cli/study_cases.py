@@ -8,6 +8,8 @@ import msgspec
 from edgedistill.distill.study import Store
 from edgedistill.distill.study.record import Finished
 
+SMALL = ("teacher/3", "small/vanilla/3", "small/strong/3", "teacher/4", "small/vanilla/4", "small/strong/4")
+
 CHILD = """#!{python}
 import fcntl, json, os, shutil, signal, sys, time
 from pathlib import Path

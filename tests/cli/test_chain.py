@@ -32,7 +32,7 @@ RECIPE = {
         "accept": True,
     },
     "student": {
-        "model": {"name": "timm/test_efficientnet"},
+        "model": {"name": "tiny"},
         "train": {"epochs": 2, "batch_size": 16, "lr": 0.001, "augment": ["shift", "cutout"]},
     },
     "method": "mdkd",
@@ -152,7 +152,7 @@ def test_int8_is_exported_once_calibrated_on_a_folder(finished, command, tmp_pat
     assert code == 0, err
     assert "val: 9 of its 12 images measure int8's ranges" in caplog.text
     assert "verified" in told
-    assert re.search(r"(\d\d) of \1 convolutions in int8", told), told
+    assert re.search(r"(\d+) of \1 convolutions in int8", told), told
     made = (out / "manifest.json").stat().st_mtime_ns
     manifest = json.loads((out / "manifest.json").read_text())
     record, point = manifest["calibration"], manifest["artifacts"][0]["operating_point"]

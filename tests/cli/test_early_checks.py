@@ -120,7 +120,10 @@ def told(tmp_path_factory, tiny_bundle):
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("unknown target", "unknown target 'onnxruntime-cpu-fp23'"),
+        (
+            "unknown target",
+            "unknown target 'onnxruntime-cpu-fp23': did you mean 'onnxruntime-cpu-fp32'? Give a .yaml path",
+        ),
         ("target twice", "the target onnxruntime-cpu-fp32 is given twice"),
         ("impossible precision", "onnxruntime is not built in bf16; one of: fp32, fp16, int8"),
         ("int8 alone", "onnxruntime-cpu-int8: int8 is calibrated on training images: give them with --calibration"),

@@ -1,81 +1,17 @@
-"""`study` as a user runs it: what is finished is kept, in folders or the record alone; a failure costs one cell."""
+"""`study` as a user runs it: what is finished is kept, in folders or the record alone."""
 
-import contextlib
 import json
 import math
-import os
 import shutil
-import signal
 import statistics
-import sys
-import threading
-import time
-from pathlib import Path
 
 import pytest
 import yaml
-from rich.console import Console
-from study_cases import CHILD, cells, checkpoints, pretend, results
+from study_cases import SMALL, cells, checkpoints, pretend, results
 
 from edgedistill.distill.study import Store, load_study
-from edgedistill.distill.study.on_ray import run_cells_on_ray, share_of
-from edgedistill.distill.study.queue import Queue
-from edgedistill.runtime.errors import DataError, EdgedistillError
 
-NETWORK = {"name": "timm/test_efficientnet"}
-STUDY = """
-recipe: recipe.yaml
-students:
-  small:
-  large: {student.model.name: timm/test_resnet}
-methods:
-  vanilla:
-  strong: {method: {name: mld, lambda_mld: 5}}
-seeds: [3, 4]
-baseline: vanilla
-"""
-SMALL = ("teacher/3", "small/vanilla/3", "small/strong/3", "teacher/4", "small/vanilla/4", "small/strong/4")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread(one_thread):
-    """Trainings are repeated to the bit."""
-
-
-@pytest.fixture(scope="module")
-def where(tmp_path_factory, tinted_photographs) -> Path:
-    """A folder with images, recipe.yaml and study.yaml."""
-    folder = tmp_path_factory.mktemp("study")
-    tinted_photographs(folder, size=(32, 32), noise=200, tint=50)
-    content = {
-        "output": str(folder / "runs"),
-        "data": {
-            "train": {"format": "csv", "path": "train.csv"},
-            "test": {"format": "csv", "path": "test.csv"},
-            "validation": 0.25,
-        },
-        "input": {"size": 32},
-        "teacher": {
-            "model": {**NETWORK, "branches": ["calibration"]},
-            "train": {"epochs": 1, "batch_size": 12, "workers": 0},
-            "accept": True,
-        },
-        "student": {"model": NETWORK, "train": {"epochs": 1, "batch_size": 12, "workers": 0}},
-    }
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(content))
-    (folder / "study.yaml").write_text(STUDY)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def ran(where, one_thread, command) -> Path:
-    """The record after the small student's cells: the first in a process of its own, the others in this one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        for arguments in (["--only", "small/vanilla/3", "--jobs", "2"], ["--only", "small/*"]):
-            code, _, err = command("study", where / "study.yaml", *arguments)
-            assert code == 0, err
-    return where / "runs" / "study.study.json"
+pytestmark = pytest.mark.usefixtures("one_thread")  # trainings are repeated to the bit
 
 
 def test_every_cell_is_an_ordinary_run_and_the_rest_is_listed_as_not_run(where, ran, command):
@@ -123,8 +59,8 @@ def test_rows_are_mean_deviation_and_paired_gain(ran):
 
 def test_the_test_split_stays_unread_until_it_is_asked_for(where, ran, command, monkeypatch, tmp_path):
     """The queue reads no test image; `--test` scores what it trained, to the digit as a cell does at its end."""
-    content = yaml.safe_load(STUDY) | {"score_test": "when_asked", "other_tests": {"again": {"format": "csv"}}}
-    content["other_tests"]["again"]["path"] = "test.csv"
+    more = {"score_test": "when_asked", "other_tests": {"again": {"format": "csv", "path": "test.csv"}}}
+    content = yaml.safe_load((where / "study.yaml").read_text()) | more
     (where / "unread.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     record = tmp_path / "record.json"
     arguments = ("study", where / "unread.yaml", f"output={tmp_path}", "--results", record)
@@ -246,124 +182,6 @@ def test_a_default_that_the_code_changed_makes_a_new_cell(where, ran, tmp_path):
     }
 
 
-def test_ctrl_c_saves_and_the_same_command_goes_on(where, ran, command, tmp_path):
-    arguments = ("study", where / "study.yaml", "train.epochs=40", f"output={tmp_path}", "--only", "small/vanilla/3")
-
-    def interrupt() -> None:
-        while not list(tmp_path.rglob("last.ckpt")):
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt, daemon=True).start()
-    code, out, err = command(*arguments)
-    assert (code, out) == (130, "")
-    assert "The same command continues" in err
-    (folder,) = tmp_path.glob("study/small/vanilla-seed3-*/student")
-    assert not json.loads((folder / "summary.json").read_text())["finished"]
-    assert {cell["status"] for cell in cells(tmp_path / "study.study.json").values()} == {"not run"}
-
-
-def test_a_failed_cell_is_recorded_and_the_others_go_on(where, ran, command, monkeypatch, tmp_path):
-    order: list[str] = []
-    trouble = {"teacher/3": DataError("a.jpg: gone."), "small/strong/4": RuntimeError("a bug\nof ours")}
-    store = Store(load_study(where / "study.yaml"), ran, "")
-    monkeypatch.setattr("edgedistill.distill.study.run.run_cell", pretend(store, results(ran), trouble, order))
-    arguments = ("study", where / "study.yaml", f"output={tmp_path}", "--only", "small/*")
-    code, out, err = command(*arguments)
-    assert code == 1
-    assert order == ["teacher/3", "small/vanilla/3", "teacher/4", "small/vanilla/4", "small/strong/4"]
-    found = cells(tmp_path / "study.study.json")
-    assert {name: cell["reason"] for name, cell in found.items() if cell["status"] == "failed"} == {
-        "teacher/3": "a.jpg: gone.",
-        "small/strong/3": "teacher/3: a.jpg: gone.",
-        "small/strong/4": "RuntimeError: a bug",
-    }
-    assert "of ours" in err, "the traceback of what is no user's mistake"
-    assert err.splitlines()[-1].startswith("error: teacher/3: a.jpg: gone. (2 more failed")
-    assert "failed   small/strong/4: RuntimeError: a bug" in out
-    trouble.clear()
-    order.clear()
-    assert command(*arguments)[0] == 0
-    assert order == ["teacher/3", "small/strong/3", "small/strong/4"], "failures alone are tried again"
-    assert {cell["status"] for name, cell in cells(tmp_path / "study.study.json").items() if "large" not in name} == {
-        "done"
-    }
-
-
-def test_a_teacher_that_fails_when_trained_again_keeps_its_result(where, ran, command, monkeypatch, tmp_path):
-    content = json.loads(ran.read_text())
-    for cell in content["cells"]:
-        if (cell["student"], cell["method"], cell["seed"]) == ("small", "strong", 4):
-            cell |= {"status": "not run", "result": None}
-    record = tmp_path / "record.json"
-    record.write_text(json.dumps(content))
-    store = Store(load_study(where / "study.yaml"), ran, "")
-    run = pretend(store, results(ran), {"teacher/4": DataError("a.jpg: gone.")}, [])
-    monkeypatch.setattr("edgedistill.distill.study.run.run_cell", run)
-    code, _, err = command(
-        "study", where / "study.yaml", f"output={tmp_path}", "--only", "small/*", "--results", record
-    )
-    assert code == 1
-    assert err.splitlines()[-1].startswith("error: teacher/4: a.jpg: gone. (1 more failed")
-    assert results(record) == {name: one for name, one in results(ran).items() if name != "small/strong/4"}
-    assert cells(record)["small/strong/4"]["reason"] == "teacher/4: a.jpg: gone."
-
-
-def test_a_cell_that_another_process_runs_is_left_to_it(where, ran, command, monkeypatch, tmp_path):
-    study = load_study(where / "study.yaml", [f"output={tmp_path}"])
-    order: list[str] = []
-    run = pretend(Store(study, ran, ""), results(ran), {}, order)
-    monkeypatch.setattr("edgedistill.distill.study.run.run_cell", run)
-    monkeypatch.setattr("edgedistill.distill.study.run._POLL_SECONDS", 0.02)
-    (held,) = [cell for cell in study.cells if cell.name == "small/vanilla/3"]
-    elsewhere = Store(study, tmp_path / "study.study.json", "")
-    lock = elsewhere.lock(held)
-    lock.acquire()
-
-    def the_other() -> None:
-        while "small/vanilla/4" not in order:
-            time.sleep(0.01)
-        elsewhere.finish(held, run(held, None))
-        lock.release()
-
-    other = threading.Thread(target=the_other)
-    other.start()
-    code, _, err = command("study", where / "study.yaml", f"output={tmp_path}", "--only", "small/vanilla/*")
-    other.join()
-    assert code == 0, err
-    assert order == ["small/vanilla/4", "small/vanilla/3"], "once each, and the free one first"
-
-
-def test_side_by_side_a_student_waits_for_its_teacher_and_a_crash_costs_one_cell(
-    where, ran, command, monkeypatch, tmp_path
-):
-    """The processes are stand-ins: one is killed, one fails, one ends without a result, the others take a result."""
-    child = tmp_path / "child"
-    child.write_text(CHILD.format(python=sys.executable, out=str(tmp_path), ran=str(ran), runs=str(where / "runs")))
-    child.chmod(0o755)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr("edgedistill.distill.study.parallel.sys.executable", str(child))
-    record = tmp_path / "record.json"
-    content = json.loads(ran.read_text())
-    record.write_text(json.dumps(content | {"cells": [], "superseded": []}))
-    arguments = ("study", where / "study.yaml", f"output={tmp_path}", "--results", record, "--only", "small/*")
-    code, _, err = command(*arguments, "--jobs", "2")
-    assert code == 1, err
-    reasons = {name: cell["reason"] for name, cell in cells(record).items() if cell["status"] == "failed"}
-    assert reasons == {
-        "small/vanilla/3": "was ended by signal 9.",
-        "teacher/4": "a.jpg: gone.",
-        "small/strong/4": "teacher/4: a.jpg: gone.",
-        "small/vanilla/4": "its process ended without a result",
-    }
-    assert set(results(record)) == {"teacher/3", "small/strong/3"}
-    order = (tmp_path / "order").read_text().splitlines()
-    started = [line.removesuffix(" started") for line in order if line.endswith("started")]
-    assert sorted(started) == sorted(set(SMALL) - {"small/strong/4"})
-    assert order.index("teacher/3 done") < order.index("small/strong/3 started")
-    assert set(order[:2]) == {"teacher/3 started", "small/vanilla/3 started"}, "what needs no teacher goes ahead"
-
-
 @pytest.mark.parametrize(
     ("changed", "seed", "digests"),
     [("test", 3, True), ("train", 3, True), ("test", 4, True), ("train", 4, True), ("test", 4, False)],
@@ -403,115 +221,3 @@ def test_a_folder_with_a_result_on_other_data_is_run_again(where, ran, command, 
     code, _, err = command("study", where / "study.yaml", f"output={tmp_path}", "--only", "small/*")
     assert code == 0, err
     assert order == ["small/vanilla/4"]
-
-
-@pytest.fixture(scope="module")
-def local_ray():
-    """Ray with two cores of this machine, for all tests of the file: it takes seconds to start."""
-    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        own = {"num_cpus": 2, "object_store_memory": 80 << 20, "include_dashboard": False}
-        ray.init(address="local", logging_level="warning", **own)
-    yield ray
-    ray.shutdown()
-
-
-def worker_of(cell: str) -> int | None:
-    """The process in which Ray runs a cell, which is named after it."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (process / "cmdline").read_bytes().startswith(f"ray::{cell}".encode()):
-                return int(process.name)
-    return None
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="finds Ray's workers in /proc")
-def test_on_ray_a_lost_worker_is_replaced_and_the_results_are_the_same(where, ran, command, local_ray, tmp_path):
-    killed = []
-
-    def kill_one() -> None:
-        while not list(tmp_path.glob("study/small/vanilla-seed3-*/student/environment.json")):
-            time.sleep(0.002)
-        killed.append(worker_of("small/vanilla/3"))
-        os.kill(killed[0], signal.SIGKILL)
-        killed.append(list(tmp_path.glob("study/small/vanilla-seed3-*/result.json")))
-
-    threading.Thread(target=kill_one, daemon=True).start()
-    cells_of_3 = ("--only", "small/*/3", "--on", "ray", "--jobs", "2")
-    code, out, err = command("study", where / "study.yaml", f"output={tmp_path}", *cells_of_3)
-    assert code == 0, err
-    assert killed[1] == [], "it was in the middle of its training"
-    assert "a cell gets cores: 1" in err
-    changing = {"seconds": None, "finished": None}
-    found, expected = results(tmp_path / "study.study.json"), results(ran)
-    assert set(found) == {"teacher/3", "small/vanilla/3", "small/strong/3"}
-    assert all(one | changing == expected[name] | changing for name, one in found.items())
-    assert "3 of 10 cells done" in out
-    assert not list(tmp_path.rglob(".ray-*"))
-
-
-@pytest.mark.slow
-def test_on_ray_ctrl_c_saves_and_the_same_command_goes_on(where, command, local_ray, tmp_path):
-    arguments = ("study", where / "study.yaml", "train.epochs=400", f"output={tmp_path}", "--only", "small/vanilla/3")
-
-    def interrupt() -> None:
-        while not list(tmp_path.rglob("last.ckpt")):
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt, daemon=True).start()
-    code, out, err = command(*arguments, "--on", "ray")
-    assert (code, out) == (130, "")
-    assert "The same command continues" in err
-    (folder,) = tmp_path.glob("study/small/vanilla-seed3-*/student")
-    assert not json.loads((folder / "summary.json").read_text())["finished"]
-    assert cells(tmp_path / "study.study.json")["small/vanilla/3"]["status"] == "not run"
-
-
-@pytest.mark.slow
-def test_on_ray_machines_that_do_not_share_the_folder_are_told(where, command, local_ray, monkeypatch, tmp_path):
-    monkeypatch.setattr("edgedistill.distill.study.ray_worker._PATIENCE", 0.0)
-    monkeypatch.setattr(Path, "touch", lambda *_: None)
-    arguments = ("study", where / "study.yaml", f"output={tmp_path}", "--only", "small/vanilla/3", "--on", "ray")
-    code, _, err = command(*arguments)
-    assert code == 2
-    assert f"does not see {tmp_path}" in err.splitlines()[-1]
-    assert "must be on a disk that all share" in err.splitlines()[-1]
-
-
-@pytest.mark.parametrize(
-    ("on", "said"),
-    [("slurm", "--on slurm: cells run on `ray`"), ("ray:", "or on `ray:ADDRESS`"), ("ray", "edgedistill[ray]")],
-)
-def test_where_cells_cannot_run_is_told_before_anything_is_read(where, command, monkeypatch, on, said):
-    monkeypatch.setattr("edgedistill.cli.extras.find_spec", lambda name: None if name == "ray" else name)
-    code, _, err = command("study", where / "study.yaml", "--on", on)
-    assert code in (2, 3)
-    assert said in err
-    assert err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("machines", "jobs", "share"),
-    [
-        ([{"CPU": 8}], None, (8, 0)),
-        ([{"CPU": 8}, {"CPU": 4}], 2, (2, 0)),
-        ([{"CPU": 2}], 5, (1, 0)),
-        ([{"CPU": 0, "node": 1}, {"CPU": 32, "GPU": 4}, {"CPU": 64}], None, (8, 1)),
-        ([{"CPU": 32, "GPU": 1}], 2, (16, 0.5)),
-        ([{"CPU": 24, "GPU": 4}], 6, (4, 0.5)),
-        ([{"CPU": 16, "GPU": 2}], 1, (16, 1)),
-    ],
-)
-def test_a_cell_on_ray_gets_its_part_of_the_smallest_machine(machines, jobs, share):
-    assert share_of(machines, jobs) == share
-
-
-def test_a_cluster_that_does_not_answer_is_told(where, tmp_path):
-    study = load_study(where / "study.yaml", [f"output={tmp_path}"])
-    queue = Queue(Store(study, tmp_path / "study.study.json", ""), study.cells)
-    for address in ("127.0.0.1:9", "127.0.0.1:x"):
-        with pytest.raises(EdgedistillError, match=f"no Ray answers at {address}"):
-            run_cells_on_ray(queue, address, None, Console(quiet=True))

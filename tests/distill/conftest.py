@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # `jobs` is also imported by scr
 
 import jobs
 import teacher_cases
+import tiny_network
 
 
 @pytest.fixture(scope="session")
@@ -86,11 +87,11 @@ def cpsd_recipe(tmp_path_factory) -> Path:
         },
         "input": {"size": 32},
         "student": {
-            "model": {"name": jobs.SMALL.name},
+            "model": {"name": tiny_network.NAME},
             "train": {"epochs": 1, "batch_size": 16, "lr": 0.003, "workers": 0},
         },
         "method": {"name": "cpsd", "k": 2},
-        "tasks": {"train": {"epochs": 2}},
+        "tasks": {"train": {"epochs": 2}, "accept": True},
     }
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(content))

@@ -16,7 +16,7 @@ from edgedistill.distill import build_model
 from edgedistill.distill.checkpoint import ModelCard, load_student, save_student
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.methods import build_method
-from edgedistill.distill.methods.base import require_maps
+from edgedistill.distill.methods.shown import require_maps
 from edgedistill.distill.models import ModelSpec, libraries
 from edgedistill.distill.models.whole import LibraryClassifier, LogitsAlone
 from edgedistill.distill.recipe.load import load_recipe

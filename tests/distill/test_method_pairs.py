@@ -107,7 +107,7 @@ def wired(pair: str, name: str, options: dict) -> tuple:
     return method, TrainedNetwork(student, part), teacher
 
 
-@pytest.mark.filterwarnings("ignore:3 classes have no label sequence")
+@pytest.mark.filterwarnings("error:3 classes have no label sequence")
 @pytest.mark.parametrize(("pair", "name", "options"), cases())
 def test_a_step_reaches_every_parameter_and_leaves_a_plain_network(pair, name, options):
     method, student, teacher = wired(pair, name, options)

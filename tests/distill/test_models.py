@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from edgedistill.distill import build_model, load_student
 from edgedistill.distill.checkpoint import ModelCard, save_student
 from edgedistill.distill.models import ModelSpec
+from edgedistill.distill.models.folded import FoldedClassifier
 from edgedistill.distill.models.output import ModelOutput
 from edgedistill.runtime.errors import CheckpointError, ConfigError
 from edgedistill.runtime.preprocess import Preprocessing, normalize
@@ -213,3 +215,41 @@ def test_heads_and_branches_compute_in_float32_under_autocast(head):
     assert torch.allclose(said.pooled, features.mean((2, 3)), rtol=1e-6)
     for value in (said.embeddings, said.embedding_logits, said.calibration_logits):
         assert value.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["timm/test_resnet", "timm/test_vit", "torchvision/squeezenet1_1"])
+def test_a_librarys_own_classifier_does_too(name):
+    model = build_model(name, 4, head="library").eval()
+    size = model.backbone.model.default_cfg["input_size"][1] if name == "timm/test_vit" else 64
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        said = model(torch.randn(2, 3, size, size))
+    assert said.logits.dtype == torch.float32
+    if name != "timm/test_vit":  # whose classifier reads the class token, and no map
+        with torch.no_grad():
+            torch.testing.assert_close(said.logits, model.read_map(said.features.float()))
+
+
+def test_a_student_in_int8_does_too():
+    model = FoldedClassifier(build_model("cifar_resnet20", 4).eval()).round_to_int8().train()
+    with torch.autocast("cpu", torch.bfloat16):
+        said = model(torch.randn(8, 3, 32, 32))
+    assert said.logits.dtype == torch.float32
+    graph = model.backbone.graph
+    exact = [name for name, module in graph.named_modules() if name.startswith("head") and hasattr(module, "weight")]
+    assert exact == ["head.linear"]
+
+
+def test_what_does_not_fit_a_checkpoints_network_is_named(tmp_path):
+    path = tmp_path / "student.safetensors"
+    save_student(path, build_model("shufflenetv2", 2, width=0.5), CARD)
+    state = load_file(path)
+    with safe_open(path, "pt") as file:
+        card = file.metadata()
+    state["head.linear.weight"] = torch.zeros(3, 1024)
+    del state["head.linear.bias"]
+    save_file(state | {"head.extra": torch.zeros(1)}, path, card)
+    told = (
+        r"lacks head\.linear\.bias; has other shapes for head\.linear\.weight \(\(3, 1024\) instead of .*; has unknown"
+    )
+    with pytest.raises(CheckpointError, match=told + r" head\.extra\.$"):
+        load_student(path)

@@ -19,6 +19,7 @@ from edgedistill.export.child import run_in_child
 from edgedistill.export.conversions import CONVERSIONS
 from edgedistill.export.conversions import onnx_fp32 as export_module
 from edgedistill.export.conversions import simplifying as simplify_module
+from edgedistill.export.conversions.onnx_check import check_and_run
 from edgedistill.export.conversions.simplifying import Simplified
 from edgedistill.export.probes import framework_logits, make_probes
 from edgedistill.export.proving import compare
@@ -54,7 +55,7 @@ def quick(monkeypatch, traced):
     def run_here(function, *arguments, what):
         return function(*msgspec.json.decode(msgspec.json.encode(arguments, enc_hook=str)))
 
-    monkeypatch.setattr(export_module, "simplify", lambda path, out, *_: Simplified(path, 1, 1))
+    monkeypatch.setattr(export_module, "check_and_simplify", lambda path, out, *_: Simplified(path, 1, 1))
     monkeypatch.setattr(proving, "run_in_child", run_here)
 
 
@@ -323,12 +324,13 @@ def test_outputs_that_are_no_numbers_or_swapped_are_problems():
 
 
 def test_a_crashing_simplifier_keeps_the_original(traced, student, tmp_path, monkeypatch):
-    def crashing(function, *arguments, **options):
+    def crashing(function, path, out, rows, folder, **options):
+        check_and_run(path, f"{folder}/images.npy", rows, f"{folder}/checked.npz")
         return run_in_child(jobs.segfault, python=Path(sys.executable), **options)
 
     monkeypatch.setattr(simplify_module, "run_in_child", crashing)
     probes = make_probes(from_student(student), np.empty((0, 64, 64, 3), np.uint8))
-    kept = simplify_module.simplify(traced, tmp_path / "out.onnx", probes, BatchRange())
+    kept = simplify_module.check_and_simplify(traced, tmp_path / "out.onnx", probes, BatchRange())
     assert kept.path == traced
     assert kept.nodes_before == kept.nodes_after
     assert kept.note.startswith("not simplified: onnxsim: its process crashed with SIGSEGV")

@@ -19,8 +19,7 @@ from ..task_options import Jobs, TaskNumber, refuse_together, train_side_by_side
 
 if TYPE_CHECKING:  # they need torch
     from edgedistill.distill.engine.views_at_test import ViewAtTest
-    from edgedistill.distill.experiment import Experiment
-    from edgedistill.distill.experiment.experiment import Teacher
+    from edgedistill.distill.experiment import Experiment, Teacher
 
 Json = Annotated[bool, typer.Option("--json", help="Print what was reached as JSON on stdout.")]
 
@@ -62,6 +61,7 @@ def distill(
         _distill_over_seeds(recipe, changes, parse_seeds(seeds, changes or ()), json)
         return
     experiment = _open(recipe, changes, "distill")
+    experiment.require_student()
     if task is not None:
         train_task(experiment, task, json)
         return

@@ -1,9 +1,11 @@
 """Plain modules and data sets: what is taken, what is refused, and that it is the recipe's training."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from jobs import CLASSES, tint_dataset, tint_job, tint_model, tint_teacher
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from rich.console import Console
 from torch import nn
@@ -121,7 +123,7 @@ def test_a_plain_module_is_trained_in_place_and_loads_into_another(tmp_path):
     assert again.weights_sha256 == student.weights_sha256
     with pytest.raises(CheckpointError, match=r"load_student\(path, network=...\)"):
         load_student(student.path)
-    with pytest.raises(CheckpointError, match="do not fit the given Sequential"):
+    with pytest.raises(CheckpointError, match=r"do not fit the given Sequential: it lacks backbone\.model\.1\.weight"):
         load_student(student.path, network=nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 3)))
 
 
@@ -147,6 +149,48 @@ def test_a_loader_gives_its_data_set(tmp_path):
     weighted = torch.utils.data.DataLoader(Pairs(), sampler=torch.utils.data.WeightedRandomSampler([1.0] * 48, 48))
     with pytest.raises(ConfigError, match="WeightedRandomSampler would not be used"):
         teach(tmp_path, data=weighted)
+    collating = torch.utils.data.DataLoader(Pairs(), collate_fn=lambda items: items)
+    with pytest.raises(ConfigError, match="train: the loader's `collate_fn` would not be used: give the data set"):
+        teach(tmp_path, data=collating)
+    dropping = torch.utils.data.DataLoader(Pairs(), batch_size=5, drop_last=True)
+    with pytest.raises(ConfigError, match="validation: the loader's `drop_last` would not be used"):
+        as_dataset(dropping, None, "validation")
+
+
+class Squashed(Net):
+    """As a network trained by `BCELoss` has it."""
+
+    def __init__(self, squash=torch.sigmoid):
+        super().__init__()
+        self.squash = squash
+
+    def forward(self, images):
+        return self.squash(super().forward(images))
+
+
+@pytest.mark.parametrize(
+    ("squash", "said"),
+    [
+        (torch.sigmoid, "ends in a sigmoid"),
+        (nn.Hardsigmoid(), "ends in a hard sigmoid"),
+        (lambda logits: logits.softmax(1).unsqueeze(0)[0], "ends in a softmax"),
+    ],
+)
+@pytest.mark.parametrize("whose", ["student", "teacher"])
+def test_probabilities_are_no_logits(tmp_path, squash, said, whose):
+    with pytest.raises(ConfigError, match=rf"the {whose} Squashed {said} and gives probabilities: training takes"):
+        teach(tmp_path, **{whose: Squashed(squash)})
+
+
+def test_probabilities_of_a_hidden_end_are_told(caplog):
+    hidden = Squashed(lambda logits: logits.detach().sigmoid())
+    as_classifier(hidden, 3, SMALL, who="teacher")
+    assert "the teacher Squashed gives values from 0." in caplog.text
+    assert "Are they probabilities?" in caplog.text
+    caplog.clear()
+    as_classifier(Squashed(lambda logits: 20 * logits.detach()), 3, SMALL)
+    as_classifier(Squashed(lambda logits: logits.flatten(1)), 3, SMALL)
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(
@@ -160,7 +204,7 @@ def test_a_loader_gives_its_data_set(tmp_path):
         ({"student": "mobilenetv2"}, "a torch.nn.Module, is wanted"),
         ({"method": "rkd", "student_maps": "body", "teacher": Net()}, 'teacher_maps="layer4"'),
         ({"method": "mlt"}, "mld"),
-        ({"method": "cpsd"}, "write a recipe"),
+        ({"method": "cpsd"}, "write a recipe, which `edgedistill distill`"),
         ({"student": Net(5)}, r"gives \(1, 5\) for one image, and the data have 3 classes"),
         ({"student": nn.Linear(2, 3)}, "does not take an image of 32 x 32 px"),
         ({"student_maps": "trunk"}, "no submodule 'trunk'; its own are: body, fc"),
@@ -252,6 +296,17 @@ def shares(images):
     return np.stack([red, blue, green], axis=1)
 
 
+def write_constant(path, logits):
+    """An ONNX graph that says the same of every image."""
+    make, no_weights = helper.make_node, np.zeros((3 * 32 * 32, len(logits)), np.float32)
+    tensors = [numpy_helper.from_array(no_weights, "w"), numpy_helper.from_array(np.float32(logits), "b")]
+    nodes = [make("Flatten", ["image"], ["flat"]), make("Gemm", ["flat", "w", "b"], ["logits"])]
+    takes = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, 32, 32])
+    gives = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(logits)])
+    graph = helper.make_graph(nodes, "constant", [takes], [gives], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+
+
 MAPPED = {"teacher_classes": ["r", "b", "g"], "class_map": {"0": "r", "1": "g", "2": "b"}}
 
 
@@ -261,10 +316,7 @@ def test_a_function_a_graph_and_a_file_teach_what_they_say(tmp_path):
     with torch.no_grad():
         teacher.fc.weight.zero_()
         teacher.fc.bias.copy_(torch.tensor([1.0, -2.0, 0.5]))
-    torch.onnx.export(
-        teacher.eval(), torch.zeros(2, 3, 32, 32), tmp_path / "t.onnx", input_names=["image"],
-        dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), verbose=False,
-    )  # fmt: skip
+    write_constant(tmp_path / "t.onnx", [1.0, -2.0, 0.5])
     scores = np.tile(np.float32([[1.0, -2.0, 0.5]]), (48, 1))
     np.savez(tmp_path / "t.npz", ids=[f"train-{number}" for number in range(48)], scores=scores)
     given = {
@@ -297,12 +349,12 @@ def test_a_teacher_has_its_own_normalisation_and_size(tmp_path):
     [
         (shares, {}, 'say what the teacher gives: `teacher_scale="logits"` or'),
         (Net(), {"teacher_scale": "logits"}, "`teacher_scale` is for functions, graphs and files"),
-        (shares, {"teacher_scale": "logits", "method": "rkd"}, "reads the teacher's pooled, which this teacher"),
+        (shares, {"teacher_scale": "logits", "method": "rkd"}, "pooled features, and of this teacher scores"),
         (shares, {"teacher_scale": "logits", "class_map": {"9": "r"}}, "'9' is no class of the data"),
         ("none.npz", {"teacher_scale": "logits"}, "none.npz"),
         (Net(4), {"teacher_classes": ["a", "b", "c", "d"]}, "none of the data's classes has a counterpart"),
         (Net(), {"teacher_input": Preprocessing(size=(48, 48)), "method": "reviewkd", "student_maps": "body",
-                 "teacher_maps": "body"}, "place by place: give both one size"),
+                 "teacher_maps": "body"}, "place by place, which have one size only"),
     ],
 )  # fmt: skip
 def test_a_teacher_that_does_not_fit_is_one_line(tmp_path, teacher, options, said):

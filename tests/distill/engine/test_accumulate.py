@@ -93,7 +93,7 @@ def test_the_cost_of_terms_that_relate_images_is_told(make_job, make_model, tint
     told = io.StringIO()
     small, teacher = make_job(train=tint_dataset(16), method="mdkd", accumulate=4, epochs=1), LiveSource(make_model())
     fit(small, make_model(), teacher, Console(file=told, width=200))
-    assert "for terms that relate the images of a whole step (bd2, bd3, bd4) every piece runs" in told.getvalue()
+    assert "for terms that relate the images of a whole step (bd2, bd3) every piece runs" in told.getvalue()
     for job, cost in ((small, True), (replace(small, method=build_method("mld")), False)):
         assert ("one more forward pass" in estimate(job, make_model(), teacher).note) == cost
 

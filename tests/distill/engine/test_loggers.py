@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from edgedistill.distill.engine import TrainSettings, fit
+from edgedistill.distill.engine.journal import Journal
 from edgedistill.distill.engine.loggers import LOGGERS, Logger, require_loggers
 from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.runtime.errors import ConfigError, InterruptedRunError
@@ -133,6 +134,31 @@ def test_a_training_that_was_killed_after_its_last_epoch_is_told_finished(make_j
         fit(job, make_model(), None, Console(quiet=True))
         (job.folder / "summary.json").unlink()
     assert kind.told == [True, True]
+
+
+class Listening(Logger):
+    """Keeps what it is told."""
+
+    heard: list[int]
+
+    def log(self, history):
+        self.heard.append(history[-1]["epoch"])
+
+
+def test_what_a_kill_before_the_journal_kept_from_them_is_told_when_it_goes_on(make_job, make_model, monkeypatch):
+    kind = type("Here", (Listening,), {"heard": []})
+    monkeypatch.setitem(LOGGERS._entries, "listening", kind)
+    job = make_job(epochs=2, loggers=["listening"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            fit(job, make_model(), None, Console(quiet=True))
+    assert kind.heard == []
+    for _ in range(2):
+        fit(job, make_model(), None, Console(quiet=True))
+        (job.folder / "summary.json").unlink()
+    assert kind.heard == [0, 1], "each once"
+    assert len(records(job)) == 2
 
 
 def test_what_is_missing_is_told_before_anything_starts(make_job, make_model, monkeypatch, cpsd_recipe):

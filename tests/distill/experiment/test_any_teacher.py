@@ -23,7 +23,7 @@ from edgedistill.runtime.errors import ConfigError, DataError, EdgedistillError
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CLASSES = ("red", "green", "blue")
-NETWORK = {"name": "timm/test_efficientnet"}
+NETWORK = {"name": "tiny"}
 PROGRAM = '''
 import numpy as np
 
@@ -185,7 +185,7 @@ def test_a_network_of_other_classes_teaches_ours(open_, data, tmp_path):
     torch.save(network.state_dict(), tmp_path / "tags.pth")
     tags = [f"tag{number}" for number in range(9)]
     section = {
-        "model": {**NETWORK, "pretrained": str(tmp_path / "tags.pth")},
+        "model": {"name": "timm/test_efficientnet", "pretrained": str(tmp_path / "tags.pth")},
         "classes": tags,
         "class_map": {"red": ["tag1", "tag7"], "green": "tag4", "blue": "tag0"},
         "accept": True,

@@ -19,7 +19,7 @@ def make(cpsd_recipe, tmp_path):
     """UD with a teacher of the student's own network; texts change the recipe."""
 
     def open_(*changes):
-        model = "{name: timm/test_efficientnet, branches: [calibration]}"
+        model = "{name: tiny, branches: [calibration]}"
         teacher = f"{{model: {model}, train: {{epochs: 1, batch_size: 16}}, accept: true}}"
         fixed = ["tasks=null", "method={name: ud, beta: 0}", f"teacher={teacher}", "student.start=teacher"]
         return Experiment(
@@ -86,7 +86,7 @@ def test_a_branch_that_teaches_nothing_is_continued_too(make):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("student.model.name=timm/test_resnet", "`name` is timm/test_resnet, the teacher's timm/test_efficientnet"),
+        ("student.model.name=timm/test_resnet", "`name` is timm/test_resnet, the teacher's tiny"),
         ("student.model.head=linear_max", "`head` is linear_max, the teacher's linear"),
         ("student.model.stem=small", "`stem` is small, the teacher's standard"),
         ("teacher.input.std=[1,1,1] input.std=[2,2,2]", r"`std` is \(2\.0, .*, the teacher's \(1\.0, 1\.0, 1\.0\)"),

@@ -77,3 +77,16 @@ def test_the_command_line_stops_and_goes_on_where_it_is_accepted(cpsd_recipe, co
     code, _, err = command("distill", *given, f"teacher={{scores: {scores}, scale: logits, accept: true}}")
     assert code == 0, err
     assert "teacher: validation mAP" in err
+
+
+def test_a_student_that_cannot_begin_is_told_before_its_teacher_is_trained(cpsd_recipe, command, tmp_path):
+    """As where its library cannot fetch its weights."""
+    (tmp_path / "own.pth").write_bytes(b"no weights")
+    model = f"{{name: shufflenetv2, width: 0.5, pretrained: {tmp_path}/own.pth}}"
+    changes = [f"output={tmp_path}", "tasks=null", "method=mld", f"student.model={model}"]
+    teacher = "teacher={model: {name: tiny}, train: {epochs: 1}}"
+    code, _, err = command("distill", cpsd_recipe, *changes, teacher)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "own.pth: is no file of plain tensors" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["own.pth"]

@@ -1,10 +1,13 @@
 """CPSD's own teachers: trained one by one in any order, merged into one."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_network
 import torch
 from jobs import CPSD_CLASSES
 from rich.console import Console
@@ -13,11 +16,11 @@ from safetensors.numpy import load_file
 from edgedistill.distill.checkpoint import load_student
 from edgedistill.distill.engine import predict_logits
 from edgedistill.distill.engine.folder import sole_writer
-from edgedistill.distill.experiment import Experiment, sub_teachers
+from edgedistill.distill.experiment import Experiment, experiment
 from edgedistill.distill.methods import build_method
 from edgedistill.run_summary import model_result
 from edgedistill.runtime import metrics
-from edgedistill.runtime.errors import EdgedistillError
+from edgedistill.runtime.errors import ConfigError, EdgedistillError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,6 +29,12 @@ QUIET = Console(quiet=True)
 
 def weights(run: Experiment, place: str = "student") -> dict[str, bytes]:
     return {n: v.tobytes() for n, v in load_file(run.folder / place / "student.safetensors").items()}
+
+
+def with_tasks_of(trained: Experiment, run: Experiment) -> Experiment:
+    """With the sub-tasks that are trained already."""
+    shutil.copytree(trained.folder / "tasks", run.folder / "tasks")
+    return run
 
 
 def shown(images: torch.Tensor) -> list[bytes]:
@@ -48,6 +57,8 @@ def test_one_by_one_in_another_order_ends_with_the_same_bits(cpsd_trained, open_
 def test_as_a_user_types_it(cpsd_trained, cpsd_recipe, open_cpsd, command, monkeypatch):
     """Sub-tasks as a cluster's jobs, what is left in a process of its own (several: test_task_jobs.py), the student."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("EDGEDISTILL_PLUGINS", "tiny_network")
+    monkeypatch.setenv("PYTHONPATH", str(Path(tiny_network.__file__).parent), prepend=os.pathsep)
     run = open_cpsd()
     changes = [cpsd_recipe, f"output={run.recipe.output}"]
     code, out, _ = command("distill", *changes, "--task", 3, "--json")
@@ -72,8 +83,7 @@ def test_as_a_user_types_it(cpsd_trained, cpsd_recipe, open_cpsd, command, monke
 
 
 def test_a_finished_one_is_only_loaded(cpsd_trained, open_cpsd):
-    run = open_cpsd()
-    shutil.copytree(cpsd_trained.folder / "tasks", run.folder / "tasks")
+    run = with_tasks_of(cpsd_trained, open_cpsd())
     for path in run.folder.glob("tasks/*/last.ckpt"):
         path.unlink()
     with sole_writer(run.folder / "tasks" / "co-0"):
@@ -82,8 +92,7 @@ def test_a_finished_one_is_only_loaded(cpsd_trained, open_cpsd):
 
 
 def test_an_unfinished_one_is_left(cpsd_trained, open_cpsd):
-    run = open_cpsd()
-    shutil.copytree(cpsd_trained.folder / "tasks", run.folder / "tasks")
+    run = with_tasks_of(cpsd_trained, open_cpsd())
     assert run.sub_teachers.left() == []
     summary = run.folder / "tasks" / "dis-0" / "summary.json"
     summary.write_text(json.dumps({**json.loads(summary.read_text()), "finished": False}))
@@ -149,8 +158,7 @@ def test_the_student_learns_from_the_stored_outputs_too(cpsd_trained, open_cpsd)
             "train.augment=[]",
             "tasks.train.augment=[flip, cutout]",
         ]
-        run = open_cpsd(*changes)
-        shutil.copytree(cpsd_trained.folder / "tasks", run.folder / "tasks")
+        run = with_tasks_of(cpsd_trained, open_cpsd(*changes))
         run.student(run.teacher())
         records.append(json.loads((run.folder / "student" / "metrics.jsonl").read_text())["terms"])
     (stored,) = run.folder.parent.glob("caches/teachers/*/partition_logits.f16")
@@ -164,8 +172,8 @@ def test_no_sub_teacher_runs_twice_on_the_same_view(cpsd_trained, open_cpsd):
     """Over four epochs on two views of every image, in both partitions' batches, and for the next student too."""
     seen: list[list[bytes]] = []
     for name, epochs in (("first", 4), ("second", 6)):
-        run = open_cpsd(f"name={name}", f"train.epochs={epochs}", "train.views=2", "tasks.train.views=null")
-        shutil.copytree(cpsd_trained.folder / "tasks", run.folder / "tasks")  # trained and scored already
+        changes = f"name={name}", f"train.epochs={epochs}", "train.views=2", "tasks.train.views=null"
+        run = with_tasks_of(cpsd_trained, open_cpsd(*changes))  # trained and judged already
         teacher = run.teacher()
         seen.clear()
         for model in teacher.model.models:
@@ -181,27 +189,39 @@ def test_no_sub_teacher_runs_twice_on_the_same_view(cpsd_trained, open_cpsd):
             assert not any(seen), "the stored outputs serve every student of the same teachers"
 
 
-def test_the_merged_teacher_is_scored_once(cpsd_trained, monkeypatch):
+def test_the_merged_teacher_is_judged_once(cpsd_trained, monkeypatch):
     teacher = cpsd_trained.teacher()
     outputs = predict_logits(teacher.model, cpsd_trained.splits.validation, teacher.card.preprocessing)
-    kept = json.loads((cpsd_trained.folder / "tasks" / "merged.json").read_text())
-    assert kept["weights_sha256"] == teacher.weights_sha256
-    assert teacher.card.metrics == kept["metrics"]
-    monkeypatch.setattr(sub_teachers, "predict_logits", lambda *_, **__: pytest.fail("computed again"))
-    assert cpsd_trained.teacher().card.metrics == teacher.card.metrics
+    kept = json.loads((cpsd_trained.folder / "tasks" / "quality.json").read_text())
+    monkeypatch.setattr(experiment, "predict_logits", lambda *_, **__: pytest.fail("computed again"))
+    assert cpsd_trained.teacher().card.metrics == teacher.card.metrics == {"mAP": kept["mAP"]}
     monkeypatch.undo()
     found = metrics.evaluate(outputs.scores, outputs.dataset.labels)
-    assert teacher.card.metrics["mAP"] == pytest.approx(found["mAP"])
+    assert kept["mAP"] == pytest.approx(found["mAP"])
 
 
-def test_the_score_of_another_merged_teacher_does_not_count(cpsd_trained, open_cpsd):
-    run = open_cpsd()
-    shutil.copytree(cpsd_trained.folder / "tasks", run.folder / "tasks")
-    path = run.folder / "tasks" / "merged.json"
+def test_what_was_found_of_another_merged_teacher_does_not_count(cpsd_trained, open_cpsd):
+    run = with_tasks_of(cpsd_trained, open_cpsd())
+    path = run.folder / "tasks" / "quality.json"
     true = path.read_text()
-    path.write_text(json.dumps({"weights_sha256": "another", "metrics": {"mAP": 99.0}}))
+    path.write_text(json.dumps({**json.loads(true), "of": "another", "mAP": 99.0}))
     assert run.teacher().card.metrics["mAP"] < 99
     assert path.read_text() == true
+
+
+@pytest.mark.parametrize("accept", [False, True])
+def test_a_merged_teacher_that_knows_nothing_stops_the_run_where_it_is_not_accepted(cpsd_trained, open_cpsd, accept):
+    run = with_tasks_of(cpsd_trained, open_cpsd(f"tasks.accept={str(accept).lower()}"))
+    path = run.folder / "tasks" / "quality.json"
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps({**found, "mAP": found["chance"], "low": None, "high": None}))
+    teacher = run.teacher()
+    if accept:
+        assert run.require_good(teacher).teacher is not None
+        return
+    with pytest.raises(ConfigError, match=r"the teacher is no better than chance.*`tasks\.accept: true`"):
+        run.student(teacher)
+    assert not (run.folder / "student").exists()
 
 
 def test_the_summary_names_what_the_teacher_is(cpsd_trained):
@@ -209,6 +229,6 @@ def test_the_summary_names_what_the_teacher_is(cpsd_trained):
     row = model_result("teacher", "labels", teacher, cpsd_trained.test(teacher))
     one = load_student(cpsd_trained.folder / "tasks" / "co-0" / "student.safetensors").model
     assert cpsd_trained.loaded.has_teacher
-    assert row.model == "4 of timm/test_efficientnet"
+    assert row.model == "4 of tiny"
     assert row.parameters > 3 * sum(p.numel() for p in one.parameters())
     assert row.images == 12

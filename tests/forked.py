@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["edgedistill.distill.experiment.experiment"])  # nothing of it starts a thread
+# Nothing of them starts a thread.
+processes.set_forkserver_preload(["edgedistill.distill.experiment.experiment", "edgedistill.export.exporting"])
 
 
 class Ended(NamedTuple):
