@@ -14,6 +14,7 @@ import numpy as np
 from edgedistill.runtime.student_t import student_t_quantile
 
 WARM_UP = 0.5  # of the blocks: caches, pools and the allocator's arenas fill
+READINGS = 5  # whose median is a level
 LIMIT = 10.0  # bytes a prediction: less than the smallest Python object
 CONFIDENCE = 0.95
 
@@ -21,15 +22,15 @@ CONFIDENCE = 0.95
 class Growth(msgspec.Struct, frozen=True, kw_only=True):
     """Growth of resident memory, in bytes per prediction.
 
-    The mean over blocks of what each added, with Student's interval. Blocks that breathe (one grows, the next shrinks)
-    make the interval wider than it need be, never narrower.
+    The mean of what each stretch of work added, with Student's interval, between medians of some readings, since a
+    single one may be taken while threads hold more. Memory that breathes makes the interval wider, never narrower.
 
     Attributes:
         mean: bytes a prediction.
         low: lower end.
         high: upper end.
-        blocks: after warming up.
-        block: predictions of a block.
+        stretches: of work, after warming up.
+        stretch: predictions of each.
         first_mb: resident after warming up.
         last_mb: resident at the end.
     """
@@ -37,8 +38,8 @@ class Growth(msgspec.Struct, frozen=True, kw_only=True):
     mean: float
     low: float
     high: float
-    blocks: int
-    block: int
+    stretches: int
+    stretch: int
     first_mb: float
     last_mb: float
 
@@ -69,15 +70,16 @@ def resident(pid: int | str = "self") -> int:
 def growth(after_blocks: Sequence[int], block: int) -> Growth:
     """Growth from the resident bytes after each block of `block` predictions."""
     kept = np.asarray(after_blocks[math.floor(WARM_UP * len(after_blocks)) :], float)
-    added = np.diff(kept) / block
+    levels = np.median(kept[: len(kept) // READINGS * READINGS].reshape(-1, READINGS), axis=1)
+    added = np.diff(levels) / (block * READINGS)
     mean, deviation = float(added.mean()), float(added.std(ddof=1))
     half = student_t_quantile((1 + CONFIDENCE) / 2, len(added) - 1) * deviation / math.sqrt(len(added))
     return Growth(
         mean=mean,
         low=mean - half,
         high=mean + half,
-        blocks=len(added),
-        block=block,
-        first_mb=float(kept[0]) / 1e6,
-        last_mb=float(kept[-1]) / 1e6,
+        stretches=len(added),
+        stretch=block * READINGS,
+        first_mb=float(levels[0]) / 1e6,
+        last_mb=float(levels[-1]) / 1e6,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from endurance_memory import Growth
 
-BLOCKS = 50
+BLOCKS = 100
 BACKEND = "onnxruntime"
 MODULE = [sys.executable, "-m", "edgedistill"]
 

@@ -33,6 +33,9 @@ class Answering:
         predictor: what answers; closed when `lifespan` ends.
         limits: what is taken at most.
 
+    Attributes:
+        cut_off: images that got no answer, since the server stopped before.
+
     Raises:
         ConfigError: a limit has no sense.
     """
@@ -43,6 +46,7 @@ class Answering:
         self._most = check_limits(limits, predictor)
         self._load = loader(predictor.decode)
         self._pending = 0
+        self.cut_off = 0
 
     @asynccontextmanager
     async def lifespan(self, _: object) -> AsyncIterator[None]:
@@ -107,6 +111,9 @@ class Answering:
         self.measures.pending.set(self._pending)
         try:
             yield
+        except asyncio.CancelledError:  # the time to stop is over
+            self.cut_off += 1
+            raise
         finally:
             self._pending -= 1
             self.measures.pending.set(self._pending)

@@ -35,7 +35,12 @@ def build_app(predictor: Predictor, limits: Limits | None = None) -> FastAPI:
     Raises:
         ConfigError: a limit has no sense.
     """
-    answering = Answering(predictor, limits or Limits())
+    return app_of(Answering(predictor, limits or Limits()))
+
+
+def app_of(answering: Answering) -> FastAPI:
+    """The interface of what answers."""
+    predictor = answering.predictor
     app = FastAPI(
         title=f"{predictor.manifest.name or predictor.artifact.name}, served by edgedistill",
         lifespan=answering.lifespan,

@@ -1,5 +1,6 @@
 """Running a server until it is told to stop, and answering what is under way before it ends."""
 
+import contextlib
 import socket
 import sys
 from collections.abc import Callable
@@ -54,7 +55,7 @@ def url_of(bound: socket.socket) -> str:
 
 def serve(
     predictor: Predictor, bound: socket.socket, limits: Limits, *, ready: Callable[[str], None] = lambda _: None
-) -> None:
+) -> int:
     """Serve until SIGINT or SIGTERM; what is under way then is answered, within `limits.stop_seconds`.
 
     Args:
@@ -63,23 +64,27 @@ def serve(
         limits: what is taken at most.
         ready: called with the URL when images are taken.
 
+    Returns:
+        How many images got no answer, since `limits.stop_seconds` were over.
+
     Raises:
-        KeyboardInterrupt: the signal, after everything has ended.
+        KeyboardInterrupt: a signal before images were taken.
         ConfigError: a limit has no sense.
-        EdgedistillError: the first inference fails.
+        InferenceError: the first inference fails.
         MissingDependencyError: FastAPI, uvicorn or prometheus_client is not installed.
     """
     require_server()
     import uvicorn
 
-    from .app import build_app
+    from .answering import Answering
+    from .app import app_of
 
     url = url_of(bound)
     with predictor, bound:
-        app = build_app(predictor, limits)
+        answering = Answering(predictor, limits)
         predictor.warm_up()  # the first inference is slow: nobody waits for it
         config = uvicorn.Config(
-            app,
+            app_of(answering),
             log_config=None,  # warnings reach standard error as they are
             log_level="warning",
             access_log=False,
@@ -88,4 +93,6 @@ def serve(
         )
         bound.listen(config.backlog)
         ready(url)
-        uvicorn.Server(config).run(sockets=[bound])
+        with contextlib.suppress(KeyboardInterrupt):  # how uvicorn ends, when all is done, after a signal
+            uvicorn.Server(config).run(sockets=[bound])
+        return answering.cut_off

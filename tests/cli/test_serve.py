@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,15 +20,22 @@ pytest.importorskip("prometheus_client")
 @pytest.fixture(scope="module")
 def server(tiny_bundle):
     """A running server: its process, and its port."""
-    command = [sys.executable, "-m", "edgedistill", "serve", tiny_bundle, "--port", "0", "-a", "ort-fp32"]
-    command += ["--batch-window", "300", "--max-batch", "4", "--body-seconds", "0.5"]
-    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    line = process.stderr.readline()
-    found = re.search(r"ort-fp32 at http://127\.0\.0\.1:(\d+)/predict; Ctrl-C ends it\.", line)
-    assert found, line + process.stderr.read()
-    yield process, int(found[1])
-    process.kill()
-    process.communicate()
+    with serving(tiny_bundle, "--batch-window", "300", "--max-batch", "4", "--body-seconds", "0.5") as running:
+        yield running
+
+
+@contextmanager
+def serving(bundle, *options):
+    command = [sys.executable, "-m", "edgedistill", "serve", str(bundle), "--port", "0", "-a", "ort-fp32", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stderr.readline()
+        found = re.search(r"ort-fp32 at http://127\.0\.0\.1:(\d+)/predict; Ctrl-C ends it\.", line)
+        assert found, line + process.stderr.read()
+        yield process, int(found[1])
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def post(port: int, body: bytes) -> tuple[int, dict]:
@@ -71,6 +79,19 @@ def test_what_is_under_way_when_it_is_told_to_stop_is_answered(server, tiny_bund
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (0, "")
     assert err == "stopped; what was under way is answered.\n"
+
+
+def test_what_takes_longer_than_the_time_to_stop_is_cut_off_and_told(tiny_bundle):
+    with (
+        serving(tiny_bundle, "--stop-seconds", "1") as (process, port),
+        socket.create_connection(("127.0.0.1", port), timeout=20) as slow,
+    ):
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+        post(port, b"x")  # the server has read the other's beginning too
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert err.endswith("stopped; 1 images under way had no answer within 1 s.\n")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,8 @@ def serve(
     /health/ready for whoever restarts it. What is under way when it is told to stop is answered first. It has neither
     passwords nor encryption: leave that to a proxy before it.
 
+    Exit codes: 0 told to stop, 1 what was under way then could not all be answered within --stop-seconds.
+
     Example: [bold]edgedistill serve bundle[/], then [bold]curl --data-binary @photo.jpg localhost:8000/predict[/]
     """
     from edgedistill import runtime
@@ -94,19 +96,15 @@ def serve(
             decode=decode,
             require_signature=require_signature,
         )
-        serving = False
 
         def ready(url: str) -> None:
-            nonlocal serving
-            serving = True
             console.err.print(
                 f"{escape(str(bundle))}: {escape(predictor.artifact.name)} at {url}/predict; Ctrl-C ends it.",
                 soft_wrap=True,
             )
 
-        try:
-            serve(predictor, bound, limits, ready=ready)
-        except KeyboardInterrupt:
-            if not serving:
-                raise
-        console.err.print("stopped; what was under way is answered.")
+        cut_off = serve(predictor, bound, limits, ready=ready)
+    if cut_off:
+        console.err.print(f"[red]stopped[/]; {cut_off} images under way had no answer within {stop_seconds:g} s.")
+        raise typer.Exit(1)
+    console.err.print("stopped; what was under way is answered.")
