@@ -17,6 +17,11 @@ def interval(found: Interval | None, digits: int = 2) -> str:
     return f"{found.estimate:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
 
 
+def points(value: float | None) -> str:
+    """Points of 0 to 100; a dash where there are none."""
+    return "-" if value is None else f"{value:.2f}"
+
+
 def milliseconds(value: float | None) -> str:
     """Three significant digits; a dash where there are too few samples."""
     return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"

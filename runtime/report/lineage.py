@@ -1,7 +1,7 @@
 """Teacher, student alone, student taught, artifacts: what each step costs and brings."""
 
 from ..bundle import Ancestor, Artifact
-from ..formatting import size
+from ..formatting import points, size
 from ..interval import Interval
 from ..page import Markup, element, table, verdict
 from .evidence import Evidence
@@ -25,7 +25,7 @@ def lineage_section(evidence: Evidence) -> Section:
     rows = [
         (
             *(_ROLES.get(one.role, one.role), one.model, one.taught_by or "-"),
-            *(_points(one.mAP), _points(one.OF1), _points(one.CF1)),
+            *(points(one.mAP), points(one.OF1), points(one.CF1)),
             *(_count(one.parameters), "-" if one.bytes is None else size(one.bytes)),
         )
         for one in networks
@@ -50,7 +50,7 @@ def lineage_section(evidence: Evidence) -> Section:
 
 
 def gain(evidence: Evidence) -> float | None:
-    """MAP points of the distilled student over the same network taught by labels alone."""
+    """By how many mAP points the distilled student beats the same network taught by labels alone; None if unknown."""
     found = evidence.bundle.manifest.lineage
     if found is None:
         return None
@@ -86,19 +86,15 @@ def _artifact(one: Artifact, mean_ap: Interval | None) -> Markup:
     )
 
 
-def _bar(points: float | None) -> Markup:
+def _bar(value: float | None) -> Markup:
     """The mAP as a number over a bar of 0 to 100 points."""
-    if points is None:
+    if value is None:
         return element("div", element("span", "mAP not measured", class_="faint"), class_="map")
-    filled = element("span", style=f"width:{max(0.0, min(100.0, points)):.2f}%")
-    number = element("b", f"{points:.2f}")
+    filled = element("span", style=f"width:{max(0.0, min(100.0, value)):.2f}%")
+    number = element("b", points(value))
     return element(
         "div", number, element("small", " mAP"), element("div", filled, class_="bar", aria_hidden="true"), class_="map"
     )
-
-
-def _points(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 def _count(parameters: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..formatting import interval, size
+from ..formatting import interval, points, size
 from ..page import Markup, element, table, verdict
 from .evidence import Compared, Evidence
 from .section import Section, figure, folded
@@ -67,7 +67,7 @@ def _row(one: Compared) -> tuple[Markup | str | int, ...]:
         "-" if artifact.max_abs_logit is None else f"{artifact.max_abs_logit:.1e}",
         "-" if artifact.unchanged_images is None else f"{100 * artifact.unchanged_images:.1f} %",
         *(("-", "-") if flips is None else (flips.gained, flips.lost)),
-        *(_points(labels.OF1 if labels else None), _points(labels.CF1 if labels else None)),
+        *(points(labels.OF1 if labels else None), points(labels.CF1 if labels else None)),
         verdict(artifact.verdict),
     )
 
@@ -85,7 +85,3 @@ def _datum(one: Compared) -> dict[str, object]:
         "verdict": one.artifact.verdict,
         "size": size(one.artifact.bytes),
     }
-
-
-def _points(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
