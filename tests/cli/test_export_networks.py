@@ -10,6 +10,8 @@ from edgedistill.runtime.preprocess import Preprocessing, load
 
 CLASSES = "red\ngreen\nblue\nbright\n"
 
+pytestmark = pytest.mark.usefixtures("children_here", "traced_once")
+
 
 @pytest.fixture
 def given(tiny_bundle, tmp_path, monkeypatch):

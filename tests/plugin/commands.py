@@ -1,16 +1,19 @@
-"""Run command lines in one process, as a user's shell would: prints a JSON list of [exit code, stdout, stderr].
-
-Usage: python commands.py '[["list", "backends"], ...]'
-"""
+"""Command lines in one process, as a user's shell would run them where further distributions are installed."""
 
 import contextlib
+import importlib
 import io
 import json
 import logging
+import os
 import sys
+from pathlib import Path
+
+from shared_traces import running_here
 
 
 def run(arguments: list[str]) -> tuple[object, str, str]:
+    """Exit code, stdout and stderr of one."""
     from edgedistill.cli import main
 
     out, err = io.StringIO(), io.StringIO()
@@ -24,6 +27,10 @@ def run(arguments: list[str]) -> tuple[object, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-if __name__ == "__main__":
+def run_all(lines: list[list[str]], answers: str) -> None:
+    """In a process of its own, with PYTHONPATH as a new interpreter would read it; `answers` gets what `run` gives."""
+    sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
+    importlib.invalidate_caches()
     logging.getLogger("edgedistill").addHandler(logging.StreamHandler())  # the first stderr: the parent reads it
-    print(json.dumps([run(line) for line in json.loads(sys.argv[1])]))
+    with running_here():
+        Path(answers).write_text(json.dumps([run(line) for line in lines]))

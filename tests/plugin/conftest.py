@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,11 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from commands import run_all
+from forked import Forked
 
 HERE = Path(__file__).parent
 ROOT = Path(__file__).parents[2]
@@ -28,25 +34,21 @@ class Ended(NamedTuple):
     warnings: str
 
 
-def run_commands(*lines: tuple, beside: Path | None = None) -> dict[str, Ended]:
+def run_commands(*lines: tuple, beside: Path | str | None = None) -> dict[str, Ended]:
     """The command lines in one child process, by their first word; `list` by its second.
 
     Args:
         lines: arguments of each.
-        beside: a folder of further distributions.
+        beside: a folder of further distributions, or several.
     """
     path = os.pathsep.join(str(part) for part in (beside, ROOT) if part)
-    done = subprocess.run(
-        [sys.executable, str(HERE / "commands.py"), json.dumps([[str(word) for word in line] for line in lines])],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-    )
-    assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
+    answers = Path(tempfile.mkdtemp()) / "answers.json"
+    given = [[str(word) for word in line] for line in lines]
+    done = Forked(run_all, given, str(answers), PYTHONPATH=path, OMP_NUM_THREADS="1", COLUMNS="200").wait(600)
+    assert done.code == 0, done.err
+    results = json.loads(answers.read_text())
     names = [line[1] if line[0] == "list" else line[0] for line in lines]
-    return {name: Ended(*result, done.stderr) for name, result in zip(names, results, strict=True)}
+    return {name: Ended(*result, done.err) for name, result in zip(names, results, strict=True)}
 
 
 @pytest.fixture(scope="session")

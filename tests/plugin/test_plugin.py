@@ -87,7 +87,7 @@ def test_its_package_is_found_by_name(with_toy, toy, bundle, tmp_path):
         "print(PACKAGES.names(), PACKAGES.get('toy_labels')(open_bundle(sys.argv[1]), Path(sys.argv[2])).read_text())"
     )
     done = python(script, str(bundle), str(tmp_path / "labels.txt"), beside=toy)
-    assert done.stdout == "['toy_labels', 'zip'] red\ngreen\nblue\n\n"
+    assert done.stdout == "['hub', 'report', 'toy_labels', 'zip'] red\ngreen\nblue\n\n"
 
 
 BROKEN = {
