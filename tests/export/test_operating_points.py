@@ -9,11 +9,14 @@ from rich.console import Console
 
 from edgedistill.cli.operating_point_table import operating_point_table
 from edgedistill.export import export_bundle, operating_points
+from edgedistill.export.observing import write_observed
 from edgedistill.export.operating_points import at_temperature_one, choose_validation, estimate
 from edgedistill.export.repeating import request_digest
+from edgedistill.export.running_apart import Ran
 from edgedistill.runtime import metrics
 from edgedistill.runtime.backends.base import BACKENDS
 from edgedistill.runtime.bundle import open_bundle
+from edgedistill.runtime.bundle.storage import FolderStorage
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import ConfigError, DataError
 from edgedistill.runtime.metrics import sigmoid, threshold_rule
@@ -32,6 +35,26 @@ def overconfident(images=3000, factor=3.0, seed=0):
     logits[:, 3] = rng.normal(0.0, 0.1, images)  # says nothing of its labels
     pixels = np.zeros((images, 1, 1, 3), np.uint8)
     return logits.astype(np.float32), Dataset("val", CLASSES, tuple(map(str, range(images))), pixels, labels)
+
+
+def test_what_an_artifact_observes_is_stored_with_its_embeddings_and_without_images(tiny_bundle, tmp_path):
+    logits, data = overconfident(400)
+    embeddings = np.random.default_rng(1).gamma(1.0, size=(400, 24)).astype(np.float32)
+    point = estimate(logits, data, threshold_rule(0.5))
+    found = write_observed("an int8", Ran(logits, embeddings), point, tmp_path)
+    opened = open_bundle(tiny_bundle)
+    stored = type(opened)(FolderStorage(tmp_path), opened.manifest, b"")
+    assert [entry.path for entry in found.files()] == [
+        f"reference/observed/an int8.{what}.npy" for what in ("logits", "embedding", "projections")
+    ]
+    kept = stored.array(found.logits, 4)
+    assert kept.shape == (256, 4)
+    np.testing.assert_allclose(np.median(kept, axis=0), np.median(logits, axis=0), atol=0.05)
+    summed = stored.array(found.embedding, 24)
+    np.testing.assert_allclose(summed, [embeddings.mean(axis=0), embeddings.std(axis=0)], rtol=1e-4)
+    assert stored.array(found.projections, 33).shape == (256, 33)
+    assert found.reported == pytest.approx(tuple((point.probabilities(logits) >= 0.5).mean(axis=0)))
+    assert write_observed("plain", Ran(logits, None), point, tmp_path).embedding is None
 
 
 def test_overconfident_logits_are_cooled_and_the_error_falls():
