@@ -1,9 +1,11 @@
 """`study` as a user runs it: what is finished is kept, in folders or the record alone."""
 
+import importlib.util
 import json
 import math
 import shutil
 import statistics
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +13,7 @@ from study_cases import SMALL, cells, checkpoints, pretend, results
 
 from edgedistill.distill.study import Store, load_study
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytestmark = pytest.mark.usefixtures("one_thread")  # trainings are repeated to the bit
 
 
@@ -100,6 +103,22 @@ def test_the_test_split_stays_unread_until_it_is_asked_for(where, ran, command, 
     code, _, err = command(*arguments, "--test", "--only", "small/vanilla/3")
     assert code == 2
     assert f"error: small/vanilla/3: its weights are not here ({weights}), only its result is" in err
+
+
+def test_how_hard_each_term_of_a_cell_pulls_is_measured(where, ran):
+    """benchmarks/term_gradients.py on a cell: shares of all terms, and a training of its own that leaves nothing."""
+    spec = importlib.util.spec_from_file_location("term_gradients", BENCHMARKS / "term_gradients.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    before = checkpoints(where / "runs")
+    found = module.measure(module.find([load_study(where / "study.yaml")], "small", "strong", 3), [0, 1])
+    assert list(found) == [0, 1]
+    for pulls in found.values():
+        assert pulls.keys() == {"bce", "mld", module.LABELS}
+        assert pulls["bce"]["share"] + pulls["mld"]["share"] == pytest.approx(1)
+        assert pulls["bce"]["cosine"] == pytest.approx(1, abs=1e-5)
+        assert pulls[module.LABELS]["share"] is None
+    assert checkpoints(where / "runs") == before
 
 
 def test_finished_folders_are_loaded_into_a_new_record(where, ran, command, tmp_path):
