@@ -3,8 +3,8 @@
     python benchmarks/endurance.py [--predictions 50000] [--parts predictions,bulk,disk,worker,server] [--save [FILE]]
 
 Each part injects a fault and counts: an answer that is missing, or not that of an undisturbed predictor, is lost.
-Memory is what the system says is resident after each hundredth of the work, when what is free was given back; its growth
-a prediction, over the second half, has an interval.
+Memory is what the system says is resident after each hundredth of the work, when what is free was given back; its
+growth a prediction, over the second half, has an interval.
 The model is the tests' golden bundle, so that the work is ours and not the network's.
 
 The exit code is 1 where anything is lost or memory grows.

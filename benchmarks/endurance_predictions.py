@@ -1,5 +1,6 @@
 """The part of endurance.py in which one process predicts and predicts."""
 
+import gc
 import random
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def predictions(bundle: Path, folder: Path, count: int, leak: int) -> Part:
     block = count // BLOCKS
     with runtime.load(bundle, backend=BACKEND, threads=1) as predictor, faults:
         expected = {path: predictor.scores(path)[0] for path in good}
+        gc.freeze()  # what is there already need not be searched for cycles again and again
         while len(after) < BLOCKS:
             done = 0
             while done < block:
