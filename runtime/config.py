@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import yaml
 
 from .errors import ConfigError
 from .record import dataclass_transform
 from .registry import Registry
 from .text_files import read_text
-from .yaml_text import parse_yaml
 
 T = TypeVar("T")
 
@@ -26,6 +24,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; raises ConfigError naming the file and the line."""
+    import yaml  # a prediction reads none
+
+    from .yaml_text import parse_yaml
+
     text = read_text(path, ConfigError)
     try:
         content = parse_yaml(text)

@@ -6,7 +6,6 @@ import platform
 import re
 import shutil
 import subprocess
-from importlib import metadata
 from pathlib import Path
 
 from .record import Record
@@ -144,6 +143,8 @@ def _output(command: list[str]) -> str:
 
 
 def _versions() -> dict[str, str]:
+    from importlib import metadata
+
     from .backends.base import recorded_distributions
 
     versions = {}

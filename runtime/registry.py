@@ -15,7 +15,6 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from typing import Generic, TypeVar
 
 from .errors import ConfigError, first_line
@@ -91,6 +90,8 @@ class Registry(Generic[T]):
             return
         self._plugged_in = True
         import_plugins()
+        from importlib import metadata
+
         for entry_point in metadata.entry_points(group=self.group):
             before = dict(self._entries)
             try:

@@ -5,7 +5,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib import metadata
 from types import ModuleType
 from typing import Any
 
@@ -110,6 +109,8 @@ def start(data: bytes, **options: Any) -> Any:
 
 
 def _version(library: Any) -> str:
+    from importlib import metadata
+
     return getattr(library, "__version__", None) or metadata.version("ai-edge-litert")
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from types import ModuleType
 
 import numpy as np
-from PIL import Image, JpegImagePlugin
+from PIL import Image
 
 from .decoding import MAX_PIXELS, decoded, opened
 from .orientation import orientation, upright
@@ -18,6 +18,7 @@ from .sources import Encoded, encoded_bytes, source_name
 
 _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _SCALES = (8, 4, 2)
+_JPEG = ("JPEG", "MPO")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def decode_scaled(source: Encoded, size: tuple[int, int], *, gap: int) -> Scaled
         if pixels is not None:
             return Scaled(pixels, plain.orientation, scale, (plain.height / scale, plain.width / scale))
     with opened(data, name) as image:
-        if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        if image.format not in _JPEG:
             whole = decoded(image)
             return Scaled(whole, 1, 1, (whole.height, whole.width))
         way_up, (width, height) = orientation(image), image.size

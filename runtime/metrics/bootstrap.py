@@ -159,7 +159,7 @@ def _weighted_average_precision(ranking: _Ranking, weights: np.ndarray) -> np.nd
     return np.divide((gained * precision).sum(axis=1), total, out=np.full(len(total), np.nan), where=total > 0)
 
 
-def _draw(random: np.random.Generator, resamples: int, images: int) -> np.ndarray:
+def _draw(random: "np.random.Generator", resamples: int, images: int) -> np.ndarray:
     """Multinomial image counts, uint8 (B, N): a count above 255 has no measurable probability."""
     weights = np.empty((resamples, images), dtype=np.uint8)
     for row in weights:

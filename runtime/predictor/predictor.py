@@ -1,6 +1,5 @@
 """A loaded artifact: images in, labels, scores, embeddings and explanations out."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Literal, cast
@@ -133,6 +132,8 @@ class Predictor(Inference):
 
     async def apredict(self, images: Images) -> list[Prediction]:
         """`predict` in another thread, so that an event loop goes on meanwhile."""
+        import asyncio  # 7 MB, for those who have it anyway
+
         return await asyncio.to_thread(self.predict, images)
 
     def scores(self, images: Images) -> np.ndarray:

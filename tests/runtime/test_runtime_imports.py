@@ -31,6 +31,13 @@ def test_nothing_heavy_is_imported(statement):
     assert run(f"import sys; {statement}; print([name for name in {HEAVY} if name in sys.modules])") == "[]"
 
 
+def test_loading_a_model_imports_nothing_large_that_it_does_not_need(tiny_bundle):
+    """Megabytes each, on devices that have few: benchmarks/predict.py measures the sum."""
+    needless = ("asyncio", "numpy.random", "yaml", "importlib.metadata", "email", "rich", "edgedistill.runtime.parity")
+    load = f"from edgedistill import runtime; runtime.load({str(tiny_bundle)!r}, name='ort-fp32')"
+    assert run(f"import sys; {load}; print([name for name in {needless} if name in sys.modules])") == "[]"
+
+
 def test_importing_the_package_imports_not_even_numpy():
     assert run("import sys, edgedistill.runtime; print('numpy' in sys.modules)") == "False"
 
