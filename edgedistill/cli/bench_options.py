@@ -10,7 +10,7 @@ from edgedistill.runtime.errors import ConfigError
 from edgedistill.runtime.targets import Gates
 
 _ASKED = "What is asked of the artifact"
-_GATES = "Gates, beside those of the deploy config; a failed one exits with 1"
+_GATES = "Gates, in place of the deploy config's; a failed one exits with 1"
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 ScenarioName = Annotated[
@@ -33,7 +33,7 @@ ThreadCounts = Annotated[
     typer.Option(
         "--threads",
         metavar="N[,N...]",
-        help="Intra-op threads; default: the deploy config's; several: a sweep.",
+        help="Intra-op threads; default: the deploy config's, of throughput and server 1; several: a sweep.",
         rich_help_panel=_ASKED,
     ),
 ]
