@@ -129,6 +129,7 @@ def test_what_a_command_cannot_do_there_it_says_with_the_device(command, device,
     assert err.startswith(f"error: pi: {bundle}: no artifact could be run here.")
 
 
+@pytest.mark.slow
 def test_bench_keeps_its_samples(command, device, installed, bundle, photographs):
     photo = photographs.parent / "teal.jpg"
     asked = ("bench", bundle, "-a", "ort-fp32", "--preset", "demo", "--photo", photo, "--json", "--host", NAME)
@@ -142,6 +143,7 @@ def test_bench_keeps_its_samples(command, device, installed, bundle, photographs
     assert report["saved"] == str(path).replace(".samples.npz", ".json")
 
 
+@pytest.mark.slow
 def test_a_model_file_alone(command, device, installed, bundle):
     model = bundle / "onnx" / "model.fp32.onnx"
     code, out, err = command("bench", model, "--preset", "demo", "--host", NAME)
@@ -171,6 +173,7 @@ def until(true, seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_there_too(device, installed, unpacked, bundle):
     process = running(bundle, device, unpacked)
     os.kill(process.pid, signal.SIGINT)
@@ -180,6 +183,7 @@ def test_ctrl_c_ends_it_there_too(device, installed, unpacked, bundle):
     until(lambda: not left_there(device))
 
 
+@pytest.mark.slow
 def test_a_line_that_breaks_ends_it_there_too(server, device, installed, unpacked, bundle):
     process = running(bundle, device, unpacked)
     server.hang_up()
@@ -207,6 +211,7 @@ def test_a_hostile_device_is_not_believed(command, device, installed, bundle, an
     assert "\x1b" not in err
 
 
+@pytest.mark.slow
 def test_a_device_writes_nowhere_else(command, device, installed, bundle, tmp_path):
     """Its report names its folder."""
     text = (device.programs / "python").read_text().splitlines()[1]

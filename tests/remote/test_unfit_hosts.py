@@ -131,6 +131,7 @@ def test_a_full_disk(asked, device):
     assert not wheel.exists()
 
 
+@pytest.mark.slow
 def test_a_processor_without_wheels(asked, device, monkeypatch):
     """Neither pip on the device nor the one here finds any, in an index that has none."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
