@@ -18,7 +18,8 @@ from .own_wheel import repacked
 from .sending import send_wheels
 from .wheels import Downloads, Tags, require_packaging, required
 
-# Measured with Python 3.11 on x86-64, in round numbers; checked before a slow device begins to install.
+# Enough for what it takes (Python 3.11 on x86-64: 140 MB, and 60 to 240 for a backend) and the wheels that are sent.
+# Checked before a slow device begins to install.
 _ROOM_MB = 250
 _ROOM_OF_BACKEND_MB = 250
 _OF_THE_DEVICE = ("--retries", "1", "--timeout", "15")
@@ -122,7 +123,7 @@ class _Making:
         try:
             self._install(extra)
         except UnfitHostError as error:
-            return str(error)
+            return str(error).removeprefix(f"{self.host.name}: ")
         return ""
 
     def _install(self, extra: str) -> None:
