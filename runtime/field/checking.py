@@ -83,7 +83,7 @@ def check(
         require_signature: the public key (a file, or `ed25519:...`) that must have signed the bundle.
 
     Raises:
-        ConfigError: an impossible number, or a gate on what is not compared.
+        ConfigError: an impossible number, a gate on what is not compared, or an artifact against itself.
         BundleError: not signed by that key, no such artifact, an altered file, or outputs that are no numbers.
         DataError: no image, too many undecodable ones, or a scores file that does not fit.
         MissingDependencyError: nothing could be run here.
@@ -96,6 +96,7 @@ def check(
         first = load(opened, backend, precision, threads, device, name=artifact)
         predictors = [stack.enter_context(first)]
         if isinstance(named, str):
+            _require_another(opened, first.artifact.name, named)
             other = load(opened, name=named, threads=threads, device=device)
             predictors.append(stack.enter_context(other))
         recorded = read_recorded(opened, first.artifact)
@@ -166,6 +167,15 @@ def _check_asked(
         raise ConfigError(f"max_changed {max_changed:g}: is a percentage from 0 to 100, e.g. 5.")
     if max_changed is not None and against is None:
         raise ConfigError("max_changed: say against what: an artifact or a file of scores.")
+
+
+def _require_another(bundle: Bundle, checked: str, reference: str) -> None:
+    if checked == reference:
+        others = ", ".join(one.name for one in bundle.manifest.artifacts if one.files and one.name != checked)
+        raise ConfigError(
+            f"against: {reference} is the artifact that is checked: say which other one to check, by `artifact`, or "
+            f"compare with another ({others or 'the bundle has none'})."
+        )
 
 
 def _listed(images: str | Path | Sequence[ImageSource]) -> tuple[str, tuple[str, ...], list[ImageSource]]:

@@ -186,6 +186,11 @@ def test_without_anything_recorded_the_frameworks_scores_serve_or_nothing_is_sai
             DataError,
             "has scores of 'x.jpg' and others, and of none",
         ),
+        (
+            {"against": "ov-fp32", "artifact": "ov-fp32"},
+            ConfigError,
+            "is the artifact that is checked: say which other",
+        ),
         ({"max_changed": 5}, ConfigError, "max_changed: say against what"),
         ({"max_drift": 3}, ConfigError, "max_drift 3: is a distance from 0 to 1"),
         ({"confidence": 1.0}, ConfigError, "confidence 1 must lie between"),
