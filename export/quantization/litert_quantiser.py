@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.backends.base import Model
 from ...runtime.backends.litert import LiteRtBackend, start
 from ...runtime.backends.litert_facts import Operator, read_litert
+from ...runtime.backends.model import Model
 from ...runtime.device import usable_cores
 from ...runtime.errors import EdgedistillError
 from ..child import run_in_child

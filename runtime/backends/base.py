@@ -6,58 +6,16 @@ A backend gets files, an input/output specification and a device, and knows noth
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 
 from ..errors import BundleError, EdgedistillError, InferenceError, MissingDependencyError, first_line
 from ..registry import Registry
-from ..tensors import BatchRange, TensorSpec, fits, takes
-
-
-class ModelFile(Protocol):
-    """A file of a model.
-
-    Attributes:
-        name: relative to the model's folder, with forward slashes, e.g. "onnx/model.fp32.onnx".
-        label: for messages: where it is.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def label(self) -> str: ...
-
-    def read(self) -> bytes:
-        """The content, checked against its hash where there is one: what is parsed is what was hashed."""
-        ...
-
-
-@dataclass(frozen=True)
-class Model:
-    """What a backend opens.
-
-    Attributes:
-        name: for messages.
-        files: the main file first.
-        precision: what the arithmetic is claimed to be, e.g. "fp32".
-        inputs: what the graph takes, as far as it is known before it is opened; empty to learn it from the graph.
-        outputs: the outputs that are wanted of it; empty for all. A graph may have more.
-        batch: batch sizes that it accepts.
-        details: what its builder recorded for the backend.
-    """
-
-    name: str
-    files: tuple[ModelFile, ...]
-    precision: str
-    inputs: tuple[TensorSpec, ...] = ()
-    outputs: tuple[TensorSpec, ...] = ()
-    batch: BatchRange = field(default_factory=BatchRange)
-    details: Mapping[str, str] = field(default_factory=dict)
+from ..tensors import TensorSpec, fits, takes
+from .model import Model
 
 
 class Backend:

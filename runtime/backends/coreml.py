@@ -12,7 +12,8 @@ from PIL import Image
 
 from ..errors import BundleError, ConfigError, MissingDependencyError
 from ..tensors import TensorSpec
-from .base import BACKENDS, Backend, Model, not_importable
+from .base import BACKENDS, Backend, not_importable
+from .model import Model
 
 _UNITS = {"cpu": "CPU_ONLY", "gpu": "CPU_AND_GPU", "npu": "CPU_AND_NE", "all": "ALL"}
 _SUFFIX = ".mlpackage"

@@ -11,7 +11,8 @@ import numpy as np
 from .. import cuda
 from ..errors import BundleError, ConfigError, MissingDependencyError
 from ..tensors import TensorSpec
-from .base import BACKENDS, Backend, Model, cannot_load, not_importable
+from .base import BACKENDS, Backend, cannot_load, not_importable
+from .model import Model
 
 _FLAVOURS = ("tensorrt", "tensorrt_rtx")
 # Our word, and how an engine's layer information spells it; the coarsest first.

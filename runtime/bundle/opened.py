@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..backends.base import Model
+from ..backends.model import Model
 from ..errors import BundleError, first_line
 from .manifest import decode_manifest
 from .records import MANIFEST, Artifact, FileEntry, Manifest
@@ -17,7 +17,7 @@ from .storage import FolderStorage, Storage, ZipStorage, read_listed, read_manif
 
 @dataclass(frozen=True)
 class ListedFile:
-    """A file that a manifest lists; see `runtime.backends.base.ModelFile`."""
+    """A file that a manifest lists; see `runtime.backends.model.ModelFile`."""
 
     storage: Storage
     entry: FileEntry

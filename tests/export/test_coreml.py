@@ -20,8 +20,8 @@ from edgedistill.export.probes import make_probes
 from edgedistill.export.proving import check_artifact
 from edgedistill.export.sources.pytorch import from_student
 from edgedistill.export.toolchains import toolchain_missing, toolchain_python
-from edgedistill.runtime.backends.base import Model
 from edgedistill.runtime.backends.coreml import CoreMlBackend
+from edgedistill.runtime.backends.model import Model
 from edgedistill.runtime.errors import BundleError, ConfigError, MissingDependencyError
 from edgedistill.runtime.targets import Target
 from edgedistill.runtime.tensors import BatchRange, TensorSpec

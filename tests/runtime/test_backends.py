@@ -7,7 +7,8 @@ import pytest
 
 from edgedistill.runtime import cuda
 from edgedistill.runtime.backends import tensorrt as trt_backend
-from edgedistill.runtime.backends.base import BACKENDS, Model
+from edgedistill.runtime.backends.base import BACKENDS
+from edgedistill.runtime.backends.model import Model
 from edgedistill.runtime.bundle import Artifact, Bundle, Manifest, describe_file, open_bundle
 from edgedistill.runtime.bundle.selection import open_artifact, select_artifacts
 from edgedistill.runtime.bundle.storage import FolderStorage

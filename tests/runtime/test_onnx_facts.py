@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedistill.runtime.backends.base import Model
+from edgedistill.runtime.backends.model import Model
 from edgedistill.runtime.backends.onnx_facts import read_onnx
 from edgedistill.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from edgedistill.runtime.bundle.loose import open_source
