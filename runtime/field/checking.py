@@ -18,6 +18,7 @@ from ..datasets.score_file import SUFFIXES
 from ..device import device_slug
 from ..errors import ConfigError, DataError
 from ..images import ImageSource
+from ..parity.report import SkippedImageRecord
 from ..predictor import load
 from ..verdicts import Judgement, judge_at_most
 from .agreement import compare
@@ -26,7 +27,7 @@ from .conclusions import conclusions
 from .drift import compare_with_recorded
 from .outside import Scale, read_outside
 from .recorded import NOTHING, read_recorded
-from .report import Agreement, CheckReport, Drift, SkippedPhoto
+from .report import Agreement, CheckReport, Drift
 from .scored import Photographs, Scored, score_photographs
 
 TO_LABEL = 50
@@ -128,7 +129,7 @@ def check(
         effective=dict(first.effective),
         photographs=where,
         images=len(photographs.ids),
-        skipped=tuple(SkippedPhoto(id=image.id, reason=image.reason) for image in photographs.skipped),
+        skipped=tuple(SkippedImageRecord(id=image.id, reason=image.reason) for image in photographs.skipped),
         agreement=agreement,
         drift=drift,
         no_drift=no_drift,

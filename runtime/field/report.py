@@ -1,15 +1,9 @@
 """What `check` found, as typed values: rendering is apart."""
 
 from ..interval import Interval
+from ..parity.report import SkippedImageRecord
 from ..record import Record
 from ..verdicts import Judgement, Verdict, overall
-
-
-class SkippedPhoto(Record):
-    """A photograph that is in no number of the report, and why."""
-
-    id: str
-    reason: str
 
 
 class ClassAgreement(Record):
@@ -178,7 +172,7 @@ class CheckReport(Record):
     effective: dict[str, str]
     photographs: str
     images: int
-    skipped: tuple[SkippedPhoto, ...]
+    skipped: tuple[SkippedImageRecord, ...]
     agreement: Agreement | None
     drift: Drift | None
     no_drift: str
