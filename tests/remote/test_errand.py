@@ -151,18 +151,17 @@ def test_a_model_file_alone(command, device, installed, bundle):
     assert "model.fp32.onnx" in out
 
 
-def running(bundle, device, unpacked) -> subprocess.Popen:
-    """A long benchmark on the device that has begun."""
+def running(device, *asked) -> subprocess.Popen:
+    """A command that runs long on the device, and has begun there."""
     code = (
         "import sys; from edgedistill.remote import device_environment as made; "
         f"made._Making.make = lambda making, key: made.Environment(python={str(device.programs / 'python')!r}); "
         "from edgedistill.cli import main; main()"
     )
-    asked = ["bench", str(bundle), "-a", "ort-fp32", "--preset", "full", "--host", NAME]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *asked], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *map(str, asked)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    until(lambda: (device.cache / "runs").exists() and left_there(device))
+    until(lambda: (device.cache / "runs").exists() and left_there(device), 60)
     return process
 
 
@@ -174,8 +173,8 @@ def until(true, seconds: float = 20) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_it_there_too(device, installed, unpacked, bundle):
-    process = running(bundle, device, unpacked)
+def test_ctrl_c_ends_it_there_too(device, installed, bundle):
+    process = running(device, "bench", bundle, "-a", "ort-fp32", "--preset", "full", "--host", NAME)
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -184,8 +183,22 @@ def test_ctrl_c_ends_it_there_too(device, installed, unpacked, bundle):
 
 
 @pytest.mark.slow
-def test_a_line_that_breaks_ends_it_there_too(server, device, installed, unpacked, bundle):
-    process = running(bundle, device, unpacked)
+def test_ctrl_c_ends_a_fleet(device, installed, bundle, tmp_path):
+    devices = tmp_path / "devices.yaml"
+    devices.write_text(f"run: [bench]\npreset: full\ndevices: [{{host: {NAME}, artifacts: [ort-fp32]}}]\n")
+    process = running(device, "fleet", devices, bundle, "--json")
+    os.kill(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    report = json.loads(out)
+    assert report["interrupted"]
+    assert report["devices"][0]["error"] == "interrupted"
+    until(lambda: not left_there(device))
+
+
+@pytest.mark.slow
+def test_a_line_that_breaks_ends_it_there_too(server, device, installed, bundle):
+    process = running(device, "bench", bundle, "-a", "ort-fp32", "--preset", "full", "--host", NAME)
     server.hang_up()
     _, err = process.communicate(timeout=30)
     assert process.returncode == 2
