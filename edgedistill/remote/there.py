@@ -4,7 +4,6 @@ Only the standard library, and what of ours needs no more than that. One call is
 lines of JSON go out (`conversation`), the last of them with the result or the error.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -15,20 +14,18 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ..runtime.errors import EdgedistillError
 from .line_end import interrupt_at_line_end
+from .pruning import prune
 
 MARK = "edgedistill:"
 RECORD = "environment.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
-_DAY_S = 86_400
-_KEPT_DAYS = 30
 _FOUND, _UNFIT = 2, 3  # exit codes of the errors below
 
 Answer = dict[str, Any]
@@ -48,7 +45,7 @@ def say(kind: str, **fields: object) -> None:
 
 def facts(cache: Path, request: Answer) -> Answer:
     """What this machine is, which backends its own Python has already, and the environment of that key if it stands."""
-    _prune(cache)
+    prune(cache)
     return {
         "system": platform.system(),
         "machine": platform.machine(),
@@ -231,19 +228,6 @@ def _has(distribution: str) -> bool:
     except metadata.PackageNotFoundError:
         return False
     return True
-
-
-def _prune(cache: Path) -> None:
-    """Remove what was not used for a month, and what interrupted commands left a day ago or longer."""
-    now = time.time()
-    for pattern, days in (
-        ("runs/*", 1), ("environments/.*.tmp", 1), ("files/*/.*.tmp", 1),
-        ("environments/*", _KEPT_DAYS), ("files/*/*", _KEPT_DAYS), ("wheels/*/*", _KEPT_DAYS),
-    ):  # fmt: skip
-        for path in cache.glob(pattern):
-            with contextlib.suppress(OSError):
-                if now - path.lstat().st_mtime > days * _DAY_S:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 _COMMANDS = {
