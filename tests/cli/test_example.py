@@ -43,7 +43,7 @@ def test_it_labels_a_folder_on_a_local_ray(tiny_bundle, tmp_path):
         capture_output=True,
         check=True,
         cwd=SCRIPT.parents[1],
-        timeout=120,
+        timeout=300,
     )
     rows = sorted(parquet.read_table(out).to_pylist(), key=lambda row: row["path"])
     assert [row["path"] for row in rows] == [str(photos / f"{number:02}.jpg") for number in range(12)]

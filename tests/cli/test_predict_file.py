@@ -200,3 +200,19 @@ def test_a_backend_that_gives_up_is_told_and_what_came_before_is_kept(
     assert [row["image"] for row in rows(tmp_path / "out.jsonl.partial")] == [row["image"] for row in rows(whole)][:5]
     assert command("predict", tiny_bundle, photos, "-o", out)[0] == 2
     assert out.read_bytes() == whole.read_bytes()
+
+
+def test_ctrl_c_says_how_far_it_got(command, tiny_bundle, photos, tmp_path, monkeypatch):
+    write, out = PredictionFile.write, tmp_path / "out.jsonl"
+
+    def interrupted(self, row):
+        if self.rows == 3:
+            raise KeyboardInterrupt
+        write(self, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PredictionFile, "write", interrupted)
+        code, _, err = command("predict", tiny_bundle, photos, "-o", out)
+    assert code == 130
+    assert "interrupted; 3 images are done, and the same command goes on behind them." in err
+    assert "3 images are done already" in command("predict", tiny_bundle, photos, "-o", out)[2]

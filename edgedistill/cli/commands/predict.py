@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgedistill.runtime.errors import ConfigError, DataError
+from edgedistill.runtime.errors import ConfigError, DataError, InterruptedRunError
 
 from .. import console
 from .. import model_options as model
@@ -96,7 +96,8 @@ def predict(
         raise ConfigError(f"{'--scores' if scores else '--overwrite'}: goes with --output FILE.")
     with _load(bundle, artifact, chosen, given) as predictor:
         if artifact is None and predictor.chosen:
-            console.err.print(escape(f"{predictor.chosen} Images are decoded {predictor.decoding}."), style="dim")
+            said = f"{predictor.chosen} Images are decoded {predictor.decoding}."
+            console.err.print(escape(said), style="dim", soft_wrap=True)
         if output is None:
             count, failures = _print(rows_of(predictor, find_photos(images), batch_size, top), json)
         else:
@@ -167,14 +168,20 @@ def _save(
             if file.rows:
                 console.err.print(f"{file.rows:,} images are done already.", style="dim")
             rows = rows_of(predictor, photos, batch_size, facts["top"], scores=facts["scores"])
-            with bulk_progress(console.err, total, file.rows) as tell:
-                for row in rows:
-                    file.write(row)
-                    if "error" in row:
-                        console.err.print(f"[red]skipped:[/] {escape(row['error'])}", soft_wrap=True)
-                    tell(file.rows)
+            try:
+                with bulk_progress(console.err, total, file.rows) as tell:
+                    for row in rows:
+                        file.write(row)
+                        if "error" in row:
+                            console.err.print(f"[red]skipped:[/] {escape(row['error'])}", soft_wrap=True)
+                        tell(file.rows)
+            except KeyboardInterrupt:
+                raise InterruptedRunError(
+                    f"interrupted; {file.rows:,} images are done, and the same command goes on behind them."
+                ) from None
             file.finish()
-        console.err.print(f"{output}: {file.rows - file.skipped:,} images, {file.skipped:,} skipped.", soft_wrap=True)
+        said = f"{output}: {file.rows - file.skipped:,} images, {file.skipped:,} skipped."
+        console.err.print(escape(said), soft_wrap=True)
         return file.rows, file.skipped
 
 
