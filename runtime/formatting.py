@@ -13,8 +13,8 @@ def interval(found: Interval | None, digits: int = 2) -> str:
     if found is None or found.estimate is None:
         return "-"
     if found.low is None or found.high is None:
-        return f"{found.estimate:.{digits}f}"
-    return f"{found.estimate:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+        return _fixed(found.estimate, digits)
+    return f"{_fixed(found.estimate, digits)} [{_fixed(found.low, digits)}, {_fixed(found.high, digits)}]"
 
 
 def points(value: float | None) -> str:
@@ -25,3 +25,7 @@ def points(value: float | None) -> str:
 def milliseconds(value: float | None) -> str:
     """Three significant digits; a dash where there are too few samples."""
     return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def _fixed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # of -0.0 the sum is 0.0
