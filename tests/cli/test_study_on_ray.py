@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny_network
 from rich.console import Console
 from study_cases import cells, results
 
@@ -27,6 +28,8 @@ def local_ray():
     ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("EDGEDISTILL_PLUGINS", tiny_network.__name__)  # its workers build the study's networks
+        patch.setenv("PYTHONPATH", str(Path(tiny_network.__file__).parent), prepend=os.pathsep)
         own = {"num_cpus": 2, "object_store_memory": 80 << 20, "include_dashboard": False}
         ray.init(address="local", logging_level="warning", **own)
     yield ray
