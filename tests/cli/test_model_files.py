@@ -62,7 +62,8 @@ def test_options_reach_load_file(command, onnx, classes, tiny_bundle, monkeypatc
     monkeypatch.setattr(runtime, "load_file", load_file)
     options = (
         "--size 224x320 --mean 0.5 --std 0.1,0.2,0.3 --resize center_crop --interpolation bicubic "
-        "--gives probabilities --threshold 0.25 --backend onnxruntime --precision fp32 --threads 2 --device cpu"
+        "--gives probabilities --threshold 0.25 --backend onnxruntime --precision fp32 --threads 2 --device cpu "
+        "--decode reduced"
     )
     code, _, err = command(
         "predict", onnx, tiny_bundle / "selftest" / "red.jpg", "--classes", classes, *options.split()
@@ -81,6 +82,7 @@ def test_options_reach_load_file(command, onnx, classes, tiny_bundle, monkeypatc
         "precision": "fp32",
         "threads": 2,
         "device": "cpu",
+        "decode": "reduced",
     }
 
 
@@ -114,6 +116,7 @@ def test_a_bundle_says_it_itself(command, tiny_bundle, classes, arguments, messa
         ("--artifact ort-fp32", "--artifact ort-fp32: {onnx} is a model file"),
         ("--backend openvino", "openvino does not open .onnx files"),
         ("--classes nowhere.txt", "nowhere.txt: no such file"),
+        ("--require-signature ed25519:x", "{onnx}: is no bundle, so nobody can have signed it"),
     ],
 )
 def test_impossible_options_are_one_line(command, onnx, tiny_bundle, arguments, message):

@@ -109,11 +109,15 @@ def predict(
 
 def _load(bundle: Path, artifact: str | None, chosen: dict[str, Any], given: dict[str, Any]) -> "Predictor":
     from edgedistill import runtime
+    from edgedistill.runtime.bundle.loose import open_source
 
     if not model.is_model_file(bundle):
         return runtime.load(bundle, name=artifact, **chosen)
     if artifact is not None:
         raise ConfigError(f"--artifact {artifact}: {bundle} is a model file, not a bundle of several artifacts.")
+    required = chosen.pop("require_signature")
+    if required is not None:
+        open_source(bundle, require_signature=required)  # refuses: nobody can have signed a model file
     predictor = runtime.load_file(bundle, **chosen, **given)
     if "threshold" not in given:
         _tell_whose_thresholds(bundle, predictor)
