@@ -17,6 +17,8 @@ from edgedistill.distill.engine.kept_buffers import KeptBuffers
 from edgedistill.distill.engine.step import Step
 from edgedistill.distill.engine.taken import Launched
 from edgedistill.distill.engine.trainer import _Training
+from edgedistill.distill.losses import _common
+from edgedistill.distill.losses.l2d import structure
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 YES, NO = torch.tensor(True), torch.tensor(False)
@@ -59,6 +61,8 @@ def test_no_step_of_a_method_reads_from_the_device(name, options, monkeypatch):
     step.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
     given = [batch()]
     step(given, CONTEXT)  # allocates the moments
+    for checking in (_common, structure):  # it reads labels on the CPU alone, see below
+        monkeypatch.setattr(checking, "require_label_values", lambda _: None)
     monkeypatch.setattr(Batch, "blank", given[0].blank)  # made of the host's numbers on the host
     for reading in ("tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "item"):
         monkeypatch.setattr(Tensor, reading, lambda *_, reading=reading: pytest.fail(reading))
@@ -67,6 +71,15 @@ def test_no_step_of_a_method_reads_from_the_device(name, options, monkeypatch):
     monkeypatch.undo()
     assert reads.found == READING.get(name, set())
     assert launched.read().finite
+
+
+def test_labels_are_checked_on_the_cpu_alone():
+    labels = torch.full((2, 3), 2.0)
+    with Reads() as reads:
+        _common.require_label_values(labels.to("meta"))
+    assert reads.found == set()
+    with pytest.raises(ValueError, match="targets hold 2"):
+        _common.require_label_values(labels)
 
 
 def test_the_mode_sees_a_reading():
