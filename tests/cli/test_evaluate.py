@@ -54,7 +54,7 @@ def recipe(tmp_path_factory):
     experiment = Experiment(loaded, Console(quiet=True))
     spec = loaded.recipe.student.model
     card = card_of(loaded, spec, experiment.splits.train.classes, loaded.recipe.input.preprocessing())
-    model = build_network(loaded, spec, card, seed=0)
+    model = build_network(loaded, spec, card, seed=0, console=Console(quiet=True))
     with torch.no_grad():
         model.head.linear.weight *= 20  # untrained logits hardly differ between images
     save_student(loaded.folder / "student" / "student.safetensors", model, card)
@@ -63,7 +63,7 @@ def recipe(tmp_path_factory):
             parameter.copy_(parameter.flip(0))
     turned = msgspec.structs.replace(card, classes=card.classes[::-1])
     save_student(loaded.folder / "teacher" / "teacher.safetensors", model, turned)
-    other = build_network(loaded, spec, card, seed=1)
+    other = build_network(loaded, spec, card, seed=1, console=Console(quiet=True))
     chosen = msgspec.structs.replace(card, thresholds=(0.4,) * 20)
     save_student(loaded.folder / "baseline" / "student.safetensors", other, chosen)
     return path
