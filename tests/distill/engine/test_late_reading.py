@@ -18,7 +18,6 @@ from edgedistill.distill.engine.step import Step
 from edgedistill.distill.engine.taken import Launched
 from edgedistill.distill.engine.trainer import _Training
 from edgedistill.distill.losses import _common
-from edgedistill.distill.losses.l2d import structure
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 YES, NO = torch.tensor(True), torch.tensor(False)
@@ -54,6 +53,7 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.usefixtures("labels_unchecked")
 @pytest.mark.parametrize(("name", "options"), METHOD_CASES, ids=lambda value: value if isinstance(value, str) else "")
 def test_no_step_of_a_method_reads_from_the_device(name, options, monkeypatch):
     """Of fp16's scaler, clipping, optimiser, statistics and moving average neither; `read` alone does."""
@@ -61,8 +61,6 @@ def test_no_step_of_a_method_reads_from_the_device(name, options, monkeypatch):
     step.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
     given = [batch()]
     step(given, CONTEXT)  # allocates the moments
-    for checking in (_common, structure):  # it reads labels on the CPU alone, see below
-        monkeypatch.setattr(checking, "require_label_values", lambda _: None)
     monkeypatch.setattr(Batch, "blank", given[0].blank)  # made of the host's numbers on the host
     for reading in ("tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "item"):
         monkeypatch.setattr(Tensor, reading, lambda *_, reading=reading: pytest.fail(reading))
