@@ -318,6 +318,7 @@ def test_one_recipe_of_every_method_trains(row, cpsd_recipe, tmp_path, data_fold
         content["teacher"]["accept"] = True
     if row.kind == "cpsd":
         content["method"]["k"] = 2
+        content["tasks"]["accept"] = True
         content["tasks"]["train"]["epochs"] = 1
     experiment = Experiment(build_recipe(content, where, tmp_path), Console(quiet=True))
     student = experiment.student(experiment.teacher())
