@@ -77,21 +77,11 @@ def require_same_images(student: Tensor, teacher: Tensor) -> None:
 
 
 def require_labels(logits: Tensor, targets: Tensor) -> None:
-    """Refuse annotations that would give a wrong but finite loss: of another shape, or above 1."""
+    """Refuse annotations that would give a wrong but finite loss: of another shape."""
     if logits.shape != targets.shape:
         raise ValueError(
             f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} differ in shape: both must be (batch, "
             "classes)."
-        )
-    require_label_values(targets)
-
-
-def require_label_values(targets: Tensor) -> None:
-    """Refuse annotations above 1, on the CPU alone: a GPU's host would wait for them at every step."""
-    if targets.device.type == "cpu" and not torch.compiler.is_compiling() and (targets > 1).any():
-        raise ValueError(
-            f"targets hold {targets.max().item():g}: a label is 1 (present), 0 (absent), between the two, or negative "
-            "(unknown)."
         )
 
 

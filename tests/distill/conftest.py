@@ -12,8 +12,6 @@ from PIL import Image
 from rich.console import Console
 
 from edgedistill.distill.experiment import Experiment
-from edgedistill.distill.losses import _common
-from edgedistill.distill.losses.l2d import structure
 from edgedistill.distill.recipe.load import load_recipe
 
 sys.path.insert(0, str(Path(__file__).parent))  # `jobs` is also imported by scripts in processes of their own
@@ -37,13 +35,6 @@ def make_job(tmp_path):
         return jobs.tint_job(Path(tmp_path) / folder, train, **settings)
 
     return make
-
-
-@pytest.fixture
-def labels_unchecked(monkeypatch):
-    """As on a GPU, where the values of labels are not read: `test_labels_are_checked_on_the_cpu_alone` shows it."""
-    for module in (_common, structure):
-        monkeypatch.setattr(module, "require_label_values", lambda _: None)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from edgedistill.distill.engine.kept_buffers import KeptBuffers
 from edgedistill.distill.engine.step import Step
 from edgedistill.distill.engine.taken import Launched
 from edgedistill.distill.engine.trainer import _Training
-from edgedistill.distill.losses import _common
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 YES, NO = torch.tensor(True), torch.tensor(False)
@@ -53,7 +52,6 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.usefixtures("labels_unchecked")
 @pytest.mark.parametrize(("name", "options"), METHOD_CASES, ids=lambda value: value if isinstance(value, str) else "")
 def test_no_step_of_a_method_reads_from_the_device(name, options, monkeypatch):
     """Of fp16's scaler, clipping, optimiser, statistics and moving average neither; `read` alone does."""
@@ -69,15 +67,6 @@ def test_no_step_of_a_method_reads_from_the_device(name, options, monkeypatch):
     monkeypatch.undo()
     assert reads.found == READING.get(name, set())
     assert launched.read().finite
-
-
-def test_labels_are_checked_on_the_cpu_alone():
-    labels = torch.full((2, 3), 2.0)
-    with Reads() as reads:
-        _common.require_label_values(labels.to("meta"))
-    assert reads.found == set()
-    with pytest.raises(ValueError, match="targets hold 2"):
-        _common.require_label_values(labels)
 
 
 def test_the_mode_sees_a_reading():

@@ -37,7 +37,6 @@ def operators(case: Case, example: Example) -> collections.Counter:
     return counter.counts
 
 
-@pytest.mark.usefixtures("labels_unchecked")
 @pytest.mark.parametrize("name", CASES, ids=lambda name: name.replace(" ", "_"))
 def test_operators_do_not_multiply_with_images_or_classes_and_syncs_are_those_documented(name):
     case = CASES[name]
