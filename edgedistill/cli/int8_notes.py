@@ -18,6 +18,7 @@ _NOTES = {
     "latency_price": "their price",
     "layer_snr": "worst layers, signal to noise",
     "layers_ranked": "worst layers, each alone",
+    "weights": "weights",
     "weight_ranges": "weights",
 }
 

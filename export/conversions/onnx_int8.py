@@ -12,6 +12,7 @@ from ..child import run_in_child
 from ..quantization.calibration import stored_images
 from ..quantization.calibrators import Histogram
 from ..quantization.choosing import choose, judge_trained
+from ..quantization.products import flavour_here
 from ..quantization.qdq import OPERATORS, S8S8, U8S8, Flavour, prepare, settle
 from ..quantization.qdq_quantiser import QdqQuantiser
 from ..quantization.ranges import measure
@@ -74,8 +75,9 @@ def choose_graph(
 ) -> tuple[str, dict[str, str]]:
     """In the child: the best graph of a flavour, beside the prepared one, and the details of how it was chosen."""
     source = Path(prepared)
+    kind, weights = flavour_here(_FLAVOURS[flavour])
     chosen = choose(
-        QdqQuantiser(source, _FLAVOURS[flavour]),
+        QdqQuantiser(source, kind),
         _load_histograms(_histograms_of(source)),
         stored_images(Path(calibration)),
         limits=msgspec.convert(limits, Gates),
@@ -83,7 +85,8 @@ def choose_graph(
         say=say,
     )
     low = low_ranges(source)
-    return str(chosen.best.path), {"quantization": flavour} | chosen.details | ({"weight_ranges": low} if low else {})
+    details = {"quantization": flavour} | weights | chosen.details | ({"weight_ranges": low} if low else {})
+    return str(chosen.best.path), details
 
 
 def _trained(ingredients: Ingredients) -> Converted:

@@ -19,9 +19,8 @@ import numpy as np
 from ..errors import ExportError, one_line
 from .graph_images import GraphImages
 from .held_out import run
-from .int8_weights import LAYERS, Int8Weight
+from .int8_weights import INT8_LEVELS, LAYERS, Int8Weight
 
-_LARGEST = 127
 _DAMPING = 0.01  # of the inputs' mean power, added to each: what a few images cannot tell stays near its own value
 _BLOCK = 128  # columns after which the others are brought up to date at once
 _INPUTS_PER_WEIGHT = 4  # patches for each weight of an output channel
@@ -31,7 +30,11 @@ _BATCH = 8
 
 
 def adapt_levels(
-    prepared: Path, weights: Mapping[str, Int8Weight], images: GraphImages, scratch: Path
+    prepared: Path,
+    weights: Mapping[str, Int8Weight],
+    images: GraphImages,
+    scratch: Path,
+    largest: int = INT8_LEVELS,
 ) -> dict[str, np.ndarray]:
     """Other levels for the weights, int8 by layer.
 
@@ -40,6 +43,7 @@ def adapt_levels(
         weights: of its layers, from `read_weights`.
         images: whose inputs of each layer count.
         scratch: a folder.
+        largest: level that there is on each side of zero.
 
     Raises:
         ExportError: the graph cannot be run with its layers' inputs as outputs.
@@ -50,18 +54,21 @@ def adapt_levels(
         for layer, moments in zip(layers, _moments(prepared, layers, images, scratch, rng), strict=True):
             weight = weights[layer.name]
             scale = np.broadcast_to(weight.scale, weight.exact.shape)
-            found = round_adaptively(layer.rows(weight.exact), layer.rows(scale)[..., :1], moments)
+            found = round_adaptively(layer.rows(weight.exact), layer.rows(scale)[..., :1], moments, largest)
             levels[layer.name] = layer.shaped(found, weight.exact.shape)
     return levels
 
 
-def round_adaptively(weights: np.ndarray, scale: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """Levels int8 (G, O, K) between -127 and 127.
+def round_adaptively(
+    weights: np.ndarray, scale: np.ndarray, moments: np.ndarray, largest: int = INT8_LEVELS
+) -> np.ndarray:
+    """Levels int8 (G, O, K) between -`largest` and `largest`.
 
     Args:
         weights: (G, O, K) of G groups of O output channels with K weights each.
         scale: (G, O, 1) of a level.
         moments: (G, K, K), the covariance of a group's inputs.
+        largest: level.
     """
     left, scale = weights.astype(np.float64), scale.astype(np.float64)
     power = np.diagonal(moments, axis1=1, axis2=2)
@@ -78,7 +85,7 @@ def round_adaptively(weights: np.ndarray, scale: np.ndarray, moments: np.ndarray
         end = min(begin + _BLOCK, len(at))
         errors = np.empty((*left.shape[:2], end - begin))
         for k in range(begin, end):
-            chosen = np.clip(np.rint(left[..., k : k + 1] / scale), -_LARGEST, _LARGEST)
+            chosen = np.clip(np.rint(left[..., k : k + 1] / scale), -largest, largest)
             levels[..., k] = chosen[..., 0]
             error = (left[..., k] - (chosen * scale)[..., 0]) / upper[:, k, k, None]
             errors[..., k - begin] = error

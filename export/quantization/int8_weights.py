@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 LAYERS = ("Conv", "Gemm")
+INT8_LEVELS = 127  # on each side of zero
+LEVELS_OF_7_BITS = 64  # as onnxruntime has them
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...runtime.bundle.file_facts import PREFIX
 from ..errors import ExportError, one_line
+from .int8_weights import INT8_LEVELS
 
 # The operators that runtimes compute in int8; what only moves values is quantised with its neighbours.
 OPERATORS = (
@@ -29,6 +30,7 @@ class Flavour:
         signed: activations int8 around zero instead of uint8 from a zero point.
         per_channel: a scale of its own for each output channel's weights.
         quantised_bias: biases in int32; TensorRT's parser refuses those.
+        weight_levels: on each side of zero.
         timed_here: onnxruntime's CPU provider, which judges every flavour, is also what runs it in the end.
     """
 
@@ -36,6 +38,7 @@ class Flavour:
     signed: bool
     per_channel: bool = True
     quantised_bias: bool = True
+    weight_levels: int = INT8_LEVELS
     timed_here: bool = True
 
 
@@ -117,7 +120,7 @@ def quantise(
         quantiser = QDQQuantizer(
             model,
             per_channel=flavour.per_channel,
-            reduce_range=False,
+            reduce_range=flavour.weight_levels < INT8_LEVELS,
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QInt8 if flavour.signed else QuantType.QUInt8,
             tensors_range=TensorsData(CalibrationMethod.MinMax, data),

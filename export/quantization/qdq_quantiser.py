@@ -77,7 +77,9 @@ class QdqQuantiser:
     def rounded_adaptively(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "QdqQuantiser":
         nearest = replace(self, shifts={}, levels={})
         weights = read_weights(self.source, nearest.quantise(ranges, scratch / "nearest"))
-        adapted = replace(nearest, levels=adapt_levels(self.source, weights, images, scratch))
+        adapted = replace(
+            nearest, levels=adapt_levels(self.source, weights, images, scratch, self.flavour.weight_levels)
+        )
         return adapted.corrected(ranges, images, scratch)
 
     def uncorrected(self) -> "QdqQuantiser":

@@ -1,6 +1,7 @@
 """Adaptive rounding: against every rounding that there is, PyTorch's own patches, and what it saves."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from edgedistill.export.quantization import held_out, qdq
 from edgedistill.export.quantization.adaptive_rounding import _Layer, _moments, adapt_levels, round_adaptively
 from edgedistill.export.quantization.graph_images import GraphImages
-from edgedistill.export.quantization.int8_weights import read_weights, write_levels
+from edgedistill.export.quantization.int8_weights import LEVELS_OF_7_BITS, read_weights, write_levels
 from edgedistill.export.quantization.qdq_quantiser import QdqQuantiser
 
 
@@ -48,11 +49,12 @@ def test_inputs_that_do_not_go_together_leave_the_nearest_levels(problem):
     np.testing.assert_array_equal(round_adaptively(weights, scale, 0 * alone), np.rint(weights))
 
 
-def test_levels_stay_within_127(problem):
+@pytest.mark.parametrize("largest", [127, 64])
+def test_levels_stay_within_the_largest(problem, largest):
     weights, scale, moments = problem
-    levels = round_adaptively(100 * weights, scale, moments)
+    levels = round_adaptively(100 * weights, scale, moments, largest)
     assert levels.dtype == np.int8
-    assert levels.min() == -127
+    assert levels.min() == -largest
 
 
 def test_more_weights_than_a_block_holds_are_rounded_alike(problem, monkeypatch):
@@ -105,6 +107,9 @@ def test_the_logits_of_a_network_come_nearer_and_layers_in_float_are_left(measur
         return np.abs(held_out.run_logits(path, images.held_out) - exact).mean()
 
     assert error(adapted, "adapted") < 0.95 * error(nearest, "nearest")
+    of_7_bits = replace(coarse, flavour=replace(coarse.flavour, weight_levels=LEVELS_OF_7_BITS))
+    levels = of_7_bits.rounded_adaptively(everything, images.ranges, tmp_path).levels.values()
+    assert max(np.abs(found).max() for found in levels) == LEVELS_OF_7_BITS
     spared = adapted.quantise(everything, tmp_path / "spared", in_float=["conv3"])
     weights = read_weights(prepared, spared)
     assert sorted(weights) == sorted({*adapted.levels} - {"conv3"})

@@ -13,6 +13,7 @@ from edgedistill.distill.models import Classifier
 from edgedistill.distill.models.folded import FoldedClassifier
 from edgedistill.distill.models.rounding import SameLevels
 from edgedistill.export import export_bundle
+from edgedistill.export.quantization.products import multiplies_exactly
 from edgedistill.export.sources.base import NetworkCard
 from edgedistill.export.sources.pytorch import PyTorchSource
 from edgedistill.runtime.datasets import Dataset
@@ -121,7 +122,10 @@ def test_each_operation_of_the_file_is_the_simulated_one_to_rounding(trained, bu
     images = pictures(16, 4)
     artifact = next(a for a in bundle.manifest.artifacts if a.name == "onnxruntime-cpu-int8")
     model, names = activations(bundle.root / artifact.files[0].path)
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    if not multiplies_exactly():  # each operation as the file defines it, not as this CPU's kernels of bytes do it
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     logits, *theirs = session.run(["logits", *names], {"image": images})
     forced = Forced(simulated.backbone.graph, theirs)
     with torch.no_grad():
@@ -133,6 +137,7 @@ def test_each_operation_of_the_file_is_the_simulated_one_to_rounding(trained, bu
     torch.testing.assert_close(torch.from_numpy(logits), ours, rtol=0.0, atol=1e-4 * float(ours.std()))
 
 
+@pytest.mark.skipif(not multiplies_exactly(), reason="products of bytes overflow on this CPU (x86 without VNNI)")
 def test_the_logits_are_the_simulated_ones(trained, bundle):
     simulated, source = trained
     images = pictures(64, 5)
