@@ -1,6 +1,7 @@
 """What learns from labels alone, beside a method's student: the teacher, the baseline, the teachers of sub-tasks."""
 
 import pytest
+import tiny_network
 import torch
 from rich.console import Console
 
@@ -11,7 +12,7 @@ from edgedistill.runtime.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-TEACHER = "teacher={model: {name: timm/test_efficientnet}, train: {epochs: 1}}"
+TEACHER = f"teacher={{model: {{name: {tiny_network.NAME}}}, train: {{epochs: 1}}}}"
 
 
 @pytest.fixture
