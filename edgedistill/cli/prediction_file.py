@@ -8,7 +8,6 @@ out.csv.skipped.csv   images that could not be read, where a table has no room f
 
 import contextlib
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -119,7 +118,6 @@ class PredictionFile:
         """
         with self._told():
             self._stream.flush()
-            os.fsync(self._stream.fileno())
             self._write(self.partial, self.path, self._facts)
             self._save(complete=True)
         self._stream.close()

@@ -33,10 +33,10 @@ _FIND = (
 )
 # Written whole or not at all, and only what has the hash.
 _TAKE_WHEEL = (
-    "import hashlib, os, sys; path, sha256 = sys.argv[1:]; data = sys.stdin.buffer.read(); "
+    "import hashlib, pathlib, sys; path, sha256 = sys.argv[1:]; data = sys.stdin.buffer.read(); "
     "sys.exit('the line was lost') if hashlib.sha256(data).hexdigest() != sha256 else None; "
-    "os.makedirs(os.path.dirname(path), exist_ok=True); part = path + '.part'; "
-    "out = open(part, 'wb'); out.write(data); out.close(); os.replace(part, path)"
+    "part = pathlib.Path(path + '.part'); part.parent.mkdir(parents=True, exist_ok=True); "
+    "part.write_bytes(data); part.replace(path)"
 )
 _CALL = "import sys; sys.path.insert(0, sys.argv.pop(1)); from edgedistill.remote.there import main; main()"
 
