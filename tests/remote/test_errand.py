@@ -10,9 +10,7 @@ import time
 import pytest
 from device import NAME
 
-from edgedistill.remote import errand
 from edgedistill.runtime.bundle import read_runs
-from edgedistill.runtime.errors import ConfigError
 
 
 @pytest.fixture
@@ -45,11 +43,6 @@ def test_verify_gives_what_it_gives_here_and_keeps_it(command, device, installed
     device.log.clear()
     assert command(*asked, "--host", NAME)[0] == 5
     assert (calls(device, "missing"), calls(device, "receive")) == (1, 0)  # what is there is not sent again
-
-
-def test_a_photograph_of_here_is_refused_before_anything_is_asked(bundle):
-    with pytest.raises(ConfigError, match="--photo .*: lies here, not on the device"):
-        errand.bench(None, bundle, photo="mine.jpg")
 
 
 def test_images_that_lie_on_the_device_are_not_sent(command, device, installed, bundle, photographs):
