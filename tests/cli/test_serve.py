@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 import pytest
 
-pytest.importorskip("uvicorn")
-pytest.importorskip("prometheus_client")
+pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
+pytest.importorskip("prometheus_client", reason="the extra `serve` is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-pytest.importorskip("cryptography")
+pytest.importorskip("cryptography", reason="the extra `sign` is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,9 @@ from edgedistill.runtime.bundle.signature import Signature, signer_of
 from edgedistill.runtime.bundle.signing import sign_bundle
 from edgedistill.runtime.errors import BundleError, ConfigError, EdgedistillError, MissingDependencyError
 
-ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+ed25519 = pytest.importorskip(
+    "cryptography.hazmat.primitives.asymmetric.ed25519", reason="the extra `sign` is not installed"
+)
 from cryptography.hazmat.primitives import serialization  # noqa: E402
 
 PAGE = (Path(__file__).parents[2] / "docs" / "signing.md").read_text(encoding="utf-8")
