@@ -20,7 +20,7 @@ def results_table(bundle: Path, rows: Sequence[HistoryRow], console: Console) ->
     table = named_table("when", "device", "command", "artifact", "found", "verdict")
     before: tuple[str, str, str] | None = None
     for row in rows:
-        run = (row.created.removesuffix("+00:00").replace("T", " "), row.device, row.kind)
+        run = (row.created[:19].replace("T", " "), row.device, row.kind)
         told = run if run != before else ("", "", "")  # a run is named once
         before = run
         found = "; ".join((*_figures(row), *([row.note] if row.note else [])))

@@ -143,7 +143,7 @@ def save_run(
     path = folder / f"{now:%Y%m%dT%H%M%SZ}-{kind}-{secrets.token_hex(3)}.json"
     run = Run(
         kind=kind,
-        created=now.isoformat(timespec="seconds"),
+        created=now.isoformat(timespec="milliseconds"),
         device=machine.described,
         report=msgspec.Raw(msgspec.json.encode(report)),
     )

@@ -99,7 +99,8 @@ def test_two_artifacts_of_one_network_agree(bundle, folder):
     assert agreement.source == "ov-fp32 on this device"
     assert (agreement.images, agreement.same.estimate, report.verdict) == (120, 1.0, "passed")
     assert agreement.same.low < 1.0
-    assert all(one.rank.estimate == pytest.approx(1.0) for one in agreement.classes)
+    # Photographs of one colour tie, and the two libraries round a tie each in their own way.
+    assert all(one.rank.estimate == pytest.approx(1.0, abs=1e-3) for one in agreement.classes)
     assert not agreement.flipped
 
 
