@@ -88,12 +88,23 @@ def multi_picture():
     return stream.getvalue()
 
 
+def rgb():
+    """A JPEG of 4:4:4 whose components are called R, G and B, without a JFIF block to say otherwise."""
+    data = encoded(subsampling="4:4:4")
+    after_jfif = 4 + int.from_bytes(data[4:6], "big")
+    data = bytearray(data[:2] + data[after_jfif:])
+    frame, scan = data.index(b"\xff\xc0"), data.index(b"\xff\xda")
+    for n, name in enumerate(b"RGB"):
+        data[frame + 10 + 3 * n] = data[scan + 5 + 2 * n] = name
+    return bytes(data)
+
+
 NOT_PLAIN = {
     "CMYK": cmyk,
     "two EXIF blocks": twice_exif,
     "several pictures": multi_picture,
     "PNG": lambda: encoded()[:0] + _png(),
-    "RGB": lambda: encoded(keep_rgb=True),
+    "RGB": rgb,
 }
 
 
