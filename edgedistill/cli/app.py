@@ -11,6 +11,7 @@ from edgedistill import __version__
 from edgedistill.runtime.errors import CheckpointError, ConfigError, EdgedistillError, InterruptedRunError
 
 from . import console
+from .commands import app as apps
 from .commands import (
     bundles,
     catalog,
@@ -80,6 +81,7 @@ for _command in (
 ):  # fmt: skip
     _add(_command, _DEVICE)
 _add(report.push, "Both")
+_add(apps.app, "Both")
 _add(catalog.list_, "Both", "list")
 _add(sign.sign, "Both")
 

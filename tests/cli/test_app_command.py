@@ -1,0 +1,37 @@
+"""`app` as a user calls it."""
+
+import json
+import subprocess
+import sys
+
+
+def test_it_says_what_it_made(tiny_bundle, command, tmp_path):
+    code, out, err = command("app", "zip", tiny_bundle, "-o", tmp_path / "tiny.zip")
+    assert code == 0, err
+    assert out.startswith(f"{tmp_path / 'tiny.zip'}: zip, 1 file, ")
+    made = json.loads(command("app", "report", tiny_bundle, "-o", tmp_path / "new" / "page.html", "--json")[1])
+    assert (made["kind"], made["files"]) == ("report", 1)
+
+
+def test_mistakes_take_a_line_and_leave_nothing(tiny_bundle, command, tmp_path):
+    for arguments, words in (
+        (("webb", tiny_bundle, "-o", tmp_path / "x"), "unknown package 'webb':"),
+        (("zip", tmp_path / "none", "-o", tmp_path / "x"), "no such file or folder"),
+        (("zip", tiny_bundle, "-o", tiny_bundle), "is there already and not empty"),
+        (("zip", tiny_bundle, "-o", tmp_path / "x", "-a", "ort-fp32"), "--artifact: 'zip' takes no such option"),
+        (("zip", tiny_bundle, "-o", tmp_path / "x", "--assets", "."), "--assets: 'zip' takes no such option"),
+    ):
+        code, out, err = command("app", *arguments)
+        assert (code, out) == (2, "")
+        assert words in err
+        assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_needs_no_torch(tiny_bundle, tmp_path):
+    program = (
+        "import sys\nfor name in ('torch', 'onnx', 'onnxruntime'): sys.modules[name] = None\n"
+        "from edgedistill.cli import main\nmain()"
+    )
+    arguments = [sys.executable, "-c", program, "app", "zip", str(tiny_bundle), "-o", str(tmp_path / "tiny.zip")]
+    assert subprocess.run(arguments, check=False).returncode == 0
