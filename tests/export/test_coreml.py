@@ -10,6 +10,9 @@ from types import SimpleNamespace
 import msgspec
 import numpy as np
 import pytest
+import torch
+from torch import nn
+from torchvision.models.shufflenetv2 import InvertedResidual
 
 from edgedistill.cli.bundle_table import surrogate_note
 from edgedistill.export import export_bundle
@@ -18,11 +21,12 @@ from edgedistill.export.builders import coreml as builder_module
 from edgedistill.export.child import run_in_child
 from edgedistill.export.probes import make_probes
 from edgedistill.export.proving import check_artifact
-from edgedistill.export.sources.pytorch import from_student
+from edgedistill.export.sources.pytorch import from_module
 from edgedistill.export.toolchains import toolchain_missing, toolchain_python
 from edgedistill.runtime.backends.coreml import CoreMlBackend
 from edgedistill.runtime.backends.model import Model
 from edgedistill.runtime.errors import BundleError, ConfigError, MissingDependencyError
+from edgedistill.runtime.preprocess import Preprocessing
 from edgedistill.runtime.targets import Target
 from edgedistill.runtime.tensors import BatchRange, TensorSpec
 
@@ -36,11 +40,25 @@ needs_coreml = pytest.mark.skipif(bool(missing), reason=missing or "it is here")
 
 
 @pytest.fixture(scope="module")
-def bundle(make_student, photographs, tmp_path_factory):
-    """ShuffleNet: its channels are shuffled by the operator that coremltools makes of three others."""
-    student = make_student("shufflenetv2", width=0.5)
+def source():
+    """Two units of ShuffleNet: coremltools makes one operator of the three that shuffle channels."""
+    torch.manual_seed(0)
+    units = InvertedResidual(8, 16, 2), InvertedResidual(16, 16, 1)
+    stem = nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU()
+    network = nn.Sequential(*stem, *units, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5))
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():  # maps at unit scale
+        network(torch.randn(8, 3, 64, 64))
+    classes = ["cat", "dog", "tree", "car", "boat"]
+    return from_module(network.eval(), classes=classes, preprocessing=Preprocessing(size=(64, 64)))
+
+
+@pytest.fixture(scope="module")
+def bundle(source, photographs, tmp_path_factory):
     out = tmp_path_factory.mktemp("coreml") / "bundle"
-    return export_bundle(student, [PICTURE, BATCHES], out, golden=photographs)
+    return export_bundle(source, [PICTURE, BATCHES], out, golden=photographs)
 
 
 @needs_coreml
@@ -93,10 +111,9 @@ def test_what_the_files_say_when_they_are_read_back(bundle, read_back):
 
 @needs_coreml
 def test_a_wrong_or_broken_program_fails_and_an_operator_that_is_not_evaluated_leaves_no_surrogate(
-    bundle, make_student, tmp_path, monkeypatch
+    bundle, source, tmp_path, monkeypatch
 ):
-    student = from_student(make_student("shufflenetv2", width=0.5))
-    probes = make_probes(student, np.empty((0, 64, 64, 3), np.uint8))
+    probes = make_probes(source, np.empty((0, 64, 64, 3), np.uint8))
     made = msgspec.structs.replace(bundle.manifest.artifacts[0], surrogate=None, coverage=None)
     package = shutil.copytree(bundle.root / "coreml" / "model.fp16.b1.mlpackage", tmp_path / "copy.mlpackage")
 
