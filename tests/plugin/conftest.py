@@ -34,17 +34,19 @@ class Ended(NamedTuple):
     warnings: str
 
 
-def run_commands(*lines: tuple, beside: Path | str | None = None) -> dict[str, Ended]:
+def run_commands(*lines: tuple, beside: Path | str | None = None, **environment: str) -> dict[str, Ended]:
     """The command lines in one child process, by their first word; `list` by its second.
 
     Args:
         lines: arguments of each.
         beside: a folder of further distributions, or several.
+        environment: variables of the process.
     """
     path = os.pathsep.join(str(part) for part in (beside, ROOT) if part)
     answers = Path(tempfile.mkdtemp()) / "answers.json"
     given = [[str(word) for word in line] for line in lines]
-    done = Forked(run_all, given, str(answers), PYTHONPATH=path, OMP_NUM_THREADS="1", COLUMNS="200").wait(600)
+    environment = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **environment}
+    done = Forked(run_all, given, str(answers), **environment).wait(600)
     assert done.code == 0, done.err
     results = json.loads(answers.read_text())
     names = [line[1] if line[0] == "list" else line[0] for line in lines]

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_network
 import torch
 
 from edgedistill.distill.checkpoint import ModelCard, save_student
 from edgedistill.distill.models import ModelSpec, build_from_spec
 from edgedistill.runtime.preprocess import Preprocessing
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "mnn_backend"
+TESTS = Path(__file__).parents[1]
+EXAMPLE = TESTS.parent / "examples" / "mnn_backend"
 MNN = os.environ.get("EDGEDISTILL_MNN", "")  # a folder that holds MNN, where it is not installed beside edgedistill
 ORT, TARGET = "onnxruntime-cpu-fp32", "mnn-cpu-fp32"
 
@@ -32,7 +34,7 @@ def ended(run, tinted_photographs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mnn")
     tinted_photographs(folder, size=(40, 50), noise=60, tint=120)
     torch.manual_seed(0)
-    model = build_from_spec(ModelSpec(name="shufflenetv2", width=0.5), 2)
+    model = build_from_spec(ModelSpec(name=tiny_network.NAME), 2)
     with torch.no_grad():  # statistics that keep the maps at unit scale, and logits that differ
         for norm in [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]:
             norm.momentum = 1.0
@@ -41,7 +43,7 @@ def ended(run, tinted_photographs, tmp_path_factory):
     card = ModelCard(
         edgedistill="0",
         name="tints",
-        model=ModelSpec(name="shufflenetv2", width=0.5),
+        model=ModelSpec(name=tiny_network.NAME),
         classes=("red", "blue"),
         preprocessing=Preprocessing(size=(32, 32)),
         thresholds=(0.5, 0.5),
@@ -64,7 +66,8 @@ def ended(run, tinted_photographs, tmp_path_factory):
             ("verify", bundle, "--data", test, "--json"),
             ("bench", bundle, "--preset", "demo", "--json"),
             ("predict", bundle, folder / "test0.jpg", "--backend", "mnn", "--json"),
-            beside=os.pathsep.join([str(folder / "site"), MNN]),
+            beside=os.pathsep.join([str(folder / "site"), MNN, str(TESTS)]),
+            EDGEDISTILL_PLUGINS=tiny_network.__name__,
         )
     return commands, bundle, folder / "pip.log"
 
