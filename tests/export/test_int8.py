@@ -283,10 +283,8 @@ def test_a_column_of_a_map_is_not_taken_for_the_map(tmp_path):
     assert found.counts[-1] / found.counts.sum() == pytest.approx(1 / side, rel=0.2)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [("shufflenetv2", {"width": 0.5}), pytest.param("repvgg_a0", {}, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), [("shufflenetv2", {"width": 0.5}), ("repvgg_a0", {})])
 def test_the_other_students_run_in_int8_too(make_student, name, options, tmp_path):
     student = make_student(name, **options)
     bundle = export_bundle(
