@@ -23,6 +23,7 @@ def choose_artifacts(
     backend: str,
     formats: Collection[str],
     target: str,
+    devices: Collection[str] = (),
 ) -> list[Artifact]:
     """The artifacts that an app can run, in the manifest's order: those named, or all that it can.
 
@@ -33,6 +34,7 @@ def choose_artifacts(
         backend: whose artifacts it runs.
         formats: of their main files.
         target: a deploy config that makes such a one, for messages.
+        devices: those of its deploy configs that are preferred where none are named, e.g. ("cpu",); any if none fits.
 
     Raises:
         BundleError: no such artifact.
@@ -57,7 +59,8 @@ def choose_artifacts(
             f"{bundle.root}: no artifact for {kind!r}, which runs those of {wanted}; it holds {held}. "
             f"Export one with `--target {target}`."
         )
-    return fit
+    preferred = [one for one in fit if one.target.device in devices]
+    return fit if names else preferred or fit
 
 
 def write_contents(bundle: Bundle, artifacts: Sequence[Artifact], out: Path) -> list[str]:

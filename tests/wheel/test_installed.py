@@ -35,6 +35,7 @@ def test_package_data_is_there():
     assert (package / "distill" / "recipe" / "demo.yaml").is_file()
     assert (package / "py.typed").is_file()
     assert (package / "runtime" / "report" / "vendor" / "plot.umd.min.js").is_file()
+    assert (package / "export" / "packages" / "templates" / "javascript" / "index.d.ts").is_file()
     assert not (package / "tests").exists()
 
 
@@ -66,8 +67,9 @@ def test_it_predicts_without_torch(bundle):
     assert "torch" not in sys.modules
 
 
-def test_selftest_bench_and_report_without_torch(bundle):
+def test_selftest_bench_report_and_an_app_without_torch(bundle, tmp_path):
     assert command("selftest", str(bundle), "-a", "ort-fp32").returncode == 0
     assert command("bench", str(bundle), "-a", "ort-fp32", "--preset", "demo").returncode == 0
     assert command("report", str(bundle)).returncode == 0
+    assert command("app", "node", str(bundle), "-o", str(tmp_path / "app")).returncode == 0
     assert "Observable" in (bundle / "report.html").read_text(encoding="utf-8")

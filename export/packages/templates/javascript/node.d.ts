@@ -1,0 +1,14 @@
+import type { Bundle, LoadOptions, Model, Ort, Pixels } from "./index.js";
+
+export * from "./index.js";
+
+/** A path, an encoded image, or decoded pixels. */
+export type Image = string | URL | Uint8Array | ArrayBuffer | Pixels;
+
+/** Load an artifact from a bundle's folder, with onnxruntime-node and sharp unless others are given. */
+export function load(
+  place: string | URL | Bundle,
+  options?: Omit<LoadOptions, "ort"> & { ort?: Ort },
+): Promise<Model<Image>>;
+/** Decode an image with sharp: upright, without regard to colour profiles. */
+export function decode(image: string | URL | Uint8Array | ArrayBuffer): Promise<Pixels>;
