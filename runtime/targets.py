@@ -60,6 +60,7 @@ class Target(Record):
         bench: the preset that `bench` takes by default.
         compute_capabilities: SM versions a TensorRT-RTX engine is built for ahead of time, e.g. ["8.9"]; empty
             means portable.
+        weight_bits: of int8 weights: 8, or 7 for x86 CPUs that do not multiply bytes exactly (those without VNNI).
     """
 
     name: str
@@ -74,6 +75,7 @@ class Target(Record):
     gates: dict[str, Any] = {}
     bench: str = "quick"
     compute_capabilities: list[str] = []
+    weight_bits: int = 8
 
     @property
     def limits(self) -> Gates:
@@ -109,6 +111,7 @@ class _TargetFile(Config):
     gates: Gates = Gates()
     bench: BenchPreset = "quick"
     compute_capabilities: list[str] = []
+    weight_bits: Literal[7, 8] = 8
     host: str = ""
 
 
@@ -168,6 +171,14 @@ def written_problem(target: Target) -> str:
     for version in target.compute_capabilities:
         if not _COMPUTE_CAPABILITY.fullmatch(version):
             return f'compute_capabilities {version}: give SM versions such as "8.9"'
+    return _weight_bits_problem(target)
+
+
+def _weight_bits_problem(target: Target) -> str:
+    if target.weight_bits not in (7, 8):
+        return f"weight_bits {target.weight_bits}: needs 7 or 8"
+    if target.weight_bits == 7 and target.precision != "int8":
+        return f"weight_bits: only for int8, not {target.precision}: remove the key"
     return ""
 
 

@@ -10,6 +10,8 @@ from ...runtime.registry import Registry
 from ...runtime.targets import Target
 from ..conversions import Ingredients
 
+FULL_BITS = 8  # of an int8 weight
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -50,17 +52,19 @@ class Builder:
     Attributes:
         precisions: what the backend can compute in, and the conversion that each is built from.
         formats: other formats than its usual one, by name: what each is built from, by precision.
+        of_7_bits: the conversion with int8 weights of 7 bits in the place of one with 8.
     """
 
     precisions: ClassVar[dict[str, str]]
     formats: ClassVar[dict[str, dict[str, str]]] = {}
+    of_7_bits: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def conversion(cls, target: Target) -> str:
         """The conversion that a target is built from.
 
         Raises:
-            ConfigError: the backend is not built in that precision or format.
+            ConfigError: the backend is not built in that precision or format, or not with weights of so many bits.
         """
         known = cls.precisions if not target.format else cls.formats.get(target.format)
         if known is None:
@@ -69,7 +73,15 @@ class Builder:
         if target.precision not in known:
             built = f"{target.backend} ({target.format})" if target.format else target.backend
             raise ConfigError(f"{target.name}: {built} is not built in {target.precision}; one of: {', '.join(known)}.")
-        return known[target.precision]
+        conversion = known[target.precision]
+        if target.weight_bits == FULL_BITS:
+            return conversion
+        if conversion not in cls.of_7_bits:
+            raise ConfigError(
+                f"{target.name}: {target.backend} in {target.precision} has no weights of {target.weight_bits} bits: "
+                "remove the key `weight_bits`."
+            )
+        return cls.of_7_bits[conversion]
 
     @staticmethod
     def file_name(target: Target, suffix: str, precision: str = "") -> str:
@@ -80,8 +92,9 @@ class Builder:
             suffix: without a dot.
             precision: that the file is stored in, where it is not the target's.
         """
+        bits = "" if target.weight_bits == FULL_BITS else f".w{target.weight_bits}"
         fixed = "" if target.batch.fixed is None else f".b{target.batch.fixed}"
-        return f"model.{precision or target.precision}{fixed}.{suffix}"
+        return f"model.{precision or target.precision}{bits}{fixed}.{suffix}"
 
     @classmethod
     def toolchain_missing(cls, target: Target) -> str:

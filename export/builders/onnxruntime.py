@@ -15,6 +15,7 @@ class OnnxRuntimeBuilder(Builder):
 
     precisions = {"fp32": "onnx.fp32", "fp16": "onnx.fp16", "int8": "onnx.int8.u8s8"}
     formats = {"ort": {"fp32": "onnx.fp32", "int8": "onnx.int8.u8s8"}}
+    of_7_bits = {"onnx.int8.u8s8": "onnx.int8.u8s7"}
 
     def build(self, target: Target, ingredients: Ingredients) -> Built:
         source = of_batch(ingredients, self.conversion(target), target.batch.fixed)

@@ -21,6 +21,7 @@ class OpenVinoBuilder(Builder):
     """
 
     precisions = {**dict.fromkeys(("fp32", "fp16", "bf16"), "onnx.fp32"), "int8": "onnx.int8.u8s8"}
+    of_7_bits = {"onnx.int8.u8s8": "onnx.int8.u8s7"}
 
     @classmethod
     def toolchain_missing(cls, target: Target) -> str:

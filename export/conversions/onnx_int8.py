@@ -9,18 +9,19 @@ import numpy as np
 
 from ...runtime.targets import Gates
 from ..child import run_in_child
+from ..errors import ExportError
 from ..quantization.calibration import stored_images
 from ..quantization.calibrators import Histogram
 from ..quantization.choosing import choose, judge_trained
 from ..quantization.products import flavour_here
-from ..quantization.qdq import OPERATORS, S8S8, U8S8, Flavour, prepare, settle
+from ..quantization.qdq import OPERATORS, S8S8, U8S7, U8S8, Flavour, prepare, settle
 from ..quantization.qdq_quantiser import QdqQuantiser
 from ..quantization.ranges import measure
 from ..quantization.weight_ranges import low_ranges
 from .base import CONVERSIONS, Converted, Ingredients
 from .onnx_fp32 import write_facts
 
-_FLAVOURS = {flavour.name: flavour for flavour in (U8S8, S8S8)}
+_FLAVOURS = {flavour.name: flavour for flavour in (U8S8, U8S7, S8S8)}
 _WHAT = "the graph cannot be quantised"
 
 
@@ -51,6 +52,14 @@ def prepare_and_measure(source: str, calibration: str, out: str) -> None:
 def onnx_int8_u8s8(ingredients: Ingredients) -> Converted:
     """For onnxruntime and OpenVINO: unsigned activations, signed weights per channel."""
     return _trained(ingredients) if ingredients.source.trained_in_int8 else _quantised(ingredients, U8S8)
+
+
+@CONVERSIONS.register("onnx.int8.u8s7")
+def onnx_int8_u8s7(ingredients: Ingredients) -> Converted:
+    """The same with weights of 7 bits, which no CPU's sums of products overflow."""
+    if ingredients.source.trained_in_int8:
+        raise ExportError("the student was trained in int8 with weights of 8 bits: remove the key `weight_bits`.")
+    return _quantised(ingredients, U8S7)
 
 
 @CONVERSIONS.register("onnx.int8.s8s8")

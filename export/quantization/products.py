@@ -1,13 +1,11 @@
 """Whether this CPU multiplies bytes exactly, and what an int8 graph does where it does not."""
 
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from .int8_weights import LEVELS_OF_7_BITS
-from .qdq import Flavour
+from .qdq import U8S7, U8S8, Flavour
 
 _DEPTH = 64  # products in a sum: enough for every width of a processor's registers
 
@@ -18,11 +16,11 @@ def flavour_here(flavour: Flavour) -> tuple[Flavour, dict[str, str]]:
     An x86 CPU without VNNI adds two products of bytes in 16 bits, where 255 x 127 twice are too large. Weights of 7
     bits cannot overflow there, and give the same on every other CPU.
     """
-    if flavour.signed or multiplies_exactly():
-        return flavour, {}
-    return replace(flavour, weight_levels=LEVELS_OF_7_BITS), {
-        "weights": "7 bits: this CPU has no exact product of bytes"
-    }
+    if flavour is U8S7:
+        return flavour, {"weights": "7 bits: asked for by `weight_bits`"}
+    if flavour is U8S8 and not multiplies_exactly():
+        return U8S7, {"weights": "7 bits: this CPU has no exact product of bytes"}
+    return flavour, {}
 
 
 @cache

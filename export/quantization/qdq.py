@@ -9,7 +9,7 @@ from typing import Any
 
 from ...runtime.bundle.file_facts import PREFIX
 from ..errors import ExportError, one_line
-from .int8_weights import INT8_LEVELS
+from .int8_weights import INT8_LEVELS, LEVELS_OF_7_BITS
 
 # The operators that runtimes compute in int8; what only moves values is quantised with its neighbours.
 OPERATORS = (
@@ -43,6 +43,7 @@ class Flavour:
 
 
 U8S8 = Flavour("u8s8", signed=False)
+U8S7 = Flavour("u8s7", signed=False, weight_levels=LEVELS_OF_7_BITS)
 S8S8 = Flavour("s8s8", signed=True, quantised_bias=False, timed_here=False)
 
 

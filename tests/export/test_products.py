@@ -2,9 +2,15 @@
 
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import numpy_helper
 
-from edgedistill.export.quantization import products, qdq
+from edgedistill.export.builders import BUILDERS
+from edgedistill.export.quantization import calibrators, products, qdq
+from edgedistill.export.quantization.qdq_quantiser import QdqQuantiser
+from edgedistill.runtime.errors import ConfigError
+from edgedistill.runtime.targets import Target, load_target
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -14,6 +20,8 @@ def test_only_unsigned_activations_on_a_cpu_without_exact_products_change_the_we
     assert flavour.weight_levels == (127 if exact else 64)
     assert ("weights" in details) is not exact
     assert products.flavour_here(qdq.S8S8) == (qdq.S8S8, {})
+    asked, details = products.flavour_here(qdq.U8S7)
+    assert (asked.weight_levels, details) == (64, {"weights": "7 bits: asked for by `weight_bits`"})
 
 
 def test_the_probe_agrees_with_what_the_cpu_says_of_itself():
@@ -24,3 +32,22 @@ def test_the_probe_agrees_with_what_the_cpu_says_of_itself():
     if not flags:
         pytest.skip("no flags of an x86 CPU here")
     assert products.multiplies_exactly() == ("vnni" in flags[0])
+
+
+@pytest.mark.parametrize(("flavour", "largest"), [(qdq.U8S8, 127), (qdq.U8S7, 64)])
+def test_the_weights_of_a_graph_have_the_bits_of_its_flavour(flavour, largest, measured, tmp_path):
+    prepared, histograms, *_ = measured
+    ranges = calibrators.calibrated(histograms, "minmax")
+    written = QdqQuantiser(prepared, flavour).quantise(ranges, tmp_path / "int8.onnx")
+    stored = map(numpy_helper.to_array, onnx.load(written).graph.initializer)
+    assert max(abs(levels.astype(int)).max() for levels in stored if levels.dtype == "int8") == largest
+
+
+def test_who_asks_for_weights_of_7_bits_has_a_file_of_its_own():
+    target, usual = map(load_target, ("onnxruntime-avx2-int8", "onnxruntime-cpu-int8"))
+    builder = BUILDERS.get("onnxruntime")
+    assert [builder.conversion(one) for one in (target, usual)] == ["onnx.int8.u8s7", "onnx.int8.u8s8"]
+    assert builder.file_name(target, "onnx") == "model.int8.w7.onnx"
+    rtx = Target(name="rtx", backend="tensorrt", precision="int8", weight_bits=7)
+    with pytest.raises(ConfigError, match=r"rtx: tensorrt in int8 has no weights of 7 bits: remove the key"):
+        BUILDERS.get("tensorrt").conversion(rtx)

@@ -25,6 +25,7 @@ MISTAKES = [
         {"backend": "tensorrt", "device": "cuda:0", "compute_capabilities": ["89"]},
         r"compute_capabilities 89: give SM",
     ),
+    ({"weight_bits": 7}, r"weight_bits: only for int8, not fp32"),
 ]
 
 
