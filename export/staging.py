@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,13 +13,13 @@ from typing import Literal
 import msgspec
 
 from ..runtime.bundle import MANIFEST, SIGNATURE, Run, open_bundle
+from ..runtime.bundle.results import RUN_FILE
 from ..runtime.errors import BundleError, ConfigError
 from ..runtime.record import Record
 from ..runtime.report.place import REPORT, is_report
 from .errors import ExportError
 
 _ENVIRONMENT = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
-_RESULT = re.compile(r"[0-9]{8}T[0-9]{6}Z-(verify|bench)-[0-9a-f]{6}\.(json|samples\.npz)")
 
 
 @dataclass(frozen=True)
@@ -150,12 +149,12 @@ class _OldResults(Record):
 
 
 def _is_result(path: Path, out: Path) -> bool:
-    """What verify and bench write; they go with the artifacts that they were measured on."""
+    """What verify, bench and check write; they go with the artifacts that they were measured on."""
     parts = path.relative_to(out).parts
     if parts[0] != "results" or path.is_symlink():
         return False
     if len(parts) == 3:
-        return _RESULT.fullmatch(parts[2]) is not None
+        return RUN_FILE.fullmatch(parts[2]) is not None
     if len(parts) != 2 or path.suffix != ".json":
         return False
     try:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
 import numpy as np
@@ -31,6 +31,8 @@ SAMPLES_SUFFIX = ".samples.npz"
 _MOST_SAMPLES = 1 << 30  # bytes; of 80 classes, 20 artifacts and 100,000 images half as much
 
 Kind = Literal["verify", "bench", "check"]
+# What `save_run` calls the files of a run.
+RUN_FILE = re.compile(rf"[0-9]{{8}}T[0-9]{{6}}Z-({'|'.join(get_args(Kind))})-[0-9a-f]{{6}}\.(json|samples\.npz)")
 _SLUG = re.compile(r"[a-z0-9_-]{1,128}")
 R = TypeVar("R", bound=Record)
 _log = logging.getLogger("edgedistill")

@@ -3,12 +3,16 @@
 import shutil
 import zipfile
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 
 from edgedistill.export import ExportError
 from edgedistill.export.staging import refuse_foreign, refuse_foreign_zip, staged_bundle
-from edgedistill.runtime.bundle import open_bundle, zip_bundle
+from edgedistill.runtime.bundle import open_bundle, save_run, zip_bundle
+from edgedistill.runtime.bundle.results import Kind
+from edgedistill.runtime.record import Record
 from edgedistill.runtime.report import write_report
 
 
@@ -79,9 +83,8 @@ def test_links_and_files_are_not_replaced(make_tiny_bundle, tmp_path):
 
 def test_a_bundle_with_its_results_may_be_replaced(make_tiny_bundle, tmp_path):
     bundle = make_tiny_bundle(tmp_path / "b")
-    (bundle / "results" / "pi").mkdir(parents=True)
-    (bundle / "results" / "pi" / "20260101T000000Z-bench-000000.json").write_text("{}")
-    (bundle / "results" / "pi" / "20260101T000000Z-bench-000000.samples.npz").write_text("")
+    for kind in get_args(Kind):
+        save_run(bundle, kind, Record(), {"sample": np.zeros(1)})
     (bundle / "results" / "old.json").write_text('{"schema_version": 1, "runs": []}')
     refuse_foreign(bundle)
     refuse_foreign(tmp_path / "new")
