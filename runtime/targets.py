@@ -83,6 +83,10 @@ class Target(Record):
         known = {key: value for key, value in self.gates.items() if key in Gates.__struct_fields__}
         return msgspec.convert(known, Gates)
 
+    def setting(self, threads: int | None, device: str | None) -> tuple[int | None, str]:
+        """The threads and the device word where these are asked for; None leaves its own."""
+        return threads or self.threads, device or self.device
+
     @property
     def unknown_gates(self) -> tuple[str, ...]:
         """Gates of a newer version that are set."""

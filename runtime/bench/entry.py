@@ -70,6 +70,7 @@ def describe(
         sha256=artifact.files[0].sha256 if artifact.files else "",
         batch_size=setting.batch_size,
         threads=setting.threads,
+        device=setting.device,
         streams=setting.streams,
     )
     if isinstance(found, NotRunnable):

@@ -30,6 +30,7 @@ class ArtifactBench(Record):
         sha256: of the main file, the same that verify's numbers belong to.
         batch_size: images per inference; None in reports of the first versions, which had one for all.
         threads: that were asked for; None leaves the deploy config's.
+        device: the backend's device word that was asked for; None leaves the deploy config's.
         streams: inferences under way at once.
         processes: that measured it, one after another; what was loaded is told by their medians.
         import_ms: importing the backend's library in a fresh process.
@@ -61,6 +62,7 @@ class ArtifactBench(Record):
     sha256: str = ""
     batch_size: int | None = None
     threads: int | None = None
+    device: str | None = None
     streams: int = 1
     processes: int = 0
     import_ms: float | None = None

@@ -45,15 +45,23 @@ class Candidate:
         return missed, not self.proven, self.standing, slow, 0.0 if self.p90_ms is None else self.p90_ms
 
 
-def ranked(bundle: Bundle, artifacts: Sequence[Artifact], decode: Decode) -> list[Candidate]:
-    """The artifacts, the one to be taken first first.
+def ranked(
+    bundle: Bundle,
+    artifacts: Sequence[Artifact],
+    decode: Decode,
+    *,
+    threads: int | None = None,
+    device: str | None = None,
+) -> list[Candidate]:
+    """The artifacts, the one to be taken first first; the arguments are those of `load`.
 
     First those that miss no gate, of these those that are proven, of these those that meet their gates, and of these
-    the fastest by the latest bench of single images on this device; those without come after, in the manifest's order.
+    the fastest by this device's latest bench of single images, with these threads and device word; those without come
+    after, in the manifest's order.
     """
     if len(artifacts) == 1:
         return [Candidate(artifacts[0], proven=True, standing=Standing.UNKNOWN, gates="")]
-    found = evidence(bundle, decode)
+    found = evidence(bundle, decode, threads=threads, device=device)
     return sorted((_candidate(artifact, found) for artifact in artifacts), key=lambda one: one.rank)
 
 

@@ -43,6 +43,8 @@ class Bench(Record):
 
     name: str
     status: str = ""
+    threads: int | None = None
+    device: str | None = None
     disturbed: str = ""
     latency: _Latency | None = None
     gates: tuple[Gate, ...] = ()
@@ -72,7 +74,7 @@ class Evidence(NamedTuple):
     Attributes:
         here: what verify found on this device.
         elsewhere: the same on others.
-        benches: single images on this device, and when they were measured (ISO 8601).
+        benches: single images on this device in the setting that is asked for, and when they were measured (ISO 8601).
     """
 
     here: dict[str, Parity]
@@ -80,15 +82,23 @@ class Evidence(NamedTuple):
     benches: dict[str, tuple[Bench, str]]
 
 
-def evidence(bundle: Bundle, decode: str) -> Evidence:
-    """Of this very manifest and way of decoding; what another version wrote in other words tells nothing."""
+def evidence(bundle: Bundle, decode: str, *, threads: int | None = None, device: str | None = None) -> Evidence:
+    """Of this very manifest and way of decoding; what another version wrote in other words tells nothing.
+
+    Args:
+        bundle: whose results are read.
+        decode: how images will be decoded.
+        threads: of the backends; None for the deploy configs'.
+        device: the backends' device word; None for the deploy configs'.
+    """
     runs = read_runs(bundle)
     if not runs:
         return Evidence({}, {}, {})
-    device = device_slug()
-    own = runs.get(device, [])
-    others = [run for slug in sorted(runs) if slug != device for run in runs[slug]]
-    return Evidence(_parities(bundle, own, decode), _parities(bundle, others, decode), _benches(bundle, own))
+    here = device_slug()
+    own = runs.get(here, [])
+    others = [run for slug in sorted(runs) if slug != here for run in runs[slug]]
+    benches = _benches(bundle, own, threads, device)
+    return Evidence(_parities(bundle, own, decode), _parities(bundle, others, decode), benches)
 
 
 def _parities(bundle: Bundle, runs: Sequence[Run], decode: str) -> dict[str, Parity]:
@@ -101,14 +111,23 @@ def _parities(bundle: Bundle, runs: Sequence[Run], decode: str) -> dict[str, Par
     return found
 
 
-def _benches(bundle: Bundle, runs: Sequence[Run]) -> dict[str, tuple[Bench, str]]:
+def _benches(
+    bundle: Bundle, runs: Sequence[Run], threads: int | None, device: str | None
+) -> dict[str, tuple[Bench, str]]:
+    targets = {artifact.name: artifact.target for artifact in bundle.manifest.artifacts}
     found: dict[str, tuple[Bench, str]] = {}
     for run in sorted(runs, key=lambda run: run.created):
         report = _decoded(run, "bench", _BenchReport)
         if report is None or report.manifest_sha256 != bundle.manifest_sha256:
             continue
-        if report.batch_size == 1 and report.scenario == _SINGLE:
-            found.update({one.name: (one, run.created) for one in report.artifacts if one.status == "ran"})
+        if report.batch_size != 1 or report.scenario != _SINGLE:
+            continue
+        for one in report.artifacts:
+            target = targets.get(one.name)
+            if one.status != "ran" or target is None:
+                continue
+            if target.setting(one.threads, one.device) == target.setting(threads, device):
+                found[one.name] = one, run.created
     return found
 
 

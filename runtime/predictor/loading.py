@@ -64,7 +64,8 @@ def load(
     if not opened.manifest.classes:
         raise BundleError(f"{opened.root}: a model file alone does not say its classes: use `runtime.load_file`.")
     failures: dict[str, NotRunnable] = {}
-    candidates = ranked(opened, select_artifacts(opened, None if name is None else [name], backend, precision), decode)
+    matching = select_artifacts(opened, None if name is None else [name], backend, precision)
+    candidates = ranked(opened, matching, decode, threads=threads, device=device)
     missed = {one.artifact.name: one.gates for one in candidates if one.standing is Standing.MISSED}
     for candidate in candidates:
         artifact = candidate.artifact

@@ -49,12 +49,14 @@ class Timed:
 
     Attributes:
         samples_ms: its steady inferences, disturbed turns included; empty where they were not kept.
+        usual: with the deploy config's own threads, on its own device.
     """
 
     place: Place
     report: BenchReport
     artifact: ArtifactBench
     samples_ms: tuple[float, ...]
+    usual: bool
 
     @property
     def name(self) -> str:
@@ -77,8 +79,8 @@ class Timed:
     @property
     def is_headline(self) -> bool:
         """One image at a time, at the deploy config's own setting, and it ran: what artifacts are compared by."""
-        usual = self.report.scenario == "single" and not self.artifact.artifact
-        return usual and self.images == 1 and self.artifact.latency is not None
+        single = self.report.scenario == "single" and self.images == 1 and self.artifact.latency is not None
+        return single and self.usual and not self.artifact.artifact
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def gather(bundle: Bundle) -> Evidence:
     """Read a bundle's results; what cannot be read is left out, and counted."""
     places: list[Place] = []
     compared: dict[tuple[str, str, str], Compared] = {}
-    timed: dict[tuple[str, str, str, int], Timed] = {}
+    timed: dict[tuple[object, ...], Timed] = {}
     left_out = 0
     stored = read_stored(bundle)
     names = _names(stored)
@@ -138,7 +140,7 @@ def gather(bundle: Bundle) -> Evidence:
             if isinstance(report, ParityReport):
                 _add_parity(compared, place, report, one)
             else:
-                _add_bench(timed, place, report, one)
+                _add_bench(timed, place, report, one, bundle)
         places += [place] if own else []
     return Evidence(bundle, tuple(places), tuple(compared.values()), tuple(timed.values()), left_out)
 
@@ -173,9 +175,13 @@ def _add_parity(
 
 
 def _add_bench(
-    timed: dict[tuple[str, str, str, int], Timed], place: Place, report: BenchReport, stored: StoredRun
+    timed: dict[tuple[object, ...], Timed], place: Place, report: BenchReport, stored: StoredRun, bundle: Bundle
 ) -> None:
     samples = read_samples(stored.path)
+    targets = {artifact.name: artifact.target for artifact in bundle.manifest.artifacts}
     for one in report.artifacts:
-        found = Timed(place, report, one, tuple(map(float, samples.get(one.name, one.samples_ms))))
-        timed.setdefault((place.slug, one.name, report.scenario, found.images), found)
+        target = targets.get(one.artifact or one.name)
+        usual = target is None or target.setting(one.threads, one.device) == target.setting(None, None)
+        found = Timed(place, report, one, tuple(map(float, samples.get(one.name, one.samples_ms))), usual)
+        setting = None if usual else (one.threads, one.device)
+        timed.setdefault((place.slug, one.name, report.scenario, found.images, setting), found)

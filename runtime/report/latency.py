@@ -90,6 +90,9 @@ def _row(one: Timed) -> tuple[str | int, ...]:
 def _note(one: Timed) -> str:
     said = [f"disturbed: {one.artifact.disturbed}"] if one.artifact.disturbed else []
     said += ["throttled"] if one.artifact.throttled else []
+    if not one.usual:
+        asked = {"threads": one.artifact.threads, "device": one.artifact.device}
+        said += [f"{what} {word}" for what, word in asked.items() if word is not None]
     if one.artifact.server is not None:
         said.append(f"the highest rate with a p99 within {one.artifact.server.max_p99_ms:g} ms")
     return "; ".join(said)

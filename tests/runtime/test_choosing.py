@@ -36,13 +36,15 @@ def add(root, kind, artifacts, *, device=None, created="2026-11-29T10:00:00+00:0
     (folder / f"{len(list(folder.iterdir()))}-{kind}.json").write_text(json.dumps(run))
 
 
-def bench(root, p90, *, gates=(), disturbed="", **report):
+def bench(root, p90, *, gates=(), disturbed="", threads=None, device_word=None, **report):
     interval = {"confidence": 0.95, "low": None, "high": None}
     artifacts = [
         {
             "name": name,
             "status": "ran",
             "disturbed": disturbed,
+            "threads": threads,
+            "device": device_word,
             "latency": {"p90": {"estimate": value, **interval}},
             "gates": [{"verdict": "failed", "sentence": "p90 latency 9 ms, above 5 ms."}] if name in gates else [],
         }
@@ -92,6 +94,15 @@ def test_the_fastest_by_this_device_s_latest_bench_of_single_images(bundle):
     assert name == "ov-fp32"
     assert why.endswith("; p90 4.25 ms in this device's bench of 2026-11-29; ov-bf16 5 ms.")
     assert chosen(bundle, precision="bf16")[0] == "ov-bf16"
+
+
+def test_a_bench_counts_for_the_threads_and_the_device_that_it_was_made_with(bundle):
+    bench(bundle, (4, 9, 9))
+    bench(bundle, (9, 4, 5), threads=2, gates=("ort-fp32",), created="2026-12-01T10:00:00+00:00")
+    bench(bundle, (9, 9, 4), device_word="gpu", created="2026-12-02T10:00:00+00:00")
+    assert chosen(bundle)[0] == "ort-fp32"
+    assert chosen(bundle, threads=2)[0] == "ov-fp32"
+    assert "no bench has measured" in chosen(bundle, threads=3)[1]
 
 
 def test_a_disturbed_measurement_does_not_count(bundle):

@@ -96,6 +96,23 @@ def test_latencies_are_those_of_bench(measured, figures, parsed):
     assert hills["ort-fp32"]["p50_ms"] == timed["ort-fp32"].p50_ms
 
 
+def test_the_headline_is_that_of_the_deploy_config_s_own_setting(measured, tmp_path):
+    root = shutil.copytree(measured[0], tmp_path / "b")
+    for path in sorted(root.glob("results/*/*-bench-*.json")):
+        run = json.loads(path.read_text())
+        run["created"] = "2099-01-01T00:00:00+00:00"
+        for artifact in run["report"]["artifacts"]:
+            artifact["threads"] = 3
+            artifact["latency"]["p90"]["estimate"] = 1234.0
+        path.with_name("20990101T000000Z-bench-000000.json").write_text(json.dumps(run))
+    text = runtime.write_report(root).read_text(encoding="utf-8")
+    figures = next(json.loads(text) for kind, text in Parsed(text).scripts if kind == "application/json")
+    assert 1234.0 not in [one["p90_ms"] for one in figures["latency_tradeoff"]]
+    assert [one["artifact"] for one in figures["latency_0"]] == ["ort-fp32", "ov-fp32"]
+    notes = [row[-1] for row in Parsed(text).rows if row[:3] == ["ort-fp32", "single", "1"]]
+    assert sorted("threads 3" in note for note in notes) == [False, False, True, True]
+
+
 def test_reliability_is_that_of_the_stored_scores(measured, figures):
     root, parity, _ = measured
     evidence = gather(open_bundle(root))
