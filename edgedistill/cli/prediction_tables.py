@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from edgedistill.runtime.datasets.label_cells import cell_of
 from edgedistill.runtime.errors import MissingDependencyError
 from edgedistill.runtime.files import atomic_path
 
 Write: TypeAlias = Callable[[Path, Path, dict[str, Any]], None]
 
-SEPARATOR = ";"  # between labels, as data sets have it
+_SEPARATOR = ";"  # between probabilities
 _GROUP = 10_000  # rows that are held at a time
 
 
@@ -36,7 +37,7 @@ def _csv() -> Write:
             else:
                 table.writerow(["path", "labels", "probabilities"])
                 table.writerows(
-                    [row["image"], SEPARATOR.join(row["labels"]), SEPARATOR.join(map(str, row["labels"].values()))]
+                    [row["image"], cell_of(row["labels"]), _SEPARATOR.join(map(str, row["labels"].values()))]
                     for row in _read(rows)
                     if "error" not in row
                 )

@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from .base import NEGATIVE, POSITIVE, UNKNOWN
@@ -54,6 +54,17 @@ def labels_in(cell: str, separator: str | None, classes: Collection[str]) -> Cel
         raise ValueError(f"{cell[:80]!r} looks like a list but cannot be read as one")
     labels = [name for name in names if name in classes or name.lower() not in _NOTHING]
     return CellLabels(labels, len(names) - len(labels), certain=listed is not None)
+
+
+def cell_of(names: Iterable[str]) -> str:
+    """The cell of which `labels_in` reads these labels: `cat;dog`, or a list where a name holds what separates them."""
+    listed = list(names)
+    joined = SEPARATORS[0].join(listed)
+    try:
+        plain = labels_in(joined, None, ()).names == listed
+    except ValueError:
+        plain = False
+    return joined if plain else json.dumps(listed, ensure_ascii=False)
 
 
 def label_of(cell: str) -> int | None:

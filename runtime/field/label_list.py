@@ -2,10 +2,9 @@
 
 import csv
 import io
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
+from ..datasets.label_cells import cell_of
 from ..files import write_atomic
 from .report import CheckReport
 
@@ -26,11 +25,5 @@ def write_label_list(path: Path, report: CheckReport) -> None:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["path", "labels", "doubtful"])
     for one in report.to_label:
-        rows.writerow([one.id, _cell(one.labels), _cell([label.name for label in one.doubtful])])
+        rows.writerow([one.id, cell_of(one.labels), cell_of(label.name for label in one.doubtful)])
     write_atomic(path, text.getvalue().encode("utf-8", "surrogateescape"))
-
-
-def _cell(names: Sequence[str]) -> str:
-    """Names with `;` between them, or as a list where a name holds what separates them."""
-    plain = not any(mark in name for name in names for mark in ";|")
-    return ";".join(names) if plain else json.dumps(list(names), ensure_ascii=False)

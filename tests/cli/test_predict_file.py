@@ -13,6 +13,7 @@ import pytest
 
 from edgedistill.cli import prediction_file
 from edgedistill.cli.prediction_file import PredictionFile
+from edgedistill.cli.prediction_tables import WRITERS
 from edgedistill.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from edgedistill.runtime.datasets import open_dataset
 from edgedistill.runtime.datasets.score_file import read_scores
@@ -216,3 +217,11 @@ def test_ctrl_c_says_how_far_it_got(command, tiny_bundle, photos, tmp_path, monk
     assert code == 130
     assert "interrupted; 3 images are done, and the same command goes on behind them." in err
     assert "3 images are done already" in command("predict", tiny_bundle, photos, "-o", out)[2]
+
+
+def test_a_class_whose_name_separates_labels_is_read_back_from_a_table(tmp_path):
+    rows, table = tmp_path / "rows.jsonl", tmp_path / "labels.csv"
+    rows.write_text(json.dumps({"image": "a.jpg", "labels": {"salt; pepper": 0.75, "[dog]": 0.5}}))
+    WRITERS[".csv"]()(rows, table, {"scores": False, "classes": ["[dog]", "salt; pepper"]})
+    (tmp_path / "a.jpg").touch()
+    assert set(open_dataset(str(table)).classes) == {"salt; pepper", "[dog]"}

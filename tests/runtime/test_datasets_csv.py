@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedistill.runtime.datasets.csv import CsvFormat
+from edgedistill.runtime.datasets.label_cells import cell_of, labels_in
 from edgedistill.runtime.errors import DataError
 
 
@@ -278,3 +279,12 @@ def test_any_labels_survive_both_layouts(tmp_path_factory, classes, data):
         dataset = read(folder, stream.getvalue(), classes=classes)
         assert dataset.ids == tuple(names)
         np.testing.assert_array_equal(dataset.labels, labels)
+
+
+@pytest.mark.parametrize(
+    "names", [[], ["cat"], ["cat", "dog"], ["a;b"], ["x|y", "z"], ["[z]"], ["[1]"], ["{a"], ["ß;"]]
+)
+def test_labels_are_written_as_they_are_read(names):
+    cell = cell_of(names)
+    assert labels_in(cell, None, ()).names == names
+    assert cell == ";".join(names) or cell.startswith('["')
