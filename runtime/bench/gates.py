@@ -32,6 +32,16 @@ def check_limits(given: Gates) -> None:
             raise ConfigError(f"--{name.replace('_', '-')} {limit:g} (`{name}`): needs more than 0.")
 
 
+def check_timed(given: Gates, *, single_images: bool) -> None:
+    """Raise ConfigError for a limit of the latency of one image where none is measured: nothing would judge it."""
+    name = next((name for name in _QUANTILES if getattr(given, name) is not None), None)
+    if name is not None and not single_images:
+        raise ConfigError(
+            f"--{name.replace('_', '-')} (`{name}`): is judged on the latency of single images, and none is measured "
+            "here: leave it out, or measure them with --scenario single."
+        )
+
+
 def queries_for_gates(limits: Gates) -> int:
     """The fewest inferences from which the quantiles that have a limit may be stated; 0 without one."""
     return max((queries_for(p) for name, p in _QUANTILES.items() if getattr(limits, name) is not None), default=0)

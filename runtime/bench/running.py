@@ -18,7 +18,7 @@ from ..images import encoded_bytes, open_image, source_name
 from ..targets import Gates, check_threads
 from .artifact_run import ArtifactRun
 from .energy import find_meter
-from .gates import limits_of, queries_for_gates
+from .gates import check_timed, limits_of, queries_for_gates
 from .plan import choose_plan, choose_size
 from .report import BenchInterruptedError, BenchReport
 from .rounds import Photo, Progress, Rounds, Schedule, Searches
@@ -78,7 +78,8 @@ def benchmark(
         The report; an artifact that cannot run here, or whose process was lost, is in it with the reason.
 
     Raises:
-        ConfigError: an impossible option, a batch size that an artifact does not take, no size or one for a bundle.
+        ConfigError: an impossible option, a batch size that an artifact does not take, no size or one for a bundle,
+            a limit of the latency where no single image is timed.
         DataError: `photo` cannot be decoded.
         BundleError: not signed by that key, no such artifact, or none could be run and one was refused.
         MissingDependencyError: no artifact could be run here.
@@ -105,6 +106,8 @@ def benchmark(
         )
         for artifact in chosen
     }
+    if said is not None:
+        check_timed(said, single_images=any(one.times_single_images for of in settings.values() for one in of))
     runs = [
         ArtifactRun(opened, artifact, setting, gates[artifact.name], meter)
         for artifact in chosen

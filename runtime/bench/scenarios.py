@@ -48,6 +48,10 @@ class Setting:
     size: tuple[int, int] | None = None
     label: str = ""
 
+    @property
+    def times_single_images(self) -> bool:
+        return self.scenario in ("single", "batch") and self.batch_size == 1
+
 
 def choose_scenario(scenario: str | None, batch_sizes: Sequence[int] | None, max_p99_ms: float | None) -> Scenario:
     """The scenario that was asked for, or the one that the batch sizes mean.

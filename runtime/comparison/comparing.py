@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from ..bench.gates import check_limits, judge_limits
+from ..bench.gates import check_limits, check_timed, judge_limits
 from ..bench.report import ArtifactBench
 from ..bench.scenarios import COMPARED
 from ..errors import ConfigError
@@ -56,7 +56,8 @@ def compare(
 
     Raises:
         BundleError: a file is no benchmark.
-        ConfigError: an impossible option, nothing to compare, or times of different things (see `force`).
+        ConfigError: an impossible option, nothing to compare, times of different things (see `force`), or a limit of
+            the latency where B timed no single images.
     """
     if against is not None and artifact is None:
         raise ConfigError("--against (`against`) goes with --artifact (`artifact`), which says what of A is meant.")
@@ -185,4 +186,8 @@ def _judge_slowdown(found: ArtifactComparison, most: float | None) -> tuple[Judg
 
 def _judge_limits(pair: Pair, limits: Gates | None) -> tuple[Judgement, ...]:
     """B's latest run against limits that were given now; those of its deploy config it was judged by when it ran."""
-    return () if limits is None else judge_limits(limits, pair.b[-1])
+    if limits is None:
+        return ()
+    latest = pair.b[-1]
+    check_timed(limits, single_images=latest.latency is not None and latest.batch_size == 1)
+    return judge_limits(limits, latest)

@@ -5,6 +5,7 @@ import pytest
 from bench_cases import rewrite, run, with_gates
 
 from edgedistill.runtime.bench.gates import judge_limits, limits_of, queries_for_gates
+from edgedistill.runtime.bench.running import benchmark
 from edgedistill.runtime.bundle import open_bundle
 from edgedistill.runtime.errors import ConfigError
 from edgedistill.runtime.targets import Gates
@@ -41,8 +42,15 @@ def test_the_caller_s_gates_overrule_them(root, monkeypatch):
 
 
 def test_a_latency_s_gate_is_for_single_images_and_memory_s_for_all(root, monkeypatch):
-    limits = Gates(max_p90_ms=1e-6, max_p95_ms=1e-6, max_rss=10**12)
-    assert verdicts(run(root, monkeypatch, limits=limits, batch_size=4)) == {"max_rss": "passed"}
+    ort, *others = open_bundle(root).manifest.artifacts
+    rewrite(root, with_gates(ort, max_p90_ms=1e-6, max_p95_ms=1e-6, max_rss=10**12), *others)
+    assert verdicts(run(root, monkeypatch, batch_size=4)) == {"max_rss": "passed"}
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 4}, {"scenario": "throughput"}, {"max_p99_ms": 50}])
+def test_a_limit_that_nothing_would_judge_is_refused(root, options):
+    with pytest.raises(ConfigError, match=r"--max-p90-ms \(`max_p90_ms`\): is judged on the latency of single images"):
+        benchmark(root, limits=Gates(max_p90_ms=40), **options)
 
 
 def test_memory_that_the_system_does_not_tell_is_undecided(root, monkeypatch):

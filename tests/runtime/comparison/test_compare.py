@@ -210,6 +210,7 @@ def test_impossible_options_are_one_line():
         ({"max_slowdown": -1.0}, "--max-slowdown -1"),
         ({"max_slowdown": float("nan")}, "--max-slowdown nan"),
         ({"limits": Gates(max_bytes=-1)}, "--max-bytes -1"),
+        ({"limits": Gates(max_p90_ms=40)}, "--max-p90-ms .* none is measured here"),
     ):
         with pytest.raises(ConfigError, match=told):
             runtime.compare(a, b, **options)
