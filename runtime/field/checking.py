@@ -20,6 +20,7 @@ from ..errors import ConfigError, DataError
 from ..images import ImageSource
 from ..parity.report import SkippedImageRecord
 from ..predictor import load
+from ..predictor.given import Images, each_image
 from ..verdicts import Judgement, judge_at_most
 from .agreement import compare
 from .choosing import choose_to_label
@@ -35,7 +36,7 @@ TO_LABEL = 50
 
 def check(
     bundle: Bundle | str | Path,
-    images: str | Path | Sequence[ImageSource],
+    images: Images,
     *,
     against: str | Path | None = None,
     scale: Scale | None = None,
@@ -65,7 +66,7 @@ def check(
 
     Args:
         bundle: an opened bundle, its folder or its .zip.
-        images: a folder, or images as `Predictor.predict` takes them.
+        images: the path of a folder; or images as `Predictor.predict` takes them, in memory or by their paths.
         against: an artifact's name, or as in "onnx/fp32", or a .csv, .npz or .parquet file of scores whose ids are the
             photographs' paths from the folder ("0", "1", ... of images without a folder).
         scale: what the file's scores are; None: probabilities where all lie within 0 and 1.
@@ -179,16 +180,17 @@ def _require_another(bundle: Bundle, checked: str, reference: str) -> None:
         )
 
 
-def _listed(images: str | Path | Sequence[ImageSource]) -> tuple[str, tuple[str, ...], list[ImageSource]]:
+def _listed(images: Images) -> tuple[str, tuple[str, ...], list[ImageSource]]:
     """Where they are in words, their names, and the images."""
     if isinstance(images, str | Path):
         folder = Path(images)
         names = image_names(folder)
         return str(folder), names, [folder / name for name in names]
-    sources = list(images)
+    sources = list(each_image(images))
     if not sources:
         raise DataError("there is no image to check.")
-    return f"{len(sources)} images", tuple(map(str, range(len(sources)))), sources
+    where = "1 image" if len(sources) == 1 else f"{len(sources)} images"
+    return where, tuple(map(str, range(len(sources)))), sources
 
 
 def _artifact_or_file(bundle: Bundle, against: str | Path | None) -> str | Path | None:

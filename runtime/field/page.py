@@ -6,21 +6,23 @@ from pathlib import Path
 from ..formatting import interval
 from ..images import ImageSource
 from ..page import Markup, document, element, table, thumbnail, verdict
+from ..predictor.given import Images, each_image
 from .choosing import RULE
 from .report import Agreement, CheckReport, Drift, ImageToLabel
 
 _ROWS = 30
 
 
-def check_page(report: CheckReport, images: str | Path | Sequence[ImageSource]) -> str:
+def check_page(report: CheckReport, images: Images) -> str:
     """One HTML file, with the photographs in it.
 
     Args:
         report: what `check` found.
         images: as they were given to `check`, to be shown.
     """
+    shown = images if isinstance(images, str | Path) else list(each_image(images))
     title = f"{report.bundle}: checked on {report.photographs}"
-    return document(title, element("h1", title), *_head(report), *_body(report, images))
+    return document(title, element("h1", title), *_head(report), *_body(report, shown))
 
 
 def _head(report: CheckReport) -> Iterator[Markup]:

@@ -68,6 +68,14 @@ def test_photographs_like_those_of_before_show_no_drift(bundle):
     assert alarms <= 3
 
 
+def test_images_are_taken_as_a_predictor_takes_them(bundle, folder):
+    pixels, file = photographs(2, seed=3), folder / "000.png"
+    for images, count in ((pixels, 2), (pixels[0], 1), (file.read_bytes(), 1), (Image.open(file), 1), ([file], 1)):
+        report = runtime.check(bundle, images, to_label=1)
+        assert (report.images, report.photographs) == (count, f"{count} image" + "s" * (count > 1))
+        assert "<img" in check_page(report, images)
+
+
 def test_photographs_of_another_kind_do(bundle, folder):
     reddish = photographs(120, seed=3, high=195) + np.array([60, 0, 0], np.uint8)
     report = runtime.check(bundle, list(reddish))
