@@ -1,10 +1,9 @@
 """What is said of each image, as plain data, and what decides it."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 from edgedistill import __version__
-from edgedistill.runtime.errors import DataError
 from edgedistill.runtime.image_files import ImageFile
 
 from .streams import printable
@@ -43,19 +42,10 @@ def rows_of(
     scores: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """One per photo, in order: {"image", "labels"} or {"image", "error"}."""
-    sources = (cast("BinaryIO", _Unreadable(photo)) if photo.problem else photo.path for photo in photos)
-    for found in predictor.predict_stream(sources, batch_size=batch_size, bad="yield"):
+    from edgedistill.runtime.predictor.given import as_source
+
+    for found in predictor.predict_stream(map(as_source, photos), batch_size=batch_size, bad="yield"):
         yield _row(found, top, scores=scores)
-
-
-class _Unreadable:
-    """A photo of which something is known against it, as a source: reading it says what."""
-
-    def __init__(self, photo: ImageFile) -> None:
-        self.name, self._problem = str(photo.path), photo.problem
-
-    def read(self, size: int = -1) -> bytes:
-        raise DataError(self._problem)
 
 
 def _row(found: "Prediction | SkippedImage", top: int | None, *, scores: bool) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias, cast
+from pathlib import Path
+from typing import BinaryIO, TypeAlias, cast
 
 import numpy as np
 
 from ..errors import DataError
-from ..image_files import images_below
-from ..images import ImageSource, is_source, not_an_image, source_name
+from ..image_files import ImageFile, images_below
+from ..images import ImageSource, is_source, not_an_image
 
 Images: TypeAlias = "ImageSource | Iterable[ImageSource]"
 
@@ -18,6 +19,11 @@ def is_one(images: Images) -> bool:
     if isinstance(images, np.ndarray):
         return images.ndim != 4
     return is_source(images) and not (isinstance(images, str | os.PathLike) and os.path.isdir(images))  # noqa: PTH112
+
+
+def as_source(file: ImageFile) -> ImageSource:
+    """What opens a file; what is known against it is told when it is read, so that it costs none of the others."""
+    return cast("BinaryIO", _Unreadable(file)) if file.problem else file.path
 
 
 def each_image(images: Images) -> Iterator[ImageSource]:
@@ -43,11 +49,17 @@ def each_image(images: Images) -> Iterator[ImageSource]:
 
 
 def _of_folder(folder: str | os.PathLike[str]) -> Iterator[ImageSource]:
-    found = 0
     for file in images_below(folder):
-        if file.problem:
+        if file.problem and file.path == Path(folder):
             raise DataError(file.problem)
-        found += 1
-        yield file.path
-    if not found:
-        raise DataError(f"{source_name(folder)}: the folder holds no image.")
+        yield as_source(file)
+
+
+class _Unreadable:
+    """A file of which something is known against it, as a source: reading it says what."""
+
+    def __init__(self, file: ImageFile) -> None:
+        self.name, self._problem = str(file.path), file.problem
+
+    def read(self, size: int = -1) -> bytes:
+        raise DataError(self._problem)

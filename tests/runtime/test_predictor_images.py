@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import shutil
 import threading
 import time
 
@@ -44,6 +45,16 @@ def test_a_folder_a_generator_and_an_array_of_images_are_many(predictor, tiny_bu
         np.testing.assert_allclose([one.probabilities for one in found], expected, atol=1e-6)
     arrays = np.stack([np.asarray(Image.open(path)) for path in photographs])
     np.testing.assert_allclose(predictor.scores(arrays), expected, atol=1e-6)
+
+
+def test_a_dangling_link_costs_none_of_a_folder_s_other_images(predictor, tiny_bundle, tmp_path):
+    shutil.copy(tiny_bundle / "selftest" / "red.jpg", tmp_path / "red.jpg")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nothing.jpg")
+    skipped, red = predictor.predict_stream(tmp_path, bad="yield")
+    assert (skipped.id, red.source) == (str(tmp_path / "gone.jpg"), str(tmp_path / "red.jpg"))
+    assert "no such image" in skipped.sentence
+    with pytest.raises(DataError, match=r"gone\.jpg: no such image"):
+        predictor.predict(tmp_path)
 
 
 def test_a_folder_without_images_is_told(predictor, tmp_path):
