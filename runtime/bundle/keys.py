@@ -65,12 +65,17 @@ def read_private_key(path: Path, ask_password: Callable[[], str]) -> "Ed25519Pri
     openssh = b"OPENSSH PRIVATE KEY" in data
     load = serialization.load_ssh_private_key if openssh else serialization.load_pem_private_key
     try:
-        try:
-            key = load(data, None)
-        except TypeError:  # how the library says that it is protected
-            key = load(data, ask_password().encode())
+        key = load(data, None)
+    except TypeError:  # how the library says that it is protected
+        key = None
     except Exception as error:  # UnsupportedAlgorithm, ValueError and others, by version
-        raise ConfigError(f"{path}: no private key that can be read, or the wrong password ({error}).") from None
+        raise ConfigError(f"{path}: no private key that can be read ({error}).") from None
+    if key is None:
+        password = ask_password().encode()  # outside of what is caught: it may be left by Ctrl-C
+        try:
+            key = load(data, password)
+        except Exception as error:  # as above
+            raise ConfigError(f"{path}: no private key that can be read, or the wrong password ({error}).") from None
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise ConfigError(f"{path}: not an Ed25519 key. `edgedistill sign --new-key FILE` makes one.")
     return key

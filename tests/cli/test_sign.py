@@ -3,6 +3,7 @@
 import stat
 
 import pytest
+import typer
 
 pytest.importorskip("cryptography", reason="the extra `sign` is not installed")
 
@@ -70,6 +71,19 @@ def test_one_command_makes_a_key_and_signs(golden_copy, tmp_path, command, monke
     code, _, err = command("sign", root, "--key", key)
     assert (code, err.count("\n")) == (2, 1)
     assert "or the wrong password" in err
+
+
+def test_leaving_the_question_for_a_password_is_an_interruption(golden_copy, tmp_path, command, monkeypatch):
+    key = tmp_path / "k"
+    with monkeypatch.context() as patch:
+        patch.setenv("EDGEDISTILL_KEY_PASSWORD", "secret")
+        assert command("sign", "--new-key", key, "--protect")[0] == 0
+
+    def leave(*_, **__):
+        raise typer.Abort
+
+    monkeypatch.setattr(typer, "prompt", leave)
+    assert command("sign", golden_copy(tmp_path / "b"), "--key", key)[0] == 130
 
 
 @pytest.mark.parametrize(
