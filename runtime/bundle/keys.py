@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PREFIX = "ed25519:"
 PUBLIC_BYTES = 32
 _OPENSSH = "ssh-ed25519 "
-_SECRET = 0o600
+_SECRET, _PUBLIC = 0o600, 0o644
 
 
 def public_key_text(key: bytes) -> str:
@@ -106,8 +106,9 @@ def write_new_key(path: Path, password: str | None) -> bytes:
     public = key.public_key().public_bytes_raw()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for place, content in ((path, pem), (public_path, f"{public_key_text(public)}\n".encode())):
-            with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SECRET), "wb") as stream:
+        text = f"{public_key_text(public)}\n".encode()
+        for place, content, mode in ((path, pem, _SECRET), (public_path, text, _PUBLIC)):
+            with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
                 stream.write(content)
     except OSError as error:
         raise ConfigError(f"{error.filename or path}: cannot be written ({error.strerror or error}).") from error

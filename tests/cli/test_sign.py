@@ -1,5 +1,6 @@
 """`sign`, and --require-signature on every command that opens a bundle."""
 
+import os
 import stat
 
 import pytest
@@ -15,7 +16,10 @@ def maker(tmp_path_factory, command):
     code, out, _ = command("sign", "--new-key", path)
     assert code == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    text = path.with_name("release.key.pub").read_text().strip()
+    public = path.with_name("release.key.pub")
+    os.umask(umask := os.umask(0o022))
+    assert stat.S_IMODE(public.stat().st_mode) == 0o644 & ~umask  # others are to have it
+    text = public.read_text().strip()
     assert text in out
     return path, text
 
@@ -71,6 +75,12 @@ def test_one_command_makes_a_key_and_signs(golden_copy, tmp_path, command, monke
     code, _, err = command("sign", root, "--key", key)
     assert (code, err.count("\n")) == (2, 1)
     assert "or the wrong password" in err
+
+
+def test_no_key_is_made_for_what_is_no_bundle(tmp_path, command):
+    code, _, err = command("sign", tmp_path, "--new-key", tmp_path / "k")
+    assert (code, err.count("\n")) == (2, 1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_leaving_the_question_for_a_password_is_an_interruption(golden_copy, tmp_path, command, monkeypatch):

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from edgedistill.runtime.errors import ConfigError
 from .. import console
 from ..console import escape
 from ..options import existing
+
+if TYPE_CHECKING:
+    from edgedistill.runtime import Bundle
 
 _PASSWORD = "EDGEDISTILL_KEY_PASSWORD"
 
@@ -41,10 +44,17 @@ def sign(
         raise ConfigError("--protect: goes with --new-key.")
     if bundle is None and new_key is None:
         raise ConfigError("give the bundle that is to be signed.")
+    opened = None if bundle is None else _opened(bundle)  # before a key is made for nothing
     if new_key is not None:
         _make(new_key, protect)
-    if bundle is not None:
-        _sign(bundle, key or new_key or Path())
+    if opened is not None:
+        _sign(opened, key or new_key or Path())
+
+
+def _opened(path: Path) -> "Bundle":
+    from edgedistill import runtime
+
+    return runtime.open_bundle(path)
 
 
 def _make(path: Path, protect: bool) -> None:
@@ -58,14 +68,13 @@ def _make(path: Path, protect: bool) -> None:
     )
 
 
-def _sign(path: Path, key: Path) -> None:
-    from edgedistill import runtime
+def _sign(bundle: "Bundle", key: Path) -> None:
     from edgedistill.runtime.bundle.keys import public_key_text, read_private_key
     from edgedistill.runtime.bundle.signing import sign_bundle
 
     private = read_private_key(key, lambda: _password(f"Password of {key}"))
-    public = sign_bundle(runtime.open_bundle(path), private)
-    console.out.print(f"{escape(str(path))}: signed by {public_key_text(public)}", soft_wrap=True)
+    public = sign_bundle(bundle, private)
+    console.out.print(f"{escape(str(bundle.root))}: signed by {public_key_text(public)}", soft_wrap=True)
 
 
 def _password(asked: str, *, twice: bool = False) -> str:
