@@ -70,8 +70,8 @@ def read_history(
     chosen = [
         (slug, run) for slug, run in runs if (device is None or device in slug) and (kind is None or kind in run.kind)
     ]
-    chosen.sort(key=lambda entry: entry[1].created, reverse=True)
-    return tuple(row for slug, run in chosen for row in _rows(slug, run))
+    chosen.sort(key=lambda entry: entry[1].created)  # those of one second stay as they were saved
+    return tuple(row for slug, run in reversed(chosen) for row in _rows(slug, run))
 
 
 def _rows(slug: str, run: Run) -> Iterator[HistoryRow]:
@@ -158,7 +158,8 @@ def _any(run: Run) -> Iterator[dict[str, Any]]:
     if not isinstance(report, dict):
         yield {}
         return
-    artifacts = [one for one in report.get("artifacts") or () if isinstance(one, dict)]
+    listed = report.get("artifacts")
+    artifacts = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     for one in artifacts or [report]:
         said = {key: one.get(name) for key, name in (("artifact", "name"), ("verdict", "verdict"))}
         yield {key: value for key, value in said.items() if isinstance(value, str)}

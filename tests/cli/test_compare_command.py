@@ -166,11 +166,12 @@ def test_the_history_of_other_devices_and_commands(make_tiny_bundle, tmp_path, g
             ("bench", {"odd": True}),
             ("sleep", [1]),
             ("nap", {"verdict": "failed"}),
+            ("rest", {"artifacts": 7}),  # in the same second
         ]
     ):
         run = {
             "kind": kind,
-            "created": f"2099-01-0{number + 1}",
+            "created": f"2099-01-0{min(number + 1, 5)}",
             "device": device,
             "report": report,
             "schema_version": 2,
@@ -178,14 +179,15 @@ def test_the_history_of_other_devices_and_commands(make_tiny_bundle, tmp_path, g
         (folder / f"{number}.json").write_text(json.dumps({**run, "schema_version": 2}))
     found = read_history(root, device="another")
     assert [(row.kind, row.artifact, row.verdict) for row in found] == [
+        ("rest", "", ""),
         ("nap", "", "failed"),
         ("sleep", "", ""),
         ("bench", "", ""),
         ("check", "ort-fp32", "not judged"),
         ("dream", "a", "passed"),
     ]
-    assert "written by another edgedistill" in found[2].note
-    assert (found[3].figures, found[3].intervals) == ({"changed": 2.5}, {"changed": (1.0, 4.0)})
+    assert "written by another edgedistill" in found[3].note
+    assert (found[4].figures, found[4].intervals) == ({"changed": 2.5}, {"changed": (1.0, 4.0)})
     assert read_history(root)[: len(found)] == found  # the newest first, of all devices
     with pytest.raises(ConfigError, match="--device moon: no results of such a device; there are those of"):
         read_history(root, device="moon")
