@@ -74,7 +74,7 @@ def compare(
         differences += differences_of_artifacts(pair.name, pair.a, pair.b, other=pair.other)
     if not force:
         _refuse(differences)
-    what = COMPARED[first.runs[0].scenario].format(statistic=statistic)
+    what = _compared(first.runs[0].scenario).format(statistic=statistic)
     compared = []
     for pair in pairing.pairs:
         found = _compare(pair, what, statistic, confidence)
@@ -90,6 +90,12 @@ def compare(
         only_a=pairing.only_a,
         only_b=pairing.only_b,
     )
+
+
+def _compared(scenario: str) -> str:
+    if scenario not in COMPARED:  # another version's
+        raise ConfigError(f"compare: the scenario {scenario!r} is none of {', '.join(COMPARED)}: update edgedistill.")
+    return COMPARED[scenario]
 
 
 def _refuse(differences: Sequence[Difference]) -> None:

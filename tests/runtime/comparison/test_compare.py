@@ -216,6 +216,12 @@ def test_impossible_options_are_one_line():
             runtime.compare(a, b, **options)
 
 
+def test_another_version_s_scenario_is_one_line():
+    one = report(made(), scenario="stampede")
+    with pytest.raises(ConfigError, match="the scenario 'stampede' is none of single, batch"):
+        runtime.compare(one, report(made(seed=1), scenario="stampede"))
+
+
 def test_a_comparison_reads_back():
     found = runtime.compare(report(made()), report(made(seed=1)))
     assert msgspec.json.decode(msgspec.json.encode(found), type=runtime.Comparison) == found
