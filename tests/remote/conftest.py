@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("asyncssh")
+pytest.importorskip("asyncssh", reason="asyncssh, the ssh server that stands for a device, is not installed")
 sys.path.insert(0, str(Path(__file__).parent))
 
 from device import Device, Server, bare_python

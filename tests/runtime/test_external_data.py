@@ -10,7 +10,7 @@ from edgedistill.runtime.bundle import open_bundle
 from edgedistill.runtime.bundle.selection import open_artifact, try_artifact
 from edgedistill.runtime.errors import BundleError
 
-onnx = pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx", reason="the lowest-versions step has only the runtime's dependencies")
 
 
 @pytest.fixture

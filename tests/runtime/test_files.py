@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def synced(monkeypatch):
     """Make os.fsync and os.open behave as on Windows; the inodes that were synced, in order."""
-    fcntl = pytest.importorskip("fcntl")
+    fcntl = pytest.importorskip("fcntl", reason="this system has no fcntl")
     real_fsync, real_open, done = os.fsync, os.open, []
 
     def fsync(descriptor: int) -> None:

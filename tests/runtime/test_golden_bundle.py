@@ -167,7 +167,7 @@ def test_an_output_that_the_graph_has_and_the_manifest_does_not_is_carried(golde
 
 
 def test_an_output_of_a_newer_version_is_carried_and_not_judged(golden_copy, tmp_path):
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason="the lowest-versions step has only the runtime's dependencies")
     root = golden_copy(tmp_path / "b")
     path = root / "onnx" / "model.fp32.onnx"
     model = onnx.load(path)
@@ -192,7 +192,7 @@ def test_a_resize_of_a_newer_version_is_refused_by_its_name(golden_copy, tmp_pat
 
 
 def test_the_golden_graph_is_what_its_script_writes(tmp_path):
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason="the lowest-versions step has only the runtime's dependencies")
     write_onnx = runpy.run_path(str(GOLDEN / "tiny_graph.py"))["write_onnx"]
     weights = np.array([[8, -4, -4, 3], [-4, 8, -4, 3], [-4, -4, 8, 3]], np.float32)
     write_onnx(tmp_path / "model.onnx", weights, np.array([0.5, 0.25, -0.25, -4.0], np.float32))

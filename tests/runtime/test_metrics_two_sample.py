@@ -8,7 +8,7 @@ from edgedistill.runtime.metrics.proportion import share_interval
 from edgedistill.runtime.metrics.rank_correlation import rank_correlation
 from edgedistill.runtime.metrics.two_sample import holm, ks_distance, ks_margin, ks_probability
 
-stats = pytest.importorskip("scipy.stats")
+stats = pytest.importorskip("scipy.stats", reason="the lowest-versions step has only the runtime's dependencies")
 
 
 def test_the_distance_and_its_probability_are_scipys_ties_included():

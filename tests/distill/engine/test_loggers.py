@@ -56,8 +56,8 @@ def test_csv_holds_a_row_for_each_epoch_and_tensorboard_its_own_files(interrupte
 
 
 def test_mlflow_has_one_run_with_all_epochs(interrupted, monkeypatch, tmp_path):
-    pytest.importorskip("mlflow")
-    pytest.importorskip("sqlalchemy")
+    pytest.importorskip("mlflow", reason="the extra `mlflow` is not installed")
+    pytest.importorskip("sqlalchemy", reason="the extra `mlflow` is not installed")
     from mlflow.tracking import MlflowClient
 
     monkeypatch.chdir(tmp_path)  # its artifacts lie in the current folder
@@ -76,7 +76,7 @@ def test_mlflow_has_one_run_with_all_epochs(interrupted, monkeypatch, tmp_path):
 
 
 def test_wandb_offline_is_one_run_in_the_trainings_folder(interrupted, monkeypatch):
-    pytest.importorskip("wandb")
+    pytest.importorskip("wandb", reason="the extra `wandb` is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
     job = interrupted("wandb")
     name = (job.folder / "wandb.run").read_text()

@@ -237,7 +237,7 @@ def test_other_files_say_the_same(suffix, open_, data):
         mirrored = {"scores": values[:, ::-1], "classes": np.array(CLASSES[::-1])}
         np.savez(data / "scores.npz", ids=np.array(ids).astype(bytes), **mirrored)
     else:
-        pyarrow = pytest.importorskip("pyarrow")
+        pyarrow = pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
         from pyarrow import parquet
 
         columns = {"id": ids, **dict(zip(CLASSES, values.T, strict=True))}
