@@ -82,10 +82,10 @@ def as_dataset(data: Data, classes: Sequence[str] | None, name: str) -> Dataset:
 
     Args:
         data: a Dataset of ours; a path or mapping for `runtime.datasets.open_dataset`; a torch Dataset whose items are
-            (image, labels), or a DataLoader around one, of which the data set alone is taken (`batch_size` is
-            `distil`'s own). An image is a Pillow image, a uint8 array (H, W, 3) or tensor (3, H, W), or floats in
-            [0, 1]: before any normalisation and augmentation, which are the training's. Labels are (C,): 1 present, 0
-            absent, -1 unknown.
+            (image, labels), or a DataLoader around one, of which the data set alone is taken: `batch_size` is
+            `distil`'s own, and an epoch is whole steps, whatever `drop_last` says. An image is a Pillow image, a uint8
+            array (H, W, 3) or tensor (3, H, W), or floats in [0, 1]: before any normalisation and augmentation, which
+            are the training's. Labels are (C,): 1 present, 0 absent, -1 unknown.
         classes: C names; without, the data's own `classes`, or numbers.
         name: "train" or "validation", for messages.
 
