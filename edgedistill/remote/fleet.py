@@ -20,6 +20,7 @@ from .connection import Connection
 from .conversation import Interrupted, Stage
 from .fleet_file import Fleet, FleetDevice
 from .host import Host
+from .own_wheel import own_wheel
 from .sent import OnDevice
 
 _WORST_FIRST: tuple[Verdict, ...] = ("failed", "could not run", "undecided", "not judged", "passed")
@@ -88,10 +89,12 @@ def run_fleet(fleet: Fleet, bundle: Path, classes: tuple[str, ...], tell: Tell) 
 
     Raises:
         DataError: the labelled images cannot be read here.
+        EdgedistillError: the edgedistill that runs here cannot be sent; says why.
     """
     data = None
     if fleet.data is not None and "verify" in fleet.run and any(one.remote_data is None for one in fleet.devices):
         data = open_dataset(fleet.data, images=fleet.images, classes=classes)
+    own_wheel()  # kept: else each device's thread would build it, all at once
     visits = [_Visit(device, fleet, bundle, data, tell) for device in fleet.devices]
     interrupted = False
     with ThreadPoolExecutor(len(visits), thread_name_prefix="device") as pool:
@@ -135,6 +138,8 @@ class _Visit:
             self._keep(error="interrupted")
         except EdgedistillError as error:
             self._keep(error=str(error).removeprefix(f"{self.device.host}: "))
+        except OSError as error:  # of a file here
+            self._keep(error=f"{error.filename or 'here'}: {error.strerror or error}")
         self._tell_stage(Stage(self.result.error or "done"))
         return self.result
 

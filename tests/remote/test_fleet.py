@@ -5,6 +5,8 @@ import json
 import pytest
 from device import NAME
 
+from edgedistill.remote import fleet
+from edgedistill.remote.errors import HostError
 from edgedistill.remote.fleet_file import read_fleet
 from edgedistill.runtime.errors import ConfigError
 from edgedistill.runtime.targets import load_host, load_target
@@ -49,6 +51,21 @@ def test_one_table(command, device, installed, bundle, tmp_path):
     assert code == 3
     assert out.count("passed") >= 2
     assert "could not run  nowhere.invalid: there is no device of that name" in out
+
+
+def test_a_full_disk_here_stops_no_other(bundle, tmp_path, monkeypatch):
+    path = written(tmp_path, "run: [selftest]\ndevices: [{host: full}, {host: silent}]")
+    built = []
+
+    def connect(host, **_):
+        assert built  # before any device asks for it
+        raise OSError(28, "No space left on device", "/tmp/x") if host == "full" else HostError("silent: no answer")
+
+    monkeypatch.setattr(fleet, "Connection", connect)
+    monkeypatch.setattr(fleet, "own_wheel", lambda: built.append(1))
+    found = fleet.run_fleet(read_fleet(path), bundle, ("red",), lambda *_: None)
+    assert [one.error for one in found.devices] == ["/tmp/x: No space left on device", "no answer"]
+    assert (found.exit_code, len(built)) == (3, 1)
 
 
 @pytest.mark.parametrize(
