@@ -19,7 +19,7 @@ _NOTES = {
     "layer_snr": "worst layers, signal to noise",
     "layers_ranked": "worst layers, each alone",
     "weights": "weights",
-    "weight_ranges": "weights",
+    "weight_ranges": "ranges of the weights",
 }
 
 

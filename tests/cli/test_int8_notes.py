@@ -21,7 +21,7 @@ def test_files_of_one_graph_are_told_once_and_others_not_at_all():
         make_artifact("full", {"onnxsim": "none"}),
         make_artifact("a-int8", shared),
         make_artifact("b-int8", {**shared, "required_operators": "Conv"}),
-        make_artifact("c-int8", {"layer_snr": "conv 12.0 dB"}),
+        make_artifact("c-int8", {"layer_snr": "conv 12.0 dB", "weights": "7 bits", "weight_ranges": "x"}),
         make_artifact("failed", shared, files=0),
     ]
     written = io.StringIO()
@@ -32,4 +32,6 @@ def test_files_of_one_graph_are_told_once_and_others_not_at_all():
         "  bias correction: kept [1]",
         "c-int8",
         "  worst layers, signal to noise: conv 12.0 dB",
+        "  weights: 7 bits",
+        "  ranges of the weights: x",
     ]
