@@ -142,7 +142,7 @@ class Chain:
                 validation=validation,
                 thresholds=thresholds,
                 request=request,
-                progress=lambda step, total, text: status.update(f"{step}/{total} {text}"),
+                progress=lambda step, total, text: status.update(f"{step}/{total} {escape(text)}"),
             )
 
     def _calibration(self, targets: list[Target]) -> Calibration | None:
