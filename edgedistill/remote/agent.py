@@ -16,6 +16,7 @@ import msgspec
 
 from ..runtime.bench.report import BenchInterruptedError
 from ..runtime.bench.running import benchmark
+from ..runtime.bundle.opened import results_folder
 from ..runtime.bundle.results import SAMPLES_SUFFIX
 from ..runtime.datasets import Dataset, open_dataset
 from ..runtime.device import Device, describe_device
@@ -111,7 +112,7 @@ def _counting(text: str) -> Callable[[int, int], None]:
 
 
 def _found(request: Request, report: Record, place: Path) -> msgspec.Raw:
-    kept = sorted(place.rglob(f"*{SAMPLES_SUFFIX}"))
+    kept = sorted(results_folder(place / request.source).rglob(f"*{SAMPLES_SUFFIX}"))  # what was given lies elsewhere
     text = _as_called(msgspec.json.encode(report).decode(), request, place, _in_json)
     found = Found(
         report=msgspec.Raw(text.encode()),
