@@ -18,6 +18,7 @@ from .errors import BundleError, ConfigError
 from .metrics.logistic import sigmoid
 from .precisions import precision_of
 from .predictor import Predictor
+from .predictor.loading import warmed_up
 from .preprocess import Decode, Preprocessing, loader
 from .targets import check_threads
 from .tensors import BatchRange, TensorSpec, by_their_names
@@ -127,9 +128,7 @@ def load_file(
         thresholds=thresholds or (0.5,) * count,
     )
     artifact = _with_batch(opened.manifest.artifacts[0], loaded.inputs[0].shape[0])
-    made = predictor(manifest, artifact, loaded, decode=decode)
-    made.warm_up(warm_up)
-    return made
+    return warmed_up(predictor(manifest, artifact, loaded, decode=decode), warm_up)
 
 
 def _check_numbers(

@@ -78,9 +78,18 @@ def load(
             )
             if artifact.name in missed:
                 _log.warning("%s: %s; nothing better runs here.", artifact.name, candidate.gates)
-            predictor.warm_up(warm_up)
-            return predictor
+            return warmed_up(predictor, warm_up)
         failures[artifact.name] = loaded
         if loaded.refused and len(candidates) > 1:
             _log.warning("%s: passed over: %s", artifact.name, loaded.reason)
     raise nothing_ran(opened, failures)
+
+
+def warmed_up(predictor: Predictor, inferences: int) -> Predictor:
+    """The predictor after so many inferences; closed where one fails, for nobody else has it yet."""
+    try:
+        predictor.warm_up(inferences)
+    except BaseException:
+        predictor.close()
+        raise
+    return predictor

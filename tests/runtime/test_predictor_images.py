@@ -212,6 +212,21 @@ def test_warming_up_runs_that_many_blank_images(tiny_bundle, monkeypatch):
     assert asked == [(1, 16, 16, 3)] * 2
 
 
+def test_what_fails_to_warm_up_is_closed(tiny_bundle, monkeypatch):
+    closed = []
+
+    def fail(self, images):
+        raise BundleError("the graph fails")
+
+    monkeypatch.setattr(Predictor, "infer", fail)
+    monkeypatch.setattr(Predictor, "close", lambda self: closed.append(self.artifact.name))
+    file = next(tiny_bundle.rglob("*.onnx"))
+    for load, path in ((runtime.load, tiny_bundle), (runtime.load_file, file)):
+        with pytest.raises(BundleError, match="the graph fails"):
+            load(path, warm_up=1)
+    assert len(closed) == 2
+
+
 def test_reduced_decoding_is_asked_for_and_said(tiny_bundle, tmp_path):
     path = tmp_path / "large.jpg"
     rng = np.random.default_rng(0)
