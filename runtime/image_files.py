@@ -22,6 +22,7 @@ class ImageFile(NamedTuple):
 def images_below(folder: str | os.PathLike[str]) -> Iterator[ImageFile]:
     """The images in a folder and below, by their names' suffixes, in the order of their names.
 
+    Hidden ones are left out, as data sets leave them: macOS' `._photo.jpg` is no image, and `.thumbnails` holds copies.
     Links to folders are not followed, so that none is walked in circles. A folder that cannot be listed comes last, as
     a problem; so does one without any image.
     """
@@ -31,9 +32,9 @@ def images_below(folder: str | os.PathLike[str]) -> Iterator[ImageFile]:
     unreadable: list[OSError] = []
     empty = True
     for below, folders, names in os.walk(folder, onerror=unreadable.append):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if os.path.splitext(name)[1].lower() in suffixes:  # noqa: PTH122 (a Path per file is slow)
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:  # noqa: PTH122 (a Path per file is slow)
                 empty = False
                 yield check_file(Path(below, name))
     for error in unreadable:

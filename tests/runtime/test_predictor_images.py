@@ -57,6 +57,14 @@ def test_a_dangling_link_costs_none_of_a_folder_s_other_images(predictor, tiny_b
         predictor.predict(tmp_path)
 
 
+def test_hidden_files_of_a_folder_are_left_out(predictor, tiny_bundle, tmp_path):
+    (tmp_path / ".thumbnails").mkdir()
+    (tmp_path / "._red.jpg").write_bytes(b"what macOS leaves beside it")
+    for name in ("red.jpg", ".thumbnails/red.jpg"):
+        shutil.copy(tiny_bundle / "selftest" / "red.jpg", tmp_path / name)
+    assert [one.source for one in predictor.predict(tmp_path)] == [str(tmp_path / "red.jpg")]
+
+
 def test_a_folder_without_images_is_told(predictor, tmp_path):
     with pytest.raises(DataError, match="the folder holds no image"):
         predictor.predict(tmp_path)
