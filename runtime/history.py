@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from .bench.report import ArtifactBench, BenchReport
+from .bundle.loose import open_source
 from .bundle.opened import Bundle
 from .bundle.results import Run, read_runs
 from .errors import BundleError, ConfigError
@@ -56,9 +57,12 @@ def read_history(
         kind: only this command's runs.
 
     Raises:
+        BundleError: nothing was run, and it is neither a bundle nor a model file.
         ConfigError: there are runs, and none of such a device or kind.
     """
     runs = [(slug, run) for slug, found in read_runs(bundle).items() for run in found]
+    if not runs:
+        open_source(bundle)
     for what, wanted, present in (
         ("device", device, sorted({slug for slug, _ in runs})),
         ("kind", kind, sorted({run.kind for _, run in runs})),

@@ -150,6 +150,12 @@ def test_results_of_a_bundle_that_nobody_ran(tiny_bundle, command):
     assert command("results", tiny_bundle, "--json")[1].strip() == "[]"
 
 
+def test_results_of_what_is_no_bundle(tmp_path, command):
+    code, out, err = command("results", tmp_path)
+    assert (code, out) == (2, "")
+    assert "not a bundle (no manifest.json)" in err
+
+
 def test_the_history_of_other_devices_and_commands(make_tiny_bundle, tmp_path, golden_copy):
     """The golden bundle's results of schema 1, a command that this version does not know, and one it cannot read."""
     root = golden_copy(tmp_path / "b")
