@@ -1,6 +1,7 @@
 """Signing a bundle."""
 
 import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -61,5 +62,5 @@ def _into_zip(storage: ZipStorage, data: bytes) -> None:
                 if info.filename != name:
                     new.writestr(info, old.read(info))  # with its own method of packing
             new.writestr(name, data)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise EdgedistillError(f"{storage.place}: cannot be packed anew ({first_line(error)}). Not signed.") from error

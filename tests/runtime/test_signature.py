@@ -178,6 +178,20 @@ def test_a_zip_is_signed_where_it_is_and_keeps_what_else_it_holds(golden_copy, t
     assert runtime.selftest(archive, backend="onnxruntime", require_signature=KEY).passed
 
 
+def test_a_zip_that_cannot_be_packed_anew_stays_as_it_is(golden_copy, tmp_path):
+    archive = zip_bundle(open_bundle(golden_copy(tmp_path / "b")), tmp_path / "b.zip")
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("notes.txt", "mine " * 100)
+        start = packed.getinfo("notes.txt").header_offset + 30 + len("notes.txt")
+    data = bytearray(archive.read_bytes())
+    data[start] = 0xFF  # no kind of block that deflate has
+    archive.write_bytes(data)
+    with pytest.raises(EdgedistillError, match="cannot be packed anew"):
+        sign_bundle(open_bundle(archive), MAKER)
+    assert archive.read_bytes() == data
+    assert {path.name for path in tmp_path.iterdir()} == {"b", "b.zip"}
+
+
 def test_a_model_file_cannot_have_been_signed(tiny_bundle):
     with pytest.raises(BundleError, match=r"model\.fp32\.onnx: is no bundle, so nobody can have signed it"):
         runtime.load(tiny_bundle / "onnx" / "model.fp32.onnx", require_signature=KEY)
