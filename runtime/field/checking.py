@@ -1,35 +1,32 @@
 """Does a bundle do on this device's photographs what it did before, as far as can be told without labels?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from ..batches import MAX_BAD_SHARE
 from ..bundle.loose import open_source
-from ..bundle.naming import named_artifact
 from ..bundle.opened import Bundle
 from ..bundle.results import save_or_say
 from ..datasets.folder import image_names
-from ..datasets.score_file import SUFFIXES
 from ..device import device_slug
 from ..errors import ConfigError, DataError
 from ..images import ImageSource
 from ..parity.report import SkippedImageRecord
 from ..predictor import load
 from ..predictor.given import Images, each_image
-from ..verdicts import Judgement, judge_at_most
-from .agreement import compare
 from .choosing import choose_to_label
 from .conclusions import conclusions
 from .drift import compare_with_recorded
+from .limits import check_limits, judge
 from .outside import Scale, read_outside
 from .recorded import NOTHING, read_recorded
-from .report import Agreement, CheckReport, Drift
-from .scored import Photographs, Scored, score_photographs
+from .reference import agreement_with, artifact_or_file, reference_of, require_another
+from .report import CheckReport
+from .scored import score_photographs
 
 TO_LABEL = 50
 
@@ -90,15 +87,19 @@ def check(
         DataError: no image, too many undecodable ones, or a scores file that does not fit.
         MissingDependencyError: nothing could be run here.
     """
-    _check_asked(against, to_label, max_drift, max_changed, confidence)
+    if not 0 < confidence < 1:
+        raise ConfigError(f"confidence {confidence:g} must lie between 0 and 1, e.g. 0.95.")
+    if to_label < 0:
+        raise ConfigError(f"to_label {to_label}: needs 0 or more.")
+    check_limits(max_drift, max_changed, compared=against is not None)
     opened = open_source(bundle, require_signature=require_signature)
     where, ids, sources = _listed(images)
-    named = _artifact_or_file(opened, against)
+    named = artifact_or_file(opened, against)
     with ExitStack() as stack:
         first = load(opened, backend, precision, threads, device, name=artifact)
         predictors = [stack.enter_context(first)]
         if isinstance(named, str):
-            _require_another(opened, first.artifact.name, named)
+            require_another(opened, first.artifact.name, named)
             other = load(opened, name=named, threads=threads, device=device)
             predictors.append(stack.enter_context(other))
         recorded = read_recorded(opened, first.artifact)
@@ -119,8 +120,8 @@ def check(
             progress=progress,
         )
     scored, classes = photographs.scored[0], opened.manifest.classes
-    reference = _reference(named, outside, photographs)
-    agreement = _agreement(scored, reference, classes, confidence)
+    reference = reference_of(named, outside, photographs)
+    agreement = agreement_with(scored, reference, classes, confidence)
     drift = None if recorded is None else compare_with_recorded(scored, recorded, classes, confidence)
     no_drift = NOTHING if drift is None else ""
     report = CheckReport(
@@ -138,46 +139,11 @@ def check(
             scored, None if reference is None else reference.scored, photographs.ids, classes, to_label
         ),
         conclusions=conclusions(drift, no_drift, agreement, len(photographs.ids)),
-        gates=_judge(drift, agreement, len(photographs.ids), max_drift, max_changed),
+        gates=judge(drift, agreement, len(photographs.ids), max_drift, max_changed),
         device=device_slug(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
     return save_or_say(bundle, "check", report)
-
-
-class _Reference(NamedTuple):
-    """What the artifact is compared with, NaN where it says nothing, and in words what it is."""
-
-    scored: Scored
-    source: str
-
-
-def _check_asked(
-    against: str | Path | None,
-    to_label: int,
-    max_drift: float | None,
-    max_changed: float | None,
-    confidence: float,
-) -> None:
-    if not 0 < confidence < 1:
-        raise ConfigError(f"confidence {confidence:g} must lie between 0 and 1, e.g. 0.95.")
-    if to_label < 0:
-        raise ConfigError(f"to_label {to_label}: needs 0 or more.")
-    if max_drift is not None and not 0 < max_drift <= 1:
-        raise ConfigError(f"max_drift {max_drift:g}: is a distance from 0 to 1, e.g. 0.2.")
-    if max_changed is not None and not 0 < max_changed <= 100:
-        raise ConfigError(f"max_changed {max_changed:g}: is a percentage from 0 to 100, e.g. 5.")
-    if max_changed is not None and against is None:
-        raise ConfigError("max_changed: say against what: an artifact or a file of scores.")
-
-
-def _require_another(bundle: Bundle, checked: str, reference: str) -> None:
-    if checked == reference:
-        others = ", ".join(one.name for one in bundle.manifest.artifacts if one.files and one.name != checked)
-        raise ConfigError(
-            f"against: {reference} is the artifact that is checked: say which other one to check, by `artifact`, or "
-            f"compare with another ({others or 'the bundle has none'})."
-        )
 
 
 def _listed(images: Images) -> tuple[str, tuple[str, ...], list[ImageSource]]:
@@ -191,56 +157,3 @@ def _listed(images: Images) -> tuple[str, tuple[str, ...], list[ImageSource]]:
         raise DataError("there is no image to check.")
     where = "1 image" if len(sources) == 1 else f"{len(sources)} images"
     return where, tuple(map(str, range(len(sources)))), sources
-
-
-def _artifact_or_file(bundle: Bundle, against: str | Path | None) -> str | Path | None:
-    """The name of an artifact, or the path of a scores file."""
-    if against is None:
-        return None
-    if Path(against).suffix.lower() in SUFFIXES:
-        return Path(against)
-    return named_artifact(bundle, str(against)).name
-
-
-def _reference(named: str | Path | None, outside: Scored | None, photographs: Photographs) -> _Reference | None:
-    if isinstance(named, str):
-        return _Reference(photographs.scored[1], f"{named} on this device")
-    if named is None or outside is None:
-        return None
-    found = _rows(outside, photographs.places)
-    missing = int(np.isnan(found.probabilities).any(axis=1).sum())
-    if missing == len(photographs.ids):
-        raise DataError(f"{named}: has scores of no photograph that can be decoded.")
-    lacks = f", which lacks {missing:,} of the photographs" if missing else ""
-    return _Reference(found, f"the scores in {named.name}{lacks}")
-
-
-def _agreement(
-    scored: Scored, reference: _Reference | None, classes: Sequence[str], confidence: float
-) -> Agreement | None:
-    if reference is None:
-        return None
-    known = np.isfinite(reference.scored.probabilities).all(axis=1)
-    return compare(_rows(scored, known), _rows(reference.scored, known), classes, reference.source, confidence)
-
-
-def _rows(scored: Scored, rows: np.ndarray) -> Scored:
-    return Scored(scored.logits[rows], scored.probabilities[rows], scored.thresholds)
-
-
-def _judge(
-    drift: Drift | None, agreement: Agreement | None, images: int, max_drift: float | None, max_changed: float | None
-) -> tuple[Judgement, ...]:
-    """The limits that were asked for."""
-    gates = []
-    if max_drift is not None and drift is not None:
-        worst = max(drift.classes, key=lambda one: one.distance.estimate or 0.0)
-        more = "more photographs would tell"
-        if images > drift.images_then:
-            more = f"the {drift.images_then:,} recorded images allow no finer answer"
-        what = f"the largest distance of a class's scores from the recorded ones ({worst.name})"
-        gates.append(judge_at_most("max_drift", worst.distance, max_drift, what=what, unit="", more=more))
-    if max_changed is not None and agreement is not None:
-        what, more = "photographs with other labels", "more photographs would tell"
-        gates.append(judge_at_most("max_changed", agreement.changed, max_changed, what=what, unit="%", more=more))
-    return tuple(gates)
