@@ -1,0 +1,143 @@
+"""What the tests of apps for phones share: packages from npm, and images that are resized by Python and by another."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgedistill.runtime.bundle import Bundle, open_bundle
+from edgedistill.runtime.preprocess import FILTERS, Preprocessing, resize
+
+
+@pytest.fixture(scope="session")
+def npm(shared_folder, once) -> Callable[[str, Mapping[str, str]], Path]:
+    """Packages of npm by name and version in a folder of the cache, which holds `node_modules`; skips without npm."""
+
+    def install(name: str, packages: Mapping[str, str]) -> Path:
+        if not (shutil.which("npm") and shutil.which("node")):
+            pytest.skip("needs node and npm: `apt-get install nodejs npm`")
+        cache = Path(os.environ.get("EDGEDISTILL_CACHE") or shared_folder)
+        asked = json.dumps({"private": True, "dependencies": dict(packages)}, sort_keys=True)
+
+        def fetch(folder: Path) -> None:
+            folder.mkdir(parents=True)
+            (folder / "package.json").write_text(asked)
+            command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+            if done.returncode:
+                shutil.rmtree(folder)
+                pytest.skip(f"npm cannot install {', '.join(packages)} here: {done.stderr.strip()[-300:]}")
+
+        folder = cache / "npm" / name
+        if folder.exists() and (folder / "package.json").read_text() != asked:
+            shutil.rmtree(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return once(folder, fetch)
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def generated(tiny_bundle, command, tmp_path_factory) -> Callable[[str], Path]:
+    """The app of a kind for the tiny bundle, made by the command line; made once, do not write into it."""
+
+    @cache
+    def make(kind: str) -> Path:
+        place = tmp_path_factory.mktemp(kind) / "app"
+        code, _, err = command("app", kind, tiny_bundle, "-o", place)
+        assert code == 0, err
+        return place
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def odd_name() -> str:
+    """A name that is hard to write in any language."""
+    return 'Müller\'s "best" <class> $net\\ & 100 % {{name}} 日本'
+
+
+@pytest.fixture
+def named(tiny_bundle, odd_name) -> Bundle:
+    """The tiny bundle under that name."""
+    opened = open_bundle(tiny_bundle)
+    return Bundle(opened.storage, msgspec.structs.replace(opened.manifest, name=odd_name), opened.manifest_bytes)
+
+
+@dataclass(frozen=True)
+class ResizeCase:
+    """An image uint8 (H, W, 3), and what Python makes of it."""
+
+    image: np.ndarray
+    preprocessing: Preprocessing
+
+    @property
+    def wanted(self) -> np.ndarray:
+        return resize(Image.fromarray(self.image), self.preprocessing)
+
+    @property
+    def across_first(self) -> np.ndarray:
+        """The same in two steps of Pillow, one axis each."""
+        image, (height, width) = Image.fromarray(self.image), self.preprocessing.size
+        if image.size == (width, height):
+            return self.image
+        left, top, right, bottom = 0.0, 0.0, float(image.width), float(image.height)
+        if self.preprocessing.resize == "center_crop":
+            wanted = width / height
+            if image.width / image.height > wanted:
+                left = (image.width - wanted * image.height) * 0.5
+                right = left + wanted * image.height
+            elif image.width / image.height < wanted:
+                top = (image.height - image.width / wanted) * 0.5
+                bottom = top + image.width / wanted
+        method = FILTERS[self.preprocessing.interpolation]
+        wide = image.resize((width, image.height), method, box=(left, 0, right, image.height))
+        return np.asarray(wide.resize((width, height), method, box=(0, top, width, bottom)))
+
+
+@pytest.fixture(scope="session")
+def resize_cases() -> list[ResizeCase]:
+    """Random sizes, enlarged, shrunk and kept, in each way; noise, whose neighbours differ most."""
+    rng = np.random.default_rng(7)
+    cases = []
+    for i in range(120):
+        stored, target = rng.integers(1, 120, 2), rng.integers(1, 48, 2)
+        if i % 10 == 0:
+            stored[i // 10 % 2] = target[i // 10 % 2]
+        preprocessing = Preprocessing(
+            size=(int(target[0]), int(target[1])),
+            resize=("squash", "center_crop")[i % 2],
+            interpolation=("bilinear", "bicubic")[i // 2 % 2],
+        )
+        cases.append(ResizeCase(rng.integers(0, 256, (*stored, 3), dtype=np.uint8), preprocessing))
+    large = rng.integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    cases += [ResizeCase(large, Preprocessing(size=(224, 224), resize=how)) for how in ("squash", "center_crop")]
+    return cases
+
+
+@pytest.fixture(scope="session")
+def compare_resized() -> Callable[[list[ResizeCase], list[np.ndarray]], None]:
+    """Identical to Pillow's across and then down; Pillow 13 takes some images down first: then within a level."""
+
+    def compare(cases: list[ResizeCase], given: list[np.ndarray]) -> None:
+        assert len(given) == len(cases)
+        for case, got in zip(cases, given, strict=True):
+            assert got.shape == case.wanted.shape
+            assert np.array_equal(got, case.across_first), case.preprocessing
+            difference = np.abs(got.astype(int) - case.wanted)
+            # Bicubic overshoots, and what the first pass clips depends on its direction: noise shows it, photographs
+            # hardly.
+            most = 1 if case.preprocessing.interpolation == "bilinear" else 24
+            assert difference.max() <= most, case.preprocessing
+            assert difference.mean() <= 0.5, case.preprocessing
+
+    return compare
