@@ -125,6 +125,12 @@ def resize_cases() -> list[ResizeCase]:
 
 
 @pytest.fixture(scope="session")
+def make_case() -> Callable[[np.ndarray, dict], ResizeCase]:
+    """Of an image uint8 (H, W, 3) and `preprocessing` as a manifest has it."""
+    return lambda image, preprocessing: ResizeCase(image, msgspec.convert(preprocessing, Preprocessing))
+
+
+@pytest.fixture(scope="session")
 def compare_resized() -> Callable[[list[ResizeCase], list[np.ndarray]], None]:
     """Identical to Pillow's across and then down; Pillow 13 takes some images down first: then within a level."""
 
@@ -138,6 +144,6 @@ def compare_resized() -> Callable[[list[ResizeCase], list[np.ndarray]], None]:
             # hardly.
             most = 1 if case.preprocessing.interpolation == "bilinear" else 24
             assert difference.max() <= most, case.preprocessing
-            assert difference.mean() <= 0.5, case.preprocessing
+            assert difference.mean() <= 1, case.preprocessing
 
     return compare

@@ -10,7 +10,7 @@ from edgedistill.export.packages import PACKAGES
 from edgedistill.export.packages.phone import slug
 from edgedistill.runtime.errors import BundleError, ConfigError
 
-ASSETS = {"android": "app/src/main/assets"}
+ASSETS = {"android": "app/src/main/assets", "ios": "App/Assets"}
 KINDS = pytest.mark.parametrize("kind", ASSETS)
 
 
