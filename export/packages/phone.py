@@ -36,35 +36,41 @@ def write_phone_app(kind: str, bundle: Bundle, out: Path, *, assets: str, artifa
         ConfigError: the app can run none of the artifacts.
     """
     chosen = phone_artifacts(bundle, kind, artifacts)
-    name = bundle.manifest.name or "Classifier"
-    copy_templates(
-        kind,
-        out,
-        {
-            "name": name,
-            "android_name": _in_an_android_string(name),
-            "slug": slug(name),
-            "dashed": slug(name).replace("_", "-"),
-            "classes": len(bundle.manifest.classes),
-            "height": bundle.manifest.preprocessing.size[0],
-            "width": bundle.manifest.preprocessing.size[1],
-            "artifacts": _table(chosen),
-            "photographs": len(bundle.manifest.selftest),
-        },
-    )
+    copy_templates(kind, out, phone_values(bundle, chosen))
     write_contents(bundle, chosen, out / assets / "bundle")
     facts = {"artifacts": [_limits(bundle, one) for one in chosen]}
     (out / assets / "app.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return out
 
 
+def phone_values(bundle: Bundle, artifacts: Sequence[Artifact]) -> dict[str, object]:
+    """What the templates of a phone's app are filled in with."""
+    name = bundle.manifest.name or "Classifier"
+    return {
+        "name": name,
+        "android_name": _in_an_android_string(name),
+        "slug": slug(name),
+        "dashed": slug(name).replace("_", "-"),
+        "classes": len(bundle.manifest.classes),
+        "height": bundle.manifest.preprocessing.size[0],
+        "width": bundle.manifest.preprocessing.size[1],
+        "artifacts": _table(artifacts),
+        "photographs": len(bundle.manifest.selftest),
+    }
+
+
 def phone_artifacts(bundle: Bundle, kind: str, names: Sequence[str] | None) -> list[Artifact]:
     """Those that ONNX Runtime on a phone's CPU runs; what export verified comes first, and is the default."""
     fit = choose_artifacts(
-        bundle, kind, names, backend="onnxruntime", formats=FORMATS, target="onnxruntime-mobile-int8"
+        bundle,
+        kind,
+        names,
+        backend="onnxruntime",
+        formats=FORMATS,
+        target="onnxruntime-mobile-int8",
+        devices=("cpu",),
     )
-    here = [one for one in fit if one.target.device == "cpu"]
-    return sorted(fit if names else here or fit, key=lambda one: one.status != "verified")
+    return sorted(fit, key=lambda one: one.status != "verified")
 
 
 def slug(name: str) -> str:

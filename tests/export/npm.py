@@ -1,5 +1,6 @@
 """Packages from npm for tests, kept below the cache folder, in the versions that were tried."""
 
+import hashlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,7 +17,10 @@ def npm_packages(*packages: str) -> Path:
     """A `node_modules` with these, e.g. "sharp@0.35.5"; skips the test where they cannot be had."""
     if NODE is None or NPM is None:
         pytest.skip("no npm here: install the packages `nodejs` and `npm`")
-    place = cache_folder() / "npm" / "-".join(sorted(package.strip("@").replace("/", "_") for package in packages))
+    name = "-".join(sorted(package.strip("@").replace("/", "_") for package in packages))
+    if len(name) > 100:
+        name = f"{name[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    place = cache_folder() / "npm" / name
 
     def install(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)

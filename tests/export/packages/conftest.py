@@ -1,10 +1,6 @@
-"""What the tests of apps for phones share: packages from npm, and images that are resized by Python and by another."""
+"""What the tests of apps for phones share: the apps, and images that Python resizes and another language too."""
 
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,34 +12,6 @@ from PIL import Image
 
 from edgedistill.runtime.bundle import Bundle, open_bundle
 from edgedistill.runtime.preprocess import FILTERS, Preprocessing, resize
-
-
-@pytest.fixture(scope="session")
-def npm(shared_folder, once) -> Callable[[str, Mapping[str, str]], Path]:
-    """Packages of npm by name and version in a folder of the cache, which holds `node_modules`; skips without npm."""
-
-    def install(name: str, packages: Mapping[str, str]) -> Path:
-        if not (shutil.which("npm") and shutil.which("node")):
-            pytest.skip("needs node and npm: `apt-get install nodejs npm`")
-        cache = Path(os.environ.get("EDGEDISTILL_CACHE") or shared_folder)
-        asked = json.dumps({"private": True, "dependencies": dict(packages)}, sort_keys=True)
-
-        def fetch(folder: Path) -> None:
-            folder.mkdir(parents=True)
-            (folder / "package.json").write_text(asked)
-            command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps"]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
-            if done.returncode:
-                shutil.rmtree(folder)
-                pytest.skip(f"npm cannot install {', '.join(packages)} here: {done.stderr.strip()[-300:]}")
-
-        folder = cache / "npm" / name
-        if folder.exists() and (folder / "package.json").read_text() != asked:
-            shutil.rmtree(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return once(folder, fetch)
-
-    return install
 
 
 @pytest.fixture(scope="session")

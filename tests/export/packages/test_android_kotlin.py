@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from npm import npm_packages
 from PIL import Image, ImageOps
 
 from edgedistill import runtime
@@ -20,13 +21,15 @@ JSON = Path("/usr/share/java/com.android.json.jar")  # org.json, which Android h
 
 
 @pytest.fixture(scope="module")
-def compiled(generated, npm, shared_folder, once):
+def compiled(generated, shared_folder, once):
     """The class path of the app and of `Main.kt`; the whole is compiled without a warning."""
     if not shutil.which("java"):
         pytest.skip("needs java: `apt-get install default-jre-headless`")
     if not JSON.exists():
         pytest.skip("needs org.json: `apt-get install libandroid-json-java`")
-    home = npm("kotlin", {"kotlin-compiler": "2.4.20"}) / "node_modules/kotlin-compiler"
+    project = generated("android")
+    version = re.search(r'kotlin\.android"\) version "([\d.]+)"', (project / "build.gradle.kts").read_text())[1]
+    home = npm_packages(f"kotlin-compiler@{version}") / "kotlin-compiler"
 
     def build(out: Path) -> None:
         stubs = out.with_name("android_stubs")
@@ -35,12 +38,15 @@ def compiled(generated, npm, shared_folder, once):
                 place = stubs / found[1].replace(".", "/") / f"{found[2]}.java"
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_text(line)
+        (snippet,) = re.findall(r"```kotlin\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
+        example = out.with_name("Snippet.kt")
+        head = "package edgedistill.app\n\nfun example(context: android.content.Context, jpegBytes: ByteArray) {\n"
+        example.write_text(f"{head}{snippet}}}\n")
         command = ["java", "-Xmx1g", "-XX:TieredStopAtLevel=1", "-cp", home / "lib/kotlin-compiler.jar"]
         command += ["org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-kotlin-home", home, "-no-reflect", "-Werror"]
-        command += ["-jvm-target", "17", "-cp", JSON, "-d", out, generated("android") / "app/src/main/kotlin"]
-        done = subprocess.run(
-            [str(part) for part in (*command, HERE / "Main.kt", stubs)], capture_output=True, text=True, check=False
-        )
+        command += ["-jvm-target", "17", "-cp", JSON, "-d", out, project / "app/src/main/kotlin"]
+        command += [HERE / "Main.kt", example, stubs]
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     classes = once(shared_folder / "android_classes", build)

@@ -78,6 +78,8 @@ def test_every_swift_file_is_parsed(project):
     for path in files:
         root = parser.parse(path.read_bytes()).root_node
         assert not root.has_error, f"{path.name}: {_first_error(root)}"
+    (snippet,) = re.findall(r"```swift\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
+    assert not parser.parse(snippet.encode()).root_node.has_error
 
 
 def _first_error(node):

@@ -11,10 +11,11 @@ from edgedistill.export.packages.phone import slug
 from edgedistill.runtime.errors import BundleError, ConfigError
 
 ASSETS = {"android": "app/src/main/assets", "ios": "App/Assets"}
-KINDS = pytest.mark.parametrize("kind", ASSETS)
+NATIVE = pytest.mark.parametrize("kind", ASSETS)
+KINDS = pytest.mark.parametrize("kind", [*ASSETS, "react_native"])
 
 
-@KINDS
+@NATIVE
 def test_the_bundle_is_there_as_it_was_exported(kind, generated, tiny_bundle):
     assets = generated(kind) / ASSETS[kind]
     copied = runtime.open_bundle(assets / "bundle")
@@ -24,7 +25,7 @@ def test_the_bundle_is_there_as_it_was_exported(kind, generated, tiny_bundle):
         assert copied.read(entry)
 
 
-@KINDS
+@NATIVE
 def test_the_limits_of_the_selftest_are_pythons(kind, generated, tiny_bundle):
     facts = json.loads((generated(kind) / ASSETS[kind] / "app.json").read_text())
     report = runtime.selftest(tiny_bundle, artifacts=["ort-fp32"])
@@ -36,7 +37,7 @@ def test_the_limits_of_the_selftest_are_pythons(kind, generated, tiny_bundle):
 @KINDS
 def test_every_number_and_name_is_filled_in(kind, generated):
     for path in generated(kind).rglob("*"):
-        if path.is_file() and "bundle" not in path.parts:
+        if path.is_file() and not {"assets", "Assets"} & set(path.parts):
             assert not re.search(r"\{\{\w+(:raw)?\}\}|@@", path.read_text(encoding="utf-8")), path
     readme = (generated(kind) / "README.md").read_text(encoding="utf-8")
     assert "16 x 16 pixels" in readme
