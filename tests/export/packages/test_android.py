@@ -52,6 +52,17 @@ def test_a_name_with_signs_of_every_language(named, odd_name, tmp_path):
     assert '"com.example.classifier_muller_s_best_class_net_100_name"' in (place / "app/build.gradle.kts").read_text()
 
 
+def test_every_kotlin_and_gradle_file_is_parsed(project):
+    kotlin = pytest.importorskip("tree_sitter_kotlin", reason='needs `pip install "edgedistill[test]"`')
+    from tree_sitter import Language, Parser
+
+    parser = Parser(Language(kotlin.language()))
+    files = [*project.rglob("*.kt"), *project.rglob("*.kts")]
+    assert len(files) == 11
+    for path in files:
+        assert not parser.parse(path.read_bytes()).root_node.has_error, path.name
+
+
 def test_aapt_compiles_the_resources(project, tmp_path):
     if not shutil.which("aapt"):
         pytest.skip("needs aapt: `apt-get install aapt`")

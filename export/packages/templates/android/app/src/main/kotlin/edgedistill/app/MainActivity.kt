@@ -114,7 +114,7 @@ class MainActivity : Activity() {
         val intent = Intent(MediaStore.ACTION_IMAGE_CAPTURE).putExtra(MediaStore.EXTRA_OUTPUT, uri)
         intent.clipData = ClipData.newRawUri(null, uri)
         intent.addFlags(Intent.FLAG_GRANT_WRITE_URI_PERMISSION or Intent.FLAG_GRANT_READ_URI_PERMISSION)
-        open(intent, FROM_CAMERA)
+        launch(intent, FROM_CAMERA)
     }
 
     private fun choosePhotograph() {
@@ -124,10 +124,10 @@ class MainActivity : Activity() {
             } else {
                 Intent(Intent.ACTION_GET_CONTENT).addCategory(Intent.CATEGORY_OPENABLE)
             }
-        open(intent.setType("image/*"), FROM_GALLERY)
+        launch(intent.setType("image/*"), FROM_GALLERY)
     }
 
-    private fun open(intent: Intent, request: Int) =
+    private fun launch(intent: Intent, request: Int) =
         try {
             startActivityForResult(intent, request)
         } catch (_: ActivityNotFoundException) {
@@ -166,7 +166,7 @@ class MainActivity : Activity() {
                 work()
             } catch (error: OutOfMemoryError) {
                 getString(R.string.memory)
-            } catch (@Suppress("TooGenericExceptionCaught") error: Exception) {
+            } catch (error: Exception) {
                 error.message ?: error.toString()
             }
             runOnUiThread { result.text = said }
