@@ -111,6 +111,26 @@ def test_a_graph_without_normalisation_gets_it(golden_copy, make, tmp_path):
     assert np.abs(expected - np.array(found)).max() < 1e-6
 
 
+def test_weights_in_another_file_are_used_if_they_are_listed(golden_copy, make, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    root = golden_copy(tmp_path / "b")
+    graph = root / "onnx" / "model.fp32.onnx"
+    onnx.save(onnx.load(graph), graph, save_as_external_data=True, location="weights.bin", size_threshold=70)
+    manifest = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
+    for names in (["onnx/model.fp32.onnx", "onnx/weights.bin"], ["onnx/model.fp32.onnx"]):
+        data = {name: (root / name).read_bytes() for name in names}
+        manifest["artifacts"][0]["files"] = [
+            {"path": name, "sha256": hashlib.sha256(of).hexdigest(), "bytes": len(of)} for name, of in data.items()
+        ]
+        (root / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        shutil.rmtree(tmp_path / "app", ignore_errors=True)
+        done = run("selftest.mjs", cwd=make(runtime.open_bundle(root)))
+        if len(names) == 2:
+            assert done.stdout.startswith("ort-fp32: passed: "), done.stderr
+        else:
+            assert done.stderr.startswith("error: onnx/model.fp32.onnx: onnxruntime cannot load it: ")
+
+
 def test_the_examples_run_and_say_what_is_wrong(tiny_bundle, make):
     folder = make(runtime.open_bundle(tiny_bundle))
     assert run("selftest.mjs", cwd=folder).stdout.startswith("ort-fp32: passed: ")

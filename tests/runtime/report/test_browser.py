@@ -1,27 +1,10 @@
 """The page in a real browser: it draws everything without a word on the console, on a desktop, on a phone, on paper."""
 
-import os
-import shutil
-
 import pytest
+from browsers import chromium
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-CHROMIUM = os.environ.get("EDGEDISTILL_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="drives the browser")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: install the package `chromium`, or name it in EDGEDISTILL_CHROMIUM")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield opened
-        opened.close()
+browser = pytest.fixture(scope="module")(chromium)
 
 
 @pytest.fixture

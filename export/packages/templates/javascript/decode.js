@@ -15,7 +15,9 @@ export async function decode(image) {
   try {
     bitmap = await createImageBitmap(encoded, OPTIONS);
   } catch (error) {
-    throw new EdgedistillError(`${image?.name ?? "the image"}: this browser cannot decode it (${words(error)}).`, { cause: error });
+    throw new EdgedistillError(`${image?.name ?? "the image"}: this browser cannot decode it (${words(error)}).`, {
+      cause: error,
+    });
   }
   try {
     return pixelsOf(bitmap);
@@ -47,7 +49,13 @@ function straight(bitmap) {
   gl.pixelStorei(gl.UNPACK_COLORSPACE_CONVERSION_WEBGL, gl.NONE);
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
   gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
-  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, gl.getParameter(gl.TEXTURE_BINDING_2D), 0);
+  gl.framebufferTexture2D(
+    gl.FRAMEBUFFER,
+    gl.COLOR_ATTACHMENT0,
+    gl.TEXTURE_2D,
+    gl.getParameter(gl.TEXTURE_BINDING_2D),
+    0,
+  );
   if (gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE) return null;
   const data = new Uint8Array(width * height * 4);
   gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, data);

@@ -51,7 +51,9 @@ function fetcher(place) {
     try {
       answer = await fetch(address);
     } catch (error) {
-      throw new EdgedistillError(`${address}: cannot be fetched (${words(error)}). Is there a network?`, { cause: error });
+      throw new EdgedistillError(`${address}: cannot be fetched (${words(error)}). Is there a network?`, {
+        cause: error,
+      });
     }
     if (!answer.ok) throw new EdgedistillError(`${address}: cannot be fetched (HTTP ${answer.status}).`);
     return new Uint8Array(await answer.arrayBuffer());

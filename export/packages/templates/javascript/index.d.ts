@@ -125,6 +125,8 @@ export class Model<Source = Image> {
   prepare(image: Source): Promise<Uint8Array>;
   /** Run prepared images: the graph's own outputs, C each. */
   infer(inputs: Uint8Array[]): Promise<{ logits: Float32Array; probabilities: Float32Array }[]>;
+  /** What `infer` gave for one image, as a prediction. */
+  predictionOf(outputs: { logits: Float32Array; probabilities: Float32Array }): Prediction;
   /** Run the bundle's own photographs and compare with the training framework's logits. */
   selftest(): Promise<SelfTest>;
   release(): Promise<void>;

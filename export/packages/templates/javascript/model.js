@@ -34,6 +34,11 @@ export class Model {
     return rows.map((row) => new Prediction(this.classes, row, this.thresholds));
   }
 
+  /** What `infer` gave for one image, as a `Prediction`. */
+  predictionOf({ logits, probabilities }) {
+    return new Prediction(this.classes, probabilitiesOf(this.artifact, logits, probabilities), this.thresholds);
+  }
+
   /** Probabilities of one image or a list of them: a Float32Array of C each, in order. */
   async scores(images) {
     const inputs = [];
@@ -110,7 +115,11 @@ export async function load(place, { artifact, ort, decode, providers, sessionOpt
 
 /** Weights beside the graph, by the names that the graph has for them. */
 async function externalData(bundle, main, others) {
-  const folder = main.path.split("/").slice(0, -1).map((part) => `${part}/`).join("");
+  const folder = main.path
+    .split("/")
+    .slice(0, -1)
+    .map((part) => `${part}/`)
+    .join("");
   const found = [];
   for (const entry of others) {
     if (!entry.path.startsWith(folder)) {

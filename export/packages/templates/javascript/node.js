@@ -50,15 +50,20 @@ export async function decode(image) {
     const bytes = isPath ? await readFile(image) : image;
     const opened = sharp(bytes, { failOn: "truncated", ignoreIcc: true, limitInputPixels: MAX_PIXELS, pages: 1 });
     const { depth, space } = await opened.metadata();
-    if (!["uchar", "ushort"].includes(depth)) throw new Error(`pixels of ${depth} are not read: convert it to 8 or 16 bits`);
+    if (!["uchar", "ushort"].includes(depth))
+      throw new Error(`pixels of ${depth} are not read: convert it to 8 or 16 bits`);
     const isCmyk = space === "cmyk";
     const upright = isCmyk ? opened.autoOrient().pipelineColourspace("cmyk") : opened.autoOrient();
     const levels = upright.toColourspace(isCmyk ? "cmyk" : "srgb").raw({ depth: "uchar" });
     const { data, info } = await levels.toBuffer({ resolveWithObject: true });
     const { width, height, channels } = info;
-    return isCmyk ? { width, height, channels: 3, data: fromCmyk(data) } : { width, height, channels, data: new Uint8Array(data) };
+    return isCmyk
+      ? { width, height, channels: 3, data: fromCmyk(data) }
+      : { width, height, channels, data: new Uint8Array(data) };
   } catch (error) {
-    throw new EdgedistillError(`${name}: cannot be decoded (${words(error)}). Replace or remove the file.`, { cause: error });
+    throw new EdgedistillError(`${name}: cannot be decoded (${words(error)}). Replace or remove the file.`, {
+      cause: error,
+    });
   }
 }
 

@@ -11,7 +11,9 @@ const SHARES = { fp32: 1e-4, fp16: 3e-2, bf16: 2e-1, int8: 3e-1 };
 /** How far a logit may be off here, at most and on average: as `edgedistill selftest` allows it. */
 export function tolerances(artifact, expected) {
   const all = expected.flat();
-  const spread = all.reduce((most, value) => Math.max(most, value), -Infinity) - all.reduce((least, value) => Math.min(least, value), Infinity);
+  const spread =
+    all.reduce((most, value) => Math.max(most, value), -Infinity) -
+    all.reduce((least, value) => Math.min(least, value), Infinity);
   const floor = Math.max(FLOOR, FLOOR_SHARE * spread);
   const built = Math.max(floor, (SHARES[artifact.target.precision] ?? SHARES.fp32) * spread);
   const { max_abs_logit: largest, golden_mean_abs_logit: mean } = artifact.parity ?? {};
@@ -26,7 +28,10 @@ export function tolerances(artifact, expected) {
 /** See `Model.selftest`. */
 export async function selftest(model) {
   const golden = model.manifest.selftest ?? [];
-  const allowed = tolerances(model.artifact, golden.map((one) => one.logits));
+  const allowed = tolerances(
+    model.artifact,
+    golden.map((one) => one.logits),
+  );
   const images = [];
   let sum = 0;
   for (const { file, logits: expected } of golden) {

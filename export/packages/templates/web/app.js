@@ -1,0 +1,154 @@
+// The page: which model runs, what is shown to it, and what it says.
+import { words } from "./edgedistill/errors.js";
+import { openBundle, runnableArtifacts } from "./edgedistill/index.js";
+import { Camera } from "./camera.js";
+import { Engine } from "./engine.js";
+import { notice } from "./notices.js";
+import { forget, prepareOffline } from "./offline.js";
+import { photographs } from "./photographs.js";
+import { clearPrediction, ms, showPrediction } from "./results.js";
+import { describe, runBenchmark, runSelftest } from "./proof.js";
+
+const element = (id) => document.getElementById(id);
+const controls = ["file", "camera", "example", "artifact", "provider", "selftest", "bench"].map(element);
+const names = { wasm: "CPU (WebAssembly)", webgpu: "GPU (WebGPU)" };
+const page = { engine: null, bundle: null, artifacts: [], busy: false, underWay: null, photograph: null, address: "" };
+
+function enable(on) {
+  for (const control of controls) control.disabled = !on;
+  page.busy = !on;
+}
+
+function say(text) {
+  element("state").textContent = text;
+}
+
+function fail(error) {
+  const text = words(error);
+  const altered = /SHA-256|truncated|altered|damaged/.test(text);
+  notice(text, altered ? { error: true, button: "Load all again", action: forget } : { error: true });
+  say("error");
+}
+
+/** Do something with the controls off, after what is under way; an error is shown, not thrown. */
+async function busily(text, action) {
+  while (page.busy) await page.underWay;
+  document.querySelectorAll(".notice.error").forEach((box) => box.remove());
+  const focused = document.activeElement;
+  enable(false);
+  say(text);
+  page.underWay = (async () => {
+    try {
+      await action();
+      say(page.engine ? "ready" : "error");
+    } catch (error) {
+      fail(error);
+    }
+    enable(true);
+    if (document.activeElement === document.body) focused?.focus();
+  })();
+  await page.underWay;
+}
+
+async function loadChosen() {
+  page.engine?.stop();
+  page.engine = null;
+  const [artifact, provider] = [element("artifact").value, element("provider").value];
+  element("loaded").textContent = `loading ${artifact}`;
+  try {
+    page.engine = await Engine.load(artifact, provider);
+  } catch (error) {
+    element("loaded").textContent = `${artifact} does not run on ${names[provider]}.`;
+    throw error;
+  }
+  const { threads, milliseconds } = page.engine;
+  const on = provider === "wasm" ? `${threads} ${threads === 1 ? "thread" : "threads"} with SIMD` : names[provider];
+  element("loaded").textContent = `${artifact} on ${on}, loaded in ${ms(milliseconds)}.`;
+  if (page.photograph) await label(page.photograph);
+}
+
+async function label(photograph) {
+  const result = await page.engine.call("predict", { image: photograph });
+  showPrediction(result);
+}
+
+async function show(photograph) {
+  camera.stop();
+  URL.revokeObjectURL(page.address);
+  page.photograph = photograph;
+  page.address = URL.createObjectURL(photograph);
+  element("photo").src = page.address;
+  element("photo").alt = photograph.name ? `Photograph ${photograph.name}` : "Photograph";
+  element("photo").hidden = false;
+  element("empty").hidden = true;
+  clearPrediction("Looking …");
+  await busily("looking", async () => {
+    if (!page.engine) throw new Error("no model is loaded: choose another artifact, or load the page again.");
+    try {
+      await label(photograph);
+    } catch (error) {
+      clearPrediction("This photograph could not be read.");
+      throw error;
+    }
+  });
+}
+
+const camera = new Camera({
+  async onFrame(bitmap) {
+    if (page.busy || !page.engine) return bitmap.close();
+    showPrediction(await page.engine.call("predict", { image: bitmap }, [bitmap]), { quiet: true });
+  },
+  onChange(on) {
+    element("camera").setAttribute("aria-pressed", String(on));
+    element("video").hidden = !on;
+    element("photo").hidden = on || !page.photograph;
+    element("empty").hidden = on || Boolean(page.photograph);
+    if (on) clearPrediction("Looking …");
+    else if (!page.photograph) clearPrediction("No photograph yet.");
+  },
+  onError: fail,
+});
+
+function connect() {
+  photographs(element("frame"), element("file"), show);
+  element("camera").addEventListener("click", () => camera.toggle(element("video")));
+  element("example").addEventListener("click", async () => {
+    const golden = page.bundle.manifest.selftest;
+    page.example = ((page.example ?? -1) + 1) % golden.length;
+    const { file } = golden[page.example];
+    await show(new File([await page.bundle.read(file)], file.path.split("/").pop()));
+  });
+  for (const id of ["artifact", "provider"])
+    element(id).addEventListener("change", () => busily("loading", loadChosen));
+  element("selftest").addEventListener("click", () =>
+    busily("testing", () => runSelftest(page.engine, element("proof"))),
+  );
+  element("bench").addEventListener("click", () => {
+    const providers = [...element("provider").options].map((option) => option.value);
+    camera.stop();
+    busily("measuring", () => runBenchmark(page.artifacts, providers, names, element("proof"), say));
+  });
+}
+
+async function start() {
+  say("preparing");
+  await prepareOffline();
+  const included = await (await fetch("app.json")).json();
+  page.bundle = await openBundle(new URL("bundle", document.baseURI));
+  const { manifest } = page.bundle;
+  page.artifacts = runnableArtifacts(manifest).filter(({ name }) => included.artifacts.includes(name));
+  const option = (value, text) => Object.assign(document.createElement("option"), { value, textContent: text });
+  for (const one of page.artifacts)
+    element("artifact").append(option(one.name, `${one.name} (${one.target.precision})`));
+  element("provider").append(option("wasm", names.wasm));
+  if (included.webgpu && (await navigator.gpu?.requestAdapter().catch(() => null)))
+    element("provider").append(option("webgpu", names.webgpu));
+  element("example").hidden = !manifest.selftest?.length;
+  element("selftest").hidden = element("example").hidden;
+  describe(page.bundle, page.artifacts);
+  connect();
+  page.busy = false;
+  await busily("loading", loadChosen);
+}
+
+start().catch(fail);
