@@ -108,8 +108,8 @@ public func readManifest(_ json: Data) throws -> Manifest {
     } catch let error as DecodingError {
         throw BundleError("manifest.json: damaged, or of a kind that this app does not know (\(error)).")
     }
-    if let problem = problem(of: manifest) {
-        throw BundleError("manifest.json: \(problem).")
+    if let found = problem(of: manifest) {
+        throw BundleError("manifest.json: \(found).")
     }
     return manifest
 }
