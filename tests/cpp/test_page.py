@@ -1,0 +1,54 @@
+"""docs/cpp.md, from top to bottom: it builds without a warning, and what it builds says what Python says."""
+
+import json
+
+from edgedistill import runtime
+
+
+def test_every_command_of_the_page_works(built):
+    for step in built.steps:
+        assert step["code"] == 0, f"{step['text']}\n{step['out'][-3000:]}\n{step['err'][-3000:]}"
+
+
+def test_the_program_of_the_page_says_what_python_says(built, tiny_bundle):
+    lines = [line for line in built.steps[1]["out"].splitlines() if line.startswith("edgedistill_cpp/bundle/selftest/")]
+    said = [line.split(": ")[1].split() for line in lines]
+    photographs = sorted((tiny_bundle / "selftest").glob("*.jpg"))
+    with runtime.load(tiny_bundle, name="ov-fp32") as predictor:
+        expected = [pair for one in predictor.predict(photographs) for pair in one.labels.items()]
+    assert [name for name, _ in said] == [name for name, _ in expected]
+    assert all(abs(float(a) - b) < 1e-5 for (_, a), (_, b) in zip(said, expected, strict=True))
+
+
+def test_the_example_proves_itself_and_writes_the_lines_of_predict(built, tiny_bundle, command):
+    first, *lines = built.steps[2]["out"].splitlines()
+    assert first.startswith("ov-fp32: passed: 3 photographs: ")
+    photographs = sorted((tiny_bundle / "selftest").glob("*.jpg"))
+    _, out, _ = command("predict", tiny_bundle, *photographs, "--backend", "openvino", "--json")
+    for line, expected in zip(map(json.loads, lines), map(json.loads, out.splitlines()), strict=True):
+        assert list(line) == list(expected)
+        assert list(line["labels"]) == list(expected["labels"])
+        assert all(abs(line["labels"][name] - score) < 1e-6 for name, score in expected["labels"].items())
+
+
+def test_the_folder_has_the_bundles_numbers_and_what_it_runs(built):
+    text = (built.app / "README.md").read_text()
+    assert text.startswith("# tiny in C++\n\n4 classes, photographs as 16 x 16 pixels (squash, bilinear).")
+    assert "ov-fp32" in text
+    assert "{{" not in text
+    assert (built.app / "bundle" / "onnx" / "model.fp32.onnx").exists()
+
+
+def test_an_artifact_that_the_library_does_not_run_is_refused(tiny_bundle, command, golden_copy, tmp_path):
+    def all_of_another(manifest: dict) -> None:
+        for artifact in manifest["artifacts"]:
+            artifact["target"]["backend"] = "tensorrt"
+
+    golden_copy(tmp_path / "bundle", all_of_another)
+    code, _, err = command("app", "cpp", tmp_path / "bundle", "-o", tmp_path / "app")
+    assert code == 2
+    assert "no artifact for 'cpp'" in err
+    code, _, err = command("app", "cpp", tmp_path / "bundle", "-o", tmp_path / "app", "-a", "ov-fp32")
+    assert code == 2
+    assert "ov-fp32: 'cpp' runs artifacts of openvino and onnxruntime" in err
+    assert not (tmp_path / "app").exists()
