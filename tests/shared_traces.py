@@ -2,23 +2,26 @@
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # the runtime's tests run where there is no torch
     from torch import nn
 
-    from edgedistill.runtime.tensors import TensorSpec
+    from edgedistill.export.probes import Probes
+    from edgedistill.runtime.tensors import BatchRange, TensorSpec
 
 
 @pytest.fixture(scope="session")
 def sharing_traces(shared_folder) -> Callable[[], AbstractContextManager[None]]:
     """Within it, a network of the same modules and weights as another is not traced and simplified again."""
-    from edgedistill.export.conversions import onnx_check, onnx_fp32, simplifying
+    from edgedistill.export.conversions import onnx_fp32, simplifying
 
     write, whole = onnx_fp32.export_onnx, onnx_fp32.check_and_simplify
 
@@ -39,7 +42,7 @@ def sharing_traces(shared_folder) -> Callable[[], AbstractContextManager[None]]:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         made = shared_folder / f"{digest}.simplified.onnx"
         if made.exists():
-            onnx_check.check_onnx(path, *judged_by)
+            check_onnx(path, *judged_by)
         shutil.copyfile(made_once(made, make), out)
         return simplifying.Simplified(out, *map(simplifying.count_nodes, (path, out)))
 
@@ -53,13 +56,25 @@ def sharing_traces(shared_folder) -> Callable[[], AbstractContextManager[None]]:
     return sharing
 
 
+def check_onnx(path: Path, probes: "Probes", batch: "BatchRange") -> None:
+    """What `check_and_simplify` asks of a file before it simplifies it, in this process."""
+    from edgedistill.export.conversions.onnx_check import check_and_run, compare_outputs
+
+    rows = list(probes.rows(batch))
+    with tempfile.TemporaryDirectory() as folder:
+        images, outputs = Path(folder, "images.npy"), Path(folder, "outputs.npz")
+        np.save(images, probes.images)
+        check_and_run(str(path), str(images), rows, str(outputs))
+        compare_outputs(outputs, rows, probes)
+
+
 @contextmanager
 def running_here() -> Iterator[None]:
     """What goes into processes of its own for the sake of crashes alone runs in this one: imports take seconds."""
     import msgspec
 
     from edgedistill.export import running_apart
-    from edgedistill.export.conversions import fixed_batch, onnx_check, onnx_fp16, onnx_fp32, onnx_int8
+    from edgedistill.export.conversions import fixed_batch, onnx_fp16, onnx_fp32, onnx_int8
     from edgedistill.export.errors import ExportError, one_line
 
     def run_here(
@@ -74,7 +89,7 @@ def running_here() -> Iterator[None]:
             raise ExportError(f"{what}: {one_line(error)}") from error
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (onnx_fp32, onnx_fp16, onnx_int8, onnx_check, fixed_batch, running_apart):
+        for module in (onnx_fp32, onnx_fp16, onnx_int8, fixed_batch, running_apart):
             patch.setattr(module, "run_in_child", run_here)
         yield
 

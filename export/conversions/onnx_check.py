@@ -1,14 +1,11 @@
 """Is an ONNX file valid, does it run, and does it say what the network itself says?"""
 
-import tempfile
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from ...runtime.errors import MissingDependencyError
-from ...runtime.tensors import BatchRange
-from ..child import run_in_child
 from ..errors import ExportError
 from ..probes import Probes
 from ..proving import compare
@@ -23,21 +20,6 @@ def require_modules(*names: str) -> None:
             import_module(name)
     except ImportError as error:
         raise MissingDependencyError(f'{error.name} is not installed: `pip install "edgedistill[export]"`.') from error
-
-
-def check_onnx(path: Path, probes: Probes, batch: BatchRange) -> None:
-    """Check a float32 file by onnx.checker and by running it with batches of several sizes.
-
-    Raises:
-        ExportError: the file is not valid ONNX, does not run, or disagrees with the network itself; or what checks and
-            runs it crashed.
-    """
-    rows = list(probes.rows(batch))
-    with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
-        images, outputs = Path(folder, "images.npy"), Path(folder, "outputs.npz")
-        np.save(images, probes.images)
-        run_in_child(check_and_run, path, images, rows, outputs, what=REFUSED)
-        compare_outputs(outputs, rows, probes)
 
 
 def compare_outputs(outputs: Path, rows: list[list[int]], probes: Probes) -> None:

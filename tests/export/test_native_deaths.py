@@ -14,9 +14,9 @@ from edgedistill.export.conversions import (
     CONVERSIONS,
     Converted,
     fixed_batch,
-    onnx_check,
     onnx_fp16,
     onnx_int8,
+    simplifying,
     tflite,
 )
 from edgedistill.export.errors import ExportError
@@ -79,11 +79,14 @@ def test_it_fails_its_artifact_alone(dies, student, split, tmp_path, monkeypatch
     assert one.reason.endswith(f": {death[1]}")
 
 
-def test_a_graph_that_kills_what_checks_it_is_refused(dies, tmp_path):
-    dies(onnx_check, "check_and_run", KILL[0])
+def test_a_graph_that_kills_what_checks_it_is_refused(dies, tiny_bundle, tmp_path):
+    dies(simplifying, "check_simplify_check", KILL[0])
     probes = Probes(np.zeros((8, 4, 4, 3), np.uint8), np.zeros((8, 2), np.float32))
     with pytest.raises(ExportError, match="^the ONNX graph is refused: its process crashed with SIGKILL"):
-        onnx_check.check_onnx(tmp_path / "unread.onnx", probes, BatchRange())
+        simplifying.check_and_simplify(
+            tiny_bundle / "onnx" / "model.fp32.onnx", tmp_path / "out.onnx", probes, BatchRange()
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 KILLER = """

@@ -10,13 +10,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from shared_traces import check_onnx
 from torch import nn
 
 from edgedistill.export.builders.ort_format import mobile_usability
 from edgedistill.export.child import run_in_child
 from edgedistill.export.conversions import onnx_fp32
 from edgedistill.export.conversions.fixed_batch import fix_batch
-from edgedistill.export.conversions.onnx_check import check_onnx
 from edgedistill.export.conversions.onnx_fp16 import convert_to_fp16
 from edgedistill.export.conversions.onnx_fp32 import export_onnx
 from edgedistill.export.errors import ExportError
