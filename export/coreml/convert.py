@@ -7,7 +7,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PLACE = "com.apple.CoreML"
 # Core ML's own names for what a person sees in Xcode; the rest is `userDefined`.
 _NOT_OURS = "com.github.apple.coremltools."
 
