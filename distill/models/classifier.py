@@ -153,8 +153,8 @@ class Classifier(nn.Module):
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W), the arithmetic that export puts inside the graph.
 
-        In the usual memory format: what `permute` leaves, channels last, is where RepVGG's backward pass kills a process
-        on a CPU without AVX-512, see engine/optimize.py.
+        In the usual memory format: what `permute` leaves, channels last, is where RepVGG's backward pass kills a
+        process on a CPU without AVX-512, see engine/optimize.py.
         """
         planes = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
         return planes * self.scale - self.shift
