@@ -31,6 +31,11 @@ def test_it_is_a_schema_and_says_of_which_version(schema):
     assert schema.schema["$id"] == f"urn:edgedistill:manifest:{SCHEMA_VERSION}"
 
 
+def test_there_is_a_golden_bundle_of_every_version():
+    """Whoever raises the version keeps a bundle that the version before wrote."""
+    assert [root.name for root in GOLDEN] == [f"bundle_schema_{version + 1}" for version in range(SCHEMA_VERSION)]
+
+
 @pytest.mark.parametrize("root", GOLDEN, ids=lambda root: root.name)
 def test_what_earlier_versions_wrote_is_valid_and_opens(schema, root):
     schema.validate(json.loads((root / "manifest.json").read_text(encoding="utf-8")))
