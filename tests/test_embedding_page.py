@@ -38,7 +38,7 @@ def block(kind):
 
 
 def test_python(folder):
-    assert run(folder, "-m", "edgedistill", *"selftest bundle".split()).returncode == 0
+    assert run(folder, "-m", "edgedistill", "selftest", "bundle").returncode == 0
     assert "edgedistill selftest bundle" in COMMANDS
     done = run(folder, "-c", block("python"))
     assert done.returncode == 0, done.stderr
