@@ -22,8 +22,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 from arm64_answers import Answer, Asked, OwnPython, ask
 from arm64_packages import EXTRAS, Packages, packages
 from arm64_processor import Processor, processor
@@ -61,7 +63,8 @@ def main() -> None:
             return
         if not arguments.table:
             cpus = tuple(arguments.cpu or CPUS)
-            write(run(arguments.bundle, arguments.data, arguments.images, arguments.photographs, cpus), arguments.out)
+            for found in run(arguments.bundle, arguments.data, arguments.images, arguments.photographs, cpus):
+                write(found, arguments.out)
     except EdgedistillError as error:
         sys.exit(f"{error}")
     results = read(arguments.out)
@@ -74,8 +77,8 @@ def prepared(made: Userland, cpu: str) -> Packages:
     return packages(made, processor(made, cpu))
 
 
-def run(bundle: Path, data: Path, images: Path | None, count: int, cpus: tuple[str, ...]) -> Results:
-    """Ask this machine, then each emulated processor, and compare."""
+def run(bundle: Path, data: Path, images: Path | None, count: int, cpus: tuple[str, ...]) -> Iterator[Results]:
+    """Ask this machine, then each emulated processor, and compare: the record so far after each."""
     opened, made = open_bundle(bundle), userland()
     wanted = [one for one in opened.manifest.artifacts if one.backend in EXTRAS and missing_files(one) is None]
     with tempfile.TemporaryDirectory(prefix="edgedistill-arm64-") as folder:
@@ -90,31 +93,32 @@ def run(bundle: Path, data: Path, images: Path | None, count: int, cpus: tuple[s
         for name in (name for name, answer in native.items() if answer.reason):
             print(f"{name}: does not run here, so it is left out: {native[name].reason}")
         asked = dataclasses.replace(asked, artifacts=tuple(one.name for one in runs))
-        answers: dict[str, dict[str, Answer]] = {}
-        for cpu, machine in machines.items():
-            answers[cpu] = ask(machine, asked, lambda what, cpu=cpu: print(f"{cpu}: {what}", flush=True))
-    floats = {one.backend: native[one.name] for one in runs if one.precision == "fp32"}
-    return Results(
-        device=describe_device(),
-        instructions=own_instructions(),
-        emulator=version(made),
-        userland=system(machines[cpus[0]]),
-        model=f"{opened.manifest.provenance.model}, {opened.manifest.preprocessing.size[0]} px",
-        photographs=len(asked.photographs),
-        classes=len(opened.manifest.classes),
-        processors={cpu: machine.features for cpu, machine in machines.items()},
-        lacking=dict(installed.lacking),
-        here=tuple(
+        answers: dict[str, dict[str, Answer]] = {}  # by artifact and processor
+        floats = {one.backend: native[one.name] for one in runs if one.precision == "fp32"}
+        own = [
             here(one.name, native[one.name], None if one.precision == "fp32" else floats.get(one.backend))
             for one in runs
-        ),
-        rows=tuple(
-            row(one.name, cpu, {earlier: answers[earlier][one.name] for earlier in cpus[: cpus.index(cpu)]},
-                answers[cpu][one.name], native[one.name])
-            for one in runs
-            for cpu in cpus
-        ),
-    )  # fmt: skip
+        ]
+        found = Results(
+            device=describe_device(),
+            instructions=own_instructions(),
+            emulator=version(made),
+            userland=system(machines[cpus[0]]),
+            model=f"{opened.manifest.provenance.model}, {opened.manifest.preprocessing.size[0]} px",
+            photographs=len(asked.photographs),
+            classes=len(opened.manifest.classes),
+            lacking=dict(installed.lacking),
+            here=tuple(own),
+        )
+        for cpu, machine in machines.items():
+            answered = ask(machine, asked, lambda what, cpu=cpu: print(f"{cpu}: {what}", flush=True))
+            rows = [row(name, cpu, answers.setdefault(name, {}), answered[name], native[name]) for name in answered]
+            for name, answer in answered.items():
+                answers[name][cpu] = answer
+            found = msgspec.structs.replace(
+                found, processors=found.processors | {cpu: machine.features}, rows=(*found.rows, *rows)
+            )
+            yield found
 
 
 def copied(bundle: Path, folder: Path) -> Path:

@@ -83,9 +83,9 @@ class Results(Record):
         model: the bundle's, with its input.
         photographs: how many.
         classes: how many.
-        processors: the features of each emulated one.
         lacking: backends that have no packages for it.
         here: by artifact.
+        processors: the features of each emulated one.
         rows: by processor and artifact.
     """
 
@@ -96,10 +96,10 @@ class Results(Record):
     model: str
     photographs: int
     classes: int
-    processors: dict[str, tuple[str, ...]]
     lacking: dict[str, str]
     here: tuple[Here, ...]
-    rows: tuple[Row, ...]
+    processors: dict[str, tuple[str, ...]] = {}
+    rows: tuple[Row, ...] = ()
 
 
 def here(name: str, answer: Answer, of_float: Answer | None) -> Here:
@@ -155,7 +155,8 @@ def markdown(results: Results) -> str:
         "labels that flip | `selftest` | mAP |",
         "|---|---|---:|---:|---:|---:|---|---:|",
     ]
-    for one in results.rows:
+    order = [one.artifact for one in results.here]
+    for one in sorted(results.rows, key=lambda one: order.index(one.artifact)):
         known = own[one.artifact]
         if one.reason:
             lines.append(f"| {one.artifact} | {one.processor} | {one.reason} | | | | | |")
