@@ -13,6 +13,11 @@ ARGUMENTS = [
     *("--disable-component-update", "--disable-sync"),
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),  # a camera
 ]
+# WebGPU by a GPU that is computed.
+SOFTWARE_GPU = [
+    *("--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--use-vulkan=swiftshader"),
+    *("--use-angle=swiftshader", "--enable-features=Vulkan,WebGPU"),
+]
 
 
 def chromium() -> Iterator[Any]:

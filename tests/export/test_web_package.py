@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsers import chromium
+from browsers import CHROMIUM, SOFTWARE_GPU, chromium
 from npm import npm_packages
 from PIL import Image
 from site_server import Site
@@ -73,8 +73,8 @@ def show(browser) -> Iterator[Callable[..., tuple]]:
     """Open the page and wait until it is ready; what the console and the page's errors said is in `heard`."""
     contexts = []
 
-    def opened(url: str, *, state: str = "ready", **options: object) -> tuple:
-        context = browser.new_context(**options)
+    def opened(url: str, *, state: str = "ready", other: object = None, **options: object) -> tuple:
+        context = (other or browser).new_context(**options)
         contexts.append(context)
         page, heard = context.new_page(), []
         page.on("console", lambda message: heard.append(message.text) if message.text != NO_GPU else None)
@@ -112,7 +112,7 @@ def test_it_proves_itself_and_labels_as_python_does(site, serve, show):
         page.locator("#loaded", has_text=f"{artifact} on ").wait_for()
         assert labels(page)["bright"].endswith(" %")  # the photograph is labelled anew
         page.locator("#selftest").click()
-        page.locator("#proof", has_text=f"passed Self-test of {artifact}").wait_for()
+        page.locator("#proof", has_text=f"passed: {artifact}").wait_for()
         assert page.locator("#proof td.good").count() == 3
     page.locator("#bench").click()
     page.locator("#proof tbody tr").nth(1).wait_for(timeout=60_000)
@@ -230,6 +230,23 @@ def test_it_fits_and_is_used_by_keyboard_alone(site, serve, show, width):
     assert heard == []
 
 
+@pytest.mark.slow
+def test_threads_and_the_gpu_give_the_same(site, serve, show, browser):
+    other = browser.browser_type.launch(executable_path=CHROMIUM, args=SOFTWARE_GPU)
+    try:
+        page, heard = show(f"{serve(site).url}?threads=2", other=other)
+        assert page.locator("#loaded").inner_text().startswith("ort-fp32 on 2 threads with SIMD")
+        if page.locator("#provider option").count() == 1:
+            pytest.skip("this Chromium has no WebGPU without a GPU")
+        page.locator("#provider").select_option("webgpu")
+        page.locator("#loaded", has_text="ort-fp32 on GPU").wait_for(timeout=60_000)
+        page.locator("#selftest").click()
+        page.locator("#proof", has_text="passed: ort-fp32").wait_for(timeout=60_000)
+        assert heard == []
+    finally:
+        other.close()
+
+
 def test_the_camera_is_labelled(site, serve, show):
     page, heard = show(serve(site).url, permissions=["camera"])
     page.locator("#camera").click()
@@ -240,6 +257,7 @@ def test_the_camera_is_labelled(site, serve, show):
     assert heard == []
 
 
+@pytest.mark.slow
 def test_a_new_version_is_offered(site, serve, show, tmp_path):
     folder = Path(shutil.copytree(site, tmp_path / "site"))
     page, _ = show(serve(folder).url)

@@ -11,7 +11,7 @@ import { describe, runBenchmark, runSelftest } from "./proof.js";
 
 const element = (id) => document.getElementById(id);
 const controls = ["file", "camera", "example", "artifact", "provider", "selftest", "bench"].map(element);
-const names = { wasm: "CPU (WebAssembly)", webgpu: "GPU (WebGPU)" };
+const names = { wasm: "CPU", webgpu: "GPU" };
 const page = { engine: null, bundle: null, artifacts: [], busy: false, underWay: null, photograph: null, address: "" };
 
 function enable(on) {

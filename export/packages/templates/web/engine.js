@@ -1,4 +1,6 @@
 // A worker that holds one artifact on one provider; its calls are promises.
+const THREADS = Number(new URLSearchParams(location.search).get("threads")); // ?threads=2, for comparisons
+
 export class Engine {
   #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   #waiting = new Map();
@@ -18,7 +20,10 @@ export class Engine {
   static async load(artifact, provider) {
     const engine = new Engine();
     try {
-      Object.assign(engine, await engine.call("load", { artifact, provider }), { artifact, provider });
+      Object.assign(engine, await engine.call("load", { artifact, provider, threads: THREADS }), {
+        artifact,
+        provider,
+      });
       return engine;
     } catch (error) {
       engine.stop();

@@ -38,7 +38,7 @@ export async function runSelftest(engine, place) {
     sentence(
       report.passed,
       report.passed ? "passed" : "failed",
-      ` Self-test of ${report.artifact}: the largest difference of a logit allowed is ${report.tolerance.toPrecision(2)}.`,
+      `: ${report.artifact}, whose logits may be ${report.tolerance.toPrecision(2)} off.`,
     ),
     table("Against the training framework's logits", ["photograph", "difference", ""], rows),
   );
@@ -50,7 +50,7 @@ export async function runBenchmark(artifacts, providers, names, place, say) {
   for (const artifact of artifacts) {
     for (const provider of providers) {
       say(`measuring ${artifact.name}`);
-      rows.push([artifact.name, names[provider].split(" ")[0], ...(await measured(artifact, provider))]);
+      rows.push([artifact.name, names[provider], ...(await measured(artifact, provider))]);
       place.replaceChildren(
         table(
           `Inference of single images, ${SECONDS} s each; decoding is not in it`,

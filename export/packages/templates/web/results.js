@@ -30,7 +30,7 @@ export function clearPrediction(text) {
 }
 
 export function ms(value) {
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
+  return `${value.toFixed(value < 1 ? 2 : value < 10 ? 1 : 0)} ms`;
 }
 
 function percent(value) {

@@ -6,11 +6,12 @@ const BUILDS = { wasm: "./ort/ort.wasm.min.mjs", webgpu: "./ort/ort.webgpu.min.m
 let model;
 
 const operations = {
-  async load({ artifact, provider }) {
+  async load({ artifact, provider, threads }) {
     const ort = await import(BUILDS[provider]);
     ort.env.logLevel = "error";
     ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
     if (!self.crossOriginIsolated) ort.env.wasm.numThreads = 1;
+    else if (threads > 0) ort.env.wasm.numThreads = threads;
     const started = performance.now();
     const bundle = await openBundle(new URL("./bundle", import.meta.url));
     model = await load(bundle, { artifact, ort, providers: [provider] });
