@@ -1,4 +1,5 @@
 // Labels with their probabilities, as bars with a tick at each class's threshold.
+const MOST = 10; // labels at once; the others are folded
 const MOST_OTHERS = 5;
 const element = (id) => document.getElementById(id);
 
@@ -8,7 +9,10 @@ export function showPrediction({ classes, probabilities, thresholds, prepare, in
   const above = order.filter((i) => probabilities[i] >= thresholds[i]);
   const below = order.filter((i) => probabilities[i] < thresholds[i]).slice(0, MOST_OTHERS);
   const rows = (places) => places.map((i) => row(classes[i], probabilities[i], thresholds[i]));
-  element("labels").replaceChildren(...rows(above));
+  element("labels").replaceChildren(...rows(above.slice(0, MOST)));
+  element("further").replaceChildren(...rows(above.slice(MOST)));
+  element("more").hidden = above.length <= MOST;
+  element("more").firstElementChild.textContent = `${above.length - MOST} more`;
   element("others").replaceChildren(...rows(below));
   element("none").textContent = "No class reaches its threshold.";
   element("none").hidden = above.length > 0;
@@ -16,13 +20,19 @@ export function showPrediction({ classes, probabilities, thresholds, prepare, in
   element("rest").open ||= above.length === 0;
   element("latency").textContent = `${ms(infer)} inference, ${ms(prepare)} decode and resize`;
   if (quiet) return;
-  const named = above.map((i) => `${classes[i]} ${percent(probabilities[i])}`).join(", ");
-  element("said").textContent = named ? `Labels: ${named}.` : "No class reaches its threshold.";
+  const named = above
+    .slice(0, MOST)
+    .map((i) => `${classes[i]} ${percent(probabilities[i])}`)
+    .join(", ");
+  element("said").textContent = named
+    ? `Labels: ${named}${above.length > MOST ? ", and more" : ""}.`
+    : "No class reaches its threshold.";
 }
 
 export function clearPrediction(text) {
   element("labels").replaceChildren();
   element("others").replaceChildren();
+  element("more").hidden = true;
   element("rest").hidden = true;
   element("none").hidden = false;
   element("none").textContent = text;
