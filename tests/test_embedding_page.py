@@ -62,6 +62,16 @@ def test_a_server_and_its_client(folder):
     assert "'red'" in done.stdout
 
 
+def test_every_kind_of_app_is_one(folder):
+    """The kinds have pages and tests of their own; here each is known, and each that an app embeds has a row."""
+    kinds = set(re.findall(r"`edgedistill app (\w+) bundle", PAGE))
+    done = run(folder, "-m", "edgedistill", "app", "none", "bundle", "-o", "none")
+    assert done.returncode == 2
+    known = set(re.findall(r"\w+", done.stderr))
+    assert kinds == {"web", "node", "cpp", "android", "ios", "react_native"}
+    assert kinds <= known, done.stderr
+
+
 def test_every_link_leads_somewhere():
     for path, anchor in re.findall(r"\]\(([\w./]*)#?([\w-]*)\)", PAGE):
         target = DOCS / path if path else DOCS / "embedding.md"
