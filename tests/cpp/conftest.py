@@ -21,9 +21,11 @@ def built(tiny_bundle: Path, shared_folder: Path, once: Callable[..., Path]) -> 
 
 
 @pytest.fixture(scope="session")
-def sanitized(built: Built, shared_folder: Path, once: Callable[..., Path]) -> Built:
+def sanitized(tiny_bundle: Path, shared_folder: Path, once: Callable[..., Path]) -> Built:
     """The same library with sanitizers, which takes a minute to build."""
-    return Built(once(shared_folder / "cpp_sanitized", lambda path: build_sanitized(path, built.app)), [])
+    if reason := lacking():
+        pytest.skip(reason)
+    return Built(once(shared_folder / "cpp_sanitized", lambda path: build_sanitized(path, tiny_bundle)), [])
 
 
 @pytest.fixture(scope="session", params=["quick", pytest.param("sanitized", marks=pytest.mark.slow)])
