@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 
 def test_it_says_what_it_made(tiny_bundle, command, tmp_path):
     code, out, err = command("app", "zip", tiny_bundle, "-o", tmp_path / "tiny.zip")
@@ -25,6 +27,30 @@ def test_mistakes_take_a_line_and_leave_nothing(tiny_bundle, command, tmp_path):
         assert (code, out) == (2, "")
         assert words in err
         assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["web", "node"])
+def test_what_a_kind_cannot_run_is_told(golden_copy, command, tmp_path, kind):
+    def others(manifest: dict) -> None:
+        manifest["artifacts"] = [one for one in manifest["artifacts"] if one["target"]["backend"] != "onnxruntime"]
+
+    root = golden_copy(tmp_path / "b", others)
+    code, out, err = command("app", kind, root, "-o", tmp_path / "x")
+    assert (code, out) == (2, "")
+    assert f"no artifact for '{kind}', which runs those of onnxruntime" in err
+    assert "Export one with `--target onnxruntime-cpu-fp32`." in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_without_npm_the_way_out_is_told(tiny_bundle, command, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("EDGEDISTILL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("EDGEDISTILL_ASSETS", raising=False)
+    code, out, err = command("app", "web", tiny_bundle, "-o", tmp_path / "x")
+    assert (code, out) == (3, "")
+    assert "comes from npm, not installed here. Install Node.js with npm, or give --assets FOLDER" in err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -247,6 +247,27 @@ def test_threads_and_the_gpu_give_the_same(site, serve, show, browser):
         other.close()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_accessible_and_can_be_installed(site, serve, show, scheme):
+    axe = npm_packages("axe-core@4.14.1") / "axe-core" / "axe.min.js"
+    page, heard = show(serve(site).url, color_scheme=scheme)
+    page.locator("#example").click()
+    page.locator("#labels li").first.wait_for()
+    page.locator("#selftest").click()
+    page.locator("#proof td").first.wait_for()
+    page.locator("#state", has_text="ready").wait_for()
+    page.evaluate(axe.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run()")["violations"]
+    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
+    tools = page.context.new_cdp_session(page)
+    manifest = tools.send("Page.getAppManifest")
+    assert manifest["url"].endswith("/manifest.webmanifest")
+    assert manifest["errors"] == []
+    errors = tools.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    assert {one["errorId"] for one in errors} <= {"in-incognito"}  # as the tests' pages are
+    assert heard == []
+
+
 def test_the_camera_is_labelled(site, serve, show):
     page, heard = show(serve(site).url, permissions=["camera"])
     page.locator("#camera").click()

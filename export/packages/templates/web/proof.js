@@ -40,7 +40,7 @@ export async function runSelftest(engine, place) {
       report.passed ? "passed" : "failed",
       `: ${report.artifact}, whose logits may be ${report.tolerance.toPrecision(2)} off.`,
     ),
-    table("Against the training framework's logits", ["photograph", "difference", ""], rows),
+    table("Against the training framework's logits", ["photograph", "difference", "verdict"], rows),
   );
 }
 
