@@ -142,6 +142,18 @@ def test_the_examples_run_and_say_what_is_wrong(tiny_bundle, make):
     assert done.stderr.count("\n") == 1
 
 
+def test_any_name_is_taken_as_it_is(golden_copy, make, tmp_path):
+    hostile = """a "b' ${1} \\ {{name}} `c`"""
+
+    def change(manifest: dict) -> None:
+        manifest["name"] = manifest["artifacts"][0]["name"] = hostile
+
+    folder = make(runtime.open_bundle(golden_copy(tmp_path / "b", change)))
+    assert run("selftest.mjs", cwd=folder).stdout.startswith(f"{hostile}: passed: ")
+    assert '"label":"red"' in run("label.mjs", "bundle/selftest/red.jpg", cwd=folder).stdout
+    assert json.loads((folder / "package.json").read_text(encoding="utf-8"))["name"] == "a-b-1-name-c"
+
+
 def alter(path: Path) -> None:
     path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
 

@@ -247,6 +247,27 @@ def test_threads_and_the_gpu_give_the_same(site, serve, show, browser):
         other.close()
 
 
+HOSTILE = """a "b' </script><img src=x onerror=alert(1)> ${1} \\ {{name}} `c`"""
+
+
+def test_names_are_shown_as_they_are(golden_copy, tmp_path, serve, show):
+    def change(manifest: dict) -> None:
+        manifest["name"] = HOSTILE
+        manifest["classes"] = [f"{name} {HOSTILE}" for name in manifest["classes"]]
+        manifest["artifacts"][0]["name"] = HOSTILE
+
+    modules = npm_packages(f"onnxruntime-web@{ONNXRUNTIME}")
+    made = package_web(runtime.open_bundle(golden_copy(tmp_path / "b", change)), tmp_path / "site", assets=modules)
+    page, heard = show(serve(made).url)
+    assert page.title() == HOSTILE
+    assert page.locator("h1").inner_text() == HOSTILE
+    page.locator("#example").click()
+    page.locator("#labels li").first.wait_for()
+    assert set(labels(page)) <= {f"{name} {HOSTILE}" for name in ("red", "green", "blue", "bright")}
+    assert json.loads((made / "manifest.webmanifest").read_text(encoding="utf-8"))["name"] == HOSTILE
+    assert heard == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_accessible_and_can_be_installed(site, serve, show, scheme):
     axe = npm_packages("axe-core@4.14.1") / "axe-core" / "axe.min.js"
