@@ -91,28 +91,35 @@ def lacking() -> str:
     return ""
 
 
-def follow_the_page(folder: Path, tiny_bundle: Path) -> None:
-    """Write what the page has written, run what it runs, note what came of it in page.json."""
-    headers = headers_of_json()
+def reader(folder: Path) -> dict[str, str]:
+    """The environment of someone who has installed what the page says; `folder` is for what stands in for that."""
     tools = folder / "tools"
-    tools.mkdir(parents=True)
-    shutil.copytree(tiny_bundle, folder / "bundle")
+    tools.mkdir(parents=True, exist_ok=True)
     for name, module in (("edgedistill", "-m edgedistill"), ("python3", "")):
         (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
         (tools / name).chmod(0o755)
-    environment = dict(os.environ)
-    environment |= {
+    own = {
         "PATH": f"{tools}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
-        "CMAKE_INCLUDE_PATH": str(headers),
+        "CMAKE_INCLUDE_PATH": str(headers_of_json()),
     }
-    environment |= {"CXXFLAGS": QUICK, "CMAKE_BUILD_TYPE": "None"}
+    return os.environ | own | {"CXXFLAGS": QUICK, "CMAKE_BUILD_TYPE": "None"}
+
+
+def shell(text: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-ec", text], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def follow_the_page(folder: Path, tiny_bundle: Path) -> None:
+    """Write what the page has written, run what it runs, note what came of it in page.json."""
+    environment = reader(folder)
+    shutil.copytree(tiny_bundle, folder / "bundle")
     steps = []
     for kind, title, text in BLOCKS:
         if kind == "sh":
-            run = subprocess.run(
-                ["bash", "-ec", text], cwd=folder, env=environment, capture_output=True, text=True, check=False
-            )
+            run = shell(text, folder, environment)
             steps.append({"text": text, "code": run.returncode, "out": run.stdout, "err": run.stderr})
         else:
             (folder / title).write_text(text + (PROBE if title == "CMakeLists.txt" else ""))

@@ -1,6 +1,9 @@
 """docs/cpp.md, from top to bottom: it builds without a warning, and what it builds says what Python says."""
 
 import json
+import shutil
+
+from cpp_built import reader, shell
 
 from edgedistill import runtime
 
@@ -37,6 +40,16 @@ def test_the_folder_has_the_bundles_numbers_and_what_it_runs(built):
     assert "ov-fp32" in text
     assert "{{" not in text
     assert (built.app / "bundle" / "onnx" / "model.fp32.onnx").exists()
+
+
+def test_the_folder_stands_alone_as_its_readme_says(built, tmp_path):
+    shutil.copytree(built.app, tmp_path / "app")
+    text = (tmp_path / "app" / "README.md").read_text()
+    (configure,) = [line.strip() for line in text.splitlines() if line.startswith("    cmake -B build ")]
+    run = shell(configure, tmp_path / "app", reader(tmp_path))
+    assert run.returncode == 0, run.stderr
+    targets = shell("cmake --build build --target help", tmp_path / "app", reader(tmp_path)).stdout
+    assert "edgedistill_predict" in targets
 
 
 def test_an_artifact_that_the_library_does_not_run_is_refused(tiny_bundle, command, golden_copy, tmp_path):
