@@ -119,6 +119,63 @@ def test_a_sound_manifest_with_what_a_later_version_adds_is_read(library):
     assert answers(library, [GOLDEN.read_bytes(), json.dumps(later).encode()]) == ["ok", "ok"]
 
 
+def test_paths_are_judged_as_python_judges_them(library):
+    document = json.loads(GOLDEN.read_text())
+    paths = [
+        *(
+            "a.jpg",
+            "a/b/c.jpg",
+            "a b.jpg",
+            ".a",
+            "é/ü.jpg",
+            "comet.jpg",
+            "com10",
+            "lpt.jpg",
+            "nulls",
+            "x" * 255,
+            "a" * 256,
+        ),
+        *(
+            "",
+            ".",
+            "..",
+            "a/..",
+            "./a",
+            "a//b",
+            "a/",
+            "/a",
+            "//a/b",
+            "C:/a",
+            "c:a",
+            "a\\b",
+            "a:b",
+            "a?",
+            "a*",
+            'a"',
+            "a|b",
+        ),
+        *("con", "Con.jpg", "a/NUL", "aux .txt", "com1", "LPT9.jpg", "com\u00b9.jpg", "conin$", "a.", "a ", "a/b./c"),
+        *(
+            "a\nb",
+            "a\x7f",
+            "a\x85b",
+            "a\u2028b",
+            "manifest.json",
+            "Manifest.JSON",
+            "signature.json",
+            "results/a",
+            "Results",
+        ),
+        *("onnx/model.fp32.onnx", "ONNX/model.fp32.onnx"),
+    ]
+    data = []
+    for path in paths:
+        document["selftest"][0]["file"]["path"] = path
+        data.append(json.dumps(document).encode())
+    found = [line == "ok" for line in answers(library, data)]
+    assert dict(zip(paths, found, strict=True)) == dict(zip(paths, map(is_accepted, data), strict=True))
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

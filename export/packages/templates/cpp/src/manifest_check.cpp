@@ -25,8 +25,10 @@ bool is_device(const std::string& part) {
   stem.erase(stem.find_last_not_of(' ') + 1);
   static const std::set<std::string> kNames = {"con", "prn", "aux", "nul", "conin$", "conout$"};
   const bool is_port = stem.rfind("com", 0) == 0 || stem.rfind("lpt", 0) == 0;
-  const bool is_numbered = (stem.size() == 4 && stem[3] >= '0' && stem[3] <= '9') || stem.size() == 5;
-  return kNames.count(stem) > 0 || (is_port && is_numbered);
+  const std::string number = is_port ? stem.substr(3) : "";
+  const bool is_digit = number.size() == 1 && number[0] >= '0' && number[0] <= '9';
+  const bool is_raised = number == "\xc2\xb9" || number == "\xc2\xb2" || number == "\xc2\xb3";
+  return kNames.count(stem) > 0 || is_digit || is_raised;
 }
 
 bool is_possible(const std::string& part) {
@@ -34,7 +36,8 @@ bool is_possible(const std::string& part) {
     return c < 0x20 || c == 0x7f || std::string("<>:\"|?*\\").find(char(c)) != std::string::npos;
   };
   return !part.empty() && part != "." && part != ".." && part.back() != '.' && part.back() != ' ' &&
-         part.size() <= kLongestPart && std::none_of(part.begin(), part.end(), is_refused) && !is_device(part);
+         part.size() <= kLongestPart && std::none_of(part.begin(), part.end(), is_refused) && one_line(part) == part &&
+         !is_device(part);
 }
 
 void check_path(const std::string& path) {
