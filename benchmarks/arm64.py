@@ -22,7 +22,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -110,15 +111,28 @@ def run(bundle: Path, data: Path, images: Path | None, count: int, cpus: tuple[s
             lacking=dict(installed.lacking),
             here=tuple(own),
         )
-        for cpu, machine in machines.items():
-            answered = ask(machine, asked, lambda what, cpu=cpu: print(f"{cpu}: {what}", flush=True))
+        for cpu, answered in each(machines, asked):
             rows = [row(name, cpu, answers.setdefault(name, {}), answered[name], native[name]) for name in answered]
             for name, answer in answered.items():
                 answers[name][cpu] = answer
             found = msgspec.structs.replace(
-                found, processors=found.processors | {cpu: machine.features}, rows=(*found.rows, *rows)
+                found, processors=found.processors | {cpu: machines[cpu].features}, rows=(*found.rows, *rows)
             )
             yield found
+
+
+def each(machines: Mapping[str, Processor], asked: Asked) -> Iterator[tuple[str, dict[str, Answer]]]:
+    """All processors at once; their answers in order, each as soon as it is there."""
+
+    def one(cpu: str) -> dict[str, Answer]:
+        work = asked.work / f"of-{cpu}"
+        work.mkdir()
+        return ask(
+            machines[cpu], dataclasses.replace(asked, work=work), lambda what: print(f"{cpu}: {what}", flush=True)
+        )
+
+    with ThreadPoolExecutor(len(machines)) as pool:
+        yield from zip(machines, pool.map(one, machines), strict=True)
 
 
 def copied(bundle: Path, folder: Path) -> Path:

@@ -80,3 +80,18 @@ def test_packages_import_only_downwards():
 def test_no_file_imports_itself_by_way_of_others():
     graph = {name: {other for other in others if other in FILES and other != name} for name, others in IMPORTS.items()}
     TopologicalSorter(graph).prepare()  # a CycleError names the circle
+
+
+def test_click_is_not_imported():
+    """Typer needed it once, and brings a copy of its own now: beside it there is none on a device."""
+    files = [
+        path for package in ("edgedistill", "export", "runtime", "distill") for path in (ROOT / package).rglob("*.py")
+    ]
+    assert len(files) > 100
+    found = []
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            found += [path for name in names if name.split(".")[0] == "click"]
+    assert found == []

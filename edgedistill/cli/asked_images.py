@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from click.exceptions import MissingParameter
-
 from edgedistill.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,13 +23,14 @@ def labelled_images(
     """The data set, opened here, or where it lies on the device.
 
     Raises:
-        ConfigError: --remote-data without a device, with an image folder, or with a page of images that are not here.
+        ConfigError: neither --data nor --remote-data; --remote-data without a device, with an image folder, or with a
+            page of images that are not here.
     """
     from edgedistill.runtime.datasets import open_dataset
 
     if remote_data is None:
         if data is None:
-            raise MissingParameter(param_hint="'--data'", param_type="option")
+            raise ConfigError("--data: is missing: the labelled images, such as a .csv (on a device: --remote-data).")
         return open_dataset(data, images=images, classes=bundle.manifest.classes)
     _check_remote(host, page)
     from edgedistill.remote.sent import OnDevice
@@ -49,11 +48,12 @@ def photographs(
     """A folder without labels: here, sent to a device, or there.
 
     Raises:
-        ConfigError: --remote-data without a device, beside --images, or with a page of images that are not here.
+        ConfigError: neither --images nor --remote-data; --remote-data without a device, beside --images, or with a page
+            of images that are not here.
     """
     if remote_data is None:
         if images is None:
-            raise MissingParameter(param_hint="'--images'", param_type="option")
+            raise ConfigError("--images: is missing: a folder of photographs (on a device: --remote-data).")
         if host is None:
             return images
         from edgedistill.remote.sent import Photographs

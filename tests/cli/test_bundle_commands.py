@@ -125,7 +125,7 @@ def test_inspect_checks_every_file(edgedistill, make_tiny_bundle, tmp_path):
         (["predict", "{bundle}", "x.jpg", "--backend", "tensorflow"], 2, "holds no artifact for tensorflow"),
         (["verify", "{bundle}", "--data", "nowhere.csv"], 2, "nowhere.csv: no such file"),
         (["bench", "{bundle}", "--artifact", "ort-fp64"], 2, "holds no artifact 'ort-fp64'"),
-        (["verify", "{bundle}"], 2, "Missing option"),
+        (["verify", "{bundle}"], 2, "--data: is missing"),
         (["predikt"], 2, "No such command"),
         (["run", "nowhere"], 2, "no such recipe file, nor a packaged recipe"),
         (["export", "nowhere.safetensors"], 2, "no such checkpoint"),

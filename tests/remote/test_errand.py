@@ -63,7 +63,7 @@ def test_images_that_lie_on_the_device_are_not_sent(command, device, installed, 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--host", "{name}"], "Missing option '--data'"),
+        (["--host", "{name}"], "--data: is missing"),
         (["--remote-data", "/x"], "--remote-data: is a path on a device: name that by --host"),
         (["--data", "{folder}", "--remote-data", "/x", "--host", "{name}"], "--data is one label file here"),
         (["--data", "{csv}", "--images", "y", "--remote-data", "/x", "--host", "{name}"], "leave it out"),
