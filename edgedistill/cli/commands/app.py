@@ -45,7 +45,7 @@ def app(
         raise ConfigError(f"{option}: {kind!r} takes no such option.")
     refuse_taken(out)
     opened = runtime.open_bundle(bundle, require_signature=require_signature)
-    with placed(out) as place:
+    with placed(out) as place, console.err.status(f"making {escape(kind)}"):
         package(opened, place, **options)
     files = [path for path in sorted(out.rglob("*")) if path.is_file()] if out.is_dir() else [out]
     total = sum(path.stat().st_size for path in files)
