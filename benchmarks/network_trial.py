@@ -94,6 +94,8 @@ def try_network(name: str, *, images: int = 16) -> Trial:
         source = _source(model, name, size)
         judged = noise(images, size, seed=2)
         own = source.logits(judged)
+        if not own.std(0).all():
+            raise EdgedistillError(f"{name}: gives the same logits for all images: nothing would be shown.")
         amplified = snr_db(source.logits(_off_by_one_percent(judged)), own)
         outcomes = _export(source, images, judged, own)
     except EdgedistillError as error:
@@ -154,6 +156,8 @@ def settle(model: Classifier, images: np.ndarray) -> None:
         for module in model.modules()
         if isinstance(module, nn.Linear | nn.Conv2d) and module.weight.shape[0] == len(CLASSES)
     ][-1]
+    if not last.weight.any():  # as torchvision's ViT begins: all images alike
+        nn.init.normal_(last.weight, std=0.02)
     for _ in range(2):  # the second time for heads that sum two classifiers
         last.weight *= SPREAD / max(1e-6, float(model.eval()(fed).logits.std(0).mean()))
     if last.bias is not None:
