@@ -94,8 +94,7 @@ def try_network(name: str, *, images: int = 16) -> Trial:
         source = _source(model, name, size)
         judged = noise(images, size, seed=2)
         own = source.logits(judged)
-        if not own.std(0).all():
-            raise EdgedistillError(f"{name}: gives the same logits for all images: nothing would be shown.")
+        _require_differing(own, name)
         amplified = snr_db(source.logits(_off_by_one_percent(judged)), own)
         outcomes = _export(source, images, judged, own)
     except EdgedistillError as error:
@@ -172,6 +171,12 @@ def _shake(norm: Any) -> None:
     if norm.affine:
         norm.bias += norm.weight * moved / deviation
         norm.weight *= (norm.running_var + norm.eps).sqrt() / deviation
+
+
+def _require_differing(logits: np.ndarray, name: str) -> None:
+    """Of a network that says the same of all images nothing would be shown."""
+    if not logits.std(0).all():
+        raise EdgedistillError(f"{name}: gives the same logits for all images.")
 
 
 def _off_by_one_percent(images: np.ndarray) -> np.ndarray:
