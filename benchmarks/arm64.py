@@ -9,8 +9,9 @@ rights of an administrator, and interrupted it goes on. It wants Debian or Ubunt
 
 There and here `edgedistill predict`, `selftest` and `verify` run on the same photographs, each artifact on one thread,
 and their labels and logits are compared. Emulated processors differ in their int8 instructions: cortex-a53 (Raspberry
-Pi 3; in that as the Pi 4's cortex-a72) has none, cortex-a76 (Pi 5) has dot products, max has all that qemu knows. Says
-nothing about speed. Writes benchmarks/results/arm64.json.
+Pi 3; in that as the Pi 4's cortex-a72) has none, cortex-a76 (Pi 5) has dot products, max has products of 8-bit matrices
+too; its vectors of variable length are off, for which qemu takes many minutes. Says nothing about speed. Writes
+benchmarks/results/arm64.json.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from edgedistill.runtime.bundle.selection import missing_files
 from edgedistill.runtime.device import describe_device
 from edgedistill.runtime.errors import DataError, EdgedistillError
 
-CPUS = ("cortex-a53", "cortex-a76", "max")
+CPUS = ("cortex-a53", "cortex-a76", "max,sve=off,sme=off")
 _X86_INT8 = ("avx2", "avx512bw", "avx_vnni", "avx512_vnni", "amx_int8")
 
 

@@ -24,6 +24,7 @@ import arm64_record as records
 from arm64_userland import Userland, appearing, refuse_unfit, userland
 
 ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "arm.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -142,6 +143,25 @@ def test_a_mistake_is_one_line(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+def test_the_page_shows_the_record():
+    results = records.read()
+    assert records.described(results) in PAGE, "python benchmarks/arm64.py --table"
+    assert records.markdown(results) in PAGE, "python benchmarks/arm64.py --table"
+
+
+def test_the_record_says_what_the_page_says_of_it():
+    """Whoever measures again and finds otherwise must write the page anew."""
+    results = records.read()
+    right = [one for one in results.rows if one.artifact != "openvino-cpu-int8"]
+    assert {(one.reason, one.selftest) for one in right} == {("", "passed")}
+    assert "passed" not in {one.selftest for one in results.rows if one not in right}
+    assert {one.pixels for one in results.rows} == {0}
+    assert {one.labels for one in right if "fp32" in one.artifact} == {0}
+    assert {one.labels for one in right if one.artifact == "onnxruntime-cpu-int8"} == {1}
+    limits = {one.artifact: one.from_float for one in results.here if one.from_float is not None}
+    assert all(one.largest < limits[one.artifact] for one in right if one.artifact in limits)
+
+
 @pytest.fixture(scope="module")
 def pi5():
     """A Cortex-A76 with this very edgedistill; only where it has been prepared, since that downloads 200 MB."""
@@ -174,7 +194,7 @@ def test_an_emulated_processor_gives_the_labels_of_this_one(pi5, seen, tmp_path)
     source = export.from_onnx(small_network(tmp_path / "model.onnx"), classes=classes)
     unlabelled = np.full((len(seen), len(classes)), UNKNOWN, np.int8)
     calibration = Dataset("seen", classes, tuple(map(str, seen)), list(seen), unlabelled)
-    targets = [f"{backend}-cpu-{kind}" for backend in ("onnxruntime", "openvino") for kind in ("fp32", "int8")]
+    targets = ["onnxruntime-cpu-fp32", "onnxruntime-cpu-int8", "openvino-cpu-fp32"]  # docs/arm.md: OpenVINO's int8
     export.export_bundle(source, targets, tmp_path / "bundle", golden=seen[:4], calibration=calibration)
 
     asked = answers.Asked(tmp_path / "bundle", tuple(targets), seen, None, tmp_path, tmp_path)
