@@ -6,7 +6,7 @@ import numpy as np
 
 from ..backends.base import Backend
 from ..bundle.records import Artifact, Manifest
-from ..errors import BundleError
+from ..errors import BundleError, InferenceError
 from ..preprocess import normalize
 from ..tensors import EMBEDDING, TensorSpec
 
@@ -126,4 +126,7 @@ class Inference:
 
     def _scores(self, outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Logits and probabilities from the graph's outputs."""
+        for name in ("logits", "probabilities"):
+            if name not in outputs:  # of another number of images: OpenVINO's int8 on some Arm processors, docs/arm.md
+                raise InferenceError(self.artifact.name, f"the backend gave no {name} for the images that it took")
         return outputs["logits"], outputs["probabilities"]

@@ -9,7 +9,7 @@ from PIL import Image
 from edgedistill import runtime
 from edgedistill.runtime.backends.base import BACKENDS, Backend
 from edgedistill.runtime.bundle import Bundle, open_bundle, zip_bundle
-from edgedistill.runtime.errors import BundleError, DataError, MissingDependencyError
+from edgedistill.runtime.errors import BundleError, DataError, InferenceError, MissingDependencyError
 from edgedistill.runtime.predictor import Prediction, Predictor
 from edgedistill.runtime.preprocess import Preprocessing, normalize
 from edgedistill.runtime.preprocess import load as load_image
@@ -156,6 +156,15 @@ def recording_predictor(tiny_bundle, **changes):
     bundle = Bundle(opened.storage, msgspec.structs.replace(opened.manifest, **changes), b"")
     backend = Recorder(bundle.model(artifact))
     return Predictor(bundle.manifest, artifact, backend), backend
+
+
+def test_outputs_of_another_number_of_images_are_told_in_a_line(tiny_bundle, monkeypatch):
+    """As OpenVINO's int8 gives them on some Arm processors."""
+    predictor, _ = recording_predictor(tiny_bundle)
+    nothing = {name: np.zeros((0, 4), np.float32) for name in ("logits", "probabilities")}
+    monkeypatch.setattr(Recorder, "_run", lambda self, feeds: nothing)
+    with pytest.raises(InferenceError, match="^ort-fp32: the backend gave no logits for the images that it took"):
+        predictor.infer(np.zeros((2, 16, 16, 3), np.uint8))
 
 
 def test_batches_stay_within_the_artifact_s_range(tiny_bundle):
