@@ -36,7 +36,11 @@ PICTURE = "coreml-apple-fp16"
 BATCHES = Target(name="batches", backend="coreml", precision="fp32", batch=BatchRange(min=1, typical=2, max=5))
 
 missing = toolchain_missing("coreml")
-needs_coreml = pytest.mark.skipif(bool(missing), reason=missing or "it is here")
+
+
+def needs_coreml(test):
+    """Of the toolchain's environment, whose every process imports PyTorch again."""
+    return pytest.mark.slow(pytest.mark.skipif(bool(missing), reason=missing or "it is here")(test))
 
 
 @pytest.fixture(scope="module")

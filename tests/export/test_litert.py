@@ -32,7 +32,12 @@ def toolchain_reason() -> str:
     return ""
 
 
-needs_converter = pytest.mark.skipif(bool(toolchain_reason()), reason=toolchain_reason() or "it is here")
+REASON = toolchain_reason()
+
+
+def needs_converter(test):
+    """Of the toolchain's environment, whose every process imports PyTorch again."""
+    return pytest.mark.slow(pytest.mark.skipif(bool(REASON), reason=REASON or "it is here")(test))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from edgedistill import runtime
 from edgedistill.export.packages.web import ONNXRUNTIME, package_web
 from edgedistill.runtime.preprocess import open_image
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # a minute of Chromium
 HERE = Path(__file__).parent
 GOLDEN = HERE.parents[1] / "docs" / "golden_images"
 browser = pytest.fixture(scope="module")(chromium)

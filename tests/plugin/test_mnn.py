@@ -22,10 +22,13 @@ EXAMPLE = TESTS.parent / "examples" / "mnn_backend"
 MNN = os.environ.get("EDGEDISTILL_MNN", "")  # a folder that holds MNN, where it is not installed beside edgedistill
 ORT, TARGET = "onnxruntime-cpu-fp32", "mnn-cpu-fp32"
 
-pytestmark = pytest.mark.skipif(
-    not MNN and find_spec("MNN") is None,
-    reason="MNN is not installed: `pip install --target DIR MNN`, and EDGEDISTILL_MNN=DIR",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not MNN and find_spec("MNN") is None,
+        reason="MNN is not installed: `pip install --target DIR MNN`, and EDGEDISTILL_MNN=DIR",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
