@@ -111,7 +111,10 @@ class OnnxRuntimeBackend(Backend):
         except ValueError as error:
             raise cannot_load(self.model, ort, error) from error
         with self._source(data, facts) as source:
-            return ort.InferenceSession(source, settings, providers=providers), facts
+            session = ort.InferenceSession(source, settings, providers=providers)
+        if len(providers) == 1:
+            _forget_bytes(session)
+        return session, facts
 
     @contextlib.contextmanager
     def _source(self, data: bytes, facts: OnnxFacts) -> Iterator["bytes | str"]:
@@ -185,3 +188,10 @@ def _spec(value: Any) -> TensorSpec:
     word = value.type.removeprefix("tensor(").removesuffix(")")
     shape = tuple(size if isinstance(size, int | str) and size != "" else "?" for size in value.shape)
     return TensorSpec(name=value.name, dtype=_DTYPES.get(word, word), shape=shape)
+
+
+def _forget_bytes(session: Any) -> None:
+    """Python's part of a session keeps the file to begin anew where its provider fails; the CPU has no other behind it."""
+    if getattr(session, "_model_bytes", None) is not None:
+        session.disable_fallback()
+        session._model_bytes = None

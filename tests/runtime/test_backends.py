@@ -73,6 +73,14 @@ def test_onnxruntime_reports_its_providers(bundle):
         assert backend.effective["library"].startswith("onnxruntime ")
 
 
+def test_a_session_on_the_cpu_keeps_no_second_copy_of_the_file(bundle):
+    with open_backend(bundle, "ort-fp32") as backend:
+        data = backend.model.files[0].read()
+        held = [value for value in vars(backend._session).values() if isinstance(value, bytes)]
+        assert data not in held
+        assert scores(backend, IMAGES)[0].shape == (len(IMAGES), 4)
+
+
 @pytest.mark.parametrize(
     ("name", "device", "error", "words"),
     [
