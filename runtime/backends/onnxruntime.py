@@ -191,7 +191,7 @@ def _spec(value: Any) -> TensorSpec:
 
 
 def _forget_bytes(session: Any) -> None:
-    """Python's part of a session keeps the file to begin anew where its provider fails; the CPU has no other behind it."""
+    """Python's part of a session keeps the file, to begin anew where its provider fails: the CPU has none behind it."""
     if getattr(session, "_model_bytes", None) is not None:
         session.disable_fallback()
         session._model_bytes = None
