@@ -1,6 +1,6 @@
 """How OpenMP's threads should wait, and where: a training step alone, beside busy processes, beside another training.
 
-    python benchmarks/openmp_spin.py          # a quarter of an hour on two cores; --variant and --rounds make it shorter
+    python benchmarks/openmp_spin.py       # a quarter of an hour on two cores; --variant and --rounds shorten it
 
 Fresh processes in turns, medians over the rounds. edgedistill sets GOMP_SPINCOUNT=3000 (distill/__init__.py) and keeps
 each thread on a core of its own (distill/cores.py). Two trainings side by side have half of the machine each: "of its

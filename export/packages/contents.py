@@ -1,6 +1,6 @@
 """What of a bundle an app takes along: the manifest as it is, some artifacts' files, the self-test's photographs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from ...runtime.bundle import MANIFEST, SIGNATURE, Artifact, Bundle
@@ -20,8 +20,7 @@ def choose_artifacts(
     kind: str,
     names: Sequence[str] | None,
     *,
-    backend: str,
-    formats: Collection[str],
+    formats: Mapping[str, Collection[str]],
     target: str,
     devices: Collection[str] = (),
 ) -> list[Artifact]:
@@ -31,8 +30,7 @@ def choose_artifacts(
         bundle: whose.
         kind: the package, for messages.
         names: those that are wanted; None for all.
-        backend: whose artifacts it runs.
-        formats: of their main files.
+        formats: of the main files that it runs, by backend.
         target: a deploy config that makes such a one, for messages.
         devices: those of its deploy configs that are preferred where none are named, e.g. ("cpu",); any if none fits.
 
@@ -41,11 +39,10 @@ def choose_artifacts(
         ConfigError: one that was named cannot be run by the app, or there is none that can.
     """
     chosen = select_artifacts(bundle, names) if names else list(bundle.manifest.artifacts)
-    wanted = f"{backend} with a file of format {' or '.join(formats)}"
+    read = dict.fromkeys(format for known in formats.values() for format in known)
+    wanted = f"{' and '.join(formats)} with a file of format {' or '.join(read)}"
     fit = [
-        one
-        for one in chosen
-        if one.backend == backend and one.files and one.status != "failed" and format_of(one) in formats
+        one for one in chosen if one.files and one.status != "failed" and format_of(one) in formats.get(one.backend, ())
     ]
     if names and len(fit) < len(chosen):
         other = next(one for one in chosen if one not in fit)

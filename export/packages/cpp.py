@@ -4,11 +4,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...runtime.bundle import Artifact, Bundle
-from ...runtime.bundle.selection import select_artifacts
-from ...runtime.errors import ConfigError
+from ...runtime.bundle import Bundle
 from .base import PACKAGES
-from .contents import format_of, write_contents
+from .contents import choose_artifacts, write_contents
 from .template import copy_templates
 
 KIND = "cpp"
@@ -30,7 +28,7 @@ def package_cpp(bundle: Bundle, out: Path, *, artifacts: Sequence[str] | None = 
         BundleError: there is no such artifact, or a file is not what the manifest lists.
         ConfigError: the library does not run an artifact that was named, or there is none that it runs.
     """
-    chosen = _chosen(bundle, artifacts)
+    chosen = choose_artifacts(bundle, KIND, artifacts, formats=FORMATS, target="openvino-cpu-fp32")
     manifest = bundle.manifest
     backends = {artifact.backend for artifact in chosen}
     height, width = manifest.preprocessing.size
@@ -56,24 +54,3 @@ def package_cpp(bundle: Bundle, out: Path, *, artifacts: Sequence[str] | None = 
 
 def _switch(on: bool) -> str:
     return "ON" if on else "OFF"
-
-
-def _chosen(bundle: Bundle, names: Sequence[str] | None) -> list[Artifact]:
-    """The artifacts that the library runs, in the manifest's order."""
-    asked = select_artifacts(bundle, names) if names else list(bundle.manifest.artifacts)
-    fit = [
-        one for one in asked if one.files and one.status != "failed" and format_of(one) in FORMATS.get(one.backend, ())
-    ]
-    for one in asked:
-        if names and one not in fit:
-            raise ConfigError(
-                f"{one.name}: {KIND!r} runs artifacts of {' and '.join(FORMATS)}; this one is of {one.backend}, "
-                f"{one.status.replace('_', ' ')}."
-            )
-    if not fit:
-        held = ", ".join(f"{one.name} ({one.backend})" for one in asked) or "nothing"
-        raise ConfigError(
-            f"{bundle.root}: no artifact for {KIND!r}, which runs those of {' and '.join(FORMATS)}; it holds {held}. "
-            "Export one with `--target openvino-cpu-fp32`."
-        )
-    return fit

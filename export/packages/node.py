@@ -40,8 +40,7 @@ def javascript_artifacts(bundle: Bundle, kind: str, names: Sequence[str] | None)
         bundle,
         kind,
         names,
-        backend="onnxruntime",
-        formats=("onnx", "ort"),
+        formats={"onnxruntime": ("onnx", "ort")},
         target="onnxruntime-cpu-fp32",
         devices=("cpu", "wasm", "webgpu"),
     )

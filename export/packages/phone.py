@@ -65,8 +65,7 @@ def phone_artifacts(bundle: Bundle, kind: str, names: Sequence[str] | None) -> l
         bundle,
         kind,
         names,
-        backend="onnxruntime",
-        formats=FORMATS,
+        formats={"onnxruntime": FORMATS},
         target="onnxruntime-mobile-int8",
         devices=("cpu",),
     )

@@ -31,7 +31,8 @@ def test_it_tags_a_folder(tiny_bundle, tmp_path):
 @pytest.mark.slow  # Ray takes ten seconds to start and end
 def test_it_labels_a_folder_on_a_local_ray(tiny_bundle, tmp_path):
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow, which .parquet needs, is not installed")
+    from pyarrow import parquet
+
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     for number in range(12):

@@ -54,7 +54,7 @@ def test_json_lines_are_those_of_the_terminal(command, tiny_bundle, photos, tmp_
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_tables_are_a_data_set_or_a_teacher_s_scores(command, tiny_bundle, photos, tmp_path, suffix):
     if suffix == "parquet":
-        parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow, which .parquet needs, is not installed")
+        from pyarrow import parquet
     labels, scores = tmp_path / f"labels.{suffix}", tmp_path / f"scores.{suffix}"
     assert command("predict", tiny_bundle, photos, "-o", labels)[0] == 2
     assert command("predict", tiny_bundle, photos, "-o", scores, "--scores")[0] == 2

@@ -13,9 +13,6 @@ from contextlib import contextmanager
 
 import pytest
 
-pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
-pytest.importorskip("prometheus_client", reason="the extra `serve` is not installed")
-
 
 @pytest.fixture(scope="module")
 def server(tiny_bundle):

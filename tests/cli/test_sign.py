@@ -6,8 +6,6 @@ import stat
 import pytest
 import typer
 
-pytest.importorskip("cryptography", reason="the extra `sign` is not installed")
-
 
 @pytest.fixture(scope="module")
 def maker(tmp_path_factory, command):

@@ -20,6 +20,19 @@ bool take(Number& number) {
   return std::fread(&number, sizeof number, 1, stdin) == 1;
 }
 
+// A length and so many bytes; false at the end of the input.
+bool take_blob(std::vector<std::uint8_t>& bytes) {
+  std::int32_t length = 0;
+  if (!take(length)) {
+    return false;
+  }
+  bytes.resize(static_cast<std::size_t>(length));
+  if (std::fread(bytes.data(), 1, bytes.size(), stdin) != bytes.size()) {
+    fail("too few bytes");
+  }
+  return true;
+}
+
 void give(const Image& image) {
   const std::int32_t size[] = {image.height, image.width};
   std::fwrite(size, sizeof size, 1, stdout);
@@ -43,12 +56,8 @@ void resize() {
 
 // Blobs of a length and bytes; each is answered with its pixels, or with -1, a length and the error.
 void decode_all() {
-  std::int32_t length = 0;
-  while (take(length)) {
-    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(length));
-    if (std::fread(bytes.data(), 1, bytes.size(), stdin) != bytes.size()) {
-      fail("too few bytes");
-    }
+  std::vector<std::uint8_t> bytes;
+  while (take_blob(bytes)) {
     try {
       give(decode(bytes.data(), bytes.size(), "x"));
     } catch (const Error& error) {
@@ -62,12 +71,8 @@ void decode_all() {
 
 // Blobs likewise, each a manifest.json; a line each: "ok", or the error.
 void manifests() {
-  std::int32_t length = 0;
-  while (take(length)) {
-    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(length));
-    if (std::fread(bytes.data(), 1, bytes.size(), stdin) != bytes.size()) {
-      fail("too few bytes");
-    }
+  std::vector<std::uint8_t> bytes;
+  while (take_blob(bytes)) {
     try {
       read_manifest(bytes, "m");
       std::cout << "ok\n";
@@ -78,12 +83,8 @@ void manifests() {
 }
 
 void hashes() {
-  std::int32_t length = 0;
-  while (take(length)) {
-    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(length));
-    if (std::fread(bytes.data(), 1, bytes.size(), stdin) != bytes.size()) {
-      fail("too few bytes");
-    }
+  std::vector<std::uint8_t> bytes;
+  while (take_blob(bytes)) {
     std::cout << sha256(bytes.data(), bytes.size()) << '\n';
   }
 }

@@ -80,7 +80,7 @@ def test_a_place_gets_all_or_nothing(tmp_path):
 
 def test_an_apps_part_of_a_bundle_is_a_bundle(tiny_bundle, tmp_path):
     bundle = runtime.open_bundle(tiny_bundle)
-    held = {"backend": "onnxruntime", "formats": ("onnx",), "target": "onnxruntime-cpu-fp32"}
+    held = {"formats": {"onnxruntime": ("onnx",)}, "target": "onnxruntime-cpu-fp32"}
     (artifact,) = choose_artifacts(bundle, "toy", None, **held)
     assert (artifact.name, format_of(artifact)) == ("ort-fp32", "onnx")
     paths = write_contents(bundle, [artifact], tmp_path)
@@ -95,7 +95,7 @@ def test_an_apps_part_of_a_bundle_is_a_bundle(tiny_bundle, tmp_path):
 
 def test_what_an_app_cannot_run_is_refused(tiny_bundle):
     bundle = runtime.open_bundle(tiny_bundle)
-    held = {"backend": "onnxruntime", "formats": ("onnx",), "target": "onnxruntime-cpu-fp32"}
+    held = {"formats": {"onnxruntime": ("onnx",)}, "target": "onnxruntime-cpu-fp32"}
     with pytest.raises(ConfigError, match="ov-fp32: 'toy' runs artifacts of onnxruntime"):
         choose_artifacts(bundle, "toy", ["ov-fp32"], **held)
     with pytest.raises(BundleError, match="holds no artifact 'x'"):
