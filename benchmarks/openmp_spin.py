@@ -29,6 +29,13 @@ VARIANTS = {
     "GOMP_SPINCOUNT=3000": {"GOMP_SPINCOUNT": "3000"},
     "the same, bound to cores": {"GOMP_SPINCOUNT": "3000", BOUND: "1"},
 }
+# However this script ends (a terminal closed, SIGTERM), it leaves nobody busy.
+BUSY = """
+import os
+parent = os.getppid()
+while os.getppid() == parent:
+    for _ in range(1_000_000): pass
+"""
 STEP = f"""
 import os, sys, time
 # A setting of edgedistill's own would come too late or too early: the variant says all.
@@ -114,8 +121,7 @@ def main() -> None:
     }
     for _ in range(arguments.rounds):
         for situation, others, apart in situations:
-            loop = [sys.executable, "-c", "while True: pass"]
-            busy = [subprocess.Popen(loop, start_new_session=apart) for _ in range(others)]
+            busy = [subprocess.Popen([sys.executable, "-c", BUSY], start_new_session=apart) for _ in range(others)]
             try:
                 for name, variant in variants.items():
                     trainings = 2 if situation == TRAINING else 1
