@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..errors import BundleError, EdgedistillError, InferenceError, MissingDependencyError, first_line
+from ..memory import return_freed_memory
 from ..registry import Registry
 from ..tensors import TensorSpec, fits, takes
 from .model import Model
@@ -63,6 +64,7 @@ class Backend:
         self._turn: AbstractContextManager[object] = nullcontext() if self.concurrent else threading.Lock()
         try:
             self._load()
+            return_freed_memory()
             self._open = True
             self._check_graph()
         except (EdgedistillError, KeyboardInterrupt):
