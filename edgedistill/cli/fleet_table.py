@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,19 @@ from rich.live import Live
 from rich.table import Table
 
 from edgedistill.remote.fleet import worst
+from edgedistill.runtime.formatting import points
 
 from .bench_table import bench_json
+from .check_table import check_json
 from .console import escape
 from .render import interval, milliseconds, named_table, status, table, verdict
 
 if TYPE_CHECKING:
     from edgedistill.remote.conversation import Stage
     from edgedistill.remote.fleet import DeviceResult, FleetReport
+    from edgedistill.runtime import CheckReport
+    from edgedistill.runtime.bench.report import ArtifactBench
+    from edgedistill.runtime.parity import ArtifactParity, ArtifactSelfTest
 
 
 class LiveTable:
@@ -63,17 +68,19 @@ def fleet_json(report: "FleetReport") -> dict[str, Any]:
         entry: dict[str, Any] = {"name": device.name, "verdict": device.verdict, "error": device.error}
         entry["selftest"] = None if device.selftest is None else verdict(device.selftest)
         entry["verify"] = None if device.verify is None else verdict(device.verify)
+        entry["check"] = None if device.check is None else [check_json(one) for one in device.check]
         entry["bench"] = None if device.bench is None else bench_json(device.bench)
         devices.append(entry)
     return {"verdict": report.verdict, "interrupted": report.interrupted, "bundle": report.bundle, "devices": devices}
 
 
 def fleet_report(report: "FleetReport", console: Console) -> None:
-    """One row for each artifact of each device, then why a device stopped."""
-    numbers = ("mAP", "drop", "p50 ms", "p90 ms", "images/s")
-    rows = named_table("device", "artifact", "selftest", *numbers, "verdict", right=numbers)
+    """One row for each artifact of each device, with the columns of what was run; then why a device stopped."""
+    ran = [step for step in _COLUMNS if any(getattr(device, step) is not None for device in report.devices)]
+    columns = [name for step in ran for name in _COLUMNS[step]]
+    rows = named_table("device", "artifact", *columns, "verdict", right=[name for name in columns if name in _NUMBERS])
     for device in report.devices:
-        for row in _rows(device):
+        for row in _rows(device, ran):
             rows.add_row(escape(device.name), *row)
     console.print(rows)
     for device in report.devices:
@@ -81,30 +88,64 @@ def fleet_report(report: "FleetReport", console: Console) -> None:
             console.print(f"{status('could not run')}  {escape(device.name)}: {escape(device.error)}", soft_wrap=True)
 
 
-def _rows(device: "DeviceResult") -> list[list[str]]:
+def _rows(device: "DeviceResult", ran: Sequence[str]) -> list[list[str]]:
     found: dict[str, dict[str, Any]] = {}
     for kind in ("selftest", "verify", "bench"):
         report = getattr(device, kind)
         for artifact in report.artifacts if report is not None else ():
             found.setdefault(artifact.name, {})[kind] = artifact
+    for one in device.check or ():
+        found.setdefault(one.artifact, {})["check"] = one
     if not found:
-        return [["", "", *"-----", status(device.verdict)]]
-    return [[escape(name), *_cells(reports, device)] for name, reports in found.items()]
+        return [["", *("-" for step in ran for _ in _COLUMNS[step]), status(device.verdict)]]
+    return [[escape(name), *_cells(reports, ran, device)] for name, reports in found.items()]
 
 
-def _cells(reports: dict[str, Any], device: "DeviceResult") -> list[str]:
-    tested, judged, measured = (reports.get(kind) for kind in ("selftest", "verify", "bench"))
-    accuracy, drop = (judged.mean_ap, judged.drop) if judged is not None and judged.ran else (None, None)
-    throughput = device.bench.throughput(measured) if measured is not None and device.bench is not None else None
-    said = [one.verdict for one in (tested, judged) if one is not None]
+def _cells(reports: dict[str, Any], ran: Sequence[str], device: "DeviceResult") -> list[str]:
+    said = [reports[kind].verdict for kind in ("selftest", "verify", "check") if kind in reports]
+    measured = reports.get("bench")
     if measured is not None and (measured.verdict != "not judged" or not said):
         said.append(measured.verdict)
+    cells = []
+    for step in ran:
+        cells += _CELLS[step](reports[step], device) if step in reports else ["-"] * len(_COLUMNS[step])
+    return [*cells, status(worst(said))]
+
+
+def _of_selftest(tested: "ArtifactSelfTest", device: "DeviceResult") -> list[str]:
+    return [status(tested.verdict)]
+
+
+def _of_verify(judged: "ArtifactParity", device: "DeviceResult") -> list[str]:
+    accuracy, drop = (judged.mean_ap, judged.drop) if judged.ran else (None, None)
+    return [points(accuracy.estimate if accuracy is not None else None), escape(interval(drop, 3))]
+
+
+def _of_check(found: "CheckReport", device: "DeviceResult") -> list[str]:
+    changed = "-" if found.agreement is None else interval(found.agreement.changed, 1)
+    drifted = "-" if found.drift is None else f"{len(found.drift.found)} of {len(found.drift.classes)}"
+    return [escape(changed), drifted]
+
+
+def _of_bench(measured: "ArtifactBench", device: "DeviceResult") -> list[str]:
+    throughput = device.bench.throughput(measured) if device.bench is not None else None
     return [
-        status(tested.verdict) if tested is not None else "-",
-        f"{accuracy.estimate:.2f}" if accuracy is not None and accuracy.estimate is not None else "-",
-        escape(interval(drop, 3)),
-        milliseconds(measured.p50_ms) if measured is not None else "-",
-        milliseconds(measured.p90_ms) if measured is not None else "-",
+        milliseconds(measured.p50_ms),
+        milliseconds(measured.p90_ms),
         f"{throughput:.3g}" if throughput else "-",
-        status(worst(said)),
     ]
+
+
+_COLUMNS = {
+    "selftest": ("selftest",),
+    "verify": ("mAP", "drop"),
+    "check": ("other labels %", "drifted classes"),
+    "bench": ("p50 ms", "p90 ms", "images/s"),
+}
+_NUMBERS = {name for names in _COLUMNS.values() for name in names} - {"selftest"}
+_CELLS: dict[str, Callable[..., list[str]]] = {
+    "selftest": _of_selftest,
+    "verify": _of_verify,
+    "check": _of_check,
+    "bench": _of_bench,
+}

@@ -10,8 +10,11 @@ from typing import Any
 import msgspec
 
 from ..runtime.bench.report import BenchInterruptedError, BenchReport
+from ..runtime.bundle.loose import open_source
 from ..runtime.datasets import Dataset, open_dataset
 from ..runtime.errors import EdgedistillError, InterruptedRunError
+from ..runtime.field import CheckReport
+from ..runtime.field.reference import artifact_or_file
 from ..runtime.parity import ParityReport, SelfTestReport
 from ..runtime.record import Record
 from ..runtime.verdicts import EXIT_CODES, Verdict
@@ -21,7 +24,7 @@ from .conversation import Interrupted, Stage
 from .fleet_file import Fleet, FleetDevice
 from .host import Host
 from .own_wheel import own_wheel
-from .sent import OnDevice
+from .sent import OnDevice, Photographs
 
 _WORST_FIRST: tuple[Verdict, ...] = ("failed", "could not run", "undecided", "not judged", "passed")
 Tell = Callable[[str, Stage], None]
@@ -34,6 +37,7 @@ class DeviceResult(Record):
         name: as in the fleet's file.
         selftest: None where it was not asked, or not reached.
         verify: the same.
+        check: the same; of each artifact that the file names for this device, else of the one that runs there first.
         bench: the same; of an interrupted one its complete rounds.
         error: why the device stopped before the end; empty where it did not.
     """
@@ -41,6 +45,7 @@ class DeviceResult(Record):
     name: str
     selftest: SelfTestReport | None = None
     verify: ParityReport | None = None
+    check: tuple[CheckReport, ...] | None = None
     bench: BenchReport | None = None
     error: str = ""
 
@@ -50,6 +55,7 @@ class DeviceResult(Record):
         nothing.
         """
         said: list[Verdict] = [one.verdict for one in (self.selftest, self.verify) if one is not None]
+        said += [one.verdict for one in self.check or ()]
         if self.bench is not None and (self.bench.verdict != "not judged" or not (said or self.error)):
             said.append("passed" if self.bench.verdict == "not judged" else self.bench.verdict)
         return worst([*said, "could not run"] if self.error else said)
@@ -149,11 +155,10 @@ class _Visit:
 
     def _step(self, step: str, host: Host) -> Any:
         device = self.device
-        options: dict[str, Any] = {
-            "artifacts": None if device.artifacts is None else list(device.artifacts),
-            "threads": device.threads,
-            "device": device.device,
-        }
+        how: dict[str, Any] = {"threads": device.threads, "device": device.device}
+        if step == "check":
+            return self._check(host, how)
+        options = how | {"artifacts": None if device.artifacts is None else list(device.artifacts)}
         if step == "selftest":
             return errand.selftest(host, self.bundle, **options)
         if step == "bench":
@@ -163,6 +168,17 @@ class _Visit:
         data = there or self.data
         assert data is not None  # `read_fleet` asks for it
         return errand.verify(host, self.bundle, data, **options)
+
+    def _check(self, host: Host, how: dict[str, Any]) -> tuple[CheckReport, ...]:
+        there = self.device.remote_data
+        photographs = OnDevice(there) if there is not None else Photographs(Path(str(self.fleet.images)))
+        asked = self.fleet.check
+        options = how | msgspec.structs.asdict(asked)
+        names: tuple[str | None, ...] = self.device.artifacts or (None,)
+        if len(names) > 1:  # the reference, which is among them, is what the others are held against
+            reference = artifact_or_file(open_source(self.bundle), asked.against)
+            names = tuple(name for name in names if name != reference)
+        return tuple(errand.check(host, self.bundle, photographs, artifact=name, **options) for name in names)
 
     def _keep(self, **found: Any) -> None:
         self.result = msgspec.structs.replace(self.result, **found)

@@ -1,6 +1,7 @@
 """Several devices at once: what one lacks stops no other; one table, one exit code."""
 
 import json
+from pathlib import Path
 
 import pytest
 from device import NAME
@@ -53,6 +54,24 @@ def test_one_table(command, device, installed, bundle, tmp_path):
     assert "could not run  nowhere.invalid: there is no device of that name" in out
 
 
+def test_check_on_every_device(command, device, installed, bundle, photographs, tmp_path):
+    """Each artifact that is named, but for the one that it is held against; the columns are those of what ran."""
+    devices = f"devices: [{{host: {NAME}, artifacts: [ort-fp32, ov-fp32]}}, {{host: {NAME}, name: all}}]"
+    settings = "run: [check]\nimages: .\ncheck: {against: onnx/fp32, max_changed: 100}\n"
+    path = written(photographs.parent, settings + devices)
+    code, out, err = command("fleet", path, bundle, "--json")
+    named, unnamed = json.loads(out)["devices"]
+    assert [one["artifact"] for one in named["check"]] == ["ov-fp32"], err
+    assert named["check"][0]["agreement"]["images"] == 3
+    assert unnamed["error"].startswith("against: ort-fp32 is the artifact that is checked")
+    assert (named["verdict"], code) == ("passed", 3)
+    path.write_text(f"run: [check]\ndevices: [{{host: {NAME}, remote_data: {device.home / 'nothing'}}}]")
+    code, out, _ = command("fleet", path, bundle)
+    assert code == 3
+    assert out.split()[:7] == ["device", "artifact", "verdict", NAME, "could", "not", "run"]
+    assert "no such folder" in out
+
+
 def test_a_full_disk_here_stops_no_other(bundle, tmp_path, monkeypatch):
     path = written(tmp_path, "run: [selftest]\ndevices: [{host: full}, {host: silent}]")
     built = []
@@ -74,9 +93,12 @@ def test_a_full_disk_here_stops_no_other(bundle, tmp_path, monkeypatch):
         ("devices: []", "`devices` is empty"),
         ("devices: [{hots: pi}]", "unknown key `devices[0].hots`. Did you mean `host`?"),
         ("devices: [{host: pi}]\nrnu: []", "unknown key `rnu`"),
-        ("devices: [{host: pi}]\nrun: [dance]", "Allowed: selftest, verify, bench"),
+        ("devices: [{host: pi}]\nrun: [dance]", "Allowed: selftest, verify, check, bench"),
         ("devices: [{host: pi}]\nrun: [bench, bench]", "once at most"),
         ("devices: [{host: pi}]\nrun: [verify]", "verify, which needs `data`"),
+        ("devices: [{host: pi}]\nrun: [check]", "check, which needs `images`"),
+        ("devices: [{host: pi}]\ncheck: {max_changed: 5}", "`check`: max_changed: say against what"),
+        ("devices: [{host: pi}]\ncheck: {max_drift: 20}", "`check`: max_drift 20: is a distance from 0 to 1"),
         ("devices: [{name: x}]", "`devices[0]` needs `host`, or a `target`"),
         ("devices: [{host: pi}, {host: pi}]", "two devices are called 'pi'"),
         ("devices: [{host: pi, threads: many}]", "expected `int | null`"),
@@ -92,8 +114,18 @@ def test_mistakes_in_the_file_name_the_key(command, tiny_bundle, tmp_path, text,
 
 
 def test_paths_start_from_the_file(tmp_path):
-    found = read_fleet(written(tmp_path, "run: [verify]\ndata: labels.csv\nimages: photos\ndevices: [{host: pi}]"))
+    text = "run: [verify]\ndata: labels.csv\nimages: photos\ncheck: {against: scores.csv}\ndevices: [{host: pi}]"
+    found = read_fleet(written(tmp_path, text))
     assert (found.data, found.images) == (str(tmp_path / "labels.csv"), str(tmp_path / "photos"))
+    assert found.check.against == str(tmp_path / "scores.csv")
+
+
+def test_the_page_shows_a_file_that_is_read(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "devices.md"
+    [text] = [block for block in page.read_text(encoding="utf-8").split("```yaml\n") if "devices:" in block]
+    (tmp_path / "my_kiosk.yaml").write_text("backend: onnxruntime\nprecision: fp32\nhost: user@kiosk\n")
+    found = read_fleet(written(tmp_path, text.split("```")[0]))
+    assert [device.name for device in found.devices] == ["kitchen", "jetson", "user@kiosk"]
 
 
 def test_a_deploy_config_names_its_device_and_a_bundle_does_not(tmp_path):

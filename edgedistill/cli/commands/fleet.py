@@ -12,7 +12,7 @@ FleetPath = Annotated[Path, typer.Argument(metavar="DEVICES", help="A .yaml file
 
 
 def fleet(devices: FleetPath, bundle: BundlePath, json: Json = False) -> None:
-    """Selftest, verify and bench on several devices at once, over ssh: one live table, and one of what they found.
+    """Selftest, verify, check and bench on several devices at once, over ssh: one live table, and one of the findings.
 
     A device that cannot be reached, or lacks something, stops no other. Every report lies in the bundle's results.
 
