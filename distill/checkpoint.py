@@ -152,10 +152,7 @@ def _rebuilt(card: ModelCard, state: dict[str, Tensor], path: Path) -> Classifie
             class_embeddings=next((state[key] for key in state if key.endswith("head.class_embeddings")), None),
         )
     except ConfigError as error:
-        raise CheckpointError(
-            f"{path}: its network cannot be built here ({str(error).rstrip('.')}). A backbone of somebody's own is "
-            "found through its distribution, or where EDGEDISTILL_PLUGINS names its module."
-        ) from None
+        raise CheckpointError(f"{path}: its network cannot be built here: {error}") from None
 
 
 def _adopted(network: nn.Module, card: ModelCard) -> Classifier:

@@ -67,8 +67,8 @@ class Registry(Generic[T]):
         entry = self.find(name)
         if entry is None:
             near = difflib.get_close_matches(str(name), self._entries, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(f"unknown {self.kind} {name!r}: {hint}Known: {', '.join(self.names())}.")
+            hint = f": did you mean {near[0]!r}?" if near else "."
+            raise ConfigError(f"unknown {self.kind} {name!r}{hint} Known: {', '.join(self.names())}.")
         return entry
 
     def names(self) -> list[str]:
@@ -119,7 +119,8 @@ def import_plugins() -> None:
             importlib.import_module(name)
         except (Exception, SystemExit) as error:  # a stranger's module may raise anything
             raise ConfigError(
-                f"{_VARIABLE}: the module {name!r} cannot be imported ({type(error).__name__}: {first_line(error)})."
+                f"{_VARIABLE}: the module {name!r} cannot be imported ({type(error).__name__}: {first_line(error)}): "
+                "it is installed, or lies in the current folder or in one of PYTHONPATH."
             ) from error
         finally:
             sys.path.remove(os.getcwd())  # noqa: PTH109

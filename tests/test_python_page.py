@@ -38,6 +38,12 @@ def test_every_block_runs(reader):
     assert (folder / "bundle" / "manifest.json").is_file()
 
 
+def test_the_readers_own_loop_is_as_short_as_it_can_be_read():
+    (loop,) = [text for _, _, text in BLOCKS if "losses.batch_and_instance_dependencies" in text]
+    assert "losses.class_and_instance_aware" in loop
+    assert len([line for line in loop.splitlines() if line.strip()]) <= 25
+
+
 def test_the_command_line_knows_the_readers_backbone(reader):
     folder, _ = reader
     ran = Forked(page_reader.run_commands, str(folder), COMMANDS, OMP_NUM_THREADS="1").wait(600)
@@ -54,4 +60,5 @@ def test_a_plugin_that_cannot_be_imported_is_one_line(tmp_path):
     )  # fmt: skip
     assert ran.returncode != 0
     assert "EDGEDISTILL_PLUGINS: the module 'no_such_module' cannot be imported" in ran.stderr
+    assert "lies in the current folder or in one of PYTHONPATH" in ran.stderr
     assert "Traceback" not in ran.stderr

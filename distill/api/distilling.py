@@ -28,7 +28,7 @@ from ..methods.shown import require_maps
 from ..models import Classifier
 from ..models.class_map import Counterparts
 from ..models.outside import Scale
-from ..models.plain import as_classifier, normalisation_of, spec_of
+from ..models.plain import as_classifier, normalisation_of, require_float32, spec_of
 from ..recipe.check_labels import why_not_mixed, why_not_weighed
 from ..teacher_cache import CachedSource, ScoresSource
 from .datasets import Data, as_dataset
@@ -108,7 +108,8 @@ def distil(
         CheckpointError: `folder` holds another training.
         InterruptedRunError: Ctrl-C; the same call continues.
     """
-    chosen, asked = read_settings(settings, list(inspect.signature(distil).parameters)[:-1]), _method(method)
+    asked = _method(method)
+    chosen = read_settings(settings, list(inspect.signature(distil).parameters)[:-1], asked)
     if train is validation:
         raise ConfigError(
             f"{_WHERE}: `train` and `validation` are the same data: give a share, such as 0.1, or others."
@@ -116,6 +117,7 @@ def distil(
     learned, selecting = _parts(train, validation, classes, seed)
     shown = _preprocessing(input, student)
     taught = as_classifier(student, len(learned.classes), shown, student_maps, "student")
+    require_float32(taught, "student")
     shown = msgspec.structs.replace(shown, **normalisation_of(taught))
     own = Own(teacher_input, teacher_maps, teacher_scale, teacher_classes, class_map)
     source = open_teacher(

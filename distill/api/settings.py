@@ -7,7 +7,7 @@ from typing import Any
 from ...runtime.config import decode
 from ...runtime.errors import ConfigError
 from ..engine import TrainSettings
-from ..methods import METHODS
+from ..methods import METHODS, Method
 
 _WHERE = "distil"
 _ELSEWHERE = {
@@ -18,14 +18,19 @@ _ELSEWHERE = {
 }
 
 
-def read_settings(given: dict[str, Any], own: Sequence[str]) -> TrainSettings:
-    """What the caller asks of the training; `own` are the other arguments of `distil`, of which one may be meant.
+def read_settings(given: dict[str, Any], own: Sequence[str], method: Method) -> TrainSettings:
+    """What the caller asks of the training.
+
+    Args:
+        given: by name.
+        own: the other arguments of `distil`, of which one may be meant.
+        method: the objective, whose hyper-parameter may be meant.
 
     Raises:
         ConfigError: a name does not exist, with the nearest one, or a value is impossible.
     """
     for key in sorted(given.keys() - set(TrainSettings.__struct_fields__)):
-        raise ConfigError(f"{_WHERE}: there is no argument `{key}`: {_advice(key, own)}.")
+        raise ConfigError(f"{_WHERE}: there is no argument `{key}`: {_advice(key, own, method)}")
     augment = given.get("augment")
     if not isinstance(augment, list | tuple | None) or any(not isinstance(one, str | dict) for one in augment or ()):
         raise ConfigError(
@@ -38,11 +43,12 @@ def read_settings(given: dict[str, Any], own: Sequence[str]) -> TrainSettings:
         raise ConfigError(f"{_WHERE}: {error}: give plain numbers, texts, lists and mappings.") from None
 
 
-def _advice(key: str, own: Sequence[str]) -> str:
+def _advice(key: str, own: Sequence[str], method: Method) -> str:
     if key in _ELSEWHERE:
-        return _ELSEWHERE[key]
-    for name in METHODS.names():
-        if key in METHODS.get(name).__struct_fields__:
-            return f'a method has it: `method={{"name": "{name}", "{key}": ...}}`'
+        return f"{_ELSEWHERE[key]}."
+    have = [name for name in METHODS.names() if key in METHODS.get(name).__struct_fields__]
+    if have:
+        name = next((name for name in have if METHODS.get(name) is type(method)), have[0])
+        return f'a method has it: `method={{"name": "{name}", "{key}": ...}}`.'
     near = difflib.get_close_matches(key, [*own, *TrainSettings.__struct_fields__], n=1)
-    return f"did you mean `{near[0]}`?" if near else "`help(distil)` and docs/training.md list them"
+    return f"did you mean `{near[0]}`?" if near else "`help(distil)` and docs/training.md list them."

@@ -16,11 +16,11 @@ from ..checkpoint import Student, load_student
 from ..experiment.continuing import sharing_weights
 from ..experiment.programs import open_function, open_graph, outside_network
 from ..methods import Method
-from ..methods.shown import require_maps, require_one_size, require_shown
+from ..methods.shown import require_learned, require_maps, require_one_size, require_shown
 from ..models import MappedNetwork, ResizedInput, TeacherModel
 from ..models.class_map import Counterparts, match_classes
 from ..models.outside import Scale
-from ..models.plain import as_classifier, normalisation_of
+from ..models.plain import as_classifier, normalisation_of, require_float32
 from ..teacher_cache import CachedSource, ScoresSource, ScoreTable
 
 GivenTeacher: TypeAlias = nn.Module | Student | str | Path | Callable[[np.ndarray], Any]
@@ -133,6 +133,8 @@ def _network(
         teacher = teacher.model
     size = own.input or msgspec.structs.replace(shown, **normalisation_of(teacher))
     found = as_classifier(teacher, len(theirs), size, own.maps, "teacher")
+    require_float32(found, "teacher")
+    require_learned(method, found, "the teacher")
     require_maps(method, found, "the teacher", 'name the submodules that give maps, as in `teacher_maps="layer4"`')
     if found is teacher:
         found = sharing_weights(found)  # the caller's keeps its branches

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from ...runtime.errors import ConfigError
 from ..models import Classifier, TeacherModel
+from ..models.branches import branch_for
 from .base import Method
 
 _WORDS = {"pooled": "pooled features", "stages": "feature maps"}
@@ -26,6 +27,24 @@ def require_maps(method: Method, model: TeacherModel, who: str, way_out: str = "
             f"{type(method).__name__} reads its {_in_words(method.needs)}. Choose a method on logits (kd, mld, mse, "
             f"...), or {way_out}."
         )
+
+
+def require_learned(method: Method, teacher: Classifier, who: str) -> None:
+    """Raise ConfigError where the method reads what a teacher must have learned in a branch, and this one has none.
+
+    Args:
+        method: the objective.
+        teacher: with the branches that it was trained with.
+        who: begins the message.
+    """
+    for need in sorted(method.needs):
+        branch = branch_for(need)
+        if branch is not None and need not in teacher.gives:
+            raise ConfigError(
+                f"{who} gives no {_in_words([need])}, which the method {type(method).__name__} reads and a teacher "
+                f'must have learned: build it with `build_model(..., branches=["{branch}"])` and teach it first, or '
+                "choose a method on logits (kd, mld, mse, ...)."
+            )
 
 
 def require_shown(method: Method, whom: str, where: str, *, outside: bool, mapped: bool) -> None:

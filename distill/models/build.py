@@ -112,7 +112,10 @@ def check_spec(spec: ModelSpec, *, where: str) -> None:
         try:
             widths = BACKBONES.get(spec.name).widths
         except ConfigError as error:
-            raise ConfigError(f"{where}: {error} Or `timm/<name>`, `torchvision/<name>`.") from None
+            raise ConfigError(
+                f"{where}: {error} Or `timm/<name>`, `torchvision/<name>`, or one of your own, whose module "
+                "EDGEDISTILL_PLUGINS names."
+            ) from None
     if not 0 < spec.width <= _WIDEST or (widths is not None and spec.width not in (widths or (1.0,))):
         choices = f"any width above 0, up to {_WIDEST:g}" if widths is None else ", ".join(map(str, widths or (1.0,)))
         raise ConfigError(f"{where}: {spec.name} has no width {spec.width}; it comes in {choices}.")

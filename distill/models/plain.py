@@ -92,10 +92,11 @@ def as_classifier(
     with torch.no_grad():
         found, logits = _tried(probe, torch.zeros(1, 3, *preprocessing.size), who)
     if not isinstance(logits, Tensor) or logits.shape != (1, num_classes):
-        gives = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        gives = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        way_out = "" if isinstance(logits, Tensor) else " Wrap it in a module that returns them alone."
         raise ConfigError(
             f"the {who} {type(network).__name__} gives {gives} for one image, and the data have {num_classes} classes: "
-            f"it must give logits of shape (1, {num_classes})."
+            f"it must give logits of shape (1, {num_classes}).{way_out}"
         )
     require_logits(
         lambda images: _tried(probe, images, who)[1], preprocessing.size, f"the {who} {type(network).__name__}"
@@ -109,6 +110,17 @@ def as_classifier(
     else:
         inside = timm_as_it_is(network) or LogitsAlone(network)
     return LibraryClassifier(inside, num_classes, mean=preprocessing.mean, std=preprocessing.std)
+
+
+def require_float32(network: nn.Module, who: str) -> None:
+    """Raise ConfigError where a network that is to be taught or to teach has weights of another precision."""
+    for name, value in network.named_parameters():
+        if value.is_floating_point() and value.dtype != torch.float32:
+            dtype = str(value.dtype).removeprefix("torch.")
+            raise ConfigError(
+                f"the {who}'s weights are {dtype} ({name}), and are wanted in float32: call `.float()` on it. What is "
+                'computed in half precision says `precision="bf16"` or `"fp16"`.'
+            )
 
 
 def normalisation_of(network: nn.Module) -> dict[str, Any]:

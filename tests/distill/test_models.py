@@ -5,6 +5,7 @@ import math
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from safetensors import safe_open
@@ -194,6 +195,9 @@ def test_damaged_and_foreign_checkpoints_are_named(tmp_path):
         load_student(path)
     save_file(model.state_dict(), path, metadata={"edgedistill": json.dumps({"name": "x"})})
     with pytest.raises(CheckpointError, match="its card cannot be read"):
+        load_student(path)
+    save_student(path, model, msgspec.structs.replace(CARD, model=ModelSpec(name="tiny_tints")))
+    with pytest.raises(CheckpointError, match=r"unknown model 'tiny_tints'\. Known: .* module EDGEDISTILL_PLUGINS"):
         load_student(path)
     save_student(path, model, CARD)
     path.write_bytes(path.read_bytes()[:-100])

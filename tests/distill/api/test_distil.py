@@ -157,6 +157,13 @@ def test_a_loader_gives_its_data_set(tmp_path):
         as_dataset(dropping, None, "validation")
 
 
+class InDict(Net):
+    """As networks of other libraries give what they find."""
+
+    def forward(self, images):
+        return {"logits": super().forward(images)}
+
+
 class Squashed(Net):
     """As a network trained by `BCELoss` has it."""
 
@@ -196,16 +203,22 @@ def test_probabilities_of_a_hidden_end_are_told(caplog):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"epoch": 3}, "did you mean `epochs`"),
+        ({"epoch": 3}, r"did you mean `epochs`\?$"),
         ({"student_map": "body"}, "did you mean `student_maps`"),
         ({"learning_rate": 1}, "it is `lr`"),
-        ({"temperature": 3}, 'a method has it: `method={"name": "kd", "temperature"'),
+        ({"temperature": 3}, 'a method has it: `method={"name": "mld", "temperature": ...}`.$'),
+        ({"lambda_cd": 3}, 'a method has it: `method={"name": "l2d", "lambda_cd": ...}`.$'),
         ({"augment": [nn.Identity()]}, "a list of names or mappings"),
         ({"student": "mobilenetv2"}, "a torch.nn.Module, is wanted"),
         ({"method": "rkd", "student_maps": "body", "teacher": Net()}, 'teacher_maps="layer4"'),
         ({"method": "mlt"}, "mld"),
         ({"method": "cpsd"}, "write a recipe, which `edgedistill distill`"),
         ({"student": Net(5)}, r"gives \(1, 5\) for one image, and the data have 3 classes"),
+        ({"student": InDict()}, "InDict gives a dict for one image.* Wrap it in a module that returns them alone"),
+        ({"student": Net().half()}, r"student's weights are float16 \(.*\), and are wanted in float32: call `.float"),
+        ({"teacher": Net().bfloat16()}, "the teacher's weights are bfloat16"),
+        ({"method": "l2d", "teacher": Net(), "teacher_maps": "body"}, r"no embeddings.*branches=\[\"ml_decoder\"\]"),
+        ({"method": "ud", "teacher": tint_model()}, r"no calibration logits.*branches=\[\"calibration\"\]"),
         ({"student": nn.Linear(2, 3)}, "does not take an image of 32 x 32 px"),
         ({"student_maps": "trunk"}, "no submodule 'trunk'; its own are: body, fc"),
         ({"student_maps": "fc"}, "'fc' gives no feature map"),
