@@ -8,6 +8,11 @@ def size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
+def counted(count: int, what: str) -> str:
+    """`1 image`, `3,000 images`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def interval(found: Interval | None, digits: int = 2) -> str:
     """`estimate [low, high]`; a dash where there is none."""
     if found is None or found.estimate is None:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from edgedistill.runtime import CheckReport
 from edgedistill.runtime.field.report import Agreement, Drift
-from edgedistill.runtime.formatting import interval
+from edgedistill.runtime.formatting import counted, interval
 
 from .console import escape
 from .render import judgements, named_table, status
@@ -24,7 +24,7 @@ def check_table(report: CheckReport, console: Console) -> None:
     """What was found, class by class where it differs, and what it means."""
     console.print(
         f"[bold]{escape(report.bundle)}[/] ({escape(report.artifact)}) on {escape(report.photographs)}: "
-        f"{report.images:,} photographs: {status(report.verdict)}",
+        f"{counted(report.images, 'photograph')}: {status(report.verdict)}",
         soft_wrap=True,
     )
     if report.drift is not None:
@@ -36,10 +36,9 @@ def check_table(report: CheckReport, console: Console) -> None:
     judgements(report.gates, console, of=report.artifact)
     if report.to_label:
         first = ", ".join(one.id for one in report.to_label[: _MOST // 2])
+        many = counted(len(report.to_label), "photograph")
         console.print(
-            f"[bold]to label next[/]  {len(report.to_label)} photographs, first {escape(first)} (all: --list, --page, "
-            "--json)",
-            soft_wrap=True,
+            f"[bold]to label next[/]  {many}, first {escape(first)} (all: --list, --page, --json)", soft_wrap=True
         )
     for image in report.skipped[: _MOST // 2]:
         console.print(f"[yellow]skipped[/]  {escape(image.id)}: {escape(image.reason)}", soft_wrap=True)

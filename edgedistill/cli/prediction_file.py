@@ -138,9 +138,9 @@ class PredictionFile:
             ) from None
         other = sorted(key for key in {*facts, *self._facts} if facts.get(key) != self._facts.get(key))
         if other:
+            told = ", ".join(f"{key}{_change(facts.get(key), self._facts.get(key))}" for key in other)
             raise ConfigError(
-                f"{self.path}: was made with another {', '.join(other)}: give the same, another --output, or "
-                "--overwrite."
+                f"{self.path}: was made otherwise ({told}): give the same, another --output, or --overwrite."
             )
         if self.path.exists() and not self.partial.exists():
             self.complete, self.rows, self.skipped = True, rows, skipped
@@ -169,3 +169,16 @@ class PredictionFile:
                 f"cannot write {self.partial}: {error.strerror or error}. What is in there is kept: free space, and "
                 "the same command goes on."
             ) from error
+
+
+def _change(then: object, now: object) -> str:
+    """Of words and numbers what they were and are; nobody compares hashes by eye."""
+    if isinstance(then, list | dict) or isinstance(now, list | dict):
+        return ""
+    return f": {_word(then)}, now {_word(now)}"
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)

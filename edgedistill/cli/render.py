@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from edgedistill.runtime.formatting import interval, milliseconds, size  # noqa: F401 (tables take all from here)
+from edgedistill.runtime.formatting import counted, interval, milliseconds, size  # noqa: F401 (tables take all from here)
 from edgedistill.runtime.parity import ArtifactParity, ArtifactSelfTest, ParityReport, SelfTestReport
 from edgedistill.runtime.verdicts import Judgement
 
@@ -67,9 +67,11 @@ def judgements(gates: Sequence[Judgement], console: Console, *, of: str) -> None
 def parity_report(report: ParityReport, console: Console) -> None:
     """Each artifact against the reference, then what was lost where a gate is missed."""
     decoded = "" if report.decode == "full" else f" decoded at {report.decode} scale"
+    mean_ap = report.reference.mean_ap
+    level = f" ({100 * mean_ap.confidence:g} %)" if mean_ap.low is not None else ""
     console.print(
-        f"[bold]{escape(report.bundle)}[/] on {escape(report.dataset)}: {report.images} images{decoded}; reference: "
-        f"{escape(report.reference.source)}, mAP {interval(report.reference.mean_ap)} (95 %)",
+        f"[bold]{escape(report.bundle)}[/] on {escape(report.dataset)}: {counted(report.images, 'image')}{decoded}; "
+        f"reference: {escape(report.reference.source)}, mAP {interval(mean_ap)}{level}",
         soft_wrap=True,
     )
     drop = f"drop [{_levels(report)} CI]"
@@ -84,11 +86,17 @@ def parity_report(report: ParityReport, console: Console) -> None:
         soft_wrap=True,
     )
     for artifact in report.artifacts:
-        why = artifact.reason or ("" if artifact.gates else "its deploy config has no gate")
-        if why:
-            console.print(f"{status(artifact.verdict)}  {escape(artifact.name)}: {escape(why)}", soft_wrap=True)
+        if artifact.reason:
+            said = f"{artifact.name}: {artifact.reason}"
+            console.print(f"{status(artifact.verdict)}  {escape(said)}", soft_wrap=True)
         judgements(artifact.gates, console, of=artifact.name)
         parity_changes(artifact, console)
+    if ungated := [one.name for one in report.artifacts if not (one.reason or one.gates)]:
+        configs = "its deploy config has" if len(ungated) == 1 else "their deploy configs have"
+        console.print(
+            f"{status('not judged')}  {escape(', '.join(ungated))}: {configs} no gate (`--preset 99` is one)",
+            soft_wrap=True,
+        )
     for image in report.skipped[:_MOST_LOSSES]:
         console.print(f"[yellow]skipped[/]  {escape(image.id)}: {escape(image.reason)}", soft_wrap=True)
     if len(report.skipped) > _MOST_LOSSES:

@@ -218,7 +218,16 @@ def _shortened(error: object) -> str:
 
 
 def not_importable(name: str, extra: str, error: ImportError) -> MissingDependencyError:
-    """The error for an absent or broken library."""
+    """The error for an absent or broken library.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came while it was imported; modules in C++ make an ImportError of it.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            raise cause
+        cause = cause.__cause__ or cause.__context__
     if isinstance(error, ModuleNotFoundError) and error.name == name:
         return MissingDependencyError(f'{name} is not installed: `pip install "edgedistill[{extra}]"`.')
     reason = " ".join(str(error).split())[:_REASON_LENGTH]

@@ -62,6 +62,8 @@ def read_private_key(path: Path, ask_password: Callable[[], str]) -> "Ed25519Pri
     """
     ed25519, serialization = library(), _serialization()
     data = read_bytes(path, ConfigError)
+    if data.startswith((PREFIX.encode(), _OPENSSH.encode(), b"-----BEGIN PUBLIC KEY")):
+        raise ConfigError(f"{path}: is a public key: give the private one, which it was made with.")
     openssh = b"OPENSSH PRIVATE KEY" in data
     load = serialization.load_ssh_private_key if openssh else serialization.load_pem_private_key
     try:

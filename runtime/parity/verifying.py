@@ -210,7 +210,7 @@ def _computed_reference(
     if artifact.name in collected.failures:
         raise DataError(
             f"{bundle.root}: its reference {artifact.name} does not run here: "
-            f"{collected.failures[artifact.name].reason} Mend that, or give `reference`."
+            f"{collected.failures[artifact.name].reason} Mend that, or compare with another artifact by `against`."
         )
     stored = ", ".join(repr(reference.dataset) for reference in bundle.manifest.references)
     why = f"; the training framework's stored logits are for another split: {stored}" if stored and not asked else ""

@@ -29,6 +29,7 @@ class Candidate:
         gates: the same in words.
         p90_ms: by this device's own bench; None where there is none, or the machine was disturbed.
         benched: when that was, ISO 8601.
+        disturbed: there is one, and the machine was disturbed.
     """
 
     artifact: Artifact
@@ -37,6 +38,7 @@ class Candidate:
     gates: str
     p90_ms: float | None = None
     benched: str = ""
+    disturbed: bool = False
 
     @property
     def rank(self) -> tuple[bool, bool, Standing, bool, float]:
@@ -74,6 +76,10 @@ def why(chosen: Candidate, candidates: Sequence[Candidate]) -> str:
     if chosen.p90_ms is not None:
         rest = f"; {timed[0].artifact.name} {timed[0].p90_ms:.3g} ms" if timed else ""
         speed = f"p90 {chosen.p90_ms:.3g} ms in this device's bench of {chosen.benched[:10]}{rest}"
+    elif chosen.disturbed:
+        speed = (
+            "this device's bench was disturbed and does not say which is fastest: `edgedistill bench` once it is quiet"
+        )
     else:
         speed = "which is fastest here no bench has measured: `edgedistill bench`"
     first = "misses a gate, and nothing better runs here" if chosen.standing is Standing.MISSED else chosen.gates
@@ -85,7 +91,9 @@ def _candidate(artifact: Artifact, found: Evidence) -> Candidate:
     parity, (bench, when) = found.here.get(artifact.name), found.benches.get(artifact.name, (None, ""))
     standing, gates = _gates(artifact, found)
     proven = artifact.status == "verified" or (parity is not None and parity.verdict == "passed")
-    return Candidate(artifact, proven, standing, gates, None if bench is None else bench.p90_ms, when)
+    if bench is None:
+        return Candidate(artifact, proven, standing, gates)
+    return Candidate(artifact, proven, standing, gates, bench.p90_ms, when, disturbed=bool(bench.disturbed))
 
 
 def _gates(artifact: Artifact, found: Evidence) -> tuple[Standing, str]:

@@ -44,9 +44,10 @@ def test_it_says_what_the_bundle_says(command, tiny_bundle, classes, file, reque
 
 
 def test_classes_are_numbers_without_names(command, onnx, tiny_bundle):
-    code, out, _ = command("predict", onnx, tiny_bundle / "selftest" / "red.jpg", "--json")
+    code, out, err = command("predict", onnx, tiny_bundle / "selftest" / "red.jpg", "--json")
     assert code == 0
     assert next(iter(json.loads(out)["labels"])) == "0"
+    assert err == f"{onnx}: names no classes, so that they are numbers: --classes FILE names them.\n"
 
 
 def test_options_reach_load_file(command, onnx, classes, tiny_bundle, monkeypatch):

@@ -98,10 +98,11 @@ def test_a_finished_file_is_not_made_again_and_another_s_is_not_touched(command,
     made, content = out.stat().st_mtime_ns, out.read_bytes()
     code, _, err = command("predict", tiny_bundle, photos, "-o", out)
     assert code == 2
-    assert "out.csv: 6 images, 1 skipped." in err
-    code, _, err = command("predict", tiny_bundle, photos, "-o", out, "--decode", "reduced")
-    assert code == 2
-    assert "was made with another decode: give the same, another --output, or --overwrite" in err
+    assert "out.csv: was complete already: 6 images, 1 skipped." in err
+    for other, told in ((("--decode", "reduced"), "decode: full, now reduced"), (("--top", 1), "top: none, now 1")):
+        code, _, err = command("predict", tiny_bundle, photos, "-o", out, *other)
+        assert code == 2
+        assert f"was made otherwise ({told}): give the same, another --output, or --overwrite" in err
     (tmp_path / "mine.csv").write_text("mine")
     code, _, err = command("predict", tiny_bundle, photos, "-o", tmp_path / "mine.csv")
     assert "does not say what made it" in err
@@ -215,7 +216,7 @@ def test_ctrl_c_says_how_far_it_got(command, tiny_bundle, photos, tmp_path, monk
         patch.setattr(PredictionFile, "write", interrupted)
         code, _, err = command("predict", tiny_bundle, photos, "-o", out)
     assert code == 130
-    assert "interrupted; 3 images are done, and the same command goes on behind them." in err
+    assert "interrupted; 3 images done, and the same command goes on behind them." in err
     assert "3 images are done already" in command("predict", tiny_bundle, photos, "-o", out)[2]
 
 

@@ -104,9 +104,13 @@ def test_leaving_the_question_for_a_password_is_an_interruption(golden_copy, tmp
         (["nowhere", "--key", "a"], "nowhere: no such file or folder"),
         (["{bundle}", "--key", "nowhere"], "nowhere: no such file"),
         (["{bundle}", "--key", "{bundle}/manifest.json"], "no private key that can be read"),
+        (["{bundle}", "--key", "{public}"], "is a public key: give the private one"),
     ],
 )
-def test_a_mistake_is_one_line(tiny_bundle, command, arguments, says):
-    code, out, err = command("sign", *(word.replace("{bundle}", str(tiny_bundle)) for word in arguments))
+def test_a_mistake_is_one_line(tiny_bundle, command, tmp_path, arguments, says):
+    public = tmp_path / "release.key.pub"
+    public.write_text(f"ed25519:{'A' * 43}=\n")
+    places = {"bundle": tiny_bundle, "public": public}
+    code, out, err = command("sign", *(word.format(**places) for word in arguments))
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert says in err

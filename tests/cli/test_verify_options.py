@@ -47,6 +47,14 @@ def test_page_preset_reference_and_bootstrap(command, make_tiny_bundle, photogra
     assert found["labels"]["protocol"] == "per_class"
 
 
+def test_what_has_no_gate_is_told_once_with_the_way_out(command, make_tiny_bundle, photographs, tmp_path):
+    bundle = make_tiny_bundle(tmp_path / "bundle")
+    _, out, _ = command("verify", bundle, "--data", photographs / "labels.csv")
+    said = "not judged  ort-fp32, ov-fp32, ov-bf16: their deploy configs have no gate (`--preset 99` is one)"
+    assert out.splitlines().count(said) == 1
+    assert out.count("no gate") == 1
+
+
 def test_an_artifact_that_says_something_else_is_named_with_its_images_and_classes(
     command, make_tiny_bundle, photographs, tmp_path
 ):

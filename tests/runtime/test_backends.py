@@ -1,3 +1,4 @@
+import builtins
 import sys
 from types import SimpleNamespace
 
@@ -5,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgedistill import runtime
 from edgedistill.runtime import cuda
 from edgedistill.runtime.backends import tensorrt as trt_backend
 from edgedistill.runtime.backends.base import BACKENDS
@@ -154,6 +156,20 @@ def test_an_absent_library_names_its_extra(monkeypatch, backend, library):
 
 # TensorRT. No engine can run without a GPU: what decides before it runs is tested, and the way through the API with
 # a stand-in for the driver and the library.
+
+
+def test_ctrl_c_while_a_library_is_imported_is_ctrl_c(monkeypatch, bundle):
+    """A module in C++ makes an ImportError of it; the next artifact must not answer in its place."""
+
+    def imported(name, *rest):
+        if name == "onnxruntime":
+            raise ImportError("initialization failed") from KeyboardInterrupt()
+        return real(name, *rest)
+
+    real = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", imported)
+    with pytest.raises(KeyboardInterrupt):
+        runtime.load(bundle)
 
 
 def test_tensorrt_says_why_it_cannot_run():

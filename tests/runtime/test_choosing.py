@@ -107,7 +107,9 @@ def test_a_bench_counts_for_the_threads_and_the_device_that_it_was_made_with(bun
 
 def test_a_disturbed_measurement_does_not_count(bundle):
     bench(bundle, (9, 4, 5), disturbed="another process")
-    assert chosen(bundle)[0] == "ort-fp32"
+    name, why = chosen(bundle)
+    assert name == "ort-fp32"
+    assert "this device's bench was disturbed and does not say which is fastest" in why
 
 
 def test_what_meets_its_gates_comes_before_what_nobody_has_judged_and_before_what_is_faster(bundle):

@@ -2,6 +2,8 @@
 
 import itertools
 import random
+import subprocess
+import sys
 import threading
 import time
 
@@ -86,3 +88,29 @@ def test_what_fails_is_raised_in_its_turn(where):
     with pytest.raises(ZeroDivisionError):
         next(results)
     assert gone()
+
+
+ENDS = """
+import sys, threading, time
+from edgedistill.runtime.in_order import in_order
+
+begun = threading.Event()
+
+def work(item):
+    begun.set()
+    time.sleep(0.3)  # native code that is cut off here may abort the process
+    sys.stdout.write("finished")
+
+def items():
+    yield 1
+    threading.Event().wait()  # a camera that gives nothing more
+
+results = in_order(work, items(), threads=2, ahead=2, name="counted")
+threading.Thread(target=next, args=(results,), daemon=True).start()
+begun.wait()
+"""
+
+
+def test_the_process_ends_after_what_is_under_way_and_without_the_next_item():
+    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "finished", "")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgedistill.runtime.errors import ConfigError, DataError, InterruptedRunError
+from edgedistill.runtime.formatting import counted
 
 from .. import console
 from .. import model_options as model
@@ -104,7 +105,7 @@ def predict(
             facts = facts_of(predictor, images, top, scores=scores)
             count, failures = _save(predictor, images, output, facts, batch_size, overwrite=overwrite)
     if failures:
-        raise DataError(f"{failures} of {count} images could not be read.")
+        raise DataError(f"{failures} of {counted(count, 'image')} could not be read.")
 
 
 def _load(bundle: Path, artifact: str | None, chosen: dict[str, Any], given: dict[str, Any]) -> "Predictor":
@@ -119,18 +120,24 @@ def _load(bundle: Path, artifact: str | None, chosen: dict[str, Any], given: dic
     if required is not None:
         open_source(bundle, require_signature=required)  # refuses: nobody can have signed a model file
     predictor = runtime.load_file(bundle, **chosen, **given)
-    if "threshold" not in given:
-        _tell_whose_thresholds(bundle, predictor)
+    _tell_what_the_file_says(bundle, predictor, given)
     return predictor
 
 
-def _tell_whose_thresholds(file: Path, predictor: "Predictor") -> None:
-    """A file's own are older than what its bundle may say of it."""
+def _tell_what_the_file_says(file: Path, predictor: "Predictor", given: dict[str, Any]) -> None:
+    """Its own thresholds are older than what its bundle may say of it; without names its classes are numbers."""
     from edgedistill.runtime.bundle.file_facts import decode_facts
 
     from ..model_file_facts import WHOSE_THRESHOLDS
 
-    if decode_facts(predictor.metadata, str(file)).thresholds:
+    facts = decode_facts(predictor.metadata, str(file))
+    if not facts.classes and given.get("classes") is None:
+        console.err.print(
+            f"{escape(str(file))}: names no classes, so that they are numbers: --classes FILE names them.",
+            style="dim",
+            soft_wrap=True,
+        )
+    if facts.thresholds and "threshold" not in given:
         console.err.print(
             f"{escape(str(file))}: {WHOSE_THRESHOLDS}; `predict BUNDLE` uses those.", style="dim", soft_wrap=True
         )
@@ -181,10 +188,11 @@ def _save(
                         tell(file.rows)
             except KeyboardInterrupt:
                 raise InterruptedRunError(
-                    f"interrupted; {file.rows:,} images are done, and the same command goes on behind them."
+                    f"interrupted; {counted(file.rows, 'image')} done, and the same command goes on behind them."
                 ) from None
             file.finish()
-        said = f"{output}: {file.rows - file.skipped:,} images, {file.skipped:,} skipped."
+        there = "was complete already: " if file.complete else ""
+        said = f"{output}: {there}{counted(file.rows - file.skipped, 'image')}, {file.skipped:,} skipped."
         console.err.print(escape(said), soft_wrap=True)
         return file.rows, file.skipped
 
