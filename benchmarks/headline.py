@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("recipe", nargs="?", default="examples/coco18.yaml")
     parser.add_argument("set", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--preset", default="quick", help="of bench (default %(default)s)")
+    parser.add_argument("--preset", default="smoke", help="of bench (default %(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--table", action="store_true", help="print the record's table and run nothing")
     arguments = parser.parse_args()
