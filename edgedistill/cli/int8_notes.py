@@ -13,6 +13,7 @@ _NOTES = {
     "calibrator": "calibrator",
     "bias_correction": "bias correction",
     "equalisation": "weights equalised",
+    "adaptive_rounding": "weights rounded adaptively",
     "accuracy_recovery": "accuracy recovery",
     "layers_in_float": "layers in float",
     "latency_price": "their price",

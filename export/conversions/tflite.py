@@ -12,7 +12,8 @@ from ..child import run_in_child
 from ..litert.convert import convert
 from ..quantization.calibration import stored_images
 from ..quantization.choosing import choose
-from ..quantization.litert_quantiser import LiteRtQuantiser, measure
+from ..quantization.litert_quantiser import LiteRtQuantiser
+from ..quantization.litert_ranges import measure
 from ..toolchains import toolchain_python
 from .base import CONVERSIONS, Converted, Ingredients
 

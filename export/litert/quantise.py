@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .constants import shifted
+
 
 def quantise(source: str, ranges: dict[str, list[float]], variants: list[dict[str, Any]]) -> dict[str, str]:
     """Write int8 files: weights with a scale for each output channel, activations with one.
@@ -15,7 +17,7 @@ def quantise(source: str, ranges: dict[str, list[float]], variants: list[dict[st
         source: the float32 .tflite file.
         ranges: smallest and largest value of each activation, by its name.
         variants: of each the file's `out`, and operators by the names of their results: `static`, computed in int8;
-            `dynamic`, which take and give float32 and have int8 weights.
+            `dynamic`, which take and give float32 and have int8 weights; and `shifts` of their biases, see `shifted`.
 
     Returns:
         versions by distribution.
@@ -25,7 +27,7 @@ def quantise(source: str, ranges: dict[str, list[float]], variants: list[dict[st
     limits = {name: {"min": np.float32(low), "max": np.float32(high)} for name, (low, high) in ranges.items()}
     kind = qtyping.TFLOperationName.ALL_SUPPORTED
     for variant in variants:
-        work = quantizer.Quantizer(source)
+        work = quantizer.Quantizer(shifted(source, variant["shifts"]) if variant["shifts"] else source)
         for name in variant["static"]:
             work.add_static_config(_exactly(name), kind, activation_num_bits=8, weight_num_bits=8)
         for name in variant["dynamic"]:

@@ -73,8 +73,8 @@ def choose(
     quantiser, steps = _correcting(search, quantiser, histograms)
     tried = _with_each_calibrator(search, quantiser, histograms)
     best = best_of(tried, limits.confidence)
-    if quantiser.graph is not None and quantiser.graph.corrects:
-        best, steps["bias_correction"] = _corrected_or_not(search, quantiser.graph, best)
+    if quantiser.corrects:
+        best, steps["bias_correction"] = _corrected_or_not(search, quantiser, best)
     limit, all_int8 = limits.max_map_drop, best
     if limit is None:
         note = "no gate asks for any"
@@ -119,13 +119,10 @@ def _correcting(
     search: Search, quantiser: Quantiser, histograms: Mapping[str, Histogram]
 ) -> tuple[Quantiser, dict[str, str]]:
     """The quantiser with bias correction, or as it is and why."""
-    graph = quantiser.graph
-    if graph is None:
-        return quantiser, {}
     search.say("correct biases")
     try:  # rounded weights are the same with each calibrator
         ranges = calibrated(histograms, next(iter(CALIBRATORS)))
-        return graph.corrected(ranges, search.images.ranges, search.scratch), {}
+        return quantiser.corrected(ranges, search.images.ranges, search.scratch), {}
     except ExportError as error:
         return quantiser, {"bias_correction": f"not kept: {error}"}
 
@@ -145,7 +142,7 @@ def _with_each_calibrator(search: Search, quantiser: Quantiser, histograms: Mapp
     return tried
 
 
-def _corrected_or_not(search: Search, quantiser: GraphQuantiser, corrected: Trial) -> tuple[Trial, str]:
+def _corrected_or_not(search: Search, quantiser: Quantiser, corrected: Trial) -> tuple[Trial, str]:
     """The trial, or that of the same graph with its own biases unless correcting them is better by more than noise."""
     search.say("without corrected biases")
     try:

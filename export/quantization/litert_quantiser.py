@@ -1,15 +1,14 @@
-"""LiteRT files in int8: the float file is run to measure its activations, LiteRT's own quantiser writes the others."""
+"""LiteRT files in int8, which LiteRT's own quantiser writes, for choosing."""
 
-import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...runtime.backends.litert import LiteRtBackend, start
+from ...runtime.backends.litert import LiteRtBackend
 from ...runtime.backends.litert_facts import Operator, read_litert
 from ...runtime.backends.model import Model
 from ...runtime.device import usable_cores
@@ -17,11 +16,12 @@ from ...runtime.errors import EdgedistillError
 from ..child import run_in_child
 from ..errors import ExportError, one_line
 from ..litert.quantise import quantise
-from .calibrators import BINS, Histogram
 from .graph_images import GraphImages
+from .litert_bias_correction import expected_shifts
+from .litert_weights import read_weights
 from .quantiser import Ranges
-from .ranges import drawn
 
+_SHIFT_IMAGES = 64  # a mean over images and places wants few
 _LOGITS = "logits"
 _MATRIX_PRODUCT = "FULLY_CONNECTED"
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "TRANSPOSE_CONV", _MATRIX_PRODUCT)
@@ -38,12 +38,18 @@ class LiteRtQuantiser:
     Attributes:
         source: the file.
         python: of an environment with ai-edge-quantizer.
+        shifts: what is taken from the bias of each layer that is in int8, (O,) by layer.
     """
 
     source: Path
     python: Path
+    shifts: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     name: str = "litert"
-    graph: None = None  # its files are not rewritten
+    graph: None = None  # its weights are not exchanged
+
+    @property
+    def corrects(self) -> bool:
+        return bool(self.shifts)
 
     @cached_property
     def _operators(self) -> list[Operator]:
@@ -56,7 +62,7 @@ class LiteRtQuantiser:
         path = out.with_name(f"{out.name}.tflite")
         static, dynamic = self._inner()
         spared = set(in_float)
-        self._write(ranges, [_variant(path, static - spared, dynamic - spared)])
+        self._write(ranges, [self._variant(path, static - spared, dynamic - spared)])
         return path
 
     def each_alone(self, ranges: Ranges, scratch: Path) -> Iterator[tuple[str, Path]]:
@@ -64,7 +70,7 @@ class LiteRtQuantiser:
         folder = scratch / "alone"
         folder.mkdir(exist_ok=True)
         paths = {name: folder / f"{place}.tflite" for place, name in enumerate(self.layers())}
-        self._write(ranges, [_variant(path, static & {name}, dynamic & {name}) for name, path in paths.items()])
+        self._write(ranges, [self._variant(path, static & {name}, dynamic & {name}) for name, path in paths.items()])
         for name, path in paths.items():
             yield name, path
             path.unlink()
@@ -76,6 +82,14 @@ class LiteRtQuantiser:
         except EdgedistillError as error:
             raise ExportError(f"LiteRT refuses the quantised file: {one_line(error)}") from error
         return np.concatenate(parts)
+
+    def corrected(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "LiteRtQuantiser":
+        rounded = read_weights(self.source, self.uncorrected().quantise(ranges, scratch / "rounded"))
+        errors = {name: weight.error for name, weight in rounded.items()}
+        return replace(self, shifts=expected_shifts(self.source, errors, images.spread(_SHIFT_IMAGES)))
+
+    def uncorrected(self) -> "LiteRtQuantiser":
+        return replace(self, shifts={})
 
     def _inner(self) -> tuple[set[str], set[str]]:
         """Operators that are computed in int8 altogether, and the last layers that are matrix products."""
@@ -106,6 +120,11 @@ class LiteRtQuantiser:
                 made.update(operator.results)
         return heads, after
 
+    def _variant(self, path: Path, static: set[str], dynamic: set[str]) -> dict[str, Any]:
+        """What is in float has nothing to correct."""
+        shifts = {name: shift.tolist() for name, shift in self.shifts.items() if name in static | dynamic}
+        return {"out": path, "static": sorted(static), "dynamic": sorted(dynamic), "shifts": shifts}
+
     def _write(self, ranges: Ranges, variants: list[dict[str, Any]]) -> None:
         run_in_child(
             quantise,
@@ -115,57 +134,6 @@ class LiteRtQuantiser:
             what="LiteRT's quantiser refuses the graph",
             python=self.python,
         )
-
-
-def measure(source: Path, images: GraphImages) -> dict[str, Histogram]:
-    """Histograms of every float activation of a .tflite file.
-
-    Two passes over the images, as `ranges.measure` makes them: exact extremes, then the counts between them.
-
-    Args:
-        source: a float32 file that takes one image at a time.
-        images: what its only input takes.
-
-    Raises:
-        ExportError: LiteRT cannot run it with its inner tensors kept.
-    """
-    limits: dict[str, tuple[float, float]] = {}
-    rng = np.random.default_rng(0)
-    try:
-        for name, values in _activations(source, images):
-            low, high = limits.get(name, (np.inf, -np.inf))
-            limits[name] = min(low, float(values.min())), max(high, float(values.max()))
-        counts = {name: np.zeros(BINS, np.int64) for name in limits}
-        for name, values in _activations(source, images):
-            counts[name] += np.histogram(drawn(values, 1, rng), BINS, limits[name])[0]
-    except Exception as error:  # its exception types are Python's own
-        raise ExportError(f"the activations cannot be measured: {one_line(error)}") from error
-    return {name: Histogram(low, high, counts[name]) for name, (low, high) in limits.items()}
-
-
-def _activations(source: Path, images: GraphImages) -> Iterator[tuple[str, np.ndarray]]:
-    """(tensor, values) of each float result of an operator, image after image."""
-    data = source.read_bytes()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that keeping inner tensors is for debugging
-        interpreter = start(data, num_threads=usable_cores(), experimental_preserve_all_tensors=True)
-    made = {name for operator in read_litert(data).operators for name in operator.results}
-    kept = {
-        tensor["name"]: tensor["index"]
-        for tensor in interpreter.get_tensor_details()
-        if tensor["name"] in made and tensor["dtype"] is np.float32
-    }
-    (image,) = interpreter.get_input_details()
-    for at in range(len(images)):
-        interpreter.set_tensor(image["index"], images[at : at + 1])
-        interpreter.invoke()
-        for name, place in kept.items():
-            values = interpreter.get_tensor(place)
-            yield name, values[np.isfinite(values)]  # max pooling's border is -inf
-
-
-def _variant(path: Path, static: set[str], dynamic: set[str]) -> dict[str, Any]:
-    return {"out": path, "static": sorted(static), "dynamic": sorted(dynamic)}
 
 
 @dataclass(frozen=True)

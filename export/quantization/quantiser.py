@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -18,6 +18,7 @@ class Quantiser(Protocol):
     Attributes:
         name: for messages and file names, e.g. "u8s8".
         source: the float file.
+        corrects: whether it takes from biases what rounded weights add.
     """
 
     @property
@@ -25,6 +26,9 @@ class Quantiser(Protocol):
 
     @property
     def source(self) -> Path: ...
+
+    @property
+    def corrects(self) -> bool: ...
 
     @property
     def graph(self) -> "GraphQuantiser | None":
@@ -67,22 +71,7 @@ class Quantiser(Protocol):
         """
         ...
 
-
-class GraphQuantiser(Quantiser, Protocol):
-    """One that can also rewrite its float graph, and look into what it made of it.
-
-    Attributes:
-        corrects: whether it takes from biases what rounded weights add.
-        timed_here: what runs its files on this machine is also what runs them in the end.
-    """
-
-    @property
-    def corrects(self) -> bool: ...
-
-    @property
-    def timed_here(self) -> bool: ...
-
-    def corrected(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "GraphQuantiser":
+    def corrected(self, ranges: Ranges, images: GraphImages, scratch: Path) -> Self:
         """The same with bias correction, see `bias_correction`.
 
         Raises:
@@ -90,9 +79,20 @@ class GraphQuantiser(Quantiser, Protocol):
         """
         ...
 
-    def uncorrected(self) -> "GraphQuantiser":
+    def uncorrected(self) -> Self:
         """The same without."""
         ...
+
+
+class GraphQuantiser(Quantiser, Protocol):
+    """One that can also rewrite its float graph, and look into what it made of it.
+
+    Attributes:
+        timed_here: what runs its files on this machine is also what runs them in the end.
+    """
+
+    @property
+    def timed_here(self) -> bool: ...
 
     def rounded_adaptively(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "GraphQuantiser":
         """The same with weights that make up for each other's rounding, see `adaptive_rounding`, and bias correction.

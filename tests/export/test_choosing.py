@@ -243,7 +243,8 @@ def test_a_quantiser_that_rewrites_no_graph_is_judged_all_the_same(measured, mon
     prepared, histograms, images, _ = measured
     whole = QdqQuantiser(prepared, qdq.U8S8)
     methods = {name: getattr(whole, name) for name in ("layers", "quantise", "each_alone", "logits")}
-    plain = SimpleNamespace(name="plain", source=prepared, graph=None, **methods)
+    plain = SimpleNamespace(name="plain", source=prepared, graph=None, corrects=False, **methods)
+    plain.corrected = lambda *_: plain
     monkeypatch.setattr(held_out.Judge, "can_settle", lambda self, limit: True)
     monkeypatch.setattr(Trial, "within", lambda self, limit: bool(self.in_float))
     chosen = choosing.choose(plain, histograms, images, limits=Gates(max_map_drop=0.5), scratch=tmp_path)

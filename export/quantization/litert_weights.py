@@ -1,0 +1,34 @@
+"""The integer weights that a quantised .tflite file holds, beside the float ones that they stand for."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..litert.constants import WEIGHTS, constant, layers_of
+from .int8_weights import Int8Weight
+
+
+def read_weights(source: Path, quantised: Path) -> dict[str, Int8Weight]:
+    """By the name of each layer whose weights are in int8, in the order of axes that the file has.
+
+    Args:
+        source: a float32 .tflite file.
+        quantised: made of it by LiteRT's quantiser.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils as tools
+
+    full, small = tools.read_model(str(source)), tools.read_model(str(quantised))
+    rounded, found = layers_of(small), {}
+    for name, layer in layers_of(full).items():
+        exact = constant(full, layer.inputs[WEIGHTS])
+        if name not in rounded or not exact.size:
+            continue
+        place = rounded[name].inputs[WEIGHTS]
+        tensor = small.subgraphs[0].tensors[place]
+        if tensor.type != schema.TensorType.INT8:
+            continue
+        scale, axes = np.asarray(tensor.quantization.scale, np.float32), [1] * exact.ndim
+        axes[tensor.quantization.quantizedDimension] = len(scale)
+        found[name] = Int8Weight(exact, constant(small, place, np.int8), scale.reshape(axes))
+    return found
