@@ -55,10 +55,11 @@ class Built(NamedTuple):
             [program, *map(str, arguments)], capture_output=True, text=True, env=self._environment(), check=False
         )
 
-    def probe(self, what: str, data: bytes) -> bytes:
+    def probe(self, what: str, data: bytes, **variables: str) -> bytes:
         """What the library's inside answers; fails where it dies, or a sanitizer finds anything."""
         program = self.folder / "build" / "probe"
-        run = subprocess.run([program, what], input=data, capture_output=True, env=self._environment(), check=False)
+        environment = self._environment() | variables
+        run = subprocess.run([program, what], input=data, capture_output=True, env=environment, check=False)
         assert run.returncode == 0, run.stderr.decode(errors="replace")[:4000]
         return run.stdout
 

@@ -1,6 +1,8 @@
 // What tests ask of the library's inside, many cases in one process: `probe WHAT`, arguments on standard input.
+#include <clocale>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <string>
 #include <thread>
@@ -12,6 +14,23 @@
 #include "tensors.hpp"
 
 using namespace edgedistill;
+
+// Of the allocations to come, the one that fails; and how large one must be to count.
+static std::size_t allocations_left = 0, counted_from = 0;
+
+#if !defined(__SANITIZE_ADDRESS__)  // which has its own
+void* operator new(std::size_t size) {
+  if (allocations_left > 0 && size >= counted_from && --allocations_left == 0) {
+    throw std::bad_alloc();
+  }
+  if (void* place = std::malloc(size == 0 ? 1 : size)) {
+    return place;
+  }
+  throw std::bad_alloc();
+}
+void operator delete(void* place) noexcept { std::free(place); }
+void operator delete(void* place, std::size_t) noexcept { std::free(place); }
+#endif
 
 namespace {
 
@@ -119,10 +138,52 @@ void threads() {
   }
 }
 
+// Calls `work` again and again, with each of its allocations failing once: "ok", or what left it that is no Error.
+template <typename Work>
+std::string without_memory(Work work) {
+  for (std::size_t turn = 1; turn < 100'000; ++turn) {
+    allocations_left = turn;
+    try {
+      work();
+    } catch (const Error&) {
+    } catch (...) {
+      return "allocation " + std::to_string(turn) + " leaves as no Error";
+    }
+    if (allocations_left > 0) {
+      allocations_left = 0;
+      return turn > 1 ? "ok" : "allocates nothing";
+    }
+  }
+  return "no end";
+}
+
+// Paths of a bundle and of an image, a line each: what calls of the library do without memory.
+void memory() {
+  std::string bundle, image;
+  std::getline(std::cin, bundle);
+  std::getline(std::cin, image);
+  const std::filesystem::path folder = bundle, file = image;
+  const Prediction prediction{{}, {}, {{"a", 0.5F}}, {}};
+  std::cout << "image: " << without_memory([&] { read_image(file); }) << '\n';
+  std::cout << "json: " << without_memory([&] { to_json(prediction, image); }) << '\n';
+  // The JSON library's destructor allocates a little itself, and ends the program where it cannot.
+  counted_from = 4000;
+  Options options;
+  options.artifact = "trt-fp16";
+  std::cout << "bundle: " << without_memory([&] { Predictor predictor(folder, options); }) << '\n';
+  Predictor predictor(folder);
+  const Image large{1000, 1000, std::vector<std::uint8_t>(3'000'000)};
+  counted_from = large.rgb.size();
+  allocations_left = 1;
+  predictor.predict(large);
+  std::cout << "copies: " << 1 - allocations_left << '\n';
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
   const std::string what = count > 1 ? arguments[1] : "";
+  std::setlocale(LC_ALL, "");  // as programs with a window do
   if (what == "resize") {
     resize();
   } else if (what == "decode") {
@@ -133,6 +194,8 @@ int main(int count, char** arguments) {
     hashes();
   } else if (what == "normalize") {
     normalize();
+  } else if (what == "memory") {
+    memory();
   } else if (what == "threads") {
     threads();
   } else {

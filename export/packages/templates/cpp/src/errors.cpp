@@ -1,6 +1,9 @@
 #include "errors.hpp"
 
 #include <cstdio>
+#include <iomanip>
+#include <locale>
+#include <sstream>
 
 namespace edgedistill {
 
@@ -68,6 +71,19 @@ std::string one_line(const std::string& text) {
     ++tail;
   }
   return line.substr(0, head) + " ... " + line.substr(tail);
+}
+
+std::string shown(const std::filesystem::path& path) {
+  const auto text = path.u8string();  // of another type from C++20 on
+  return std::string(text.begin(), text.end());
+}
+
+std::string number(double value, int digits) {
+  std::ostringstream stream;
+  stream.imbue(std::locale::classic());
+  stream.exceptions(std::ios::badbit);  // else what has no memory is left out
+  stream << std::setprecision(digits) << value;
+  return stream.str();
 }
 
 void fail(const std::string& text) { throw Error(one_line(text)); }

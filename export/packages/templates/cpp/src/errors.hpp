@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <filesystem>
 #include <new>
 #include <string>
 #include <utility>
@@ -16,6 +17,12 @@ std::size_t character(const std::string& text, std::size_t place);
 // The text in one line that any terminal can print, no longer than a person reads: line ends become spaces, control
 // characters and bytes that are no text escapes.
 std::string one_line(const std::string& text);
+
+// A path as UTF-8, whatever the system's own encoding.
+std::string shown(const std::filesystem::path& path);
+
+// So many significant digits, with a point whatever the program's locale has.
+std::string number(double value, int digits);
 
 [[noreturn]] void fail(const std::string& text);
 
@@ -33,6 +40,15 @@ auto guarded(const std::string& what, Work&& work) {
   } catch (...) {
     fail(what + ": failed without a reason");
   }
+}
+
+// The same of a file or folder; `work` takes its name.
+template <typename Work>
+auto guarded_path(const std::filesystem::path& path, Work&& work) {
+  return guarded("a path", [&] {
+    const std::string name = shown(path);
+    return guarded(name, [&] { return std::forward<Work>(work)(name); });
+  });
 }
 
 }  // namespace edgedistill

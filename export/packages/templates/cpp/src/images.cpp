@@ -47,9 +47,9 @@ Image decode(const void* bytes, std::size_t size, const std::string& name) {
 }
 
 Image read_image(const std::filesystem::path& path) {
-  return guarded(path.string(), [&] {
+  return guarded_path(path, [&](const std::string& name) {
     const Bytes bytes = read_any(path, kMostBytes, "image");
-    return decode(bytes.data(), bytes.size(), path.string());
+    return decode(bytes.data(), bytes.size(), name);
   });
 }
 

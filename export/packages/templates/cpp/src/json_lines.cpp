@@ -30,10 +30,8 @@ std::string quoted(const std::string& text) {
 
 std::string listed(const std::vector<Label>& labels) {
   std::string made = "{";
-  char number[32];
   for (const Label& label : labels) {
-    std::snprintf(number, sizeof number, "%.9g", static_cast<double>(label.probability));
-    made += (made.size() > 1 ? "," : "") + quoted(label.name) + ":" + number;
+    made += (made.size() > 1 ? "," : "") + quoted(label.name) + ":" + number(label.probability, 9);
   }
   return made + "}";
 }

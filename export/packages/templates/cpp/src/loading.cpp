@@ -55,12 +55,12 @@ Loader find_backend(const std::string& name) {
 Manifest open_manifest(const fs::path& bundle) {
   std::error_code problem;
   if (!fs::is_directory(bundle, problem)) {
-    fail(bundle.string() + ": no such folder. Give a bundle's folder; a .zip is to be unpacked first.");
+    fail(shown(bundle) + ": no such folder. Give a bundle's folder; a .zip is to be unpacked first.");
   }
   if (!fs::exists(bundle / kManifest, problem)) {
-    fail(bundle.string() + ": not a bundle (no manifest.json).");
+    fail(shown(bundle) + ": not a bundle (no manifest.json).");
   }
-  return read_manifest(read_file(bundle, kManifest, kLargestManifest), (bundle / kManifest).string());
+  return read_manifest(read_file(bundle, kManifest, kLargestManifest), shown(bundle / kManifest));
 }
 
 std::vector<Artifact> ranked(const Manifest& manifest, const Options& options, const fs::path& bundle) {
@@ -80,7 +80,7 @@ std::vector<Artifact> ranked(const Manifest& manifest, const Options& options, c
   if (found.empty()) {
     const std::string between = options.artifact.empty() || options.backend.empty() ? "" : " ";
     const std::string asked = options.artifact + between + options.backend;
-    fail(bundle.string() + ": holds no artifact for " + (asked.empty() ? "anything" : asked) + "; it holds " +
+    fail(shown(bundle) + ": holds no artifact for " + (asked.empty() ? "anything" : asked) + "; it holds " +
          (held.empty() ? "nothing" : held) + ".");
   }
   std::stable_sort(found.begin(), found.end(), [](const Artifact& a, const Artifact& b) {
@@ -102,17 +102,20 @@ std::unique_ptr<Backend> load(const fs::path& bundle, const Manifest& manifest, 
   if (!is_known_precision(artifact.precision)) {
     fail("cannot run here: this library does not know the precision " + artifact.precision);
   }
-  Model model{manifest,
-              artifact,
-              {},
-              options.device.empty() ? artifact.device : options.device,
-              options.threads > 0 ? options.threads : artifact.threads};
-  for (const FileEntry& entry : artifact.files) {
-    model.files.push_back(read_listed(bundle, entry));
-  }
-  std::unique_ptr<Backend> backend = guarded("cannot be loaded", [&] { return loader(model); });
-  check_graph(*backend, manifest);
-  return backend;
+  // All of it guarded: what does not load must not keep the next artifact from being tried.
+  return guarded("cannot be loaded", [&] {
+    Model model{manifest,
+                artifact,
+                {},
+                options.device.empty() ? artifact.device : options.device,
+                options.threads > 0 ? options.threads : artifact.threads};
+    for (const FileEntry& entry : artifact.files) {
+      model.files.push_back(read_listed(bundle, entry));
+    }
+    std::unique_ptr<Backend> backend = loader(model);
+    check_graph(*backend, manifest);
+    return backend;
+  });
 }
 
 }  // namespace edgedistill

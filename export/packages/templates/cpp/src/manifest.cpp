@@ -1,6 +1,9 @@
 #include "manifest.hpp"
 
-#include <cmath>
+#include <clocale>
+#if defined(__APPLE__)
+#include <xlocale.h>
+#endif
 
 #include "json_node.hpp"
 #include "manifest_check.hpp"
@@ -12,6 +15,25 @@ namespace {
 constexpr std::int64_t kSchemaVersion = 1;
 constexpr std::int64_t kLargestSide = 16'384, kLargestFile = std::int64_t{64} << 30, kLargestBatch = 65'536;
 constexpr std::int64_t kMostThreads = 1024, kLargestInteger = std::int64_t{1} << 53;
+
+// Numbers with a point, in this thread, as long as it lives: the JSON library takes a locale's comma to be one byte.
+class PlainNumbers {
+ public:
+#if !defined(_WIN32)
+  PlainNumbers() : plain_(newlocale(LC_ALL_MASK, "C", nullptr)), before_(uselocale(plain_)) {}
+  ~PlainNumbers() {
+    uselocale(before_);
+    if (plain_ != nullptr) {
+      freelocale(plain_);
+    }
+  }
+  PlainNumbers(const PlainNumbers&) = delete;
+  PlainNumbers& operator=(const PlainNumbers&) = delete;
+
+ private:
+  locale_t plain_, before_;
+#endif
+};
 
 // One of two words that an older reader cannot guess the meaning of.
 bool is_second(const Node& node, const std::string& first, const std::string& second) {
@@ -159,6 +181,7 @@ Manifest read_manifest(const std::vector<std::uint8_t>& json, const std::string&
   constexpr auto way_out = ". Copy the whole bundle again, or export it again.";
   nlohmann::json parsed;
   try {
+    [[maybe_unused]] const PlainNumbers meanwhile{};
     parsed = nlohmann::json::parse(json.begin(), json.end());
   } catch (const nlohmann::json::exception& error) {
     fail(where + ": damaged or not a manifest (" + error.what() + ")" + way_out);

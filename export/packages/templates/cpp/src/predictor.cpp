@@ -24,19 +24,28 @@ struct Predictor::Loaded {
   void infer(const Image* first, std::size_t count, std::vector<Prediction>& into) {
     const Preprocessing& preprocessing = manifest.preprocessing;
     const std::size_t filled = std::max(count, static_cast<std::size_t>(artifact.batch_min));
-    std::vector<std::uint8_t> pixels;
-    for (std::size_t i = 0; i < filled; ++i) {
-      const Image small = resized(first[std::min(i, count - 1)], preprocessing);
-      pixels.insert(pixels.end(), small.rgb.begin(), small.rgb.end());
-    }
-    const std::int64_t number = static_cast<std::int64_t>(filled);
+    const std::int64_t images = static_cast<std::int64_t>(filled);
     const std::int64_t height = preprocessing.height, width = preprocessing.width;
+    const std::size_t one = static_cast<std::size_t>(height * width * 3);
+    if (filled > std::vector<std::uint8_t>().max_size() / one) {
+      throw std::bad_alloc();
+    }
+    std::vector<std::uint8_t> pixels(filled * one);
+    for (std::size_t i = 0; i < filled; ++i) {
+      std::uint8_t* place = pixels.data() + i * one;
+      if (i < count) {
+        const Image small = resized(first[i], preprocessing);
+        std::copy(small.rgb.begin(), small.rgb.end(), place);
+      } else {
+        std::copy(place - one, place, place);
+      }
+    }
     Outputs outputs;
     if (manifest.is_float_nchw) {
       const std::vector<float> values = normalized(pixels, preprocessing);
-      outputs = run({{number, 3, height, width}, values.data(), values.size() * sizeof(float)});
+      outputs = run({{images, 3, height, width}, values.data(), values.size() * sizeof(float)});
     } else {
-      outputs = run({{number, height, width, 3}, pixels.data(), pixels.size()});
+      outputs = run({{images, height, width, 3}, pixels.data(), pixels.size()});
     }
     const std::size_t classes = manifest.classes.size();
     if (outputs.logits.size() != filled * classes || outputs.probabilities.size() != filled * classes) {
@@ -56,18 +65,25 @@ struct Predictor::Loaded {
     return guarded(artifact.name + ": inference failed", [&] { return backend->run(batch); });
   }
 
-  std::vector<Prediction> predict(const std::vector<Image>& images) {
+  std::vector<Prediction> predict(const Image* images, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const Image& image = images[i];
+      check_size(image.height, image.width);
+      if (image.rgb.size() != std::size_t(image.height) * image.width * 3) {
+        fail("an image whose rgb is not height * width * 3 bytes");
+      }
+    }
     std::vector<Prediction> found;
     const std::size_t most = static_cast<std::size_t>(artifact.batch_max);
-    for (std::size_t start = 0; start < images.size(); start += most) {
-      infer(images.data() + start, std::min(most, images.size() - start), found);
+    for (std::size_t start = 0; start < count; start += most) {
+      infer(images + start, std::min(most, count - start), found);
     }
     return found;
   }
 };
 
 Predictor::Predictor(const fs::path& bundle, const Options& options) {
-  guarded(bundle.string(), [&] {
+  guarded_path(bundle, [&](const std::string& name) {
     loaded_ = std::make_unique<Loaded>();
     loaded_->bundle = bundle;
     loaded_->manifest = open_manifest(bundle);
@@ -84,7 +100,7 @@ Predictor::Predictor(const fs::path& bundle, const Options& options) {
     for (const std::string& reason : loaded_->passed_over) {
       reasons += " " + reason + (reason.back() == '.' ? "" : ".");
     }
-    fail(bundle.string() + ": no artifact could be run here." + reasons);
+    fail(name + ": no artifact could be run here." + reasons);
   });
 }
 
@@ -99,18 +115,12 @@ const std::vector<std::string>& Predictor::classes() const { return loaded_->man
 
 Prediction Predictor::predict(const fs::path& image) { return predict(read_image(image)); }
 
-Prediction Predictor::predict(const Image& image) { return predict(std::vector<Image>{image}).front(); }
+Prediction Predictor::predict(const Image& image) {
+  return guarded(loaded_->artifact.name, [&] { return std::move(loaded_->predict(&image, 1).front()); });
+}
 
 std::vector<Prediction> Predictor::predict(const std::vector<Image>& images) {
-  return guarded(loaded_->artifact.name, [&] {
-    for (const Image& image : images) {
-      check_size(image.height, image.width);
-      if (image.rgb.size() != std::size_t(image.height) * image.width * 3) {
-        fail("an image whose rgb is not height * width * 3 bytes");
-      }
-    }
-    return loaded_->predict(images);
-  });
+  return guarded(loaded_->artifact.name, [&] { return loaded_->predict(images.data(), images.size()); });
 }
 
 SelfTest Predictor::selftest() {
@@ -134,10 +144,10 @@ SelfTest Predictor::selftest() {
     }
     const double mean = sum / static_cast<double>(golden.size() * loaded_->manifest.classes.size());
     found.passed = std::isfinite(mean) && found.largest <= allowed.largest && (!allowed.mean || mean <= *allowed.mean);
-    found.sentence = std::to_string(golden.size()) + " photographs: the logits are " + std::to_string(found.largest) +
-                     " off at most and " + std::to_string(mean) + " on average; allowed are " +
-                     std::to_string(allowed.largest) +
-                     (allowed.mean ? " and " + std::to_string(*allowed.mean) : std::string()) + ".";
+    found.sentence = std::to_string(golden.size()) + " photographs: the logits are " + number(found.largest, 3) +
+                     " off at most and " + number(mean, 3) + " on average; allowed are " +
+                     number(allowed.largest, 3) +
+                     (allowed.mean ? " and " + number(*allowed.mean, 3) : std::string()) + ".";
     return found;
   });
 }
