@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -116,14 +117,15 @@ def cpuinfo(named: Sequence[str], part: int | None, cores: int) -> str:
 
 # Started under its own name, so that a Python which starts another (sys.executable) starts the emulated one.
 _WRAPPER = """#!/bin/sh
-PYTHONHOME='{home}' exec '{qemu}' -cpu '{cpu}' -L '{folder}' -0 "$0" '{python}' "$@"
+PYTHONHOME={home} exec {qemu} -cpu {cpu} -L {folder} -0 "$0" {python} "$@"
 """
 
 
-def _words(made: Userland, name: str, folder: Path) -> dict[str, object]:
-    return {
+def _words(made: Userland, name: str, folder: Path) -> dict[str, str]:
+    words = {
         "home": made.debian / "usr", "qemu": made.qemu, "cpu": name, "folder": folder, "python": made.python,
     }  # fmt: skip
+    return {key: shlex.quote(str(word)) for key, word in words.items()}
 
 
 def _capabilities(made: Userland, name: str) -> tuple[int, int]:

@@ -68,6 +68,17 @@ def test_what_is_lacking_is_told_with_the_command_that_makes_it(tmp_path, monkey
     assert made.lacking().startswith(f"there is no Debian for arm64 in {tmp_path}: python benchmarks/arm64.py")
 
 
+def test_a_cache_folder_may_have_any_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    made = Userland(tmp_path / "o'neil $HOME")
+    made.debian.mkdir(parents=True)
+    program = made.folder / "qemu" / "usr" / "bin" / "qemu-aarch64-static"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho 7 0\n")
+    program.chmod(0o755)
+    assert processors.processor(made, "max").run(["-c", "pass"]).stdout == "7 0\n"
+
+
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     folder = tmp_path / "made"
     with pytest.raises(FileNotFoundError), appearing(folder) as work:

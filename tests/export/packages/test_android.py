@@ -3,12 +3,14 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from edgedistill.export.packages.android import package_android
 
+FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
 ANDROID = "{http://schemas.android.com/apk/res/android}"
 
 
@@ -63,14 +65,18 @@ def test_every_kotlin_and_gradle_file_is_parsed(project):
         assert not parser.parse(path.read_bytes()).root_node.has_error, path.name
 
 
-def test_aapt_compiles_the_resources(project, tmp_path):
-    if not shutil.which("aapt"):
-        pytest.skip("needs aapt: `apt-get install aapt`")
-    # What the real manifest's attributes are is in Android's SDK, which is in no package here.
-    (tmp_path / "AndroidManifest.xml").write_text('<manifest package="edgedistill.app"/>')
+def test_aapt_compiles_the_manifest_and_the_resources(project, tmp_path):
+    """Against the resources of Android 10 itself: an attribute that is none is an error."""
+    if not shutil.which("aapt") or not FRAMEWORK.exists():
+        pytest.skip("needs `apt-get install aapt android-framework-res`")
+    text = (project / "app/src/main/AndroidManifest.xml").read_text(encoding="utf-8")
+    assert text.count("<manifest ") == 1
+    # Gradle fills in these two.
+    text = text.replace("<manifest ", '<manifest package="edgedistill.app" ').replace("${applicationId}", "com.example")
+    (tmp_path / "AndroidManifest.xml").write_text(text, encoding="utf-8")
     java = tmp_path / "java"
     java.mkdir()
-    command = ["aapt", "package", "-f", "-m", "-J", java, "-M", tmp_path / "AndroidManifest.xml"]
+    command = ["aapt", "package", "-f", "-m", "-J", java, "-M", tmp_path / "AndroidManifest.xml", "-I", FRAMEWORK]
     command += ["-S", project / "app/src/main/res", "-F", tmp_path / "out.apk"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -105,6 +105,17 @@ def test_it_turns_and_composites_as_python_does(ask, tmp_path):
         assert answers[2 * orientation - 1] == orientation
 
 
+def test_the_screen_shows_what_the_network_sees(ask, tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 256, (7, 10, 3), dtype=np.uint8)
+    (tmp_path / "pixels").write_bytes(pixels.tobytes())
+    case = {"ask": "preview", "pixels": "pixels", "width": 10, "height": 7}
+    for longest, step in ((4, 3), (10, 1), (99, 1)):
+        ((width, height, argb),) = ask([{**case, "longest": longest}])
+        shown = np.array(argb, np.int64).astype(np.uint32).reshape(height, width, 1) >> np.array([24, 16, 8, 0]) & 255
+        assert (shown[..., 0] == 255).all()
+        assert np.array_equal(shown[..., 1:], pixels[::step, ::step])
+
+
 def test_a_damaged_exif_block_means_upright(ask, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -154,6 +165,9 @@ def test_what_is_not_as_listed_is_refused(ask, tiny_bundle, tmp_path):
         "filter": {"preprocessing": {**whole["preprocessing"], "interpolation": "lanczos"}},
         "resize": {"preprocessing": {**whole["preprocessing"], "resize": "letterbox"}},
         "size": {"preprocessing": {**whole["preprocessing"], "size": [0, 5]}},
+        "cold": {
+            "artifacts": [{**whole["artifacts"][0], "operating_point": {"thresholds": [0.5] * 4, "temperature": 0}}]
+        },
     }
     common = {"ask": "labels", "artifact": "ort-fp32", "logits": [0, 0, 0, 0], "probabilities": [0, 0, 0, 0]}
     questions: list[dict] = [{"ask": "file", "bundle": str(tiny_bundle)}]

@@ -9,6 +9,7 @@ import edgedistill.core.checkFile
 import edgedistill.core.graphInput
 import edgedistill.core.labels
 import edgedistill.core.orientationOfJpeg
+import edgedistill.core.preview
 import edgedistill.core.readManifest
 import edgedistill.core.resize
 import edgedistill.core.upright
@@ -48,6 +49,11 @@ private fun answer(case: JSONObject, folder: File): Any = when (case.getString("
         val out = upright(rgba, case.getInt("width"), case.getInt("height"), case.getInt("orientation"))
         File(folder, case.getString("out")).writeBytes(out.pixels)
         JSONArray(listOf(out.width, out.height))
+    }
+    "preview" -> {
+        val pixels = File(folder, case.getString("pixels")).readBytes()
+        val found = preview(Rgb(case.getInt("width"), case.getInt("height"), pixels), case.getInt("longest"))
+        JSONArray(listOf(found.width, found.height, JSONArray(found.argb)))
     }
     "orientation" -> orientationOfJpeg(File(folder, case.getString("file")).readBytes())
     "labels" -> {

@@ -45,9 +45,13 @@ struct ContentView: View {
         }
         .onAppear { model.start() }
         .onChange(of: chosen) { item in
+            guard let item else { return }
             Task {
-                if let file = try? await item?.loadTransferable(type: Data.self) {
+                do {
+                    guard let file = try await item.loadTransferable(type: Data.self) else { throw CocoaError(.fileReadUnknown) }
                     model.show(file: file)
+                } catch {
+                    model.message = error.localizedDescription
                 }
             }
         }

@@ -4,7 +4,7 @@ import PhotoClassifier
 import PhotoClassifierCore
 import UIKit
 
-/// What the screen shows. The work is done on a queue of its own, one thing after another.
+/// What the screen shows.
 @MainActor
 final class Model: ObservableObject {
     @Published var photograph: UIImage?
@@ -15,19 +15,18 @@ final class Model: ObservableObject {
         didSet { if artifact != oldValue { load() } }
     }
 
-    private let queue = DispatchQueue(label: "classifier")
-    private var assets: Assets?
-    private var classifier: Classifier?
+    private let worker = Worker()
 
     func start() {
-        guard assets == nil else { return }
-        do {
-            let found = try Assets(folder: Bundle.main.bundleURL.appendingPathComponent("Assets"))
-            assets = found
-            artifacts = found.tolerances.map { $0.name }
-            artifact = artifacts.first ?? ""
-        } catch {
-            message = error.localizedDescription
+        guard artifacts.isEmpty else { return }
+        Task {
+            switch await worker.names() {
+            case .success(let names):
+                artifacts = names
+                artifact = names.first ?? ""
+            case .failure(let error):
+                message = error.localizedDescription
+            }
         }
     }
 
@@ -38,13 +37,16 @@ final class Model: ObservableObject {
 
     func show(taken: UIImage) {
         photograph = taken
-        guard let image = taken.cgImage else { return }
+        guard let image = taken.cgImage else {
+            message = "The camera brought no picture."
+            return
+        }
         let orientation = exif[taken.imageOrientation] ?? 1
         classify { try decode(image, orientation: orientation) }
     }
 
     func selfTest() {
-        run { classifier in
+        run("Working…") { classifier in
             let test = try classifier.selfTest()
             let word = test.passed ? "Passed" : "FAILED"
             return ([], String(format: "%@: largest %.2g, mean %.2g", word, test.largest, test.mean))
@@ -52,7 +54,7 @@ final class Model: ObservableObject {
     }
 
     private func classify(_ decoded: @escaping () throws -> Rgb) {
-        run { classifier in
+        run("Working…") { classifier in
             let answer = try classifier.classify(decoded())
             let time = String(format: "Network %.1f ms, resizing %.1f ms", answer.networkMs, answer.resizeMs)
             return (answer.labels, time)
@@ -60,27 +62,15 @@ final class Model: ObservableObject {
     }
 
     private func load() {
-        guard let assets else { return }
-        let name = artifact
-        classifier = nil
-        message = "Loading…"
-        Task {
-            switch await outcome(of: { try Classifier(assets, artifact: name) }) {
-            case .success(let loaded):
-                classifier = loaded
-                message = "\(name) is ready."
-            case .failure(let error):
-                message = error.localizedDescription
-            }
-        }
+        run("Loading…") { ([], "\($0.artifact.name) is ready.") }
     }
 
-    private func run(_ work: @escaping (Classifier) throws -> ([Label], String)) {
-        guard let classifier else { return }
+    private func run(_ before: String, _ work: @escaping (Classifier) throws -> ([Label], String)) {
         labels = []
-        message = "Working…"
+        message = before
+        let name = artifact
         Task {
-            switch await outcome(of: { try work(classifier) }) {
+            switch await worker.run(name, work) {
             case .success(let (found, text)):
                 labels = found
                 message = text
@@ -88,6 +78,44 @@ final class Model: ObservableObject {
                 message = error.localizedDescription
             }
         }
+    }
+}
+
+/// Has what is loaded, and works on a queue of its own, one thing after another.
+private final class Worker: @unchecked Sendable {
+    private let queue = DispatchQueue(label: "classifier")
+    private var assets: Assets?
+    private var classifier: Classifier?
+
+    /// The artifacts, the default first.
+    func names() async -> Result<[String], Error> {
+        await outcome(of: { try self.opened().tolerances.map { $0.name } })
+    }
+
+    /// What `work` makes of the artifact of that name, or of the default one where it is empty.
+    func run<T>(_ name: String, _ work: @escaping (Classifier) throws -> T) async -> Result<T, Error> {
+        await outcome(of: { try work(self.loaded(name)) })
+    }
+
+    private func opened() throws -> Assets {
+        if let assets {
+            return assets
+        }
+        let found = try Assets(folder: Bundle.main.bundleURL.appendingPathComponent("Assets"))
+        assets = found
+        return found
+    }
+
+    private func loaded(_ name: String) throws -> Classifier {
+        let assets = try opened()
+        let wanted = name.isEmpty ? assets.tolerances.first?.name ?? "" : name
+        if let classifier, classifier.artifact.name == wanted {
+            return classifier
+        }
+        classifier = nil // before the next takes its memory
+        let made = try Classifier(assets, artifact: wanted)
+        classifier = made
+        return made
     }
 
     private func outcome<T>(of work: @escaping () throws -> T) async -> Result<T, Error> {

@@ -62,7 +62,10 @@ public final class Classifier {
         self.assets = assets
         self.artifact = artifact
         self.tolerance = tolerance
-        _ = try assets.read(file)
+        // The library opens files by their path alone; those of an app cannot change meanwhile.
+        for one in artifact.files {
+            _ = try assets.read(one)
+        }
         environment = try ORTEnv(loggingLevel: ORTLoggingLevel.warning)
         session = try ORTSession(env: environment, modelPath: assets.place(file).path, sessionOptions: ORTSessionOptions())
     }

@@ -144,8 +144,8 @@ private func problem(of manifest: Manifest) -> String? {
             return "`thresholds` are not \(count) numbers within 0 and 1"
         }
     }
-    if !points.allSatisfy({ $0.temperature > 0 }) {
-        return "a temperature is not above 0"
+    if !points.allSatisfy({ (0.01...100).contains($0.temperature) }) {
+        return "a temperature is not within 0.01 and 100"
     }
     if !(manifest.selftest ?? []).allSatisfy({ $0.logits.count == count }) {
         return "`selftest` has not \(count) logits for each photograph"

@@ -4,9 +4,9 @@ import Foundation
 ///
 /// - Parameters:
 ///   - rgbx: four bytes a pixel, row by row; the fourth means nothing.
-///   - orientation: EXIF's, 1 to 8.
+///   - orientation: EXIF's, 1 to 8; any other means upright.
 public func upright(_ rgbx: [UInt8], width: Int, height: Int, orientation: Int) -> Rgb {
-    let onItsSide = orientation >= 5
+    let onItsSide = (5...8).contains(orientation)
     let mirrored = [2, 3, 7, 8].contains(orientation)
     let flipped = [3, 4, 6, 7].contains(orientation)
     let outWidth = onItsSide ? height : width

@@ -14,23 +14,23 @@ public struct Rgb {
 }
 
 /// Resizes as Pillow does, which trained the network: an antialiased filter, whose kernel widens with the scale, in fixed
-/// point of 22 bits; first across, then down. Core Graphics and vImage filter otherwise.
+/// point of 22 bits. Core Graphics and vImage filter otherwise.
 public func resize(_ image: Rgb, to: Preprocessing) -> Rgb {
     if image.width == to.width && image.height == to.height {
         return image
     }
     let box = to.resize == .center_crop ? centre(of: image, for: to) : whole(image)
     let bicubic = to.interpolation == .bicubic
-    var result = image
-    if to.width != image.width || box.left != 0 || box.right != Float(to.width) {
-        let weights = Weights(stored: image.width, start: box.left, end: box.right, wanted: to.width, bicubic: bicubic)
-        result = horizontal(result, weights)
+    let across = Weights(stored: image.width, start: box.left, end: box.right, wanted: to.width, bicubic: bicubic)
+    let down = Weights(stored: image.height, start: box.top, end: box.bottom, wanted: to.height, bicubic: bicubic)
+    let isAcross = to.width != image.width || box.left != 0 || box.right != Float(to.width)
+    let isDown = to.height != image.height || box.top != 0 || box.bottom != Float(to.height)
+    if !isAcross || !isDown {
+        return isAcross ? horizontal(image, across) : isDown ? vertical(image, down) : image
     }
-    if to.height != image.height || box.top != 0 || box.bottom != Float(to.height) {
-        let weights = Weights(stored: image.height, start: box.top, end: box.bottom, wanted: to.height, bicubic: bicubic)
-        result = vertical(result, weights)
-    }
-    return result
+    // Pillow from version 13 on; before, always across first.
+    let isDownFirst = to.height < image.height && image.height - to.height > 2 * (image.width - to.width)
+    return isDownFirst ? horizontal(vertical(image, down), across) : vertical(horizontal(image, across), down)
 }
 
 /// Pillow keeps the edges of what it cuts in float32.

@@ -57,7 +57,7 @@ class Classifier(private val assets: Assets, name: String) : AutoCloseable {
         ?: throw BundleException("$name: not in the manifest. Generate the app again.")
 
     init {
-        session = environment.createSession(assets.read(artifact.file), OrtSession.SessionOptions())
+        session = OrtSession.SessionOptions().use { environment.createSession(assets.read(artifact.file), it) }
     }
 
     fun classify(photograph: Rgb): Answer {

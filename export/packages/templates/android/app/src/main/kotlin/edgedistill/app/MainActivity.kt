@@ -4,7 +4,7 @@ import android.app.Activity
 import android.content.ActivityNotFoundException
 import android.content.ClipData
 import android.content.Intent
-import android.graphics.BitmapFactory
+import android.graphics.Bitmap
 import android.os.Build
 import android.os.Bundle
 import android.provider.MediaStore
@@ -17,7 +17,9 @@ import android.widget.LinearLayout
 import android.widget.ScrollView
 import android.widget.Spinner
 import android.widget.TextView
+import edgedistill.core.Preview
 import edgedistill.core.Rgb
+import edgedistill.core.preview
 import java.io.FileNotFoundException
 import java.util.Locale
 import java.util.concurrent.Executors
@@ -30,15 +32,16 @@ private const val PREVIEW = 1024
 /** The whole app: take or choose a photograph, see its labels; run the self-test. */
 class MainActivity : Activity() {
     private val worker = Executors.newSingleThreadExecutor()
-    private var assets: Assets? = null
+    private val bundle by lazy { Assets(assets) } // of the worker alone, as the next
     private var classifier: Classifier? = null
-    private lateinit var preview: ImageView
+    @Volatile private var chosen: String? = null
+    private lateinit var photograph: ImageView
     private lateinit var result: TextView
     private lateinit var artifacts: Spinner
 
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
-        preview = ImageView(this).apply {
+        photograph = ImageView(this).apply {
             adjustViewBounds = true
             contentDescription = getString(R.string.photograph)
         }
@@ -50,9 +53,9 @@ class MainActivity : Activity() {
         artifacts = Spinner(this)
         setContentView(ScrollView(this).apply { fitsSystemWindows = true; addView(column()) })
         inBackground {
-            val loaded = Assets(getAssets())
-            runOnUiThread { offer(loaded) }
-            "${loaded.manifest.name}: ${loaded.manifest.classes.size} classes"
+            val names = bundle.tolerances.keys.toList()
+            runOnUiThread { if (!isDestroyed) offer(names) }
+            getString(R.string.ready, ready().artifact.name)
         }
     }
 
@@ -69,8 +72,9 @@ class MainActivity : Activity() {
         inBackground {
             val stream = contentResolver.openInputStream(uri) ?: throw FileNotFoundException("$uri cannot be read.")
             val file = stream.use { it.readBytes() }
-            show(file)
-            describe(decode(file))
+            val pixels = decode(file)
+            show(preview(pixels, PREVIEW))
+            describe(pixels)
         }
     }
 
@@ -82,7 +86,7 @@ class MainActivity : Activity() {
         addView(button(R.string.camera) { takePhotograph() })
         addView(button(R.string.gallery) { choosePhotograph() })
         addView(button(R.string.selftest) { inBackground { selfTest() } })
-        addView(preview)
+        addView(photograph)
         addView(result)
     }
 
@@ -91,25 +95,36 @@ class MainActivity : Activity() {
         setOnClickListener { action() }
     }
 
-    private fun offer(loaded: Assets) {
-        assets = loaded
-        val names = loaded.tolerances.keys.toList()
+    private fun offer(names: List<String>) {
+        chosen = names.first()
         artifacts.adapter = ArrayAdapter(this, android.R.layout.simple_spinner_dropdown_item, names)
         artifacts.onItemSelectedListener = object : AdapterView.OnItemSelectedListener {
-            override fun onItemSelected(parent: AdapterView<*>?, view: View?, position: Int, id: Long) = load(names[position])
+            override fun onItemSelected(parent: AdapterView<*>?, view: View?, position: Int, id: Long) {
+                if (names[position] == chosen) return
+                chosen = names[position]
+                inBackground { getString(R.string.ready, ready().artifact.name) }
+            }
 
             override fun onNothingSelected(parent: AdapterView<*>?) = Unit
         }
     }
 
-    private fun load(name: String) = inBackground {
-        classifier?.close()
-        classifier = null
-        classifier = Classifier(assets!!, name)
-        getString(R.string.ready, name)
+    /**
+     * The chosen artifact, on the worker: loaded when it is first needed. While the camera is open Android may end this
+     * app, and what it brings is then the first that the new one is asked.
+     */
+    private fun ready(): Classifier {
+        val name = chosen ?: bundle.tolerances.keys.first()
+        classifier?.let {
+            if (it.artifact.name == name) return it
+            classifier = null
+            it.close()
+        }
+        return Classifier(bundle, name).also { classifier = it }
     }
 
     private fun takePhotograph() {
+        PhotoProvider.photo(this).delete() // a camera app that writes nothing must not bring the last one again
         val uri = PhotoProvider.uri(this)
         val intent = Intent(MediaStore.ACTION_IMAGE_CAPTURE).putExtra(MediaStore.EXTRA_OUTPUT, uri)
         intent.clipData = ClipData.newRawUri(null, uri)
@@ -134,17 +149,13 @@ class MainActivity : Activity() {
             result.setText(R.string.no_app)
         }
 
-    private fun show(file: ByteArray) {
-        val options = BitmapFactory.Options().apply { inJustDecodeBounds = true }
-        BitmapFactory.decodeByteArray(file, 0, file.size, options)
-        options.inSampleSize = maxOf(1, maxOf(options.outWidth, options.outHeight) / PREVIEW)
-        options.inJustDecodeBounds = false
-        val small = BitmapFactory.decodeByteArray(file, 0, file.size, options)
-        runOnUiThread { preview.setImageBitmap(small) }
+    private fun show(picture: Preview) {
+        val bitmap = Bitmap.createBitmap(picture.argb, picture.width, picture.height, Bitmap.Config.ARGB_8888)
+        runOnUiThread { photograph.setImageBitmap(bitmap) }
     }
 
-    private fun describe(photograph: Rgb): String {
-        val answer = (classifier ?: return getString(R.string.not_ready)).classify(photograph)
+    private fun describe(pixels: Rgb): String {
+        val answer = ready().classify(pixels)
         val lines = answer.labels.take(SHOWN).map {
             String.format(Locale.ROOT, "%s %5.1f %%  %s", if (it.isPresent) "✓" else "  ", it.probability * 100, it.name)
         }
@@ -153,7 +164,7 @@ class MainActivity : Activity() {
     }
 
     private fun selfTest(): String {
-        val test = (classifier ?: return getString(R.string.not_ready)).selfTest()
+        val test = ready().selfTest()
         val word = getString(if (test.passed) R.string.passed else R.string.failed)
         return String.format(Locale.ROOT, "%s: largest %.2g, mean %.2g", word, test.largest, test.mean)
     }

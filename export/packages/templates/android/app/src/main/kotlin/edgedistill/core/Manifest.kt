@@ -120,7 +120,7 @@ private fun artifact(json: JSONObject, classes: Int): Artifact? {
         name = json.getString("name"),
         file = file(files.getJSONObject(0)),
         batch = batch.coerceAtLeast(1),
-        operatingPoint = point?.let { OperatingPoint(thresholds(it, classes), it.getDouble("temperature").toFloat()) },
+        operatingPoint = point?.let { OperatingPoint(thresholds(it, classes), temperature(it)) },
     )
 }
 
@@ -133,6 +133,12 @@ private fun thresholds(json: JSONObject, classes: Int): DoubleArray =
     numbers(json, "thresholds", classes).onEach {
         if (it !in 0.0..1.0) throw BundleException("manifest.json: the threshold $it is not within 0 and 1.")
     }
+
+private fun temperature(json: JSONObject): Float {
+    val value = json.getDouble("temperature")
+    if (value !in 0.01..100.0) throw BundleException("manifest.json: the temperature $value is not within 0.01 and 100.")
+    return value.toFloat()
+}
 
 private fun numbers(json: JSONObject, key: String, count: Int): DoubleArray {
     val values = json.getJSONArray(key)

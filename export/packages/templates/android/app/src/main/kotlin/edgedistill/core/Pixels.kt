@@ -34,6 +34,21 @@ fun upright(rgba: ByteBuffer, width: Int, height: Int, orientation: Int): Rgb {
     return Rgb(outWidth, outHeight, out)
 }
 
+/** What a screen shows of an image: ARGB, one of so many pixels that no side is longer than it may be. */
+class Preview(val width: Int, val height: Int, val argb: IntArray)
+
+fun preview(image: Rgb, longest: Int): Preview {
+    val step = maxOf(1, (maxOf(image.width, image.height) + longest - 1) / longest)
+    val width = (image.width + step - 1) / step
+    val height = (image.height + step - 1) / step
+    val argb = IntArray(width * height) {
+        val at = (it / width * step * image.width + it % width * step) * 3
+        fun level(channel: Int) = image.pixels[at + channel].toInt() and 255
+        (255 shl 24) or (level(0) shl 16) or (level(1) shl 8) or level(2)
+    }
+    return Preview(width, height, argb)
+}
+
 private fun onWhite(value: Int, alpha: Int): Int = (value * alpha + 255 * (255 - alpha) + 127) / 255
 
 private const val ORIENTATION = 0x0112

@@ -8,7 +8,7 @@ class Rgb(val width: Int, val height: Int, val pixels: ByteArray)
 
 /**
  * Resizes as Pillow does, which trained the network: an antialiased filter, whose kernel widens with the scale, in fixed
- * point of 22 bits; first across, then down. Most image views and canvases of a phone do not filter so.
+ * point of 22 bits. Most image views and canvases of a phone do not filter so.
  */
 fun resize(image: Rgb, to: Preprocessing): Rgb {
     if (image.width == to.width && image.height == to.height) return image
@@ -17,8 +17,10 @@ fun resize(image: Rgb, to: Preprocessing): Rgb {
     val down = Weights(image.height, box.top, box.bottom, to.height, to.bicubic)
     val isAcross = to.width != image.width || box.left != 0f || box.right != to.width.toFloat()
     val isDown = to.height != image.height || box.top != 0f || box.bottom != to.height.toFloat()
-    val wide = if (isAcross) horizontal(image, across) else image
-    return if (isDown) vertical(wide, down) else wide
+    if (!isAcross || !isDown) return if (isAcross) horizontal(image, across) else if (isDown) vertical(image, down) else image
+    // Pillow from version 13 on; before, always across first.
+    val isDownFirst = to.height < image.height && image.height - to.height > 2L * (image.width - to.width)
+    return if (isDownFirst) horizontal(vertical(image, down), across) else vertical(horizontal(image, across), down)
 }
 
 /** Pillow keeps the edges of what it cuts in float32. */
