@@ -84,6 +84,10 @@ def _in_a_dollar_string(text: str) -> str:
     return _in_a_string(text).replace("$", "\\$")
 
 
+def _in_shell(text: str) -> str:
+    return _in_a_dollar_string(text).replace("`", "\\`")
+
+
 def _in_cmake(text: str) -> str:
     return _in_a_dollar_string(text).replace(";", "\\;")
 
@@ -96,7 +100,8 @@ def _in_markdown(text: str) -> str:
 _ESCAPES: dict[str, Callable[[str], str]] = {
     **dict.fromkeys((".html", ".xml", ".svg", ".plist", ".xcprivacy", ".storyboard"), html.escape),
     **dict.fromkeys((".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx"), _in_script),
-    **dict.fromkeys((".kt", ".kts", ".gradle", ".groovy", ".sh"), _in_a_dollar_string),
+    **dict.fromkeys((".kt", ".kts", ".gradle", ".groovy"), _in_a_dollar_string),
     **dict.fromkeys((".cmake", "CMakeLists.txt"), _in_cmake),
+    ".sh": _in_shell,
     ".md": _in_markdown,
 }

@@ -22,6 +22,7 @@ HOSTILE = 'a "b" \\ $c <d> & `e` {{f}}\n; ${g}'
         (".mjs", r"a \"b\" \\ $c \u003cd> & `e` {{f}} ; ${g}"),
         (".html", "a &quot;b&quot; \\ $c &lt;d&gt; &amp; `e` {{f}} ; ${g}"),
         (".kts", r"a \"b\" \\ \$c <d> & `e` {{f}} ; \${g}"),
+        (".sh", r"a \"b\" \\ \$c <d> & \`e\` {{f}} ; \${g}"),
         ("CMakeLists.txt", r"a \"b\" \\ \$c <d> & `e` {{f}} \; \${g}"),
         (".md", r'a "b" \\ $c &lt;d&gt; &amp; \`e\` {{f}} ; ${g}'),
     ],
