@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -203,6 +204,17 @@ def test_files_that_are_no_graph_are_refused_in_a_line(built, golden_copy, tmp_p
         assert "no artifact could be run here. ov-fp32: " in refused(
             built, bundle, "--selftest", "--artifact", "ov-fp32"
         )
+
+
+def test_a_name_that_is_no_text_is_told_as_python_tells_it(built, tiny_bundle, command, tmp_path):
+    image = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff \xc3\xa9 .jpg"))
+    shutil.copyfile(tiny_bundle / "selftest" / "red.jpg", image)
+    run = built.predict(tiny_bundle, image)
+    _, out, _ = command("predict", tiny_bundle, image, "--backend", "openvino", "--json")
+    assert json.loads(run.stdout)["image"] == json.loads(out)["image"]
+    text = image.with_suffix(".txt")
+    text.write_text("no image")
+    assert "\\xff \u00e9 .txt: cannot be decoded" in refused(built, tiny_bundle, text)
 
 
 def test_mistakes_take_a_line(built, golden_copy, tmp_path):

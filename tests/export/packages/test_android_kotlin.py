@@ -16,6 +16,7 @@ from edgedistill.runtime.preprocess import Preprocessing, normalize
 
 pytestmark = pytest.mark.slow  # the compiler takes a dozen seconds
 
+GOLDEN = sorted((Path(__file__).parents[2] / "golden").glob("bundle_schema_*"))
 HERE = Path(__file__).parent / "android"
 JSON = Path("/usr/share/java/com.android.json.jar")  # org.json, which Android has within it
 
@@ -178,7 +179,12 @@ def test_what_is_not_as_listed_is_refused(ask, tiny_bundle, tmp_path):
     (tmp_path / "whole").write_text(json.dumps({**whole, "unknown": {"of": "later"}}))
     questions += [{**common, "manifest": "half"}, {**common, "manifest": "whole"}]
     questions.append({**common, "manifest": "whole", "probabilities": [0, 0, 0]})
-    *refused, accepted, short = ask(questions)
+    for golden in GOLDEN:  # what earlier versions wrote
+        shutil.copyfile(golden / "manifest.json", tmp_path / golden.name)
+        questions.append({**common, "manifest": golden.name})
+    answers = ask(questions)
+    assert [len(one) for one in answers[-len(GOLDEN) :]] == [4] * len(GOLDEN)
+    *refused, accepted, short = answers[: -len(GOLDEN)]
     assert len(accepted) == 4
     for answer in (*refused, short):
         assert set(answer) == {"refused"}, answer

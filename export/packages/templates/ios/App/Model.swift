@@ -53,7 +53,7 @@ final class Model: ObservableObject {
         }
     }
 
-    private func classify(_ decoded: @escaping () throws -> Rgb) {
+    private func classify(_ decoded: @escaping @Sendable () throws -> Rgb) {
         run("Working…") { classifier in
             let answer = try classifier.classify(decoded())
             let time = String(format: "Network %.1f ms, resizing %.1f ms", answer.networkMs, answer.resizeMs)
@@ -65,7 +65,7 @@ final class Model: ObservableObject {
         run("Loading…") { ([], "\($0.artifact.name) is ready.") }
     }
 
-    private func run(_ before: String, _ work: @escaping (Classifier) throws -> ([Label], String)) {
+    private func run(_ before: String, _ work: @escaping @Sendable (Classifier) throws -> ([Label], String)) {
         labels = []
         message = before
         let name = artifact
@@ -93,7 +93,7 @@ private final class Worker: @unchecked Sendable {
     }
 
     /// What `work` makes of the artifact of that name, or of the default one where it is empty.
-    func run<T>(_ name: String, _ work: @escaping (Classifier) throws -> T) async -> Result<T, Error> {
+    func run<T>(_ name: String, _ work: @escaping @Sendable (Classifier) throws -> T) async -> Result<T, Error> {
         await outcome(of: { try work(self.loaded(name)) })
     }
 
@@ -118,7 +118,7 @@ private final class Worker: @unchecked Sendable {
         return made
     }
 
-    private func outcome<T>(of work: @escaping () throws -> T) async -> Result<T, Error> {
+    private func outcome<T>(of work: @escaping @Sendable () throws -> T) async -> Result<T, Error> {
         await withCheckedContinuation { continuation in
             queue.async {
                 continuation.resume(returning: Result(catching: work))
