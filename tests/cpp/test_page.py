@@ -39,6 +39,8 @@ def test_the_folder_has_the_bundles_numbers_and_what_it_runs(built):
     assert text.startswith("# tiny in C++\n\n4 classes, photographs as 16 x 16 pixels (squash, bilinear).")
     assert "ov-fp32" in text
     assert "{{" not in text
+    assert "Checked by us, " in text
+    assert "Not run by\nus: " in text
     assert (built.app / "bundle" / "onnx" / "model.fp32.onnx").exists()
 
 
