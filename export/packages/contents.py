@@ -7,6 +7,8 @@ from ...runtime.bundle import MANIFEST, SIGNATURE, Artifact, Bundle
 from ...runtime.bundle.selection import select_artifacts
 from ...runtime.bundle.signature import signature_bytes
 from ...runtime.errors import ConfigError
+from ...runtime.formatting import size
+from .template import fill
 
 
 def format_of(artifact: Artifact) -> str:
@@ -83,6 +85,15 @@ def write_contents(bundle: Bundle, artifacts: Sequence[Artifact], out: Path) -> 
             written[entry.path] = b""
             _write(out / entry.path, bundle.read(entry))
     return list(written)
+
+
+def table(artifacts: Sequence[Artifact]) -> str:
+    """What an app runs, as a table of its README."""
+    rows = ["| artifact | precision | file | size | status |", "|---|---|---|---:|---|"]
+    for one in artifacts:
+        cells = (one.name, one.precision, one.files[0].path, size(one.size), one.status.replace("_", " "))
+        rows.append("| " + " | ".join(fill("{{cell}}", {"cell": cell}, ".md") for cell in cells) + " |")
+    return "\n".join(rows)
 
 
 def _write(path: Path, data: bytes) -> None:

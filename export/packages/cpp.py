@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...runtime.bundle import Bundle
 from .base import PACKAGES
-from .contents import choose_artifacts, write_contents
+from .contents import choose_artifacts, table, write_contents
 from .template import copy_templates
 
 KIND = "cpp"
@@ -39,9 +39,7 @@ def package_cpp(bundle: Bundle, out: Path, *, artifacts: Sequence[str] | None = 
         "width": width,
         "resize": manifest.preprocessing.resize,
         "interpolation": manifest.preprocessing.interpolation,
-        "artifacts": "\n".join(
-            f"    {one.name:<28} {one.backend:<12} {one.precision:<5} {one.size:>12,} bytes" for one in chosen
-        ),
+        "artifacts": table(chosen),
         "photograph": shlex.quote(f"{BUNDLE}/{manifest.selftest[0].file.path}" if manifest.selftest else "photo.jpg"),
         # Whoever has both needs only one: OpenVINO's package comes with pip, headers and all.
         "openvino": _switch("openvino" in backends),

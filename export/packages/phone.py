@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ...runtime.bundle import Artifact, Bundle
-from ...runtime.formatting import size
 from ...runtime.precisions import precision_of
-from .contents import choose_artifacts, write_contents
-from .template import copy_templates, fill
+from .contents import choose_artifacts, table, write_contents
+from .template import copy_templates
 
 FORMATS = ("onnx", "ort")
 _LONGEST = 40
@@ -54,7 +53,7 @@ def phone_values(bundle: Bundle, artifacts: Sequence[Artifact]) -> dict[str, obj
         "classes": len(bundle.manifest.classes),
         "height": bundle.manifest.preprocessing.size[0],
         "width": bundle.manifest.preprocessing.size[1],
-        "artifacts": _table(artifacts),
+        "artifacts": table(artifacts),
         "photographs": len(bundle.manifest.selftest),
     }
 
@@ -95,11 +94,3 @@ def _limits(bundle: Bundle, artifact: Artifact) -> dict[str, object]:
 def _in_an_android_string(text: str) -> str:
     r"""Within the double quotes of a value in res/values, before it is escaped as XML."""
     return re.sub(r"([\\\"'])", r"\\\1", text)
-
-
-def _table(artifacts: Sequence[Artifact]) -> str:
-    rows = ["| artifact | precision | file | size | status |", "|---|---|---|---:|---|"]
-    for one in artifacts:
-        cells = (one.name, one.precision, one.files[0].path, size(one.size), one.status.replace("_", " "))
-        rows.append("| " + " | ".join(fill("{{cell}}", {"cell": cell}, ".md") for cell in cells) + " |")
-    return "\n".join(rows)

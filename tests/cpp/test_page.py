@@ -37,7 +37,7 @@ def test_the_example_proves_itself_and_writes_the_lines_of_predict(built, tiny_b
 def test_the_folder_has_the_bundles_numbers_and_what_it_runs(built):
     text = (built.app / "README.md").read_text()
     assert text.startswith("# tiny in C++\n\n4 classes, photographs as 16 x 16 pixels (squash, bilinear).")
-    assert "ov-fp32" in text
+    assert "| ov-fp32 | fp32 | openvino/model.fp32.xml |" in text
     assert "{{" not in text
     assert "Checked by us, " in text
     assert "Not run by\nus: " in text
