@@ -1,11 +1,16 @@
 """The library against ONNX Runtime's C++ package, where one is named, with sanitizers."""
 
+import hashlib
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from cpp_built import ONNXRUNTIME
 
 from edgedistill import runtime
+
+TINY_ORT = Path(__file__).parents[1] / "golden" / "ort" / "tiny.ort"
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,6 +28,22 @@ def test_labels_and_scores_are_pythons(sanitized, tiny_bundle):
     for line, one in zip(map(json.loads, lines), expected, strict=True):
         assert list(line["labels"]) == list(one.labels)
         assert all(abs(line["labels"][name] - score) < 1e-6 for name, score in one.labels.items())
+
+
+def test_an_ort_file_is_run_too(sanitized, golden_copy, tmp_path):
+    def alter(manifest: dict) -> None:
+        data = TINY_ORT.read_bytes()
+        entry = {"path": "ort/model.ort", "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        manifest["artifacts"][0] |= {"format": "ort", "files": [entry]}
+
+    bundle = golden_copy(tmp_path / "bundle", alter)
+    (bundle / "ort").mkdir()
+    shutil.copyfile(TINY_ORT, bundle / "ort" / "model.ort")
+    assert sanitized.predict(bundle, "--selftest").stdout.startswith("ort-fp32: passed: 3 photographs")
+    (bundle / "ort" / "model.ort").write_bytes(TINY_ORT.read_bytes()[:-1])
+    run = sanitized.predict(bundle, "--selftest", "--artifact", "ort-fp32")
+    assert run.returncode == 1
+    assert "truncated" in run.stderr
 
 
 def test_threads_share_a_predictor(sanitized):

@@ -3,6 +3,9 @@ import Foundation
 import ImageIO
 import PhotoClassifierCore
 
+/// Python refuses images of more, too.
+private let mostPixels = 178_956_970
+
 /// An encoded photograph as upright RGB: the stored numbers, without conversion of colours.
 public func decode(_ file: Data) throws -> Rgb {
     guard let source = CGImageSourceCreateWithData(file as CFData, nil),
@@ -18,6 +21,9 @@ public func decode(_ file: Data) throws -> Rgb {
 /// A decoded image, such as the camera gives.
 public func decode(_ image: CGImage, orientation: Int) throws -> Rgb {
     let (width, height) = (image.width, image.height)
+    guard width <= mostPixels / max(height, 1) else {
+        throw BundleError("This image has \(width) x \(height) pixels, more than the allowed \(mostPixels).")
+    }
     // Drawn into its own colour space, an image keeps its numbers; training took them as they are.
     var space = CGColorSpaceCreateDeviceRGB()
     if let own = image.colorSpace, own.model == .rgb, own.supportsOutput {
