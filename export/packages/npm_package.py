@@ -1,5 +1,6 @@
 """Files of a published npm package: from a folder that is given, from the cache, or by npm."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -25,19 +26,23 @@ def npm_files(name: str, version: str, paths: Sequence[str], assets: Path | None
             writes it. Default: $EDGEDISTILL_ASSETS; else npm downloads the package, once, into the cache folder.
 
     Raises:
-        ConfigError: `assets` lacks one of the files.
+        ConfigError: `assets` lacks one of the files, or has another version of the package.
         MissingDependencyError: there is no npm, or it cannot get the package.
     """
     given = assets or (Path(os.environ[ASSETS_VARIABLE]) if os.environ.get(ASSETS_VARIABLE) else None)
     kept = cache_folder() / "npm" / f"{name}-{version}"
     if given is not None:
+        other = ""
         for folder in (given, given / "package", given / name, given / "node_modules" / name):
             if _has(folder, paths):
-                return folder
+                found = _version_of(folder, name)
+                if found in ("", version):
+                    return folder
+                other = f" (it has {found})"
         archive = given / f"{name}-{version}.tgz"
         if not archive.is_file():
             raise ConfigError(
-                f"{given}: lacks {paths[0]} of {name} {version}. `npm pack {name}@{version}` there brings it."
+                f"{given}: lacks {paths[0]} of {name} {version}{other}. `npm pack {name}@{version}` there brings it."
             )
         return _unpacked(archive, kept, paths)
     if _has(kept, paths):
@@ -48,6 +53,15 @@ def npm_files(name: str, version: str, paths: Sequence[str], assets: Path | None
 
 def _has(folder: Path, paths: Sequence[str]) -> bool:
     return all((folder / path).is_file() for path in paths)
+
+
+def _version_of(folder: Path, name: str) -> str:
+    """What the package in a folder says of itself; empty where it says nothing."""
+    try:
+        facts = json.loads((folder / "package.json").read_bytes())
+    except (OSError, ValueError):
+        return ""
+    return str(facts.get("version", "")) if isinstance(facts, dict) and facts.get("name") == name else ""
 
 
 def _download(name: str, version: str, folder: Path) -> Path:

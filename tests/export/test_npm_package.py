@@ -48,6 +48,18 @@ def test_a_folder_that_is_given(tmp_path, monkeypatch, inside):
     assert npm_files("toy", "1.0.0", WANTED) == folder
 
 
+def test_another_version_is_not_taken(tmp_path):
+    folder = unpacked(tmp_path / "node_modules" / "toy")
+    (folder / "package.json").write_text('{"name": "toy", "version": "0.9.0"}')
+    with pytest.raises(
+        ConfigError, match=r"lacks dist/a.mjs of toy 1.0.0 \(it has 0.9.0\). `npm pack toy@1.0.0` there"
+    ):
+        npm_files("toy", "1.0.0", WANTED, tmp_path)
+    assert npm_files("toy", "0.9.0", WANTED, tmp_path) == folder
+    packed(tmp_path)
+    assert npm_files("toy", "1.0.0", WANTED, tmp_path).name == "toy-1.0.0"
+
+
 def test_a_packed_package_goes_into_the_cache_once(tmp_path, cache):
     (tmp_path / "given").mkdir()
     kept = npm_files("toy", "1.0.0", WANTED, packed(tmp_path / "given"))
