@@ -87,7 +87,7 @@ def test_what_an_interruption_left_is_continued_to_the_same_file(command, tiny_b
     partial.write_bytes(b"".join(lines[:5]) + lines[5][:20])
     code, _, err = command("predict", tiny_bundle, photos, "-o", out)
     assert code == 2
-    assert "5 images are done already" in err
+    assert "5 images done already" in err
     assert out.read_bytes() == whole.read_bytes()
     assert not partial.exists()
 
@@ -176,7 +176,7 @@ def test_a_killed_process_loses_nothing(command, tiny_bundle, tmp_path):
     kept = partial.read_bytes().count(b"\n")
     with listed.open() as stream:
         done = subprocess.run(arguments, stdin=stream, capture_output=True, text=True, check=True)
-    assert f"{kept:,} images are done already" in done.stderr
+    assert f"{kept:,} images done already" in done.stderr
     assert [row["image"] for row in rows(out)] == [str(photo) for photo in photos]
 
 
@@ -217,7 +217,7 @@ def test_ctrl_c_says_how_far_it_got(command, tiny_bundle, photos, tmp_path, monk
         code, _, err = command("predict", tiny_bundle, photos, "-o", out)
     assert code == 130
     assert "interrupted; 3 images done, and the same command goes on behind them." in err
-    assert "3 images are done already" in command("predict", tiny_bundle, photos, "-o", out)[2]
+    assert "3 images done already" in command("predict", tiny_bundle, photos, "-o", out)[2]
 
 
 def test_a_class_whose_name_separates_labels_is_read_back_from_a_table(tmp_path):

@@ -174,12 +174,12 @@ def _save(
 
     with PredictionFile(output, facts, overwrite=overwrite) as file:
         if not file.complete:
-            total = count_photos(images)
-            photos = file.after(find_photos(images))
-            if file.rows:
-                console.err.print(f"{file.rows:,} images are done already.", style="dim")
-            rows = rows_of(predictor, photos, batch_size, facts["top"], scores=facts["scores"])
             try:
+                total = count_photos(images)
+                photos = file.after(find_photos(images))
+                if file.rows:
+                    console.err.print(f"{counted(file.rows, 'image')} done already.", style="dim")
+                rows = rows_of(predictor, photos, batch_size, facts["top"], scores=facts["scores"])
                 with bulk_progress(console.err, total, file.rows) as tell:
                     for row in rows:
                         file.write(row)
