@@ -11,6 +11,7 @@ from ..batches import MAX_BAD_SHARE
 from ..bundle.loose import open_source
 from ..bundle.opened import Bundle
 from ..bundle.results import save_or_say
+from ..bundle.selection import select_artifacts
 from ..datasets.folder import image_names
 from ..device import device_slug
 from ..errors import ConfigError, DataError
@@ -18,6 +19,8 @@ from ..images import ImageSource
 from ..parity.report import SkippedImageRecord
 from ..predictor import load
 from ..predictor.given import Images, each_image
+from ..predictor.loading import load_best
+from ..targets import check_threads
 from .choosing import choose_to_label
 from .conclusions import conclusions
 from .drift import compare_with_recorded
@@ -67,7 +70,8 @@ def check(
         against: an artifact's name, or as in "onnx/fp32", or a .csv, .npz or .parquet file of scores whose ids are the
             photographs' paths from the folder ("0", "1", ... of images without a folder).
         scale: what the file's scores are; None: probabilities where all lie within 0 and 1.
-        artifact: the artifact that is checked; the first that runs here by default.
+        artifact: the artifact that is checked; by default the one that `load` takes, of those that `against` does not
+            name.
         backend: only this backend's.
         precision: only this precision's.
         threads: intra-op threads of the backends, overriding the deploy configs.
@@ -92,11 +96,14 @@ def check(
     if to_label < 0:
         raise ConfigError(f"to_label {to_label}: needs 0 or more.")
     check_limits(max_drift, max_changed, compared=against is not None)
+    check_threads(threads)
     opened = open_source(bundle, require_signature=require_signature)
     where, ids, sources = _listed(images)
     named = artifact_or_file(opened, against)
     with ExitStack() as stack:
-        first = load(opened, backend, precision, threads, device, name=artifact)
+        matching = select_artifacts(opened, None if artifact is None else [artifact], backend, precision)
+        others = [one for one in matching if one.name != named]  # whatever is faster, it is the reference
+        first = load_best(opened, others or matching, threads, device)
         predictors = [stack.enter_context(first)]
         if isinstance(named, str):
             require_another(opened, first.artifact.name, named)

@@ -1,11 +1,13 @@
 """Loading an artifact of a bundle."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..backends.base import Backend
 from ..bundle.loose import open_source
 from ..bundle.opened import Bundle
+from ..bundle.records import Artifact
 from ..bundle.selection import NotRunnable, nothing_ran, select_artifacts, try_artifact
 from ..errors import BundleError
 from ..preprocess import Decode, loader
@@ -61,10 +63,23 @@ def load(
     check_threads(threads)
     loader(decode)  # told before anything is loaded
     opened = open_source(bundle, require_signature=require_signature)
+    matching = select_artifacts(opened, None if name is None else [name], backend, precision)
+    return load_best(opened, matching, threads, device, decode=decode, warm_up=warm_up)
+
+
+def load_best(
+    opened: Bundle,
+    matching: Sequence[Artifact],
+    threads: int | None = None,
+    device: str | None = None,
+    *,
+    decode: Decode = "full",
+    warm_up: int = 0,
+) -> Predictor:
+    """`load` of the artifacts that were found to match."""
     if not opened.manifest.classes:
         raise BundleError(f"{opened.root}: a model file alone does not say its classes: use `runtime.load_file`.")
     failures: dict[str, NotRunnable] = {}
-    matching = select_artifacts(opened, None if name is None else [name], backend, precision)
     candidates = ranked(opened, matching, decode, threads=threads, device=device)
     missed = {one.artifact.name: one.gates for one in candidates if one.standing is Standing.MISSED}
     for candidate in candidates:

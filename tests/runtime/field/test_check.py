@@ -112,6 +112,13 @@ def test_two_artifacts_of_one_network_agree(bundle, folder):
     assert not agreement.flipped
 
 
+def test_an_artifact_is_checked_that_is_not_the_reference(bundle, folder):
+    assert runtime.check(bundle, folder, against="onnx/fp32").artifact == "ov-fp32"
+    assert runtime.check(bundle, folder, against="openvino/fp32").artifact == "ort-fp32"
+    with pytest.raises(ConfigError, match="is the artifact that is checked"):
+        runtime.check(bundle, folder, against="onnx/fp32", backend="onnxruntime")
+
+
 def test_scores_from_elsewhere_are_compared_where_there_are_some(bundle, folder, tiny_reference, tmp_path):
     ids = runtime.check(bundle, folder, to_label=500).to_label
     names = sorted({one.id for one in ids})[:50]
