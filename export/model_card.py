@@ -111,7 +111,7 @@ def _measured(evidence: Evidence) -> list[str]:
     rows = [
         [
             *(plain(one.device), plain(one.artifact), interval(one.mean_ap), milliseconds(one.p50_ms)),
-            *(interval(one.p90, 3), size(one.bytes), one.verdict),
+            *(one.latency, size(one.bytes), one.verdict),
         ]
         for one in found
     ]

@@ -6,13 +6,14 @@ import numpy as np
 
 from ..formatting import interval, milliseconds, size
 from ..page import Markup, element, table
+from ..page.markup import joined
 from .evidence import Evidence, Timed
 from .section import Section, figure, folded
 
 _LEAD = (
-    "Every inference of the quiet turns, one image at a time: the higher the hill, the more of them took that long. "
-    "The mark is the median and the line the 90th percentile. The slowest one in a hundred and what took four medians "
-    "lie outside the picture; the table has them."
+    "Every inference of the quiet turns (of all, where too few were), one image at a time: the higher the hill, the "
+    "more of them took that long. The mark is the median and the line the 90th percentile. The slowest one in a "
+    "hundred and what took four medians lie outside the picture; the table has them."
 )
 _GRID = 96  # places at which a density is drawn
 _SHOWN, _MEDIANS = 0.99, 4.0  # where a hill ends: at this quantile, or at so many medians
@@ -32,8 +33,17 @@ def latency_section(evidence: Evidence) -> Section | None:
             figures[name] = hills
         drawn = figure(name, f"Latency in milliseconds on {place.name}, one image at a time") if hills else ""
         numbers = folded("The numbers as a table", _table(found)) if hills else _table(found)
-        parts.append(element("h3", place.name) + drawn + numbers)
+        parts.append(element("h3", place.name) + drawn + joined(_doubt(found)) + numbers)
     return Section("latency", "Latency", _LEAD, Markup("".join(parts)), figures) if parts else None
+
+
+def _doubt(found: Sequence[Timed]) -> Markup | None:
+    """Which figures are not the device's own, where everybody sees it; None where all are."""
+    names = dict.fromkeys(one.name for one in found if one.artifact.disturbed)
+    if not names:
+        return None
+    said = f"Other work disturbed the machine while these were measured: {', '.join(names)}. Measure again."
+    return element("p", said, class_="faint")
 
 
 def density(samples: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ class Point:
 
     Attributes:
         elsewhere: the mAP is another device's, since verify did not run on this one.
+        disturbed: other work disturbed the machine while the latency was measured.
     """
 
     device: str
@@ -33,7 +34,13 @@ class Point:
     elsewhere: bool
     p50_ms: float | None
     p90: Interval | None
+    disturbed: bool
     verdict: Verdict
+
+    @property
+    def latency(self) -> str:
+        """The p90 with its interval, in milliseconds, and whether to believe it."""
+        return f"{interval(self.p90, 3)}{', disturbed' if self.disturbed else ''}"
 
 
 def points(evidence: Evidence) -> list[Point]:
@@ -99,6 +106,7 @@ def _point(device: str, compared: Compared | None, timed: Timed | None, other: C
         elsewhere=compared is None and other is not None,
         p50_ms=None if timed is None else timed.artifact.p50_ms,
         p90=None if timed is None or timed.artifact.latency is None else timed.artifact.latency.p90,
+        disturbed=timed is not None and bool(timed.artifact.disturbed),
         verdict=overall(said),
     )
 
@@ -111,7 +119,7 @@ def _table(found: Sequence[Point]) -> Markup:
             one.artifact,
             f"{interval(one.mean_ap)}{' *' if one.elsewhere else ''}",
             milliseconds(one.p50_ms),
-            interval(one.p90, 3),
+            one.latency,
             size(one.bytes),
             verdict(one.verdict),
         )
