@@ -218,6 +218,11 @@ def load_host(name_or_path: str | Path) -> tuple[Target, str]:
     return target, host
 
 
+def host_of(name_or_path: str | Path) -> str:
+    """The device that a deploy config names; empty where it names none. Raises as `load_target`."""
+    return _load(name_or_path)[1]
+
+
 def _load(name_or_path: str | Path) -> tuple[Target, str]:
     from .backends.base import BACKENDS
     from .precisions import PRECISIONS

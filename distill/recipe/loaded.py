@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from ...runtime.config import decode_tagged
-from ...runtime.targets import Target, load_target
+from ...runtime.targets import Target, host_of, is_config_file, load_target
 from ..methods import METHODS, Method
 from .schema import Int8Spec, Recipe, TasksSpec
 
@@ -68,10 +68,14 @@ class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def targets(self) -> list[Target]:
         """The deploy configs to export for."""
-        return [
-            load_target(self.resolve(name) if name.endswith((".yaml", ".yml")) else name)
-            for name in self.recipe.export.targets
-        ]
+        return [load_target(name) for name in self._configs()]
+
+    def configs_with_host(self) -> list[str]:
+        """Those deploy configs that name a device which ssh reaches, by their paths."""
+        return [name for name in self._configs() if host_of(name)]
+
+    def _configs(self) -> list[str]:
+        return [self.resolve(name) if is_config_file(name) else name for name in self.recipe.export.targets]
 
     def digest(self) -> str:
         """SHA-256 of the recipe; equal recipes have equal digests."""

@@ -1,5 +1,6 @@
 """The table at the end of `demo` and `run`: what distillation brought, what each artifact costs, what to type next."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from edgedistill.run_summary import ModelResult, RunSummary
 from edgedistill.runtime.bench.report import ArtifactBench
 from edgedistill.runtime.parity import ArtifactParity
+from edgedistill.runtime.targets import load_target
 
 from .bench_table import bench_json
 from .console import escape
@@ -29,13 +31,13 @@ def summary_with_verdicts(summary: RunSummary) -> dict[str, Any]:
     }
 
 
-def run_summary(summary: RunSummary, console: Console) -> None:
-    """Models, artifacts, next steps."""
+def run_summary(summary: RunSummary, console: Console, *, configs_with_host: Sequence[str] = ()) -> None:
+    """Models, artifacts, next steps; deploy configs that name a device are the last of these."""
     console.print()
     _models(summary, console)
     console.print()
     _artifacts(summary, console)
-    _next_steps(summary, console)
+    _next_steps(summary, configs_with_host, console)
 
 
 def _models(summary: RunSummary, console: Console) -> None:
@@ -113,7 +115,7 @@ def _artifact_row(parity: ArtifactParity, bench: ArtifactBench | None) -> list[s
     return [name, bytes_, mean_ap, interval(parity.drop, 3), *latency]
 
 
-def _next_steps(summary: RunSummary, console: Console) -> None:
+def _next_steps(summary: RunSummary, configs_with_host: Sequence[str], console: Console) -> None:
     bundle = Path(summary.bundle)
     minutes = sum(summary.seconds.values()) / 60
     console.print(
@@ -124,10 +126,17 @@ def _next_steps(summary: RunSummary, console: Console) -> None:
     photo = next(iter(sorted((bundle / "selftest").glob("*"))), Path("photo.jpg"))
     labels = bundle.parent / "test" / "labels.csv"
     data = labels if labels.is_file() else "labels.csv"
-    for command, what in (
+    steps = [
         (f"edgedistill predict {bundle} {photo}", "labels of an image"),
         (f"edgedistill selftest {bundle}", "on the device, without torch: does it compute the same?"),
         (f"edgedistill verify {bundle} --data {data}", "on the device: the same mAP, with an interval?"),
         (f"edgedistill bench {bundle}", "on the device: how fast, honestly?"),
-    ):
+    ]
+    for path in configs_with_host:
+        there = f"--artifact {load_target(path).name} --host {path}"
+        steps += [
+            (f"edgedistill verify {bundle} --data {data} {there}", "the same from here, on the device that it names"),
+            (f"edgedistill bench {bundle} {there}", "and its latency there"),
+        ]
+    for command, what in steps:
         console.print(f"  [cyan]{escape(command)}[/]  [dim]{what}[/]", soft_wrap=True)

@@ -167,3 +167,16 @@ def test_seeds_tell_what_did_not_pass(command, finished, tmp_path):
     _, out, _ = command("run", "demo", f"output={tmp_path}", "--seeds", "3,4")
     assert "undecided  seed 3: a: max_p95_ms is undecided." in out
     assert "could not run  seed 4: a: its library is not here" in out
+
+
+def test_a_device_that_a_target_names_is_the_next_step(command, finished, tmp_path):
+    """`run` itself logs in nowhere."""
+    kiosk, other = tmp_path / "kiosk.yaml", tmp_path / "other.yaml"
+    kiosk.write_text("backend: onnxruntime\nprecision: fp32\nhost: user@kiosk\n")
+    other.write_text("backend: onnxruntime\nprecision: fp32\n")
+    finished({"a": Found("passed")})
+    code, out, err = command("run", "demo", f"output={tmp_path}", f"export.targets=[{kiosk}, {other}]")
+    assert code == 0, err
+    told = [line.strip() for line in out.splitlines() if "--host" in line]
+    assert [line.split()[:2] for line in told] == [["edgedistill", "verify"], ["edgedistill", "bench"]]
+    assert all(f"--artifact kiosk --host {kiosk} " in line for line in told)

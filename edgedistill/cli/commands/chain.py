@@ -42,7 +42,7 @@ def demo(
 def run(
     recipe: Recipe, changes: Changes = None, seeds: Seeds = None, dry_run: DryRun = False, json: Json = False
 ) -> None:
-    """The same chain for your data; resumes where it stopped.
+    """The same chain for your data; resumes where it stopped. It verifies and measures on the machine that it runs on.
 
     Exit codes: 0 every artifact that ran met its gates, 1 one failed, 3 none could run, 4 undecided (too few images, or
     a disturbed machine), 5 not judged (a deploy config has no gate for the mAP or the size). A latency without a gate
@@ -91,6 +91,6 @@ def _run(loaded: "LoadedRecipe", json: bool) -> None:
     if json:
         console.print_json(summary_with_verdicts(summary))
     else:
-        run_summary(summary, console.out)
+        run_summary(summary, console.out, configs_with_host=loaded.configs_with_host())
         published_figures(loaded.recipe.published, console.out, threshold=0.5)  # the summary's F1
     raise typer.Exit(EXIT_CODES[summary.verdict])
