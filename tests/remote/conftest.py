@@ -45,6 +45,7 @@ def device(server):
     """The device, as it is at first: with what it keeps from other tests."""
     server.write_client()
     server.device.log.clear()
+    server.device.passed_on.clear()
     server.device.before = ""
     server.device.program("python3", f'exec {bare_python()} "$@"')
     return server.device

@@ -18,6 +18,7 @@ from pathlib import Path
 import asyncssh
 
 NAME = "pi"
+GATE = "gate"  # another name of it, through which one may have to go
 _UNSHARE = next(
     (
         command
@@ -39,6 +40,7 @@ class Device:
         network: whether programs on it may reach one.
         before: shell text that comes before each command, as a limit of that login.
         log: the commands that it was asked to run.
+        passed_on: the ports that it was asked to connect to, as a jump host.
     """
 
     home: Path
@@ -46,6 +48,7 @@ class Device:
     network: bool = False
     before: str = ""
     log: list[str] = field(default_factory=list)
+    passed_on: list[int] = field(default_factory=list)
     port: int = 0
 
     @property
@@ -118,7 +121,10 @@ class Server:
             "GlobalKnownHostsFile": "/dev/null",
             **changes,
         }
-        config.write_text(f"Host {NAME}\n" + "".join(f"  {name} {value}\n" for name, value in lines.items()))
+        jump = lines.pop("ProxyJump", None)
+        blocks = [f"Host {NAME} {GATE}", *(f"  {name} {value}" for name, value in lines.items())]
+        blocks += [f"Host {NAME}", f"  ProxyJump {jump}"] if jump else []
+        config.write_text("\n".join(blocks) + "\n")
         program = self.folder / "client" / "ssh"
         program.parent.mkdir(exist_ok=True)
         program.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {shlex.quote(str(config))} "$@"\n')
@@ -145,6 +151,10 @@ class Server:
         class Login(asyncssh.SSHServer):
             def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
                 server._connections.append(connection)
+
+            def connection_requested(self, host: str, port: int, *origin: object) -> bool:
+                server.device.passed_on.append(port)
+                return True
 
         authorized = asyncssh.import_authorized_keys(self.key.export_public_key().decode())
         return await asyncssh.listen(

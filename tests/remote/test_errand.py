@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from device import NAME
+from device import GATE, NAME
 
 from edgedistill.runtime.bundle import read_runs
 
@@ -99,6 +99,15 @@ def test_check_of_a_folder_here_or_there(command, device, installed, bundle, pho
     assert there[0] == 5, there
     assert json.loads(there[1])["images"] == 1
     assert sorted(run.kind for runs in read_runs(bundle).values() for run in runs) == ["check"] * 3
+
+
+def test_through_a_jump_host(command, server, device, installed, bundle):
+    """What the client's own configuration says of the way is left to it."""
+    server.write_client(ProxyJump=GATE)
+    code, out, err = command("selftest", bundle, "-a", "ort-fp32", "--host", NAME)
+    assert (code, err) == (0, "")
+    assert "passed" in out
+    assert device.passed_on == [device.port]  # one line for all of it
 
 
 def test_selftest_of_a_zip(command, device, installed, bundle):
