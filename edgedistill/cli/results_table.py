@@ -53,7 +53,7 @@ def _figures(row: HistoryRow) -> list[str]:
         texts.append(size(int(found["peak_rss_bytes"])))
     if "joules_per_image" in found:
         texts.append(f"{1000 * found['joules_per_image']:.3g} mJ/image")
-    usual = {"scenario": "single", "batch": "1"}
+    usual = {"scenario": "single", "batch": "1", "threads": "library default"}
     texts += [f"{name} {value}" for name, value in row.settings.items() if usual.get(name) != value]
     return texts + (["disturbed"] if row.disturbed else [])
 

@@ -39,6 +39,9 @@ def test_every_command_takes_the_signed_and_refuses_any_other(signed, maker, gol
         ["verify", "{}", "--data", labels, "--backend", "onnxruntime"],
         ["bench", "{}", "--preset", "demo", "--backend", "onnxruntime"],
         ["inspect", "{}"],
+        ["check", "{}", "--images", signed / "selftest", "--backend", "onnxruntime"],
+        ["app", "zip", "{}", "-o", tmp_path / "app"],
+        ["serve", "{}"],
     )
     for words in commands:
         given = [str(word).replace("{}", str(unsigned)) for word in words]
