@@ -8,6 +8,7 @@ from pathlib import Path
 from ...runtime.bundle import Bundle
 from .base import PACKAGES
 from .contents import write_contents
+from .javascript import write_module
 from .phone import phone_artifacts, phone_values
 from .template import copy_templates
 
@@ -38,5 +39,5 @@ def package_react_native(bundle: Bundle, out: Path, *, artifacts: Sequence[str] 
     shutil.rmtree(written)
     files = [f'  {json.dumps(path)}: require("./assets/{number}.bin"),' for number, path in enumerate(paths)]
     copy_templates(KIND, out, {**phone_values(bundle, chosen), "files": "\n".join(files)})
-    copy_templates("javascript", out / "edgedistill", {})
+    write_module(out)
     return out

@@ -1,5 +1,6 @@
 """`web`: an installable page for any static host, which works without a network: see docs/web.md."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from ...runtime.bundle import Bundle
 from ...runtime.formatting import size
 from .base import PACKAGES
 from .contents import write_contents
-from .node import BUNDLE, MODULE, javascript_artifacts, values
+from .javascript import BUNDLE, MODULE, javascript_artifacts, javascript_values, write_module
 from .npm_package import npm_files
 from .template import copy_templates
 
@@ -18,8 +19,10 @@ ONNXRUNTIME = "1.30.0"  # of onnxruntime-web
 _ORT = "ort"
 _CPU = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 _GPU = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
-_UNUSED = ("README.md", f"{MODULE}/node.js", f"{MODULE}/node.d.ts", f"{MODULE}/index.d.ts", f"{MODULE}/package.json")
-_WORKER, _README = "sw.js", "README.md"
+_OF_THE_MODULE = ("LICENSE", "index.d.ts", "node.d.ts", "node.js", "package.json")
+_UNUSED = ("README.md", *(f"{MODULE}/{name}" for name in _OF_THE_MODULE))  # by the page
+_WORKER = "sw.js"
+_AS_IN_A_URL = "/!*'()"  # what JavaScript's encodeURIComponent leaves as it is
 
 
 @PACKAGES.register("web")
@@ -29,7 +32,7 @@ def package_web(bundle: Bundle, out: Path, artifacts: Sequence[str] | None = Non
     Args:
         bundle: from a folder or a .zip.
         out: is made.
-        artifacts: names; default: all that onnxruntime runs. The first is the one that the page begins with.
+        artifacts: names; default: all that onnxruntime runs. The page begins with the manifest's first of them.
         assets: where onnxruntime-web lies; see `npm_files`.
 
     Raises:
@@ -39,13 +42,13 @@ def package_web(bundle: Bundle, out: Path, artifacts: Sequence[str] | None = Non
     """
     chosen = javascript_artifacts(bundle, "web", artifacts)
     library = npm_files("onnxruntime-web", ONNXRUNTIME, [f"dist/{name}" for name in (*_CPU, *_GPU)], assets)
-    filled = {**values(bundle, chosen), "version_of_ort": ONNXRUNTIME}
-    copy_templates("javascript", out / MODULE, {})
+    filled = {**javascript_values(bundle, chosen), "version_of_ort": ONNXRUNTIME}
+    write_module(out)
     write_contents(bundle, chosen, out / BUNDLE)
     (out / _ORT).mkdir()
     for name in (*_CPU, *_GPU):
         (out / _ORT / name).write_bytes((library / "dist" / name).read_bytes())
-    (out / "app.json").write_text(json.dumps({"artifacts": [one.name for one in chosen], "webgpu": True}))
+    (out / "app.json").write_text(json.dumps({"artifacts": [one.name for one in chosen]}))
     # What the worker and the README say of the files depends on the files.
     later = [f"{_ORT}/{name}" for name in _GPU]
     for _ in range(2):
@@ -55,18 +58,19 @@ def package_web(bundle: Bundle, out: Path, artifacts: Sequence[str] | None = Non
 
 def _kept(out: Path, later: Sequence[str]) -> dict[str, object]:
     """What the service worker keeps, and its version: a hash of all of it."""
-    paths = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    first = [path for path in paths if path not in (_WORKER, *_UNUSED, *later)]
+    data = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    first = sorted(set(data) - {_WORKER, *_UNUSED, *later})
     digest = hashlib.sha256()
     for path in (*first, *later):
-        digest.update(f"{path}\n".encode() + hashlib.sha256((out / path).read_bytes()).digest())
-    bytes_of = {path: (out / path).stat().st_size for path in paths}
+        digest.update(f"{path}\n".encode() + hashlib.sha256(data[path]).digest())
 
     def listed(names: Sequence[str]) -> str:
-        return json.dumps([[quote(name), bytes_of[name]] for name in names])
+        return json.dumps(
+            [[quote(name, safe=_AS_IN_A_URL), len(data[name]), _integrity(name, data[name])] for name in names]
+        )
 
     def total(names: Sequence[str]) -> str:
-        return size(sum(bytes_of[name] for name in names))
+        return size(sum(len(data[name]) for name in names))
 
     return {
         "first": listed(first),
@@ -76,3 +80,8 @@ def _kept(out: Path, later: Sequence[str]) -> dict[str, object]:
         "later_size": total(later),
         "ort_size": total([f"{_ORT}/{name}" for name in _CPU]),
     }
+
+
+def _integrity(name: str, data: bytes) -> str:
+    """As `fetch` takes it. Hosts write scripts of their own into pages, so those may be others."""
+    return "" if name.endswith(".html") else "sha256-" + base64.b64encode(hashlib.sha256(data).digest()).decode()

@@ -15,7 +15,8 @@ from npm import NODE, npm_packages
 from PIL import Image
 
 from edgedistill import runtime
-from edgedistill.export.packages.node import npm_name, package_node
+from edgedistill.export.packages.javascript import npm_name
+from edgedistill.export.packages.node import package_node
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
@@ -163,7 +164,7 @@ def alter(path: Path) -> None:
     [
         ("onnx/model.fp32.onnx", alter, "onnx/model.fp32.onnx: its SHA-256 differs from the manifest's"),
         ("onnx/model.fp32.onnx", lambda path: path.write_bytes(b"1"), "has 1 bytes, the manifest lists 521: truncated"),
-        ("onnx/model.fp32.onnx", Path.unlink, "onnx/model.fp32.onnx: cannot be read (ENOENT"),
+        ("onnx/model.fp32.onnx", Path.unlink, "A folder may hold fewer artifacts than its manifest lists"),
         ("manifest.json", lambda path: path.write_bytes(path.read_bytes()[:-9]), "manifest.json: damaged or truncated"),
         (
             "manifest.json",

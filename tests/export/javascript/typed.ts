@@ -1,7 +1,7 @@
 // Compiled only: what a TypeScript app writes, and what its compiler must refuse.
 import * as web from "onnxruntime-web";
 
-import { EdgedistillError, load, type Model } from "./edgedistill/index.js";
+import { Bundle, EdgedistillError, load, type Model } from "./edgedistill/index.js";
 import { load as loadInNode } from "./edgedistill/node.js";
 
 export async function inABrowser(photo: File): Promise<string> {
@@ -14,6 +14,16 @@ export async function inABrowser(photo: File): Promise<string> {
   await load("bundle", {});
   await model.release();
   return `${prediction.labels.map(({ label, probability }) => `${label} ${probability.toFixed(2)}`)} ${scores.length}`;
+}
+
+export async function withItsOwnDecoder(): Promise<void> {
+  const decode = async (page: { number: number }) => ({ width: 1, height: page.number, data: new Uint8Array(3) });
+  const model = await loadInNode("bundle", { decode });
+  await model.predict([{ number: 1 }, { width: 1, height: 1, data: new Uint8Array(3) }]);
+  // @ts-expect-error: the decoder takes no path
+  await model.predict("photo.jpg");
+  // @ts-expect-error: a bundle is opened by `openBundle`
+  new Bundle();
 }
 
 export async function inNode(): Promise<boolean> {

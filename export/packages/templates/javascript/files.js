@@ -1,5 +1,5 @@
 /** A bundle's files: none is used that is not what the manifest lists. */
-import { EdgedistillError, words } from "./errors.js";
+import { ABSENT, EdgedistillError, words } from "./errors.js";
 import { parseManifest } from "./manifest.js";
 
 export const MANIFEST = "manifest.json";
@@ -49,13 +49,16 @@ function fetcher(place) {
     const address = new URL(path.split("/").map(encodeURIComponent).join("/"), base);
     let answer;
     try {
-      answer = await fetch(address);
+      answer = await fetch(address, { cache: "no-cache" }); // so that no kept file is mixed with newer ones
     } catch (error) {
       throw new EdgedistillError(`${address}: cannot be fetched (${words(error)}). Is there a network?`, {
         cause: error,
       });
     }
-    if (!answer.ok) throw new EdgedistillError(`${address}: cannot be fetched (HTTP ${answer.status}).`);
+    if (!answer.ok) {
+      const wayOut = answer.status !== 404 ? "" : path === MANIFEST ? " Give the folder of a bundle." : ` ${ABSENT}`;
+      throw new EdgedistillError(`${address}: cannot be fetched (HTTP ${answer.status}).${wayOut}`);
+    }
     return new Uint8Array(await answer.arrayBuffer());
   };
 }

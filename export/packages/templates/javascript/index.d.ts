@@ -20,12 +20,12 @@ export interface Pixels {
 /** An encoded image, what a canvas can draw, or decoded pixels. */
 export type Image = Blob | ArrayBuffer | Uint8Array | ImageBitmapSource | Pixels;
 
-export type Decoder<Source = any> = (image: Source) => Promise<Pixels>;
+export type Decoder<Source = Image> = (image: Source) => Promise<Pixels>;
 
-export interface LoadOptions<Source = any> {
+export interface LoadOptions<Source = Image> {
   /** The module onnxruntime-web (or onnxruntime-web/webgpu) or onnxruntime-node. */
   ort: Ort;
-  /** By name; the first that onnxruntime runs by default. */
+  /** By name; by default the manifest's first that onnxruntime runs, which the folder must hold. */
   artifact?: string;
   /** In place of the browser's own decoder. */
   decode?: Decoder<Source>;
@@ -84,6 +84,7 @@ export class Prediction {
   readonly classes: string[];
   readonly probabilities: Float32Array;
   readonly thresholds: number[];
+  constructor(classes: string[], probabilities: Float32Array, thresholds: number[]);
   /** The classes at or above their threshold, the most probable first. */
   get labels(): Label[];
   /** The `count` most probable classes, whatever their thresholds. */
@@ -103,6 +104,7 @@ export interface SelfTest {
 
 /** A bundle somewhere: its manifest, and its files, each checked. */
 export class Bundle {
+  private constructor();
   readonly place: string;
   readonly manifest: Manifest;
   /** The bytes of a file that the manifest lists; an EdgedistillError where its size or SHA-256 is another. */
@@ -111,6 +113,7 @@ export class Bundle {
 
 /** A loaded artifact; `release` it when it is no longer needed. */
 export class Model<Source = Image> {
+  private constructor();
   readonly bundle: Bundle;
   readonly manifest: Manifest;
   readonly artifact: Artifact;
@@ -129,6 +132,7 @@ export class Model<Source = Image> {
   predictionOf(outputs: { logits: Float32Array; probabilities: Float32Array }): Prediction;
   /** Run the bundle's own photographs and compare with the training framework's logits. */
   selftest(): Promise<SelfTest>;
+  /** Free what the session holds, once what it computes is done; nothing can be predicted after. */
   release(): Promise<void>;
 }
 
@@ -137,8 +141,14 @@ export class EdgedistillError extends Error {}
 
 export const SCHEMA_VERSION: number;
 
-/** Load an artifact from a bundle's folder, in a browser relative to the page, or of a bundle that is open. */
-export function load(place: string | URL | Bundle, options: LoadOptions): Promise<Model>;
+/**
+ * Load an artifact from a bundle's folder, in a browser relative to the page, or of a bundle that is open. What
+ * `predict` takes is what `decode` takes, or decoded pixels.
+ */
+export function load<Source = Image>(
+  place: string | URL | Bundle,
+  options: LoadOptions<Source>,
+): Promise<Model<Source | Pixels>>;
 /** Open a bundle; `read` is in place of `fetch`. */
 export function openBundle(place: string | URL, read?: (path: string) => Promise<Uint8Array>): Promise<Bundle>;
 /** The artifacts that onnxruntime's JavaScript packages run, in the manifest's order. */

@@ -20,7 +20,8 @@ export function parseManifest(bytes, where) {
         "edgedistill.",
     );
   }
-  const problem = version >= 1 ? problemOf(manifest) : `schema ${version} does not exist`;
+  const exists = Number.isInteger(version) && version >= 1;
+  const problem = exists ? problemOf(manifest) : `schema ${JSON.stringify(version)} does not exist`;
   if (problem) throw new EdgedistillError(`${where}: ${problem}. Export or copy the bundle again.`);
   return manifest;
 }
@@ -66,9 +67,13 @@ function problemOf(manifest) {
     if (!outputs.some((spec) => spec.name === name)) return `\`outputs\` lacks "${name}"`;
   if (!isList(artifacts, (one) => typeof one?.name === "string" && isList(one.files, isFile)))
     return "`artifacts` is damaged, or names a file outside of the bundle";
-  for (const { name, operating_point: point } of artifacts)
+  for (const { name, target, operating_point: point } of artifacts) {
+    const { min = 1, max = 32 } = target?.batch ?? {};
+    const isRange = Number.isInteger(min) && Number.isInteger(max) && 1 <= min && min <= max;
+    if (!isRange) return `the batch of ${name} is damaged`;
     if (point && !(isThresholds(point.thresholds) && point.temperature > 0))
       return `the operating point of ${name} is damaged`;
+  }
   const isGolden = (one) =>
     isFile(one?.file) && isList(one.logits, Number.isFinite) && one.logits.length === classes.length;
   return isList(selftest, isGolden) ? "" : "`selftest` is damaged, or names a file outside of the bundle";

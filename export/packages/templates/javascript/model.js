@@ -9,6 +9,9 @@ import { selftest } from "./selftest.js";
 
 /** A loaded artifact; `release` it when it is no longer needed. */
 export class Model {
+  #underWay = new Set();
+  #isReleased = false;
+
   constructor(bundle, artifact, session, ort, decode) {
     this.bundle = bundle;
     this.manifest = bundle.manifest;
@@ -54,11 +57,14 @@ export class Model {
 
   /** Run prepared images: the graph's logits and probabilities, at temperature 1, a Float32Array of C each. */
   async infer(inputs) {
-    const most = this.artifact.target.batch?.max ?? inputs.length;
-    const found = [];
-    for (let start = 0; start < inputs.length; start += most)
-      found.push(...(await this.#run(inputs.slice(start, start + most))));
-    return found;
+    if (this.#isReleased) throw new EdgedistillError(`${this.artifact.name}: was released: load it anew.`);
+    const work = this.#inBatches(inputs);
+    this.#underWay.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#underWay.delete(work);
+    }
   }
 
   /** Run the bundle's own photographs and compare with the training framework's logits. */
@@ -66,9 +72,20 @@ export class Model {
     return selftest(this);
   }
 
-  /** Free what the session holds. */
+  /** Free what the session holds, once what it computes is done. */
   async release() {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    await Promise.allSettled(this.#underWay);
     await this.session.release();
+  }
+
+  async #inBatches(inputs) {
+    const most = this.artifact.target.batch?.max ?? inputs.length;
+    const found = [];
+    for (let start = 0; start < inputs.length; start += most)
+      found.push(...(await this.#run(inputs.slice(start, start + most))));
+    return found;
   }
 
   async #run(inputs) {

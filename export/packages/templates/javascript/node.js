@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { EdgedistillError, words } from "./errors.js";
-import { openBundle as openWith } from "./files.js";
+import { ABSENT, EdgedistillError, words } from "./errors.js";
+import { MANIFEST, openBundle as openWith } from "./files.js";
 import { load as loadWith } from "./model.js";
 
 export { EdgedistillError } from "./errors.js";
@@ -82,7 +82,9 @@ function reader(folder) {
     try {
       return new Uint8Array(await readFile(join(folder, path)));
     } catch (error) {
-      throw new EdgedistillError(`${join(folder, path)}: cannot be read (${words(error)}).`, { cause: error });
+      const isAbsent = error.code === "ENOENT" && path !== MANIFEST;
+      const wayOut = isAbsent ? ABSENT : "Give the folder of a bundle; a .zip must be unpacked first.";
+      throw new EdgedistillError(`${join(folder, path)}: cannot be read (${words(error)}). ${wayOut}`, { cause: error });
     }
   };
 }
