@@ -1,6 +1,7 @@
 import * as ImagePicker from "expo-image-picker";
 import { useCallback, useEffect, useRef, useState } from "react";
-import { Image, Pressable, SafeAreaView, ScrollView, StyleSheet, Text, View } from "react-native";
+import { Image, Pressable, ScrollView, StyleSheet, Text, View } from "react-native";
+import { SafeAreaProvider, SafeAreaView } from "react-native-safe-area-context";
 
 import { loadOwn, openOwnBundle, ownArtifacts, type Photograph } from "./classifier";
 import type { Bundle, Model } from "./edgedistill/index.js";
@@ -17,16 +18,15 @@ export default function App() {
   const [rows, setRows] = useState<Row[]>([]);
   const [message, setMessage] = useState("Loading…");
   const model = useRef<Model<Photograph>>(undefined);
+  const underWay = useRef(Promise.resolve());
 
-  /** Shows what comes out or went wrong. */
-  const attempt = useCallback(async (work: () => Promise<string>) => {
-    setRows([]);
-    setMessage("Working…");
-    try {
-      setMessage(await work());
-    } catch (error) {
-      setMessage(error instanceof Error ? error.message : String(error));
-    }
+  /** One thing after the other, since a network that runs must not be released; shows what comes out or went wrong. */
+  const attempt = useCallback((work: () => Promise<string>) => {
+    underWay.current = underWay.current.then(async () => {
+      setRows([]);
+      setMessage("Working…");
+      setMessage(await work().catch(words));
+    });
   }, []);
 
   const choose = useCallback(
@@ -46,18 +46,22 @@ export default function App() {
     openOwnBundle().then(
       (opened) => {
         setBundle(opened);
-        void choose(opened, ownArtifacts(opened)[0]);
+        choose(opened, ownArtifacts(opened)[0]);
       },
-      (error: unknown) => setMessage(String(error)),
+      (error: unknown) => setMessage(words(error)),
     );
-    return () => void model.current?.release();
+    return () => void underWay.current.then(() => model.current?.release());
   }, [choose]);
 
-  const classify = (picked: ImagePicker.ImagePickerResult) => {
-    const uri = picked.assets?.[0]?.uri;
+  const label = async (ask: () => Promise<ImagePicker.ImagePickerResult>) => {
+    const picked = await ask().catch((error: unknown) => {
+      setMessage(words(error));
+      return undefined;
+    });
+    const uri = picked?.assets?.[0]?.uri;
     if (uri === undefined) return;
-    setPhotograph(uri);
-    void attempt(async () => {
+    attempt(async () => {
+      setPhotograph(uri);
       if (!model.current) return "The network is not loaded.";
       const start = performance.now();
       const [prediction] = await model.current.predict(uri);
@@ -68,11 +72,12 @@ export default function App() {
     });
   };
 
-  const take = async () => {
-    const { granted } = await ImagePicker.requestCameraPermissionsAsync();
-    if (granted) classify(await ImagePicker.launchCameraAsync({ exif: true, quality: 1 }));
-    else setMessage("The camera may not be used: allow it in the settings.");
-  };
+  const take = () =>
+    label(async () => {
+      const { granted } = await ImagePicker.requestCameraPermissionsAsync();
+      if (!granted) throw new Error("The camera may not be used: allow it in the settings.");
+      return ImagePicker.launchCameraAsync({ quality: 1 });
+    });
 
   const selfTest = () =>
     attempt(async () => {
@@ -83,38 +88,49 @@ export default function App() {
     });
 
   return (
-    <SafeAreaView style={styles.screen}>
-      <ScrollView contentContainerStyle={styles.column}>
-        <Text accessibilityRole="header" style={styles.title}>
-          {bundle?.manifest.name ?? ""}
-        </Text>
-        <View accessibilityRole="radiogroup" style={styles.row}>
-          {bundle !== undefined &&
-            ownArtifacts(bundle).map((name) => (
-              <Button key={name} role="radio" checked={name === artifact} onPress={() => void choose(bundle, name)}>
-                {name}
-              </Button>
-            ))}
-        </View>
-        <View style={styles.row}>
-          <Button onPress={() => void take()}>Take a photograph</Button>
-          <Button onPress={() => void ImagePicker.launchImageLibraryAsync({ quality: 1 }).then(classify)}>
-            Choose a photograph
-          </Button>
-          <Button onPress={() => void selfTest()}>Self-test</Button>
-        </View>
-        {photograph !== undefined && (
-          <Image accessibilityLabel="The photograph" resizeMode="contain" source={{ uri: photograph }} style={styles.photograph} />
-        )}
-        <Text accessibilityLiveRegion="polite">{message}</Text>
-        {rows.map((row) => (
-          <Text key={row.label} style={row.isPresent ? styles.present : styles.absent}>
-            {`${row.isPresent ? "✓ " : ""}${row.label}  ${(row.probability * 100).toFixed(1)} %`}
+    <SafeAreaProvider>
+      <SafeAreaView style={styles.screen}>
+        <ScrollView contentContainerStyle={styles.column}>
+          <Text accessibilityRole="header" style={styles.title}>
+            {bundle?.manifest.name ?? ""}
           </Text>
-        ))}
-      </ScrollView>
-    </SafeAreaView>
+          <View accessibilityRole="radiogroup" style={styles.row}>
+            {bundle !== undefined &&
+              ownArtifacts(bundle).map((name) => (
+                <Button key={name} role="radio" checked={name === artifact} onPress={() => choose(bundle, name)}>
+                  {name}
+                </Button>
+              ))}
+          </View>
+          <View style={styles.row}>
+            <Button onPress={() => void take()}>Take a photograph</Button>
+            <Button onPress={() => void label(() => ImagePicker.launchImageLibraryAsync({ quality: 1 }))}>
+              Choose a photograph
+            </Button>
+            <Button onPress={selfTest}>Self-test</Button>
+          </View>
+          {photograph !== undefined && (
+            <Image
+              accessibilityLabel="The photograph"
+              resizeMode="contain"
+              source={{ uri: photograph }}
+              style={styles.photograph}
+            />
+          )}
+          <Text accessibilityLiveRegion="polite">{message}</Text>
+          {rows.map((row) => (
+            <Text key={row.label} style={row.isPresent ? styles.present : styles.absent}>
+              {`${row.isPresent ? "✓ " : ""}${row.label}  ${(row.probability * 100).toFixed(1)} %`}
+            </Text>
+          ))}
+        </ScrollView>
+      </SafeAreaView>
+    </SafeAreaProvider>
   );
+}
+
+function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function Button(props: { children: string; onPress: () => void; role?: "radio"; checked?: boolean }) {

@@ -34,8 +34,8 @@ export function ownArtifacts(bundle: Bundle): string[] {
 }
 
 /** An artifact of the bundle; `release` it when it is no longer needed. */
-export async function loadOwn(bundle: Bundle, artifact: string): Promise<Model<Photograph>> {
-  return load(bundle, { ort, artifact, decode }) as Promise<Model<Photograph>>;
+export async function loadOwn(bundle: Bundle, artifact: string): Promise<Model<Photograph | Pixels>> {
+  return load(bundle, { ort, artifact, decode });
 }
 
 /** Upright pixels, by Skia, whose JPEG is libjpeg-turbo as Python's. */
