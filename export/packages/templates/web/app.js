@@ -12,11 +12,14 @@ import { describe, runBenchmark, runSelftest } from "./proof.js";
 const element = (id) => document.getElementById(id);
 const controls = ["file", "camera", "example", "artifact", "provider", "selftest", "bench"].map(element);
 const names = { wasm: "CPU", webgpu: "GPU" };
-const page = { engine: null, bundle: null, artifacts: [], busy: false, underWay: null, photograph: null, address: "" };
+const page = { engine: null, bundle: null, artifacts: [], photograph: null, address: "", examples: 0 };
+
+let busy = true; // until `start` is done
+let underWay;
 
 function enable(on) {
   for (const control of controls) control.disabled = !on;
-  page.busy = !on;
+  busy = !on;
 }
 
 function say(text) {
@@ -32,12 +35,12 @@ function fail(error) {
 
 /** Do something with the controls off, after what is under way; an error is shown, not thrown. */
 async function busily(text, action) {
-  while (page.busy) await page.underWay;
+  while (busy) await underWay;
   document.querySelectorAll(".notice.error").forEach((box) => box.remove());
   const focused = document.activeElement;
   enable(false);
   say(text);
-  page.underWay = (async () => {
+  underWay = (async () => {
     try {
       await action();
       say(page.engine ? "ready" : "error");
@@ -47,7 +50,7 @@ async function busily(text, action) {
     enable(true);
     if (document.activeElement === document.body) focused?.focus();
   })();
-  await page.underWay;
+  await underWay;
 }
 
 async function loadChosen() {
@@ -64,60 +67,73 @@ async function loadChosen() {
   const { threads, milliseconds } = page.engine;
   const on = provider === "wasm" ? `${threads} ${threads === 1 ? "thread" : "threads"} with SIMD` : names[provider];
   element("loaded").textContent = `${artifact} on ${on}, loaded in ${ms(milliseconds)}.`;
-  if (page.photograph) await label(page.photograph);
+  if (page.photograph && !camera.on) await label(page.photograph);
 }
 
 async function label(photograph) {
   const result = await page.engine.call("predict", { image: photograph });
-  showPrediction(result);
+  if (photograph === page.photograph && !camera.on) showPrediction(result);
 }
 
-async function show(photograph) {
-  camera.stop();
+function show(photograph) {
   URL.revokeObjectURL(page.address);
   page.photograph = photograph;
   page.address = URL.createObjectURL(photograph);
   element("photo").src = page.address;
   element("photo").alt = photograph.name ? `Photograph ${photograph.name}` : "Photograph";
+  if (camera.on) camera.stop();
+  else look();
+}
+
+/** Show the photograph, and what the model says of it. */
+async function look() {
+  const { photograph } = page;
   element("photo").hidden = false;
   element("empty").hidden = true;
   clearPrediction("Looking …");
   await busily("looking", async () => {
-    if (!page.engine) throw new Error("no model is loaded: choose another artifact, or load the page again.");
+    if (photograph !== page.photograph) return; // another one came meanwhile
     try {
+      if (!page.engine) throw new Error("no model is loaded: choose another artifact, or load the page again.");
       await label(photograph);
     } catch (error) {
-      clearPrediction("This photograph could not be read.");
+      clearPrediction("No labels: see above.");
       throw error;
     }
   });
 }
 
+async function showExample() {
+  const golden = page.bundle.manifest.selftest;
+  const { file } = golden[page.examples++ % golden.length];
+  show(new File([await page.bundle.read(file)], file.path.split("/").pop()));
+}
+
 const camera = new Camera({
   async onFrame(bitmap) {
-    if (page.busy || !page.engine) return bitmap.close();
-    showPrediction(await page.engine.call("predict", { image: bitmap }, [bitmap]), { quiet: true });
+    const { engine } = page;
+    if (busy || !engine) return bitmap.close();
+    try {
+      const result = await engine.call("predict", { image: bitmap }, [bitmap]);
+      if (camera.on) showPrediction(result, { quiet: true });
+    } catch (error) {
+      if (engine === page.engine) throw error; // else another artifact was chosen meanwhile
+    }
   },
   onChange(on) {
     element("camera").setAttribute("aria-pressed", String(on));
     element("video").hidden = !on;
     element("photo").hidden = on || !page.photograph;
     element("empty").hidden = on || Boolean(page.photograph);
-    if (on) clearPrediction("Looking …");
-    else if (!page.photograph) clearPrediction("No photograph yet.");
+    if (!on && page.photograph) look();
+    else clearPrediction(on ? "Looking …" : "No photograph yet.");
   },
   onError: fail,
 });
 
 function connect() {
-  photographs(element("frame"), element("file"), show);
   element("camera").addEventListener("click", () => camera.toggle(element("video")));
-  element("example").addEventListener("click", async () => {
-    const golden = page.bundle.manifest.selftest;
-    page.example = ((page.example ?? -1) + 1) % golden.length;
-    const { file } = golden[page.example];
-    await show(new File([await page.bundle.read(file)], file.path.split("/").pop()));
-  });
+  element("example").addEventListener("click", () => showExample().catch(fail));
   for (const id of ["artifact", "provider"])
     element(id).addEventListener("change", () => busily("loading", loadChosen));
   element("selftest").addEventListener("click", () =>
@@ -133,7 +149,7 @@ function connect() {
 async function start() {
   say("preparing");
   await prepareOffline();
-  const included = await (await fetch("app.json")).json();
+  const included = await (await fetch("app.json", { cache: "no-cache" })).json();
   page.bundle = await openBundle(new URL("bundle", document.baseURI));
   const { manifest } = page.bundle;
   page.artifacts = runnableArtifacts(manifest).filter(({ name }) => included.artifacts.includes(name));
@@ -141,14 +157,18 @@ async function start() {
   for (const one of page.artifacts)
     element("artifact").append(option(one.name, `${one.name} (${one.target.precision})`));
   element("provider").append(option("wasm", names.wasm));
-  if (included.webgpu && (await navigator.gpu?.requestAdapter().catch(() => null)))
+  if (await navigator.gpu?.requestAdapter().catch(() => null))
     element("provider").append(option("webgpu", names.webgpu));
   element("example").hidden = !manifest.selftest?.length;
   element("selftest").hidden = element("example").hidden;
   describe(page.bundle, page.artifacts);
   connect();
-  page.busy = false;
+  busy = false;
   await busily("loading", loadChosen);
 }
 
-start().catch(fail);
+photographs(element("frame"), element("file"), show);
+underWay = start().catch((error) => {
+  fail(error);
+  return new Promise(() => {}); // nothing else begins
+});

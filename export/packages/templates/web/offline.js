@@ -2,35 +2,37 @@
 import { notice } from "./notices.js";
 
 const TRIED = "edgedistill-isolated";
+let registration;
 
 /** Resolves when the page may start; reloads it once where that makes threads possible. */
 export async function prepareOffline() {
-  if (!("serviceWorker" in navigator)) return;
   const container = navigator.serviceWorker;
-  let registration;
   try {
     registration = await container.register("sw.js");
   } catch {
-    return; // a browser that forbids it, e.g. in a private window: the app works without
+    return; // there is none, or the browser forbids it, e.g. in a private window: the app works without
   }
-  if (!container.controller && !(await installed(registration))) return;
-  if (!self.crossOriginIsolated && !sessionStorage.getItem(TRIED)) {
+  // A page that was loaded anew with Shift is controlled by no worker, and never will be.
+  const controlled = container.controller || (!registration.active && (await installed()));
+  if (controlled && !self.crossOriginIsolated && !sessionStorage.getItem(TRIED)) {
     sessionStorage.setItem(TRIED, "1");
     location.reload();
     await new Promise(() => {});
   }
-  offerUpdates(registration);
+  offerUpdates();
 }
 
-/** Remove everything that is kept, and start anew. */
+/** Remove what this app keeps, and start anew. */
 export async function forget() {
-  for (const registration of await navigator.serviceWorker.getRegistrations()) await registration.unregister();
-  for (const name of await caches.keys()) if (name.startsWith("edgedistill:")) await caches.delete(name);
+  await registration?.unregister();
+  const kept = `edgedistill:${new URL("./", location)}:`;
+  for (const name of (await self.caches?.keys()) ?? []) if (name.startsWith(kept)) await caches.delete(name);
   sessionStorage.removeItem(TRIED);
   location.reload();
 }
 
-async function installed(registration) {
+/** Whether the first worker has come to control the page. */
+async function installed() {
   const container = navigator.serviceWorker;
   const shown = notice("Keeping this app for use without a network.", { progress: true });
   const listen = ({ data }) => data?.progress !== undefined && shown.progress(data.progress);
@@ -45,20 +47,20 @@ async function installed(registration) {
   const done = container.controller ? true : await Promise.race([controlled, failed]);
   container.removeEventListener("message", listen);
   shown.remove();
+  if (!done) notice("Not kept for use without a network: not every file arrived whole.");
   return done;
 }
 
-function offerUpdates(registration) {
+function offerUpdates() {
+  let shown;
   const offer = () => {
-    const shown = notice("A new version of this app is ready.", {
-      button: "Use it",
-      action: () => registration.waiting?.postMessage("use"),
-    });
-    navigator.serviceWorker.addEventListener("controllerchange", () => shown && location.reload(), { once: true });
+    const action = () => registration.waiting?.postMessage("use");
+    shown ??= notice("A new version of this app is ready.", { button: "Use it", action });
   };
+  const watch = (worker) =>
+    worker?.addEventListener("statechange", () => worker.state === "installed" && registration.active && offer());
   if (registration.waiting) offer();
-  registration.addEventListener("updatefound", () => {
-    const { installing } = registration;
-    installing.addEventListener("statechange", () => installing.state === "installed" && offer());
-  });
+  watch(registration.installing);
+  registration.addEventListener("updatefound", () => watch(registration.installing));
+  navigator.serviceWorker.addEventListener("controllerchange", () => shown && location.reload());
 }

@@ -1,8 +1,8 @@
 // Where photographs come from: the file dialog, dropping, pasting.
 export function photographs(frame, input, show) {
   const first = (files) => {
-    const found = [...(files ?? [])].find((file) => file.type.startsWith("image/") || file.type === "");
-    if (found) show(found);
+    const given = [...(files ?? [])];
+    if (given.length) show(given.find((file) => file.type.startsWith("image/")) ?? given[0]);
   };
   input.addEventListener("change", () => {
     first(input.files);

@@ -37,6 +37,7 @@ export function clearPrediction(text) {
   element("none").hidden = false;
   element("none").textContent = text;
   element("latency").textContent = "";
+  element("said").textContent = ""; // so that the same labels are said again
 }
 
 export function ms(value) {

@@ -21,14 +21,17 @@ const operations = {
   },
 
   async predict({ image }) {
-    const started = performance.now();
-    const input = await model.prepare(image);
-    const prepared = performance.now();
-    const [outputs] = await model.infer([input]);
-    const done = performance.now();
-    const { classes, probabilities, thresholds } = model.predictionOf(outputs);
-    if (image instanceof ImageBitmap) image.close();
-    return { classes, probabilities, thresholds, prepare: prepared - started, infer: done - prepared };
+    try {
+      const started = performance.now();
+      const input = await model.prepare(image);
+      const prepared = performance.now();
+      const [outputs] = await model.infer([input]);
+      const done = performance.now();
+      const { classes, probabilities, thresholds } = model.predictionOf(outputs);
+      return { classes, probabilities, thresholds, prepare: prepared - started, infer: done - prepared };
+    } finally {
+      if (image instanceof ImageBitmap) image.close();
+    }
   },
 
   selftest: () => model.selftest(),

@@ -9,17 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from browsers import chromium
 from npm import NODE, npm_packages
 from site_server import Site
 
 from edgedistill.export.packages.web import ONNXRUNTIME
 from edgedistill.runtime.formatting import size
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "web.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-browser = pytest.fixture(scope="module")(chromium)
 
 
 def block(kind: str, holds: str) -> str:
