@@ -118,6 +118,20 @@ def show(browser) -> Iterator[Callable[..., tuple]]:
 
 
 @pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """Wait until an expression holds in a page, whose policy forbids what playwright's own waiting evaluates."""
+
+    def wait(page, expression: str) -> None:
+        for _ in range(300):
+            if page.evaluate(expression):
+                return
+            page.wait_for_timeout(100)
+        raise AssertionError(f"never: {expression}")
+
+    return wait
+
+
+@pytest.fixture(scope="session")
 def labels() -> Callable[..., dict[str, str]]:
     """What a page shows: the probability, as it is written, by label."""
 

@@ -53,11 +53,10 @@ def test_another_artifact_is_chosen_while_it_is_on(page):
         assert is_on(page)
 
 
-def test_a_second_press_takes_the_first_back(page):
+def test_a_second_press_takes_the_first_back(page, until):
     page.locator("#camera").click()
     page.locator("#camera").click()
-    page.wait_for_function("tracks.length === 1")
-    page.wait_for_function("tracks[0].readyState === 'ended'")
+    until(page, "tracks.length === 1 && tracks[0].readyState === 'ended'")
     assert not is_on(page)
 
 

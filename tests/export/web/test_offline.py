@@ -109,10 +109,10 @@ def test_without_a_worker_no_old_file_is_mixed_with_new_ones(site, serve, show, 
     assert heard == []
 
 
-def test_loaded_anew_with_shift_it_works(site, serve, show):
+def test_loaded_anew_with_shift_it_works(site, serve, show, until):
     page, heard = show(serve(site).url)
     page.context.new_cdp_session(page).send("Page.reload", {"ignoreCache": True})
-    page.wait_for_function("navigator.serviceWorker.controller === null")
+    until(page, "navigator.serviceWorker.controller === null")
     page.locator("#loaded", has_text="ort-fp32 on ").wait_for(timeout=30_000)
     assert page.locator(".notice").count() == 0
     assert heard == []
@@ -124,12 +124,15 @@ def test_other_apps_of_the_origin_keep_what_is_theirs(site, serve, show, tmp_pat
         put(site, root / name)
     host = serve(root)
     first, _ = show(f"{host.url}one/")
+    first.evaluate("caches.keys().then(([name]) => caches.open(name)).then((kept) => kept.put('mark', new Response()))")
     second = first.context.new_page()
     second.goto(f"{host.url}two/")
     second.locator("#state", has_text="ready").wait_for(timeout=60_000)
+    with second.expect_navigation():
+        second.evaluate("() => void import('./offline.js').then(({ forget }) => forget())")
+    second.locator("#state", has_text="ready").wait_for(timeout=60_000)
     assert len(first.evaluate("caches.keys()")) == 2
-    second.evaluate("import('./offline.js').then(({ forget }) => forget())")
-    second.wait_for_function("caches.keys().then((names) => names.length === 1)")
+    assert first.evaluate("caches.match('mark').then(Boolean)")
     host.stop()
     first.reload()
     first.locator("#state", has_text="ready").wait_for(timeout=60_000)

@@ -131,7 +131,11 @@ def test_the_labels_are_those_of_the_photograph_that_is_shown(site, serve, show)
 def test_one_that_comes_before_the_page_is_ready_waits(site, serve, show, labels):
     page, heard = show(serve(site).url, workers=False)
     held = []
-    page.route("**/app.json", held.append)
+
+    def hold(route) -> None:
+        held.append(route)
+
+    page.route("**/app.json", hold)
     page.reload(wait_until="commit")
     page.locator("#state", has_text="preparing").wait_for()
     assert page.evaluate(_GIVE, ["drop", [photograph(site, "red")]])
