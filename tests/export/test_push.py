@@ -37,6 +37,8 @@ def test_without_yes_it_tells_and_sends_nothing(hub, bundle, command):
     assert hub.heard == []
     for said in ("bundle/manifest.json", "report.html", "Nothing was sent", f"push {bundle} {REPO} --yes"):
         assert said in out
+    card = json.loads(command("push", bundle, REPO, "--json")[1])["card"]
+    assert f"\n{card}\n" in out  # as it will stand there
 
 
 def test_with_yes_the_repository_is_a_card_a_page_and_the_bundle(hub, bundle, command, tmp_path):

@@ -83,7 +83,10 @@ def push(
     if yes:
         console.out.print(f"sent to [bold]{escape(address)}[/]", soft_wrap=True)
     else:
-        console.out.print(f"\n{escape(card)}")
+        console.out.print()
+        for line in card.splitlines():
+            console.out.print(escape(line), soft_wrap=True)
+        console.out.print()
         console.out.print(
             "[bold]Nothing was sent.[/] The above is the model card, README.md. "
             f"`edgedistill push {escape(str(bundle))} {escape(repo)} --yes` sends {size(sum(files.values()))}.",
