@@ -29,7 +29,8 @@ def asymmetric(
         gamma_neg: focusing exponent of the negatives.
         gamma_pos: focusing exponent of the positives.
         clip: probability by which negatives are shifted; those below it are dropped.
-        reduction: see `reduce_known`; `sum` is that of ASL's code and of CPSD Eq. 6.
+        reduction: `batchmean` sums over classes and images and divides by B, `mean` by the known labels, `sum` by
+            nothing, `none` keeps (B, C); `sum` is that of ASL's code and of CPSD Eq. 6.
 
     Returns:
         A scalar in float32 (float64 for float64 logits), or (B, C) for reduction `none`.

@@ -17,7 +17,8 @@ def bce(logits: Tensor, targets: Tensor, reduction: Reduction = "batchmean") -> 
     Args:
         logits: (B, C).
         targets: (B, C), 1 present, 0 absent, negative unknown (takes no part); soft targets in [0, 1] are allowed.
-        reduction: see `reduce_known`; `mean` is over the known entries.
+        reduction: `batchmean` sums over classes and images and divides by B, `mean` by the known labels, `sum` by
+            nothing, `none` keeps (B, C).
 
     Returns:
         A scalar in float32 (float64 for float64 logits), or (B, C) for reduction `none`.

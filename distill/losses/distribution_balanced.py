@@ -42,7 +42,8 @@ def distribution_balanced(
         mu: share at which the weight is halfway.
         negative_scale: steepness for absent labels: a larger one is tolerant of those that are predicted well.
         kappa: weight of the classes' prior.
-        reduction: see `reduce_known`; the authors' code takes the `mean`, times 2.
+        reduction: `batchmean` sums over classes and images and divides by B, `mean` by the known labels, `sum` by
+            nothing, `none` keeps (B, C); the authors' code takes the `mean`, times 2.
 
     Returns:
         A scalar in float32 (float64 for float64 logits), or (B, C) for reduction `none`.

@@ -26,7 +26,8 @@ def focal(
         targets: (B, C), 1 present, 0 absent, negative unknown (takes no part).
         gamma: focusing exponent; 0 is binary cross-entropy times alpha_t.
         alpha: weight of present labels.
-        reduction: see `reduce_known`; the paper's detector divides by the number of positives instead.
+        reduction: `batchmean` sums over classes and images and divides by B, `mean` by the known labels, `sum` by
+            nothing, `none` keeps (B, C); the paper's detector divides by the number of positives.
 
     Returns:
         A scalar in float32 (float64 for float64 logits), or (B, C) for reduction `none`.

@@ -24,7 +24,8 @@ def label_smoothing(
         logits: (B, C).
         targets: (B, C), 1 present, 0 absent, negative unknown (takes no part).
         epsilon: between 0 and 0.5, both excluded.
-        reduction: see `reduce_known`; `batchmean` is the scale of `bce`.
+        reduction: `batchmean` sums over classes and images and divides by B, `mean` by the known labels, `sum` by
+            nothing, `none` keeps (B, C); `batchmean` is the scale of `bce`.
 
     Returns:
         A scalar in float32 (float64 for float64 logits), or (B, C) for reduction `none`.

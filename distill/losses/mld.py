@@ -24,7 +24,8 @@ def mld(
         student_logits: (B, C).
         teacher_logits: (B, C); receives no gradient.
         targets: (B, C); entries that are negative (unknown) take no part. None: every entry counts.
-        reduction: see `reduce_known`; `mean` is UD (MM 2021) Eq. 13 averaged over images.
+        reduction: `batchmean` sums over classes and images and divides by B, `mean` by the known labels, `sum` by
+            nothing, `none` keeps (B, C); `mean` is UD (MM 2021) Eq. 13 averaged over images.
 
     Returns:
         A scalar in float32 (float64 for float64 logits), or (B, C) for reduction `none`.

@@ -21,7 +21,8 @@ def mse(
         student_logits: (B, C).
         teacher_logits: (B, C); receives no gradient.
         targets: (B, C); entries that are negative (unknown) take no part. None: every entry counts.
-        reduction: see `reduce_known`.
+        reduction: `batchmean` sums over classes and images and divides by B, `mean` by the known labels, `sum` by
+            nothing, `none` keeps (B, C).
 
     Returns:
         A scalar in float32 (float64 for float64 logits), or (B, C) for reduction `none`.

@@ -69,11 +69,17 @@ def class_and_instance_aware(
 ) -> tuple[Tensor, Tensor]:
     """L2D's class-aware (CD) and instance-aware (ID) terms in one pass over the positives, unweighted.
 
-    Equals `(class_aware(...), instance_aware(...))`; see there for the equations, the reduction and the arguments. Only
+    Equals `(class_aware(...), instance_aware(...))`; see there for the equations and the reduction. Only
     the P positives enter: distances cost D for each of their pairs, and which pairs share a class or an image is one
     comparison of all, P^2 booleans and, for the gradient, P^2 numbers (5,000 positives: about 200 MiB). Two host syncs:
     the numbers of positives and of pairs size the tensors; padding to the largest possible ones instead would cost far
     more than the wait. Differentiable once.
+
+    Args:
+        student_emb: label-wise embeddings (B, C, D).
+        teacher_emb: (B, C, D'), any width; receives no gradient.
+        targets: (B, C); only entries that are 1 take part, so absent and unknown labels do not.
+        protocol: `code` or `paper`.
 
     Returns:
         Two scalars, CD and ID; exactly 0, with a graph, where no class (image) has two positives.

@@ -63,7 +63,18 @@ def batch_dependencies(
     targets: Tensor | None = None,
     form: Form = "mean_square",
 ) -> dict[int, Tensor]:
-    """`batch_dependency` of several orders, under `mean_square` at the cost of one: they share their statistics."""
+    """`batch_dependency` of several orders, under `mean_square` at the cost of one: they share their statistics.
+
+    Args:
+        student_logits: (B, C); the sigmoid is inside.
+        teacher_logits: (B, C); receives no gradient.
+        orders: each 2 or more.
+        targets: (B, C), negative where unknown; see `batch_dependency`.
+        form: likewise.
+
+    Returns:
+        A scalar by order.
+    """
     require_same_shape(student_logits, teacher_logits)
     if form not in ("mean_square", "squared_sum"):
         raise ValueError(f"unknown form {form!r}: one of mean_square, squared_sum.")
@@ -158,7 +169,17 @@ def instance_dependencies(
     orders: Iterable[int],
     targets: Tensor | None = None,
 ) -> dict[int, Tensor]:
-    """`instance_dependency` of several orders at the cost of one: they share their statistics."""
+    """`instance_dependency` of several orders at the cost of one: they share their statistics.
+
+    Args:
+        student_logits: (B, C); the sigmoid is inside.
+        teacher_logits: (B, C); receives no gradient.
+        orders: each 2 or more.
+        targets: (B, C), negative where unknown; see `instance_dependency`.
+
+    Returns:
+        A scalar by order.
+    """
     require_same_shape(student_logits, teacher_logits)
     return closed_forms(student_logits, teacher_logits, targets, (), orders)[1]
 
@@ -175,7 +196,18 @@ def batch_and_instance_dependencies(
 ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
     """`batch_dependencies` and `instance_dependencies`, where they share their probabilities in one pass.
 
-    Equals the two calls; see `batch_dependency` and `instance_dependency` for the equations and the arguments.
+    Equals the two calls; see `batch_dependency` and `instance_dependency` for the equations.
+
+    Args:
+        student_logits: (B, C); the sigmoid is inside.
+        teacher_logits: (B, C); receives no gradient.
+        batch_orders: of the batch's dependencies, each 2 or more.
+        instance_orders: of those within each image.
+        targets: (B, C), negative where unknown; such labels take part in neither. None: all take part.
+        form: of the batch's pair dependency, `mean_square` or `squared_sum`.
+
+    Returns:
+        Two dicts of scalars by order, the batch's and the images'.
     """
     require_same_shape(student_logits, teacher_logits)
     if form == "mean_square":
