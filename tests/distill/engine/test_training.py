@@ -13,8 +13,9 @@ from teacher_cases import image_files
 
 from edgedistill.distill.checkpoint import load_student
 from edgedistill.distill.data.decoded import release_memory
-from edgedistill.distill.engine import LiveSource, fit, predict_logits
+from edgedistill.distill.engine import LiveSource, evaluate, fit, predict_logits
 from edgedistill.distill.methods import build_method
+from edgedistill.runtime.batches import decode_batches
 from edgedistill.runtime.errors import DataError
 from edgedistill.runtime.images import decoding
 
@@ -135,3 +136,16 @@ def test_evaluation_does_not_depend_on_the_batch_size(make_model, tint_dataset, 
     many = predict_logits(make_model(), data, card.preprocessing, batch_size=7)
     assert one.logits == pytest.approx(many.logits, abs=1e-5)
     assert one.dataset is data
+
+
+def test_an_evaluation_decodes_with_this_process_s_share_of_the_cores(make_model, tint_dataset, make_job, monkeypatch):
+    threads = []
+    monkeypatch.setattr(
+        evaluate,
+        "decode_batches",
+        lambda *given, **also: threads.append(also["threads"]) or decode_batches(*given, **also),
+    )
+    monkeypatch.setattr(evaluate, "usable_cores", lambda: 6)
+    monkeypatch.setattr(evaluate, "processes_here", lambda: 2)
+    predict_logits(make_model(), tint_dataset(4), make_job().card.preprocessing)
+    assert threads == [3]
