@@ -71,9 +71,9 @@ class Chain:
             experiment.require_good(teacher)  # told before the baseline is trained, too
             baseline = self._step("baseline", "Student without a teacher", lambda: experiment.baseline(teacher))
             trained.append(("baseline", "labels", baseline))
-        method = recipe.method if isinstance(recipe.method, str) else recipe.method["name"]
-        student = self._step("student", f"Student taught by {method}", lambda: experiment.student(teacher))
-        trained.append(("student", method, student))
+        taught = f"Student taught by {recipe.method_name}"
+        student = self._step("student", taught, lambda: experiment.student(teacher))
+        trained.append(("student", recipe.method_name, student))
 
         release_memory()
         release_device_memory()

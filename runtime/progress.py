@@ -1,4 +1,4 @@
-"""Progress bars with an ETA, and durations in words."""
+"""Progress bars with an ETA, lines of text, and durations in words."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -38,6 +38,11 @@ def counting(title: str, console: Console) -> Iterator[Callable[[int, int], None
     task = bar.add_task(title, total=None)
     with bar:
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_line(console: Console, text: str) -> None:
+    """Print text as it is, brackets and numbers included, in one line however long it is."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

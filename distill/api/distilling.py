@@ -17,6 +17,7 @@ from ...runtime.config import decode_tagged
 from ...runtime.datasets import Dataset
 from ...runtime.errors import ConfigError, InterruptedRunError
 from ...runtime.preprocess import Preprocessing
+from ...runtime.progress import print_line
 from ..checkpoint import ModelCard, Student, load_student
 from ..data.split import split_validation
 from ..engine import Job, TrainSettings, choose_device, current_world, fit, predict_logits
@@ -162,7 +163,7 @@ def distil(
     )
     console = console or Console()
     if is_finished(job):
-        console.print(f"{job.title}: is finished; its result is read from {folder}", markup=False, highlight=False)
+        print_line(console, f"{job.title}: is finished; its result is read from {folder}")
     elif source is not None:
         _judge(source, job, accept=accept_teacher, console=console)
     with _learning(taught):

@@ -11,13 +11,16 @@ from torch import nn
 
 from ...runtime.errors import EdgedistillError
 from ...runtime.files import require_space, write_atomic
+from ...runtime.progress import print_line
 from .environment import describe_environment, store_environment
 from .job import Job
+from .network import TrainedNetwork
+from .settings import TrainSettings
 from .state import TrainState
 from .world import World
 
 ENVIRONMENT = "environment.json"
-_FLOAT = 4
+_MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1}
 
 
 @contextlib.contextmanager
@@ -48,11 +51,21 @@ def sole_writer(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def require_room(job: Job, model: nn.Module) -> None:
-    """Tell before hours are spent that the files will not fit: weights, two moments, an average, old and new."""
-    weights = sum(parameter.numel() for parameter in model.parameters()) * _FLOAT
-    networks = 3 + (job.settings.ema is not None) + (job.settings.swa is not None)
-    require_space(job.folder, 2 * weights * networks + 2 * weights)
+def require_room(job: Job, network: TrainedNetwork) -> None:
+    """Tell before hours are spent that last.ckpt and the best weights will not fit, each old and new."""
+    require_space(job.folder, 2 * (checkpoint_bytes(network, job.settings) + state_bytes(network.student)))
+
+
+def checkpoint_bytes(network: TrainedNetwork, settings: TrainSettings) -> int:
+    """Of last.ckpt: the student, its averages, what the method adds, and the optimiser's moments."""
+    trained = sum(parameter.nbytes for parameter in network.parameters() if parameter.requires_grad)
+    averages = (settings.ema is not None) + (settings.swa is not None)
+    return state_bytes(network) + averages * state_bytes(network.student) + _MOMENTS[settings.optimizer] * trained
+
+
+def state_bytes(model: nn.Module) -> int:
+    """Of its weights and statistics."""
+    return sum(value.nbytes for value in model.state_dict().values())
 
 
 def record_start(job: Job, device: torch.device, console: Console, world: World, *, continued: bool) -> None:
@@ -63,12 +76,10 @@ def record_start(job: Job, device: torch.device, console: Console, world: World,
     environment = describe_environment(device, world, (job.train, job.validation))
     changed = store_environment(job.folder / ENVIRONMENT, environment)
     if continued and changed:
-        console.print(
+        print_line(
+            console,
             f"{job.title}: continued with a difference ({'; '.join(changed)}): the last bits may differ from those of "
             "a run in one piece.",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
         )
 
 

@@ -5,6 +5,7 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from ...runtime.datasets import UNKNOWN
+from ...runtime.progress import print_line
 from ..data.decoded import DecodedImages
 from ..data.loader import Batch, EpochSampler, choose_workers, training_loader
 from ..data.on_device import DeviceLoader, device_images, fits_device, nbytes
@@ -65,12 +66,10 @@ def open_loader(
     if ended or not fits_device(settings.decoded_cache, views, device, settings.mix, job.title):
         return training_loader(job.train, views, sampler, workers=settings.workers, device=device, mix=settings.mix)
     if world.is_main:
-        console.print(
+        print_line(
+            console,
             f"{job.title}: {len(views):,} decoded images, {nbytes(views.decoded) / 1e9:.2g} GB, are kept in the memory "
             f"of {device} (`decoded_cache: memory`, `disk` or `off` keeps them elsewhere)",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
         )
     images = device_images(views.decoded, device, choose_workers(job.train, settings.workers, device))
     return DeviceLoader(job.train, images, views, sampler, workers=settings.workers)
@@ -79,12 +78,10 @@ def open_loader(
 def tell_disk_cache(job: Job, images: DecodedImages, console: Console, world: World) -> None:
     """Say what was chosen by itself to be written for good."""
     if world.is_main and job.settings.decoded_cache == "auto" and images.cache == "disk":
-        console.print(
+        print_line(
+            console,
             f"{job.title}: {images.cache_bytes / 1e9:.2g} GB of decoded images are kept for later epochs and runs in "
             f"{job.cache_folder / 'images'} (`decoded_cache: off` keeps none)",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
         )
 
 
@@ -101,4 +98,4 @@ def tell_unknown(job: Job, batch_size: int, console: Console, world: World, *, t
     else:
         labelled = batch_size * (images - unknown) / images
         line += f", which the teacher alone teaches; of a step's {batch_size} images about {labelled:.3g} have labels."
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_line(console, line)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ...runtime.errors import first_line
 from ...runtime.files import write_atomic
+from ...runtime.progress import print_line
 from .job import Job
 from .loggers import LOGGERS, Logger, Run
 
@@ -79,12 +80,10 @@ class Journal:
             act()
         except Exception as error:  # of somebody else's package, network or disk
             self._loggers.pop(name, None)
-            self._console.print(
+            print_line(
+                self._console,
                 f"{self._job.title}: the logger {name!r} failed and is left out from here on "
                 f"({type(error).__name__}: {first_line(error)}); the training goes on. metrics.jsonl has all epochs.",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
             )
 
 

@@ -34,7 +34,7 @@ from .settings import TrainSettings
 from .state import TrainState
 from .step import Step
 from .stopwatch import Stopwatch
-from .teachers import TeacherSource
+from .teachers import Teacher, TeacherSource
 from .world import World
 
 
@@ -82,22 +82,7 @@ def prepare(
     asked = None if teacher is None or ended else teacher.open(job, views, device, world, console)
     relations = frozenset() if ended else find_relations(job, state.trained, asked, world, blank_pair(job))
     tell_relations(job, relations, console, world)
-    if settings.compile:
-        model.compile()
-        if part is not None:
-            part.compile()
-    step = Step(
-        state=state,
-        network=share(state.trained, device, world),
-        teacher=asked,
-        method=job.method,
-        settings=settings,
-        device=device,
-        world=world,
-        stopwatch=Stopwatch(device),
-        seed=job.seed,
-        relations=relations,
-    )
+    step = build_step(job, settings, state, asked, relations=relations, world=world)
     loader = open_loader(job, views, sampler, device=device, console=console, world=world, ended=ended)
     return Prepared(state, step, sampler, loader, settings.accumulate, freezing, validation_images(job, world))
 
@@ -126,6 +111,35 @@ def check_pieces(job: Job, model: nn.Module, batch_size: int, world: World) -> N
     few = f" of the {len(job.train)}" if batch_size < job.settings.batch_size else ""
     parts = f"a step of {batch_size}{few} images, `accumulate` {pieces}{shared}"
     require_more_than_one_image(model.train(), seen, parts, job.title)
+
+
+def build_step(
+    job: Job,
+    settings: TrainSettings,
+    state: TrainState,
+    teacher: Teacher | None,
+    *,
+    relations: frozenset[str],
+    world: World,
+) -> Step:
+    """What takes the job's steps, compiled where the settings, in which nothing is open, say so."""
+    device = choose_device()
+    if settings.compile:
+        state.model.compile()
+        if state.part is not None:
+            state.part.compile()
+    return Step(
+        state=state,
+        network=share(state.trained, device, world),
+        teacher=teacher,
+        method=job.method,
+        settings=settings,
+        device=device,
+        world=world,
+        stopwatch=Stopwatch(device),
+        seed=job.seed,
+        relations=relations,
+    )
 
 
 def build_state(

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.progress import TextColumn
 from rich.text import Text
 
-from ...runtime.progress import progress_bar
+from ...runtime.progress import print_line, progress_bar
 from .state import TrainState
 from .summary import shares
 
@@ -72,4 +72,4 @@ class TrainingProgress:
         parts.append(f"{record['images_per_second']:.0f} images/s")
         found = shares([record["time"]])
         parts.append("(" + ", ".join(f"{phase} {share:.0%}" for phase, share in found.items() if share >= _WORTH) + ")")
-        self.console.print("  ".join(parts), highlight=False, markup=False, soft_wrap=True)
+        print_line(self.console, "  ".join(parts))

@@ -4,6 +4,7 @@ import torch
 from rich.console import Console
 
 from ...runtime.errors import ConfigError
+from ...runtime.progress import print_line
 from ..data.loader import Batch
 from ..methods import Method, Term, Terms, TrainingContext
 from .job import Job
@@ -87,7 +88,7 @@ def told_relations(settings: TrainSettings, relations: frozenset[str], world: Wo
 def tell_relations(job: Job, relations: frozenset[str], console: Console, world: World) -> None:
     told = told_relations(job.settings, relations, world)
     if told:
-        console.print(f"{job.title}: {told}.", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"{job.title}: {told}.")
 
 
 def blank_pair(job: Job) -> Batch:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ...runtime.batches import tolerated
 from ...runtime.errors import DataError, EdgedistillError, InterruptedRunError
+from ...runtime.progress import print_line
 from ..data.loader import Batch
 from ..methods import TrainingContext
 from ..methods.part import Part
@@ -117,20 +118,12 @@ class _Training:
                 self._stop_if(interrupt)
         if state.bad_images:
             names = ", ".join(list(state.bad_images.values())[:3])
-            self.console.print(
-                f"{job.title}: {len(state.bad_images)} undecodable images skipped ({names}, ...)",
-                markup=False,
-                highlight=False,
-            )
+            print_line(self.console, f"{job.title}: {len(state.bad_images)} undecodable images skipped ({names}, ...)")
 
     def _tell_continuing(self) -> None:
         done = self.state.epoch * len(self.prepared.sampler) + self.state.batch
         if done and self.state.epoch < self.job.settings.epochs and self.world.is_main:
-            self.console.print(
-                f"{self.job.title}: continues after step {done} of {self.prepared.total_steps}",
-                markup=False,
-                highlight=False,
-            )
+            print_line(self.console, f"{self.job.title}: continues after step {done} of {self.prepared.total_steps}")
 
     def _journal(self) -> "Journal | _Nothing":
         if not self.world.is_main:

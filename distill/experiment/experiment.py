@@ -19,8 +19,8 @@ from ..engine.summary import is_finished
 from ..engine.views_at_test import ViewAtTest
 from ..models import Classifier
 from ..models.folded import FoldedClassifier
+from ..recipe.inputs import student_preprocessing
 from ..recipe.loaded import LoadedRecipe
-from ..recipe.normalisation import student_preprocessing
 from .jobs import Training, build_network, card_of, resolved
 from .outside import OutsideTeacher
 from .predicting import predict

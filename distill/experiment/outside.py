@@ -22,8 +22,8 @@ from ...runtime.preprocess import Preprocessing
 from ..checkpoint import ModelCard, Student
 from ..models import MappedNetwork, ModelSpec, OutsideNetwork
 from ..models.class_map import Counterparts, match_classes, told
+from ..recipe.inputs import teacher_preprocessing
 from ..recipe.loaded import LoadedRecipe
-from ..recipe.normalisation import teacher_preprocessing
 from ..recipe.schema import TeacherSpec
 from ..teacher_cache import ScoreTable, teacher_digest
 from .programs import Program, open_graph, outside_network

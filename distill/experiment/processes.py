@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ...runtime.device import usable_cores
 from ...runtime.errors import ConfigError, EdgedistillError, InterruptedRunError
-from ...runtime.progress import counting
+from ...runtime.progress import counting, print_line
 from ..data.free_memory import JOBS
 from ..engine import current_world
 from ..engine.interrupt import catch_interrupt, print_at_once
@@ -225,4 +225,4 @@ class _Process:
             if text.startswith(_ERROR):
                 self._said = text.removeprefix(_ERROR)
             else:
-                self._console.print(self.command.prefix + text, markup=False, highlight=False, soft_wrap=True)
+                print_line(self._console, self.command.prefix + text)

@@ -12,6 +12,7 @@ from ...runtime import metrics
 from ...runtime.errors import ConfigError
 from ...runtime.files import write_atomic
 from ...runtime.interval import Interval
+from ...runtime.progress import print_line
 from ...runtime.record import Record
 from ..engine import Outputs, World
 
@@ -99,7 +100,7 @@ def tell(quality: Quality | None, says_nothing_of: str | None, console: Console)
     """One line before a student is taught; None: the teacher says nothing of the validation part."""
     rest = f"; it {says_nothing_of}" if says_nothing_of else ""
     found = quality or "says nothing of the validation images, so that nobody knows how good it is"
-    console.print(f"teacher: {found}{rest}", markup=False, highlight=False, soft_wrap=True)
+    print_line(console, f"teacher: {found}{rest}")
 
 
 def require_quality(teacher: Quality, start: Quality | None, where: str, key: str = "teacher.accept: true") -> None:

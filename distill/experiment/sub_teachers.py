@@ -15,8 +15,8 @@ from ..engine.summary import is_finished
 from ..methods import labels_alone
 from ..models import Classifier
 from ..models.merged import MergedTeacher
+from ..recipe.inputs import student_preprocessing
 from ..recipe.loaded import LoadedRecipe
-from ..recipe.normalisation import student_preprocessing
 from ..recipe.schema import TasksSpec
 from .jobs import Training, build_network, card_of, describe_job
 from .splits import Splits

@@ -8,13 +8,14 @@ from rich.console import Console
 
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
+from ...runtime.progress import print_line
 from ..checkpoint import ModelCard, Student, load_student, save_student
 from ..engine import current_world
 from ..models import Classifier, ModelSpec
 from ..models.branches import branch_for
 from ..models.heads import HEADS
+from ..recipe.inputs import teacher_preprocessing
 from ..recipe.loaded import LoadedRecipe
-from ..recipe.normalisation import teacher_preprocessing
 from ..recipe.schema import TeacherSpec
 from ..teacher_cache import ScoreTable
 from .jobs import build_network, card_of
@@ -112,12 +113,10 @@ def _tell_size(loaded: LoadedRecipe, learned: Preprocessing, spec: TeacherSpec, 
     shown = loaded.recipe.input.preprocessing().size
     if spec.input.size is None and learned.size != shown:
         height, width = learned.size
-        console.print(
+        print_line(
+            console,
             f"teacher: learned from images of {height}x{width} and is shown the student's {shown[0]}x{shown[1]}; "
             f"`teacher.input.size: [{height}, {width}]` resizes them.",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
         )
 
 

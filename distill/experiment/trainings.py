@@ -13,8 +13,8 @@ from ..methods import Method, labels_alone, without_warmup
 from ..methods.shown import require_maps
 from ..models import Classifier, ModelSpec, ResizedInput, TeacherModel
 from ..models.folded import FoldedClassifier
+from ..recipe.inputs import student_preprocessing, teacher_preprocessing
 from ..recipe.loaded import LoadedRecipe
-from ..recipe.normalisation import student_preprocessing, teacher_preprocessing
 from ..recipe.start import refuse_another_network
 from ..teacher_cache import CachedSource, ScoresSource, ScoreTable
 from .continuing import continue_from, sharing_weights

@@ -54,7 +54,7 @@ class PlannedTraining(Record):
     finished: int  # of them
     epochs: int
     epochs_done: float  # of all of them together
-    notes: tuple[str, ...] = ()  # see notes.py
+    notes: tuple[str, ...] = ()  # what is worth knowing before it starts, a line each
     # What was measured on one of them; not where all are finished.
     steps: int | None = None  # of the optimiser, in `epochs`
     step_seconds: float | None = None  # without waiting for data
@@ -75,8 +75,8 @@ class Kept(Record):
 
     @property
     def missing_bytes(self) -> int:
-        """Bytes that are still to be written or taken."""
-        return max(0, self.bytes - self.present_bytes)
+        """Bytes that are still to be written to the disk."""
+        return max(0, self.bytes - self.present_bytes) if self.where == "disk" else 0
 
 
 class Plan(Record):

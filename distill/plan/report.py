@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import yaml
@@ -13,10 +13,8 @@ from ...runtime.datasets import Dataset
 from ...runtime.device import load_average, usable_cores
 from ...runtime.preprocess import Preprocessing
 from ..checkpoint import Student
-from ..data.loader import Share
-from ..engine import Job, TeacherSource, choose_device
+from ..engine import choose_device
 from ..engine.network import TrainedNetwork
-from ..engine.state import read_position
 from ..engine.summary import is_finished
 from ..experiment import Experiment
 from ..experiment.jobs import Training
@@ -25,12 +23,10 @@ from ..models import ModelSpec
 from ..models.library_inputs import other_inputs
 from ..models.size import count_parameters, deployed_size
 from ..models.weights import no_downloads
-from ..teacher_cache import ScoresSource
-from .disk import decoded_images, last_checkpoint_bytes, missing_bytes, teacher_outputs, training_files, weights
 from .facts import Command, Kept, Network, Part, Plan, PlannedModel, PlannedRole, PlannedSplit, PlannedTraining
-from .notes import notes
-from .parts import planned_parts
-from .time import Estimate, estimate
+from .kept import last_checkpoint_bytes, weights
+from .time import Estimate
+from .training import plan_training
 
 StudentRole = Literal["baseline", "student", "int8"]
 
@@ -72,7 +68,7 @@ def plan(experiment: Experiment, command: Command, measured: dict[PlannedRole, E
         trainings=tuple(planner.trainings),
         kept=kept,
         estimated_seconds=sum(training.estimated_seconds for training in planner.trainings),
-        missing_bytes=missing_bytes(kept),
+        missing_bytes=sum(one.missing_bytes for one in kept),
         free_bytes=_free_bytes(experiment.folder),
     )
 
@@ -95,8 +91,7 @@ class _Planner:
             named = teacher.card.model if recipe.teacher is None else recipe.teacher.model or teacher.card.model
             self._model("teacher", named, shown_network(teacher), trainings, teacher.card.preprocessing)
             if trainings:
-                role: PlannedRole = "sub-tasks" if recipe.teacher is None else "teacher"
-                self._training(role, trainings, final=True)
+                self._training("sub-tasks" if recipe.teacher is None else "teacher", "labels", trainings, final=True)
                 final = all(is_finished(job) for job, *_ in trainings)
             elif isinstance(teacher, Student) and recipe.teacher is not None and recipe.teacher.model is not None:
                 self.kept.append(weights(teacher.model, teacher.path))
@@ -111,7 +106,8 @@ class _Planner:
                 shown = training.job.card.preprocessing
                 self._model(role, recipe.student.model, training.model, [training], shown)
             reads_teacher = role != "baseline" or recipe.student.start == "teacher"
-            self._training(role, [training], final=final or not reads_teacher)
+            method = "labels" if role == "baseline" else recipe.method_name
+            self._training(role, method, [training], final=final or not reads_teacher)
             final = final and (role == "baseline" or is_finished(training.job))
 
     def all_kept(self) -> tuple[Kept, ...]:
@@ -138,96 +134,27 @@ class _Planner:
     ) -> None:
         size = None if model is None else deployed_size(model, shown.size)
         name = spec.name if spec.width == 1.0 else f"{spec.name} x{spec.width:g}"
+        trained = sum(count_parameters(TrainedNetwork(training.model, training.part)) for training in trainings)
         self.models.append(
             PlannedModel(
                 role=role,
                 name=name if len(trainings) < 2 else f"{len(trainings)} of {name}",
                 parameters=None if size is None else size.parameters,
                 macs=None if size is None else size.macs,
-                training_parameters=sum(map(_training_parameters, trainings)) or None,
+                training_parameters=trained or None,
                 mean=shown.mean,
                 std=shown.std,
                 other_inputs=other_inputs(spec, shown),
             )
         )
 
-    def _training(self, role: PlannedRole, trainings: Sequence[Training], *, final: bool) -> None:
-        """Trainings that differ in their classes and images alone: the first that is not finished is measured.
-
-        Args:
-            role: of all of them.
-            trainings: at least one.
-            final: whether what they learn from has its final weights; a training that was begun belongs to those.
-        """
-        first, method = trainings[0].job, self.recipe.method
-        if role not in ("student", "int8"):
-            method = "labels"
-        folder = first.folder if len(trainings) == 1 else first.folder.parent
-        done = [_epochs_done(training.job) if final else 0.0 for training in trainings]
-        left = [(one.job.settings.epochs - epochs, one) for epochs, one in zip(done, trainings, strict=True)]
-        left = [(epochs, one) for epochs, one in left if epochs]
-        self.kept.append(training_files(trainings, f"{role}: weights and last.ckpt", folder))
-        measured = self._measured(role, left, final=final) if left else {}
-        told = (self.measured[role].note,) if left and self.measured[role].note else ()
-        self.trainings.append(
-            PlannedTraining(
-                role=role,
-                method=method if isinstance(method, str) else method["name"],
-                folder=str(folder),
-                count=len(trainings),
-                finished=len(trainings) - len(left),
-                epochs=first.settings.epochs,
-                epochs_done=sum(done),
-                notes=tuple(notes(trainings[0], final=final)) + told,
-                **measured,
-            )
-        )
-
-    def _measured(self, role: PlannedRole, left: list[tuple[float, Training]], *, final: bool) -> dict[str, Any]:
-        """What the first of trainings tells of all that is left of them, so many epochs of each."""
-        job, model, teacher, part = left[0][1]
-        parts = planned_parts(model, part, job.settings)  # before the model is measured
-        outputs = teacher_outputs(left[0][1], final=final)
-        self.kept += [outputs] if outputs is not None else []
-        self.kept += decoded_images(job)
-        self.room = max(self.room, last_checkpoint_bytes(left[0][1]))
-        if role not in self.measured:
-            with self.experiment.console.status(f"measuring a few steps: {role}"):
-                self.measured[role] = estimate(job, model, teacher, part)
-        found = self.measured[role]
-        views = found.stored_views * outputs.missing_bytes / outputs.bytes if outputs is not None else 0.0
-        images = sum(epochs * len(one.job.train) for epochs, one in left)
-        return {
-            "steps": found.steps,
-            "step_seconds": found.step_seconds,
-            "bound": found.bound,
-            "teacher": _how_asked(teacher, found),
-            "estimated_seconds": found.seconds(epochs=images / found.images, stored_views=views),
-            "parts": parts,
-        }
-
-
-def _training_parameters(training: Training) -> int:
-    return count_parameters(TrainedNetwork(training.model, training.part))
-
-
-def _epochs_done(job: Job) -> float:
-    """Epochs that an earlier start finished, and the share of the one it stopped in.
-
-    Raises:
-        CheckpointError: the folder holds another recipe's.
-    """
-    if not job.last.is_file():
-        return float(job.settings.epochs if is_finished(job) else 0)
-    epochs, steps = read_position(job.last, job.identity)
-    batch_size = Share(pieces=job.settings.accumulate).clip(job.settings.batch_size, len(job.train))
-    return epochs + steps / (len(job.train) // batch_size)
-
-
-def _how_asked(teacher: TeacherSource | None, found: Estimate) -> Literal["live", "stored", "scores"] | None:
-    if teacher is None or isinstance(teacher, ScoresSource):
-        return None if teacher is None else "scores"
-    return "stored" if found.stored_views else "live"
+    def _training(self, role: PlannedRole, method: str, trainings: Sequence[Training], *, final: bool) -> None:
+        console = self.experiment.console
+        planned, kept = plan_training(role, method, trainings, self.measured, console, final=final)
+        self.trainings.append(planned)
+        self.kept += kept
+        if planned.finished < planned.count:
+            self.room = max(self.room, *map(last_checkpoint_bytes, trainings))
 
 
 def _free_bytes(folder: Path) -> int:

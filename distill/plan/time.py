@@ -18,10 +18,8 @@ from ..engine.images import build_views
 from ..engine.job import Job
 from ..engine.network import TrainedNetwork
 from ..engine.optimize import choose_device, settle_format
-from ..engine.prepare import build_state, check_pieces, set_backends
+from ..engine.prepare import build_state, build_step, check_pieces, set_backends
 from ..engine.relations import find_relations, told_relations
-from ..engine.step import Step
-from ..engine.stopwatch import Stopwatch
 from ..engine.teachers import Teacher, TeacherSource
 from ..engine.world import ALONE
 from ..methods import TrainingContext
@@ -144,20 +142,7 @@ def _step_seconds(
     steps = _MOST + 1  # a schedule refuses to go on past its end
     state = build_state(model, settings, device, steps, part)
     relations = find_relations(job, state.trained, teacher, ALONE, piece)
-    if settings.compile:
-        model.compile()
-    step = Step(
-        state=state,
-        network=state.trained,
-        teacher=teacher,
-        method=job.method,
-        settings=settings,
-        device=device,
-        world=ALONE,
-        stopwatch=Stopwatch(device),
-        seed=job.seed,
-        relations=relations,
-    )
+    step = build_step(job, settings, state, teacher, relations=relations, world=ALONE)
     state.trained.train()
     pieces = [piece] * settings.accumulate
     step(pieces, TrainingContext(0, 0, steps)).read()  # compiles, tunes and allocates

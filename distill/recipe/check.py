@@ -15,7 +15,7 @@ from ..models.weights import DIGITS
 from ..teacher_cache.fields import fields_for
 from .check_labels import check_labels
 from .check_learning import check_learning
-from .sides import require_side
+from .inputs import require_side
 from .start import check_start
 from .teacher import check_teacher
 
@@ -118,7 +118,7 @@ def _check_pieces(where: str, key: str, settings: "TrainSettings | None") -> Non
 def _check_teachers_fit(loaded: "LoadedRecipe") -> None:
     """The method has the teacher that it needs, from one place."""
     recipe, where, method = loaded.recipe, loaded.where, loaded.method()
-    name = recipe.method if isinstance(recipe.method, str) else recipe.method["name"]
+    name = recipe.method_name
     if method.trains_teachers and recipe.teacher is not None:
         raise ConfigError(
             f"{where}: method {name!r} trains its own teachers, one for each of its sub-tasks (`tasks:`): remove the "

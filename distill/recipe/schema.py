@@ -80,7 +80,7 @@ class InputSpec(Config):
         require_normalisation(self.mean, self.std)
 
     def preprocessing(self) -> Preprocessing:
-        """Size and resizing, which all networks share; see `recipe.normalisation` for what is each network's own."""
+        """Size and resizing, which all networks share; see `recipe.inputs` for what is each network's own."""
         size = (self.size, self.size) if isinstance(self.size, int) else self.size
         return Preprocessing(
             size=size,
@@ -315,3 +315,8 @@ class Recipe(Config):
     baseline: bool = False
     export: ExportSpec = ExportSpec()
     published: list[Published] = []
+
+    @property
+    def method_name(self) -> str:
+        """Without its hyper-parameters."""
+        return self.method if isinstance(self.method, str) else str(self.method["name"])

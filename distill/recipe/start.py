@@ -5,8 +5,8 @@ import msgspec
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ..models import ModelSpec
+from .inputs import student_preprocessing, teacher_preprocessing
 from .loaded import LoadedRecipe
-from .normalisation import student_preprocessing, teacher_preprocessing
 
 _FILES = {"pretrained": None, "class_embeddings": None}  # the weights that they hold are the teacher's
 

@@ -2,8 +2,8 @@
 
 from ...runtime.errors import ConfigError
 from ..methods.shown import require_one_size, require_shown
+from .inputs import require_side
 from .loaded import LoadedRecipe
-from .sides import require_side
 
 _KINDS = ("checkpoint", "model", "onnx", "callable", "scores")
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ...runtime.device import describe_device
 from ...runtime.errors import EdgedistillError, InterruptedRunError, first_line
-from ...runtime.progress import duration
+from ...runtime.progress import duration, print_line
 from ..data.decoded import release_memory
 from ..engine import choose_device, current_world
 from ..engine.environment import describe_environment
@@ -58,12 +58,12 @@ def _run_or_fail(cell: Cell, queue: Queue, console: Console) -> None:
     except EdgedistillError as error:
         reason = str(error)
     except Exception as error:  # one cell's fault, or a bug of ours, costs no other cell
-        console.print(traceback.format_exc(), markup=False, highlight=False, soft_wrap=True)
+        print_line(console, traceback.format_exc())
         reason = f"{type(error).__name__}: {first_line(error)}"
     else:
         console.print(_sentence(finished.result), highlight=False, soft_wrap=True)
         return
-    console.print(f"{cell.name} failed: {reason}", markup=False, highlight=False, soft_wrap=True)
+    print_line(console, f"{cell.name} failed: {reason}")
     queue.fail(cell, reason)
 
 

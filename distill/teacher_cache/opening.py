@@ -12,6 +12,7 @@ from ...runtime.batches import MAX_BAD_SHARE
 from ...runtime.datasets import Dataset
 from ...runtime.errors import DataError, EdgedistillError
 from ...runtime.files import write_atomic
+from ...runtime.progress import print_line
 from ...runtime.record import Record
 from ..data.views import Views
 from ..engine.world import World
@@ -20,7 +21,7 @@ from .cached import CachedTeacher
 from .fields import fields_for
 from .forward import TeacherRows
 from .layout import Layout, StorageOrder
-from .processes import only_builder
+from .lock import only_builder
 from .progress import image_progress
 from .spec import CHUNK, CacheSpec
 from .store import Entry, Found, Store
@@ -200,7 +201,7 @@ def _announce(store: Store, found: Found, console: Console) -> None:
 
 
 def _tell(console: Console, line: str) -> None:
-    console.print(f"teacher cache: {line}", markup=False, highlight=False, soft_wrap=True)
+    print_line(console, f"teacher cache: {line}")
 
 
 def _claim(store: Store, description: Description) -> None:

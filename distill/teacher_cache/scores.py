@@ -16,6 +16,7 @@ from ...runtime.datasets import UNKNOWN, Dataset
 from ...runtime.datasets.score_file import read_scores
 from ...runtime.errors import DataError
 from ...runtime.files import sha256_of
+from ...runtime.progress import print_line
 from ..data.loader import Batch
 from ..data.views import Views
 from ..engine.evaluate import Outputs
@@ -160,12 +161,10 @@ class ScoresSource:
         lacking = np.flatnonzero(places < 0)
         if len(lacking) and world.is_main:
             named = ", ".join(job.train.ids[row] for row in lacking[:_NAMED])
-            console.print(
+            print_line(
+                console,
                 f"{job.title}: {len(lacking):,} of {len(places):,} training images have no scores ({named}, ...): the "
                 "teacher says nothing of them.",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
             )
         silent = self.table.silent
         if len(lacking):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -40,6 +40,20 @@ class StoredTeacher:
         return self.cache(batch.indices, batch.view, batch.blank)
 
 
+class PlannedCache(NamedTuple):
+    """What a training would store.
+
+    Attributes:
+        layout: of all of it.
+        folder: where; None where it follows from weights that are still to be learned.
+        sound_bytes: of it, which are there.
+    """
+
+    layout: Layout
+    folder: Path | None
+    sound_bytes: int
+
+
 @dataclass(frozen=True)
 class CachedSource:
     """A network whose outputs on a job's views are computed once and shared by runs, in `teachers` of its caches.
@@ -74,30 +88,36 @@ class CachedSource:
         )
         return heard_as(job, StoredTeacher(cache), self.silent)
 
-    def planned(self, job: Job, views: Views) -> Layout | None:
-        """How what a training stores would be laid out; None where it stores nothing. Nothing is written."""
+    def planned(self, job: Job, views: Views, *, final: bool) -> PlannedCache | None:
+        """What a training would store, and what of it is there; None where it stores nothing. Nothing is written.
+
+        Args:
+            job: the training.
+            views: what it shows of its images.
+            final: whether the network has its final weights.
+        """
         count, device = self.stored_views(job, views), choose_device()
         if not count:
             return None
-        rows = TeacherRows(self.network, fields_for(job.method.needs), device, self.live(job, device).dtype)
-        return Layout(StorageOrder.of(job.train), count, rows.shapes(job.card.preprocessing.size), CHUNK)
-
-    def stored(self, job: Job, views: Views, layout: Layout) -> tuple[Path, int]:
-        """The folder of what a training stores, and how many sound bytes of it there are; only read."""
-        fields, root = fields_for(job.method.needs), _root(job)
+        fields, dtype, root = fields_for(job.method.needs), self.live(job, device).dtype, _root(job)
+        shapes = TeacherRows(self.network, fields, device, dtype).shapes(job.card.preprocessing.size)
+        layout = Layout(StorageOrder.of(job.train), count, shapes, CHUNK)
+        if not final:
+            return PlannedCache(layout, None, 0)
         spec = CacheSpec.of(
             self.network,
             job.train,
             root=root,
             transform=views.transform,
             fields=fields,
-            dtype=self.live(job, choose_device()).dtype,
+            dtype=dtype,
             remember=False,
         )
         folder = root / spec.digest()
         sound = Store(folder, layout).check(layout.numbers).sound if folder.is_dir() else {}
         rows = [(field, layout.rows(field, layout.chunks[number])) for number in sound for field in fields]
-        return folder, sum((found.stop - found.start) * layout.row_bytes(field) for field, found in rows)
+        there = sum((found.stop - found.start) * layout.row_bytes(field) for field, found in rows)
+        return PlannedCache(layout, folder, there)
 
     def live(self, job: Job, device: torch.device) -> LiveTeacher:
         """See `TeacherSource`."""

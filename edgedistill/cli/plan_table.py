@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.filesize import decimal
 
-from edgedistill.distill.plan.disk import missing_bytes
 from edgedistill.distill.plan.facts import Kept, Plan, PlannedTraining
 from edgedistill.runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from edgedistill.runtime.progress import duration
@@ -127,7 +126,7 @@ def _kept(plans: Sequence[Plan], console: Console) -> None:
         for plan in plans
         for one in plan.kept
     }.values()
-    missing, free = missing_bytes(kept), plans[0].free_bytes
+    missing, free = sum(one.missing_bytes for one in kept), plans[0].free_bytes
     console.print(f"\n[bold]Disk[/]  {decimal(missing)} more of {decimal(free)} free, without the bundle")
     rows = table("what is kept", "size", "there", "path", right=("size",))
     for one in kept:

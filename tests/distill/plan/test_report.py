@@ -11,11 +11,12 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-import edgedistill.distill.plan.report as module
+import edgedistill.distill.plan.training as module
 from edgedistill.distill.data import decoded
 from edgedistill.distill.engine import trainer
 from edgedistill.distill.experiment import Experiment
 from edgedistill.distill.plan import plan
+from edgedistill.distill.plan.facts import Plan
 from edgedistill.distill.plan.time import Estimate
 from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.runtime.errors import CheckpointError, ConfigError, EdgedistillError, InterruptedRunError
@@ -106,7 +107,7 @@ def test_a_new_run_is_measured_and_nothing_is_written(open_recipe, tmp_path, mon
     assert [(split.part, split.images) for split in found.splits] == [("train", 36), ("validation", 12), ("test", 12)]
     assert (found.classes, found.size) == (20, (32, 32))
     assert found.free_bytes > found.missing_bytes == sum(kept.bytes for kept in found.kept if kept.where == "disk")
-    assert msgspec.json.decode(msgspec.json.encode(found), type=module.Plan) == found
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Plan) == found
 
 
 @pytest.mark.parametrize(

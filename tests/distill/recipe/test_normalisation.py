@@ -5,8 +5,8 @@ import yaml
 
 from edgedistill.distill.models import ModelSpec
 from edgedistill.distill.models.library_inputs import other_inputs, own_normalisation
+from edgedistill.distill.recipe.inputs import student_preprocessing, teacher_preprocessing
 from edgedistill.distill.recipe.load import load_recipe
-from edgedistill.distill.recipe.normalisation import student_preprocessing, teacher_preprocessing
 from edgedistill.runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 HALF = (0.5, 0.5, 0.5)

@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from ...runtime.progress import print_line
 from ..engine.world import World
 from .store import told
 
@@ -33,7 +34,7 @@ def only_builder(folder: Path, world: World, console: Console) -> Iterator[None]
     while not world.any(world.together(claim)):
         if not waiting:
             line = f"teacher cache: another run is building {folder}; waiting for it"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            print_line(console, line)
         waiting = True
     try:
         yield

@@ -1,11 +1,14 @@
-"""Mean and deviation of each network's images: what the recipe says, else what the network's own weights learned on."""
+"""How each network's images are made: mean and deviation as the recipe says, else as the network's weights learned."""
 
 import msgspec
 
+from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ..models import ModelSpec
 from ..models.library_inputs import own_normalisation
 from .schema import Recipe
+
+_SMALLEST = 16  # pixels of a side
 
 
 def student_preprocessing(recipe: Recipe) -> Preprocessing:
@@ -25,6 +28,12 @@ def teacher_preprocessing(recipe: Recipe) -> Preprocessing:
     assert teacher is not None
     shared = recipe.input.preprocessing() if teacher.model is None else _normalised(recipe, teacher.model)
     return teacher.input.of(shared)
+
+
+def require_side(size: tuple[int, int], where: str) -> None:
+    """Raise ConfigError for an image of (height, width) that no network can look at; `where` names the key."""
+    if min(size) < _SMALLEST:
+        raise ConfigError(f"{where}: {size[0]} x {size[1]} is too small, at least {_SMALLEST} pixels a side.")
 
 
 def _normalised(recipe: Recipe, model: ModelSpec) -> Preprocessing:
