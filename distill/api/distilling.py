@@ -243,6 +243,8 @@ def _parts(train: Data, validation: Data | float, classes: Sequence[str] | None,
     learned = as_dataset(train, classes, "train")
     if isinstance(validation, float):
         return split_validation(learned, validation, seed)
+    if isinstance(validation, int):
+        raise ConfigError(f"{_WHERE}: `validation` is {validation}: give data, or a share of `train` such as 0.1.")
     return learned, as_dataset(validation, learned.classes, "validation")
 
 
@@ -250,4 +252,12 @@ def _preprocessing(input: int | tuple[int, int] | Preprocessing, student: nn.Mod
     if isinstance(input, Preprocessing):
         return input
     size = (input, input) if isinstance(input, int) else input
-    return Preprocessing(size=size, **normalisation_of(student))
+    if (
+        not isinstance(size, tuple | list)
+        or len(size) != 2
+        or not all(isinstance(one, int) and one > 0 for one in size)
+    ):
+        raise ConfigError(
+            f"{_WHERE}: `input` is {input!r}: a side in pixels, (height, width) or a Preprocessing is wanted."
+        )
+    return Preprocessing(size=(size[0], size[1]), **normalisation_of(student))

@@ -58,7 +58,8 @@ def teach(folder, student=None, teacher=None, data=None, **options):
         **options,
     }
     torch.manual_seed(0)
-    return distil(student or Net(), teacher or tint_teacher(), data or Pairs(), Pairs(24, 1), folder=folder, **options)
+    parts = data or Pairs(), options.pop("validation", Pairs(24, 1))
+    return distil(student or Net(), teacher or tint_teacher(), *parts, folder=folder, **options)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +213,9 @@ def test_probabilities_of_a_hidden_end_are_told(caplog):
         ({"student": "mobilenetv2"}, "a torch.nn.Module, is wanted"),
         ({"method": "rkd", "student_maps": "body", "teacher": Net()}, 'teacher_maps="layer4"'),
         ({"method": "mlt"}, "mld"),
+        ({"input": 32.0}, r"`input` is 32\.0: a side in pixels, \(height, width\) or a Preprocessing"),
+        ({"input": (32, 0)}, r"`input` is \(32, 0\)"),
+        ({"validation": 10}, "`validation` is 10: give data, or a share of `train`"),
         ({"method": "cpsd"}, "write a recipe, which `edgedistill distill`"),
         ({"student": Net(5)}, r"gives \(1, 5\) for one image, and the data have 3 classes"),
         ({"student": InDict()}, "InDict gives a dict for one image.* Wrap it in a module that returns them alone"),
