@@ -14,7 +14,7 @@ import pytest
 from npm import NODE, npm_packages
 from PIL import Image
 
-from edgedistill import runtime
+from edgedistill import __version__, runtime
 from edgedistill.export.packages.javascript import npm_name
 from edgedistill.export.packages.node import package_node
 
@@ -153,6 +153,13 @@ def test_any_name_is_taken_as_it_is(golden_copy, make, tmp_path):
     assert run("selftest.mjs", cwd=folder).stdout.startswith(f"{hostile}: passed: ")
     assert '"label":"red"' in run("label.mjs", "bundle/selftest/red.jpg", cwd=folder).stdout
     assert json.loads((folder / "package.json").read_text(encoding="utf-8"))["name"] == "a-b-1-name-c"
+
+
+def test_the_module_says_whose_it_is(tiny_bundle, tmp_path):
+    module = package_node(runtime.open_bundle(tiny_bundle), tmp_path / "app") / "edgedistill"
+    facts = json.loads((module / "package.json").read_text(encoding="utf-8"))
+    assert (facts["version"], facts["license"]) == (__version__, "Apache-2.0")
+    assert (module / "LICENSE").read_bytes() == (DOCS.parent / "LICENSE").read_bytes()
 
 
 def alter(path: Path) -> None:
