@@ -33,10 +33,12 @@
     if (!rows.length) return null;
     const colour = several(rows, "device") ? "device" : "backend";
     const log = logarithmic(rows.map((row) => row[cost]));
+    // A phone has room for the powers of ten.
+    const marked = log && width < NARROW ? (value) => (/^1(e|$)/.test(value.toExponential()) ? told(value) : "") : told;
     const fronts = d3.groups(rows, (row) => (cost === "bytes" ? "" : row.device)).map(([, own]) => frontier(own, cost));
     return Plot.plot({
       ...common(width), height: Math.min(380, Math.max(280, width * 0.62)), inset: 14, marginLeft: 44, marginRight: 30,
-      x: { type: log ? "log" : "linear", label: `${label} →`, grid: true, ticks: width < NARROW ? 4 : 6, tickFormat: told, nice: true },
+      x: { type: log ? "log" : "linear", label: `${label} →`, grid: true, ticks: width < NARROW ? 4 : 6, tickFormat: marked, nice: true },
       y: { label: "↑ mAP", grid: true, nice: true, domain: reach(rows.map((row) => row.mAP), 1) },
       color: { domain: [...new Set(rows.map((row) => row[colour]))], range: COLOURS, legend: true },
       symbol: { legend: several(rows, "precision") },
@@ -48,7 +50,7 @@
         Plot.tip(rows, Plot.pointer({
           x: cost, y: "mAP",
           title: (row) => [row.artifact, row.device, `mAP ${number(row.mAP, 2)}${row.elsewhere ? " (another device's)" : ""}`,
-            row.p90_ms === null ? null : `p90 ${milliseconds(row.p90_ms)}`, bytes(row.bytes), row.verdict].filter(Boolean).join("\n"),
+            row.p90_ms === null ? null : `p90 ${milliseconds(row.p90_ms)}${row.disturbed ? " (disturbed)" : ""}`, bytes(row.bytes), row.verdict].filter(Boolean).join("\n"),
         })),
       ],
     });

@@ -83,6 +83,7 @@ def tradeoff_section(evidence: Evidence) -> Section | None:
             "p90_ms": None if one.p90 is None else one.p90.estimate,
             "p90_low": None if one.p90 is None else one.p90.low,
             "p90_high": None if one.p90 is None else one.p90.high,
+            "disturbed": one.disturbed,
             "verdict": one.verdict,
         }
         for one in found
