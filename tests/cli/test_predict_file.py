@@ -220,6 +220,27 @@ def test_ctrl_c_says_how_far_it_got(command, tiny_bundle, photos, tmp_path, monk
     assert "3 images done already" in command("predict", tiny_bundle, photos, "-o", out)[2]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="the system tells no process's memory")
+def test_memory_does_not_grow_with_the_images(tiny_bundle, tmp_path):
+    """But for the names of a folder."""
+    peaks, counts = [], (500, 12_000)
+    for count in counts:
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            os.link(tiny_bundle / "selftest" / "red.jpg", folder / f"{number:05}.jpg")
+        out = tmp_path / f"{count}.csv"
+        asked = ["predict", tiny_bundle, folder, "-a", "ort-fp32", "-o", out, "--scores"]
+        process = subprocess.Popen([sys.executable, "-m", "edgedistill", *map(str, asked)], stderr=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        assert sum(1 for _ in out.open()) == count + 1
+        peaks.append(used.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    assert peaks[1] - peaks[0] < 8e6  # a kept row has some 500 bytes, and the image that it is of more
+
+
 def test_a_class_whose_name_separates_labels_is_read_back_from_a_table(tmp_path):
     rows, table = tmp_path / "rows.jsonl", tmp_path / "labels.csv"
     rows.write_text(json.dumps({"image": "a.jpg", "labels": {"salt; pepper": 0.75, "[dog]": 0.5}}))
