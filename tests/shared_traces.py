@@ -76,6 +76,7 @@ def running_here() -> Iterator[None]:
     from edgedistill.export import running_apart
     from edgedistill.export.conversions import fixed_batch, onnx_fp16, onnx_fp32, onnx_int8
     from edgedistill.export.errors import ExportError, one_line
+    from edgedistill.export.sources import onnx_file, onnx_running
 
     def run_here(
         function: Callable[..., Any], *arguments: object, what: str, say: Callable[[str], None] | None = None
@@ -89,7 +90,7 @@ def running_here() -> Iterator[None]:
             raise ExportError(f"{what}: {one_line(error)}") from error
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (onnx_fp32, onnx_fp16, onnx_int8, fixed_batch, running_apart):
+        for module in (onnx_fp32, onnx_fp16, onnx_int8, fixed_batch, running_apart, onnx_file, onnx_running):
             patch.setattr(module, "run_in_child", run_here)
         yield
 

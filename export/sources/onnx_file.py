@@ -15,19 +15,17 @@ from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ...runtime.tensors import TensorSpec
 from ...runtime.text_files import read_bytes
+from ..child import run_in_child
 from ..errors import ExportError, one_line
-from ..probes import generated_images
 from ..signature import BATCH, output_specs
 from .base import NetworkCard, Source, make_card, preprocessing_text
 from .onnx_graph import GivenGraph, read_graph
-from .onnx_running import GivenRun, check_scores
-from .onnx_wrapping import free_batch, wrap
+from .onnx_running import GivenRun, takes_any_batch
+from .onnx_wrapping import Form, free_batch, write_wrapped
 
 _BATCH = 16
 _FLOATS = (1, 10, 11, 16)  # onnx.TensorProto's FLOAT, FLOAT16, DOUBLE and BFLOAT16
-_TRIED = 3  # images
 _NOTHING_DONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # outside the graph
-_CLOSE = 1e-4  # of the logits' spread: onnxruntime adds in another order for another batch
 
 
 class OnnxSource(Source):
@@ -36,17 +34,16 @@ class OnnxSource(Source):
     Args:
         card: what the bundle says of it.
         given: its graph.
+        any_batch: whether it says the same of any number of images, also where a number is written into it.
         reading: see `Source`.
     """
 
-    def __init__(self, card: NetworkCard, given: GivenGraph, reading: str = "") -> None:
+    def __init__(self, card: NetworkCard, given: GivenGraph, *, any_batch: bool, reading: str = "") -> None:
         super().__init__(card, reading)
         self._given = given
-        self._run = self._open(given.model, given.batch or _BATCH)
-        free = free_batch(given)
-        freed = self._is_free(free)
-        self._model = free if freed else given.model
-        self._images: int | str = BATCH if freed or given.batch is None else given.batch
+        self._run = GivenRun(given.model, card.model, given.layout, card.preprocessing, given.batch or _BATCH)
+        self._model = free_batch(given) if any_batch else given.model
+        self._images: int | str = BATCH if any_batch or given.batch is None else given.batch
 
     @property
     def framework(self) -> str:
@@ -81,21 +78,11 @@ class OnnxSource(Source):
     ) -> Path:
         import onnx
 
-        onnx.save(wrap(self._model, self._given, self.card, input, opset), path)
+        source = path.with_suffix(".given.onnx")
+        onnx.save(self._model, source)
+        form = Form(self._given.input, self._given.layout, self._given.output, self.card, input, opset)
+        run_in_child(write_wrapped, source, form, path, what="the graph cannot be brought into a bundle's form")
         return path
-
-    def _open(self, model: Any, batch: int) -> GivenRun:
-        return GivenRun(model, self.card.model, self._given.layout, self.card.preprocessing, batch)
-
-    def _is_free(self, model: Any) -> bool:
-        """Whether a graph whose batch is free says of several images together what the file says of each batch."""
-        images = generated_images(_TRIED, self.card.preprocessing.size)
-        own = self.logits(images)
-        try:
-            together = self._open(model, _TRIED).scores(images, self._given.output)
-        except ExportError:
-            return False
-        return bool(np.abs(together - own).max() <= _CLOSE * max(1.0, float(np.ptp(own))))
 
 
 def from_onnx(
@@ -153,8 +140,8 @@ def from_onnx(
         sha256=sha256,
         thresholds=thresholds or given.facts.thresholds or None,
     )
-    check_scores(path, given, card)
-    return OnnxSource(card, given, _reading(given, preprocessing, () if own else tuple(set(options) - set(said))))
+    reading = _reading(given, preprocessing, () if own else tuple(set(options) - set(said)))
+    return OnnxSource(card, given, any_batch=takes_any_batch(path, given, card), reading=reading)
 
 
 def _load(path: Path, data: bytes) -> tuple[Any, str]:

@@ -1,19 +1,25 @@
 """Runs a given ONNX graph by onnxruntime's CPU provider, and checks that it gives what is read of it."""
 
+import contextlib
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from ...runtime.errors import ConfigError
 from ...runtime.metrics.logistic import sigmoid
 from ...runtime.preprocess import Preprocessing, normalize
+from ..child import run_in_child
 from ..errors import ExportError, one_line
 from ..probes import generated_images
 from .base import NetworkCard
-from .onnx_graph import GivenGraph, Layout
+from .onnx_graph import GivenGraph, Layout, read_graph
+from .onnx_wrapping import free_batch
 
 _JUDGED = 8  # images
+_CLOSE = 1e-4  # of the logits' spread: onnxruntime adds in another order for another batch
 
 
 class GivenRun:
@@ -65,23 +71,55 @@ class GivenRun:
         return normalised if self._layout == "float32_nchw" else normalised.transpose(0, 2, 3, 1)
 
 
-def check_scores(path: Path, given: GivenGraph, card: NetworkCard) -> None:
+def try_file(path: str, preprocessing: dict[str, Any], out: str) -> None:
+    """In the child: what the file gives for generated images, as it is and as it is read, as the .npz `out`.
+
+    Its `scores` (M, ...) are the file's own, `logits` (M, ...) what is read of it, and `together` the logits where the
+    number of images is free and all of them are given at once; that one lacks where the graph cannot take them so.
+
+    Raises:
+        ExportError: onnxruntime refuses the graph.
+    """
+    import onnx
+
+    images_as = msgspec.convert(preprocessing, Preprocessing)
+    given = read_graph(onnx.load(path), path)
+    images = generated_images(_JUDGED, images_as.size)
+    how = path, given.layout, images_as
+    batch = given.batch or 2
+    found = {
+        "scores": GivenRun(Path(path), *how, batch).scores(images, given.given),
+        "logits": GivenRun(given.model, *how, batch).scores(images, given.output),
+    }
+    with contextlib.suppress(ExportError):
+        found["together"] = GivenRun(free_batch(given), *how, _JUDGED).scores(images, given.output)
+    np.savez(out, **found)
+
+
+def takes_any_batch(path: Path, given: GivenGraph, card: NetworkCard) -> bool:
     """Run the file as it is and compare it with what is read of it.
+
+    It runs in a process of its own, which a file that crashes onnxruntime takes down in place of this one.
+
+    Returns:
+        whether a graph whose batch is free says of several images together what the file says of each batch.
 
     Raises:
         ConfigError: it gives more or fewer scores than there are classes.
         ExportError: it does not run, or gives probabilities by other means than a final sigmoid.
     """
-    images = generated_images(_JUDGED, card.preprocessing.size)
-    how = str(path), given.layout, card.preprocessing, given.batch or 2
-    scores = GivenRun(path, *how).scores(images, given.given)
+    with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
+        out = Path(folder, "outputs.npz")
+        run_in_child(try_file, path, card.preprocessing, out, what=f"{path}: cannot be run")
+        with np.load(out, allow_pickle=False) as stored:
+            found = dict(stored)
+    scores, logits = found["scores"], found["logits"]
     if scores.ndim != 2:
         raise ExportError(f"{path}: its graph gives {scores.shape}: scores (N, C) are wanted.")
     if scores.shape[1] != len(card.classes):
         raise ConfigError(
             f"{path}: its graph gives {scores.shape[1]} scores, and {len(card.classes)} classes are named."
         )
-    logits = GivenRun(given.model, *how).scores(images, given.output)
     if not np.isfinite(logits).all():
         raise ExportError(f"{path}: its logits of generated images are not finite: its weights are damaged.")
     expected = sigmoid(logits) if given.had_sigmoid else logits
@@ -92,3 +130,5 @@ def check_scores(path: Path, given: GivenGraph, card: NetworkCard) -> None:
             f"{path}: all its scores lie within 0 and 1, as probabilities do, and there is no final Sigmoid to take "
             "off: export the network up to its logits."
         )
+    together = found.get("together")
+    return together is not None and bool(np.abs(together - logits).max() <= _CLOSE * max(1.0, float(np.ptp(logits))))

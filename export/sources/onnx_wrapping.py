@@ -3,10 +3,11 @@
 import copy
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from ...runtime.bundle import InputKind
-from ...runtime.preprocess import Preprocessing
+from ...runtime.record import Record
 from ..errors import ExportError, one_line
 from ..opset import OLDEST
 from ..signature import BATCH
@@ -53,24 +54,44 @@ def _free_reshapes(graph: Any, batch: int) -> None:
         node.input[1] = name
 
 
-def wrap(model: Any, given: GivenGraph, card: NetworkCard, input: InputKind, opset: int | None) -> Any:
-    """A new onnx.ModelProto as bundles have it.
+class Form(Record):
+    """From which form to which a graph is brought.
 
-    Args:
-        model: `given.model`, or what `free_batch` made of it.
-        given: what it takes and gives.
-        card: its size, normalisation and classes.
+    Attributes:
+        taken: the name of its input.
+        layout: in which type and order of axes it takes images.
+        logits: their name.
+        card: size, normalisation and classes.
         input: what the new graph takes.
         opset: the operator set to write it in; None for its own, or the oldest that we write where that is too old.
+    """
+
+    taken: str
+    layout: Layout
+    logits: str
+    card: NetworkCard
+    input: InputKind
+    opset: int | None
+
+
+def write_wrapped(source: str, form: dict[str, Any], out: str) -> None:
+    """In the child: the graph of the file `source`, with a `Form` as JSON's types, as the file `out`."""
+    import onnx
+
+    onnx.save(wrap(onnx.load(source), msgspec.convert(form, Form)), out)
+
+
+def wrap(model: Any, form: Form) -> Any:
+    """A new onnx.ModelProto as bundles have it, of one that is changed.
 
     Raises:
         ExportError: onnx cannot bring it into that operator set.
     """
     from onnx import TensorProto, compose, helper, inliner
 
-    model = _in_opset(copy.deepcopy(model), opset)
+    model = _in_opset(model, form.opset)
+    name, output, card = form.taken, form.logits, form.card
     taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
-    name, output = given.input, given.output
     if taken & {_IMAGE, _LOGITS, _PROBABILITIES} or any(one.startswith(_OWN) for one in taken):
         model = compose.add_prefix(model, _PREFIX, rename_nodes=False)
         name, output = f"{_PREFIX}{name}", f"{_PREFIX}{output}"
@@ -78,10 +99,10 @@ def wrap(model: Any, given: GivenGraph, card: NetworkCard, input: InputKind, ops
     drop_dead(graph)
     batch = next(value for value in graph.input if value.name == name).type.tensor_type.shape.dim[0]
     images = batch.dim_value or BATCH
-    uint8 = input == "uint8_nhwc"
+    uint8 = form.input == "uint8_nhwc"
     height, width = card.preprocessing.size
     shape = [images, height, width, 3] if uint8 else [images, 3, height, width]
-    front, constants = _front(input, given.layout, card.preprocessing, name)
+    front, constants = _front(form, name)
     nodes = list(graph.node)
     for node in nodes:
         for names in (node.input, node.output):
@@ -102,17 +123,19 @@ def wrap(model: Any, given: GivenGraph, card: NetworkCard, input: InputKind, ops
     return inliner.inline_local_functions(wrapped) if wrapped.functions else wrapped
 
 
-def _front(input: InputKind, layout: Layout, preprocessing: Preprocessing, name: str) -> tuple[list[Any], list[Any]]:
+def _front(form: Form, name: str) -> tuple[list[Any], list[Any]]:
     """Nodes from `image` to the tensor `name`, with their constants."""
     from onnx import TensorProto, helper, numpy_helper
 
-    if layout == "uint8_nhwc":
+    if form.layout == "uint8_nhwc":
         return [helper.make_node("Identity", [_IMAGE], [name], f"{_IMAGE}/Identity")], []
     steps: list[tuple[str, list[str], dict[str, Any]]] = []
     constants = []
-    if input == "uint8_nhwc":
-        scale = (1.0 / (255.0 * np.asarray(preprocessing.std, np.float32))).astype(np.float32)
-        shift = np.asarray(preprocessing.mean, np.float32) / np.asarray(preprocessing.std, np.float32)
+    if form.input == "uint8_nhwc":
+        scale = (1.0 / (255.0 * np.asarray(form.card.preprocessing.std, np.float32))).astype(np.float32)
+        shift = np.asarray(form.card.preprocessing.mean, np.float32) / np.asarray(
+            form.card.preprocessing.std, np.float32
+        )
         constants = [
             numpy_helper.from_array(value.reshape(1, 3, 1, 1), f"{_OWN}{what}")
             for what, value in (("scale", scale), ("shift", shift))
@@ -120,7 +143,7 @@ def _front(input: InputKind, layout: Layout, preprocessing: Preprocessing, name:
         # Cast before the transpose: TensorRT cannot transpose uint8.
         steps += [("Cast", [], {"to": TensorProto.FLOAT}), ("Transpose", [], {"perm": [0, 3, 1, 2]})]
         steps += [("Mul", [f"{_OWN}scale"], {}), ("Sub", [f"{_OWN}shift"], {})]
-    if layout == "float32_nhwc":
+    if form.layout == "float32_nhwc":
         steps.append(("Transpose", [], {"perm": [0, 2, 3, 1]}))
     if not steps:
         steps.append(("Identity", [], {}))

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgedistill.export import export_bundle, operating_points, running_apart
+from edgedistill.export import export_bundle, from_onnx, operating_points, running_apart
 from edgedistill.export.child import run_in_child
 from edgedistill.export.conversions import (
     CONVERSIONS,
@@ -21,6 +21,7 @@ from edgedistill.export.conversions import (
 )
 from edgedistill.export.errors import ExportError
 from edgedistill.export.probes import Probes
+from edgedistill.export.sources import onnx_file, onnx_running
 from edgedistill.runtime.bundle import open_bundle
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.metrics import threshold_rule
@@ -86,6 +87,22 @@ def test_a_graph_that_kills_what_checks_it_is_refused(dies, tiny_bundle, tmp_pat
         simplifying.check_and_simplify(
             tiny_bundle / "onnx" / "model.fp32.onnx", tmp_path / "out.onnx", probes, BatchRange()
         )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_given_file_that_kills_what_tries_it_is_refused_in_a_line(dies, tiny_bundle):
+    dies(onnx_running, "try_file", SEGV[0])
+    path = tiny_bundle / "onnx" / "model.fp32.onnx"
+    with pytest.raises(ExportError) as raised:
+        from_onnx(path)
+    assert str(raised.value) == f"{path}: cannot be run: {SEGV[1]}"
+
+
+def test_a_given_file_that_kills_its_conversion_fails_what_is_made_of_it(dies, tiny_bundle, tmp_path):
+    dies(onnx_file, "write_wrapped", KILL[0])
+    with pytest.raises(ExportError, match="no artifact could be built") as raised:
+        export_bundle(from_onnx(tiny_bundle / "onnx" / "model.fp32.onnx"), [WELL], tmp_path / "b")
+    assert str(raised.value).endswith(f"cannot be brought into a bundle's form: {KILL[1]}")
     assert list(tmp_path.iterdir()) == []
 
 
