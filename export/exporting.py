@@ -41,10 +41,11 @@ from .probes import make_probes
 from .provenance import make_provenance
 from .quantization.calibration import Calibration, decode_calibration
 from .references import write_references
+from .replaceable import refuse_foreign, refuse_foreign_zip, zip_beside
 from .requested import check_outputs, int8_gates, require_calibration, resolve_targets
 from .signature import allowed_batch
 from .sources import NetworkCard, Source
-from .staging import refuse_foreign, refuse_foreign_zip, staged_bundle, zip_beside
+from .staging import staged_bundle
 from .steps import Progress, Steps
 
 if TYPE_CHECKING:

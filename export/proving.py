@@ -1,8 +1,7 @@
-"""Does an artifact say what the network itself says? Judged through the very backend that ships."""
+"""Runs each artifact through the very backend that ships, and judges it; where it cannot run here, a surrogate does."""
 
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,47 +13,14 @@ from ..runtime.bundle import NO_SURROGATE, Artifact, Bundle, Coverage, ExportPar
 from ..runtime.bundle.selection import open_artifact
 from ..runtime.bundle.storage import FolderStorage
 from ..runtime.errors import EdgedistillError, MissingDependencyError
-from ..runtime.parity.soundness import outputs_problem
 from ..runtime.precisions import precision_of
 from .child import run_in_child
+from .comparing import judge
 from .errors import ExportError, one_line
 
 if TYPE_CHECKING:  # the child would pay for torch
     from .builders import Built
     from .probes import Probes
-
-_RELATIVE_FLOOR = 1e-3  # of another order of summation
-_NORMS_IN_A_SPREAD = 2.0  # at least: a precision's share is of the largest difference, and of the whole spread
-_TINY = 1e-12
-
-
-@dataclass(frozen=True)
-class Difference:
-    """An artifact's outputs against the network's own; `problem` says in words what is wrong, or nothing."""
-
-    parity: ExportParity | None
-    problem: str = ""
-
-
-def compare(logits: np.ndarray, probabilities: np.ndarray, expected: np.ndarray, precision: str) -> Difference:
-    """Judge outputs float32 (N, C) against the framework's logits (N, C)."""
-    if logits.shape != expected.shape or probabilities.shape != expected.shape:
-        return Difference(None, f"its outputs are {logits.shape} and {probabilities.shape}, not {expected.shape}")
-    problem = outputs_problem(logits, probabilities)
-    if problem:
-        return Difference(None, f"{problem} in {precision}")
-    difference = np.abs(logits.astype(np.float64) - expected)
-    parity = ExportParity(
-        images=len(expected), max_abs_logit=float(difference.max()), mean_abs_logit=float(difference.mean())
-    )
-    limit = precision_of(precision).built(expected)
-    if parity.max_abs_logit > limit:
-        return Difference(
-            parity,
-            f"its logits differ from the network's own by up to {parity.max_abs_logit:.2g}, "
-            f"more than the {limit:.2g} allowed in {precision}",
-        )
-    return Difference(parity)
 
 
 def check_artifact(bundle: Bundle, artifact: Artifact, probes: "Probes", built: "Built") -> Artifact:
@@ -141,31 +107,6 @@ def _check(artifact: Artifact, probes: "Probes", run: _Run, *, for_elsewhere: bo
     return msgspec.structs.replace(artifact, status="verified", parity=parity)
 
 
-def judge(outputs: Mapping[str, np.ndarray], rows: np.ndarray, probes: "Probes", precision: str) -> Difference:
-    """Compare a graph's outputs with the training framework's.
-
-    Args:
-        outputs: (M, ...) by name.
-        rows: (M,) which of the probes each row is of; the golden images come first.
-        probes: what to compare with.
-        precision: what the arithmetic is claimed to be.
-    """
-    logits, expected = outputs["logits"], probes.logits[rows]
-    difference = compare(logits, outputs["probabilities"], expected, precision)
-    if difference.problem:
-        return difference
-    assert difference.parity is not None
-    try:
-        further = {
-            name: _relative_error(name, outputs[name], values[rows], precision)
-            for name, values in probes.further.items()
-        }
-    except ExportError as error:
-        return Difference(difference.parity, str(error).removesuffix("."))
-    golden = float(np.abs(logits - expected)[: probes.golden].mean()) if probes.golden else None
-    return Difference(msgspec.structs.replace(difference.parity, golden_mean_abs_logit=golden, further=further))
-
-
 def run_artifact(root: str, manifest: dict[str, Any], images: str, rows: list[list[int]], out: str) -> dict[str, Any]:
     """In the child: run a manifest's only artifact and write its outputs.
 
@@ -222,24 +163,6 @@ def count_int8(backend: Backend) -> Coverage | None:
         int8=len(found) - len(in_float),
         in_float=in_float,
     )
-
-
-def _relative_error(name: str, found: np.ndarray, expected: np.ndarray, precision: str) -> float:
-    """Of an optional output: the norm of its difference to the network's own, in units of that one's norm.
-
-    Raises:
-        ExportError: it is more than the precision allows.
-    """
-    if found.shape != expected.shape:
-        raise ExportError(f"its {name} is {found.shape}, not {expected.shape}.")
-    norm = max(float(np.linalg.norm(expected)), _TINY)
-    error = float(np.linalg.norm(found.astype(np.float64) - expected)) / norm
-    limit = max(_RELATIVE_FLOOR, _NORMS_IN_A_SPREAD * precision_of(precision).share)
-    if not error <= limit:  # NaN is not
-        raise ExportError(
-            f"its {name} is off by {error:.2g} of the network's own, more than the {limit:.2g} allowed in {precision}."
-        )
-    return error
 
 
 def _judged(artifact: Artifact, status: str, reason: str, parity: ExportParity | None = None) -> Artifact:

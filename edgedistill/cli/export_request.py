@@ -72,8 +72,8 @@ def check_export(
     from edgedistill.export.operating_points import choose_validation
     from edgedistill.export.opset import check_opset
     from edgedistill.export.repeating import made_already, request_digest
+    from edgedistill.export.replaceable import refuse_foreign, zip_beside
     from edgedistill.export.requested import check_outputs, require_calibration, resolve_targets
-    from edgedistill.export.staging import refuse_foreign, zip_beside
     from edgedistill.runtime.datasets import open_dataset
     from edgedistill.runtime.metrics import threshold_rule
     from edgedistill.runtime.preprocess import open_image

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from ...runtime.errors import MissingDependencyError
+from ..comparing import compare
 from ..errors import ExportError
 from ..probes import Probes
-from ..proving import compare
 
 REFUSED = "the ONNX graph is refused"
 

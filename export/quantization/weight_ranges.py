@@ -6,7 +6,7 @@ import numpy as np
 
 from ...runtime.record import Record
 from ..errors import ExportError, one_line
-from .qdq import HEAVY
+from .qdq_graph import HEAVY
 
 LOW_SNR = 30.0  # dB; below, rounding adds more than a thousandth of a layer's power
 _LEVELS = 127

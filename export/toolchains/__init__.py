@@ -5,14 +5,13 @@ from .environment import (
     Environment,
     Remains,
     environments,
-    install,
     installed_here,
     own_versions,
     remains,
-    remove,
     toolchain_missing,
     toolchain_python,
 )
+from .installing import install, remove
 from .table import TOOLCHAINS, Toolchain, toolchain
 
 __all__ = [

@@ -10,9 +10,10 @@ import torch
 from torch.nn import functional as F
 
 from edgedistill.export.quantization import held_out, qdq
-from edgedistill.export.quantization.adaptive_rounding import _Layer, _moments, adapt_levels, round_adaptively
+from edgedistill.export.quantization.adaptive_rounding import adapt_levels, round_adaptively
 from edgedistill.export.quantization.graph_images import GraphImages
 from edgedistill.export.quantization.int8_weights import LEVELS_OF_7_BITS, read_weights, write_levels
+from edgedistill.export.quantization.layer_inputs import Layer, input_moments
 from edgedistill.export.quantization.qdq_quantiser import QdqQuantiser
 
 
@@ -69,7 +70,7 @@ def test_patches_are_what_a_convolution_multiplies(groups, stride, dilation):
     rng = np.random.default_rng(0)
     maps = rng.normal(size=(3, 4, 9, 8)).astype(np.float32)
     weight = rng.normal(size=(8, 4 // groups, 3, 3)).astype(np.float32)
-    layer = _Layer(
+    layer = Layer(
         name="", takes="", groups=groups, weights=weight[0].size, kernel=(3, 3), strides=(stride,) * 2,
         dilations=(dilation,) * 2, pads=(1, 0, 2, 1),
     )  # fmt: skip
@@ -84,8 +85,8 @@ def test_patches_are_what_a_convolution_multiplies(groups, stride, dilation):
 
 def test_the_moments_are_the_covariance_of_what_a_layer_takes(measured, tmp_path):
     prepared, _, images, _ = measured
-    layer = _Layer(name="linear", takes="flat", groups=1, weights=8, transposed=False)
-    (found,) = _moments(prepared, [layer], images.ranges, tmp_path, np.random.default_rng(0))
+    layer = Layer(name="linear", takes="flat", groups=1, weights=8, transposed=False)
+    (found,) = input_moments(prepared, [layer], images.ranges, tmp_path, np.random.default_rng(0))
     model = onnx.load(prepared)
     model.graph.output.append(onnx.helper.make_tensor_value_info("flat", onnx.TensorProto.FLOAT, None))
     onnx.save(model, tmp_path / "tapped.onnx")

@@ -16,13 +16,13 @@ from edgedistill.export import ExportError, export_bundle, proving
 from edgedistill.export.builders import BUILDERS
 from edgedistill.export.builders import openvino as openvino_module
 from edgedistill.export.child import run_in_child
+from edgedistill.export.comparing import compare
 from edgedistill.export.conversions import CONVERSIONS
 from edgedistill.export.conversions import onnx_fp32 as export_module
 from edgedistill.export.conversions import simplifying as simplify_module
 from edgedistill.export.conversions.onnx_check import check_and_run
 from edgedistill.export.conversions.simplifying import Simplified
 from edgedistill.export.probes import framework_logits, make_probes
-from edgedistill.export.proving import compare
 from edgedistill.export.sources.pytorch import from_student
 from edgedistill.export.staging import staged_bundle
 from edgedistill.runtime.backends.base import BACKENDS

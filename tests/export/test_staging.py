@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edgedistill.export import ExportError
-from edgedistill.export.staging import refuse_foreign, refuse_foreign_zip, staged_bundle
+from edgedistill.export.replaceable import refuse_foreign, refuse_foreign_zip
+from edgedistill.export.staging import staged_bundle
 from edgedistill.runtime.bundle import open_bundle, save_run, zip_bundle
 from edgedistill.runtime.bundle.results import Kind
 from edgedistill.runtime.record import Record

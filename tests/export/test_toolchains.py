@@ -11,8 +11,17 @@ import pytest
 
 from edgedistill.export.child import run_in_child
 from edgedistill.export.errors import ExportError
-from edgedistill.export.toolchains import TOOLCHAINS, Toolchain, environments, install, remove, toolchain_python
-from edgedistill.export.toolchains import environment as environment_module
+from edgedistill.export.toolchains import (
+    TOOLCHAINS,
+    Environment,
+    Toolchain,
+    environments,
+    install,
+    installing,
+    remove,
+    toolchain_python,
+)
+from edgedistill.export.toolchains.environment import place_of
 from edgedistill.export.toolchains.installed import installed_toolchain
 from edgedistill.export.toolchains.probe import load
 from edgedistill.export.toolchains.table import toolchain
@@ -85,7 +94,7 @@ def test_made_once_over_this_environment_and_removed(toy, tmp_path, command, mon
         assert environments() == []
     assert toolchain_python("toy") == python
 
-    monkeypatch.setattr(environment_module, "_make", None)
+    monkeypatch.setattr(installing, "_make", None)
     assert install("toy") == made
     assert [environment.path for environment in remove("toy")] == [made.path]
     assert (left(tmp_path), environments()) == ([], [])
@@ -100,14 +109,14 @@ def test_a_failed_or_interrupted_installation_leaves_nothing(toy, tmp_path, monk
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(environment_module.subprocess, "run", interrupted)
+    monkeypatch.setattr(installing.subprocess, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         install("toy")
     assert left(tmp_path) == []
 
 
 def test_half_an_environment_is_never_taken_for_a_whole_one(toy, tmp_path):
-    place = environment_module._place(toy)
+    place = place_of(toy)
     (place / "bin").mkdir(parents=True)
     (place / "bin" / "python").touch()
     with pytest.raises(MissingDependencyError):
@@ -118,7 +127,7 @@ def test_half_an_environment_is_never_taken_for_a_whole_one(toy, tmp_path):
 @pytest.mark.parametrize("record", [None, b"{", b'{"toolchain": "toy"}'])
 def test_what_remains_of_an_environment_is_listed_and_removed(toy, tmp_path, command, record):
     """A removal that was interrupted leaves no record, a full disk one that cannot be read."""
-    place = environment_module._place(toy)
+    place = place_of(toy)
     (place / "bin").mkdir(parents=True)
     if record is not None:
         (place / "environment.json").write_bytes(record)
@@ -132,11 +141,9 @@ def test_what_remains_of_an_environment_is_listed_and_removed(toy, tmp_path, com
 
 def test_an_environment_of_a_toolchain_that_is_not_known_is_listed_and_removed(toy, tmp_path, monkeypatch, command):
     """Another version of edgedistill made it, or one with a plug-in."""
-    place = environment_module._place(toy)
+    place = place_of(toy)
     place.mkdir(parents=True)
-    of_toy = environment_module.Environment(
-        toolchain="toy", path="", python="bin/python", over="", versions={"toy-tool": "3.1"}, bytes=1
-    )
+    of_toy = Environment(toolchain="toy", path="", python="bin/python", over="", versions={"toy-tool": "3.1"}, bytes=1)
     (place / "environment.json").write_bytes(msgspec.json.encode(of_toy))
     assert installed_toolchain()["toy-tool"] == "3.1"
     monkeypatch.delitem(TOOLCHAINS, "toy")
@@ -159,7 +166,7 @@ def test_what_is_missing_is_listed_with_the_way_to_get_it(toy, command):
 
 def test_one_installer_at_a_time_and_a_folder_that_can_be_written(toy, tmp_path, monkeypatch):
     with (
-        environment_module._sole_installer(tmp_path / "cache" / "toolchains"),
+        installing.sole_installer(tmp_path / "cache" / "toolchains"),
         pytest.raises(EdgedistillError, match="another process installs or removes a toolchain there"),
     ):
         install("toy")

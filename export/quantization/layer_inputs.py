@@ -1,0 +1,164 @@
+"""What the layers of a float graph take on calibration images: patches of maps, and how their values go together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ExportError, one_line
+from .graph_images import GraphImages
+from .held_out import run
+from .int8_weights import LAYERS, Int8Weight
+
+_INPUTS_PER_WEIGHT = 4  # patches for each weight of an output channel
+_LEAST_PATCHES = 4096
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or matrix product.
+
+    Attributes:
+        name: of the node.
+        takes: the tensor that it reads.
+        groups: in which it divides its channels.
+        weights: of an output channel.
+        transposed: whether a matrix product holds its weights as (O, K).
+        kernel: of a convolution; empty for a matrix product.
+        strides, dilations: of a convolution.
+        pads: at the beginnings of the axes, then at their ends.
+    """
+
+    name: str
+    takes: str
+    groups: int
+    weights: int
+    transposed: bool = True
+    kernel: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    dilations: tuple[int, ...] = ()
+    pads: tuple[int, ...] = ()
+
+    def rows(self, weight: np.ndarray) -> np.ndarray:
+        """(G, O, K) of a weight as the graph has it."""
+        turned = weight if self.transposed else weight.T
+        return turned.reshape(self.groups, -1, self.weights)
+
+    def shaped(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The reverse."""
+        if self.transposed:
+            return rows.reshape(shape)
+        return np.ascontiguousarray(rows.reshape(shape[::-1]).T)
+
+    def patches(self, taken: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        """(G, n, K): what the layer multiplies for `count` outputs of each image, drawn at random; all if no more."""
+        if not self.kernel:
+            return taken.reshape(1, -1, self.weights)
+        axes = len(self.kernel)
+        around = list(zip(self.pads[:axes], self.pads[axes:], strict=True))
+        padded = np.pad(taken, [(0, 0), (0, 0), *around])
+        reach = [dilation * (size - 1) for dilation, size in zip(self.dilations, self.kernel, strict=True)]
+        outputs = [
+            (size - far - 1) // stride + 1
+            for size, far, stride in zip(padded.shape[2:], reach, self.strides, strict=True)
+        ]
+        total = int(np.prod(outputs))
+        chosen = np.arange(total) if total <= count else rng.integers(total, size=count)
+        places = np.unravel_index(chosen, outputs)
+        offsets = np.unravel_index(np.arange(int(np.prod(self.kernel))), self.kernel)
+        index = [
+            place[:, None] * stride + offset[None, :] * dilation
+            for place, offset, stride, dilation in zip(places, offsets, self.strides, self.dilations, strict=True)
+        ]
+        flat = np.ravel_multi_index(index, padded.shape[2:])  # (n, kernel)
+        found = padded.reshape(*padded.shape[:2], -1)[:, :, flat]
+        images, channels, drawn, taps = found.shape
+        grouped = found.reshape(images, self.groups, channels // self.groups, drawn, taps)
+        return grouped.transpose(1, 0, 3, 2, 4).reshape(self.groups, images * drawn, self.weights)
+
+
+def read_layers(prepared: Path, weights: Mapping[str, Int8Weight]) -> list[Layer]:
+    """The layers of a float graph whose patches can be told.
+
+    Args:
+        prepared: the graph, from `qdq.prepare`.
+        weights: of layers that are in int8; others are left out.
+    """
+    import onnx
+
+    found = []
+    for node in onnx.load(prepared).graph.node:
+        if node.op_type not in LAYERS or node.name not in weights:
+            continue
+        set_ = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        shape = weights[node.name].exact.shape
+        if node.op_type == "Gemm":
+            if not set_.get("transA") and set_.get("alpha", 1.0) == 1.0:
+                turned = bool(set_.get("transB"))
+                found.append(Layer(node.name, node.input[0], 1, shape[1 if turned else 0], turned))
+            continue
+        if set_.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+            continue
+        axes = len(shape) - 2
+        found.append(
+            Layer(
+                name=node.name,
+                takes=node.input[0],
+                groups=set_.get("group", 1),
+                weights=int(np.prod(shape[1:])),
+                kernel=tuple(shape[2:]),
+                strides=tuple(set_.get("strides", [1] * axes)),
+                dilations=tuple(set_.get("dilations", [1] * axes)),
+                pads=tuple(set_.get("pads", [0] * 2 * axes)),
+            )
+        )
+    return found
+
+
+def input_moments(
+    prepared: Path, layers: list[Layer], images: GraphImages, scratch: Path, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """The covariance of each layer's inputs, float32 (G, K, K).
+
+    Args:
+        prepared: the float graph.
+        layers: of it; all their covariances are in memory at once.
+        images: what its only input takes.
+        scratch: a folder.
+        rng: draws the patches.
+
+    Raises:
+        ExportError: the graph cannot be run with its layers' inputs as outputs.
+    """
+    import onnx
+    from onnx import TensorProto, helper
+
+    try:
+        model = onnx.load(prepared)
+        names = list(dict.fromkeys(layer.takes for layer in layers))
+        own = {value.name for value in model.graph.input}
+        taps = [name for name in names if name not in own]
+        del model.graph.output[:]
+        model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in taps)
+        path = scratch / "inputs.onnx"
+        onnx.save(model, path)
+    except Exception as error:  # onnx raises types of its own
+        raise ExportError(f"the layers' inputs cannot be measured: {one_line(error)}") from error
+    sums = [np.zeros((layer.groups, layer.weights), np.float64) for layer in layers]
+    squares = [np.zeros((layer.groups, layer.weights, layer.weights), np.float32) for layer in layers]
+    counts = [0 for _ in layers]
+    wanted = [-(-max(_LEAST_PATCHES, _INPUTS_PER_WEIGHT * layer.weights) // len(images)) for layer in layers]
+    for batch in run(path, images, taps, _BATCH):
+        taken = dict(zip(taps, batch, strict=True))
+        for at, layer in enumerate(layers):
+            patches = layer.patches(taken[layer.takes], wanted[at], rng)
+            sums[at] += patches.sum(axis=1, dtype=np.float64)
+            squares[at] += patches.transpose(0, 2, 1) @ patches
+            counts[at] += patches.shape[1]
+    for at, total in enumerate(sums):
+        mean = (total / counts[at]).astype(np.float32)
+        squares[at] /= counts[at]
+        squares[at] -= mean[:, :, None] * mean[:, None, :]
+    return squares
