@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from ..runtime.bundle.file_facts import FileFacts, encode_facts
 from ..runtime.bundle.manifest import decode_manifest
 from ..runtime.bundle.storage import FolderStorage
 from ..runtime.datasets.base import Dataset
-from ..runtime.errors import ConfigError, EdgedistillError
+from ..runtime.errors import EdgedistillError
 from ..runtime.files import write_atomic
 from ..runtime.metrics import ThresholdRule, threshold_rule
 from ..runtime.preprocess import ImageSource
@@ -31,18 +31,18 @@ from .building import build_artifacts, keep_listed_files, needed_conversions
 from .conversions import Ingredients
 from .conversions.onnx_check import require_modules
 from .documents import with_documents
+from .given import ReferenceLogits, as_pairs, as_source, check_given
 from .golden import write_golden
 from .judged_apart import Apart, set_apart
 from .lineage import own_lineage
 from .operating_points import with_operating_points
-from .opset import check_opset
 from .packages import PACKAGES
 from .probes import make_probes
 from .provenance import make_provenance
 from .quantization.calibration import Calibration, decode_calibration
 from .references import write_references
 from .replaceable import refuse_foreign, refuse_foreign_zip, zip_beside
-from .requested import check_outputs, int8_gates, require_calibration, resolve_targets
+from .requested import int8_gates, require_calibration, resolve_targets
 from .signature import allowed_batch
 from .sources import NetworkCard, Source
 from .staging import staged_bundle
@@ -50,8 +50,6 @@ from .steps import Progress, Steps
 
 if TYPE_CHECKING:
     from ..distill.checkpoint import Student
-
-ReferenceLogits: TypeAlias = tuple[Dataset, np.ndarray]
 
 
 def export_bundle(
@@ -112,14 +110,14 @@ def export_bundle(
     """
     out = Path(out)
     wanted = resolve_targets([targets] if isinstance(targets, str) else targets)
-    _check_given(outputs, opset, calibration=calibration, validation=validation)
+    check_given(outputs, opset, calibration=calibration, validation=validation)
     rule = threshold_rule(str(thresholds))
-    references = _as_pairs(reference)
+    references = as_pairs(reference)
     limits = int8_gates(wanted)
     apart = set_apart(calibration, validation, [split for split, _ in references])
     require_calibration(wanted, given=apart.calibration is not None)
     refuse_foreign(out, zip=zip)
-    source = _as_source(student)
+    source = as_source(student)
     require_modules(*source.toolchain)
     source = source.giving(outputs)
     card, image = source.card, source.image(input)
@@ -195,38 +193,6 @@ def _facts(card: NetworkCard, name: str | None, input: InputKind) -> dict[str, s
             thresholds=card.thresholds,
         )
     )
-
-
-def _check_given(outputs: Sequence[str], opset: int | None, **data_sets: object) -> None:
-    check_outputs(outputs)
-    check_opset(opset)
-    for key, data in data_sets.items():
-        if not isinstance(data, Dataset | Calibration | Apart | None):
-            raise ConfigError(
-                f"`{key}` is a {type(data).__name__}: a data set of ours is wanted, which `distill.as_dataset(data, "
-                f"name={key!r})` makes of a torch one."
-            )
-
-
-def _as_source(network: "Source | Student | str | Path") -> Source:
-    if isinstance(network, Source):
-        return network
-    from ..distill.checkpoint import Student, load_student
-    from .sources.pytorch import from_student
-
-    found = load_student(network) if isinstance(network, str | Path) else network
-    if not isinstance(found, Student):
-        raise ConfigError(
-            f"export takes a Student, as `distil` and `load_student` return it, or the path of its file, and this is a "
-            f"{type(found).__name__}: `export.from_module(network, classes=..., preprocessing=...)` makes it one."
-        )
-    return from_student(found)
-
-
-def _as_pairs(reference: ReferenceLogits | Sequence[ReferenceLogits]) -> Sequence[ReferenceLogits]:
-    if isinstance(reference, tuple) and len(reference) == 2 and isinstance(reference[0], Dataset):
-        return [reference]
-    return reference
 
 
 def _write_manifest(manifest: Manifest, root: Path) -> None:

@@ -104,6 +104,16 @@ def precision_of(name: str) -> Precision:
     return row
 
 
+def why_none(name: str) -> str:
+    """Why there is no such precision, as one more sentence; empty where there is no more to say."""
+    if "dynamic" not in name.lower():
+        return ""
+    return (
+        " Dynamic int8 measures ranges while it runs: it is made for the large matrix products of language models, not "
+        "for convolutions. Take int8, which is calibrated."
+    )
+
+
 register_precision(
     Precision(
         name="fp32",

@@ -225,7 +225,7 @@ def host_of(name_or_path: str | Path) -> str:
 
 def _load(name_or_path: str | Path) -> tuple[Target, str]:
     from .backends.base import BACKENDS
-    from .precisions import PRECISIONS
+    from .precisions import PRECISIONS, why_none
 
     path = Path(name_or_path)
     if not is_config_file(path):
@@ -242,6 +242,7 @@ def _load(name_or_path: str | Path) -> tuple[Target, str]:
         if getattr(written, key) not in allowed:
             raise ConfigError(
                 f"{path}: `{key}`: unknown {key} {getattr(written, key)!r}. Allowed: {', '.join(allowed)}."
+                f"{why_none(written.precision) if key == 'precision' else ''}"
             )
     gates = {key: value for key, value in msgspec.structs.asdict(written.gates).items() if value is not None}
     fields = msgspec.structs.asdict(written)

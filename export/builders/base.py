@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ...runtime.errors import ConfigError
+from ...runtime.precisions import why_none
 from ...runtime.registry import Registry
 from ...runtime.targets import Target
 from ..conversions import Ingredients
@@ -72,7 +73,10 @@ class Builder:
             raise ConfigError(f"{target.name}: {target.backend} has no format {target.format!r}; one of: {allowed}.")
         if target.precision not in known:
             built = f"{target.backend} ({target.format})" if target.format else target.backend
-            raise ConfigError(f"{target.name}: {built} is not built in {target.precision}; one of: {', '.join(known)}.")
+            raise ConfigError(
+                f"{target.name}: {built} is not built in {target.precision}; one of: {', '.join(known)}."
+                f"{why_none(target.precision)}"
+            )
         conversion = known[target.precision]
         if target.weight_bits == FULL_BITS:
             return conversion

@@ -42,6 +42,19 @@ def test_mistakes_are_told_before_any_work(tmp_path, changes, message):
         load_target(path)
 
 
+def test_dynamic_int8_is_refused_with_the_reason(tmp_path):
+    written = {"name": "mine", "backend": "onnxruntime", "precision": "int8-dynamic"}
+    reason = (
+        r"\. Dynamic int8 measures ranges while it runs: .* not for convolutions\. Take int8, which is calibrated\."
+    )
+    with pytest.raises(ConfigError, match=f"^mine: onnxruntime is not built in int8-dynamic; .*{reason}$"):
+        resolve_targets([Target(**written)])
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(written))
+    with pytest.raises(ConfigError, match=f"mine.yaml: `precision`: unknown precision 'int8-dynamic'.*{reason}$"):
+        load_target(path)
+
+
 @pytest.mark.parametrize(
     ("backend", "device"),
     [
