@@ -32,7 +32,7 @@ class Quantiser(Protocol):
 
     @property
     def graph(self) -> "GraphQuantiser | None":
-        """Itself, where it can also rewrite its float graph and look into what it made of it; None where it cannot."""
+        """Itself, where it can also exchange weights and look into what it made; None where it cannot."""
         ...
 
     def layers(self) -> list[str]:
@@ -85,7 +85,7 @@ class Quantiser(Protocol):
 
 
 class GraphQuantiser(Quantiser, Protocol):
-    """One that can also rewrite its float graph, and look into what it made of it.
+    """One that can also exchange the weights of its float graph, and look into what it made of it.
 
     Attributes:
         timed_here: what runs its files on this machine is also what runs them in the end.

@@ -78,7 +78,7 @@ def _rounded_adaptively(search: Search, start: Trial) -> tuple[Trial, str]:
     candidate = start.candidate
     quantiser = candidate.quantiser.graph
     if quantiser is None:
-        return start, f"none: {candidate.quantiser.name} files are not rewritten"
+        return start, f"none: the weights of {candidate.quantiser.name} files are not exchanged"
     search.say("round weights adaptively")
     try:
         adapted = quantiser.rounded_adaptively(candidate.ranges, search.images.ranges, search.scratch)
@@ -95,7 +95,7 @@ def _equalised(search: Search, start: Trial) -> tuple[Trial, str]:
     candidate, images = start.candidate, search.images.ranges
     quantiser = candidate.quantiser.graph
     if quantiser is None:
-        return start, f"none: {candidate.quantiser.name} files are not rewritten"
+        return start, f"none: the weights of {candidate.quantiser.name} files are not exchanged"
     search.say("equalise weights across layers")
     try:
         found = quantiser.equalised(images, search.scratch)

@@ -250,7 +250,7 @@ def test_a_quantiser_that_rewrites_no_graph_is_judged_all_the_same(measured, mon
     chosen = choosing.choose(plain, histograms, images, limits=Gates(max_map_drop=0.5), scratch=tmp_path)
     assert chosen.note == f"1 of {LAYERS} layers in float"
     for step in ("equalisation", "adaptive_rounding"):
-        assert chosen.details[step] == "none: plain files are not rewritten"
+        assert chosen.details[step] == "none: the weights of plain files are not exchanged"
     assert not {"bias_correction", "layer_snr", "latency_price"} & set(chosen.details)
 
 
