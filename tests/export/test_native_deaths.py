@@ -34,6 +34,7 @@ pytestmark = pytest.mark.usefixtures("traced_once")
 
 WELL = "onnxruntime-cpu-fp32"
 GOLDEN = Path(__file__).parents[1] / "golden" / "litert"
+COLOURS = ("red", "green", "blue", "bright")  # of the tiny bundle
 ONE_IMAGE = BatchRange(min=1, typical=1, max=1)
 SEGV = jobs.segfault, "its process crashed with SIGSEGV: loading plug-in 3 of 4."
 KILL = jobs.be_killed, "its process crashed with SIGKILL, as when memory runs out: short of memory."
@@ -94,14 +95,15 @@ def test_a_given_file_that_kills_what_tries_it_is_refused_in_a_line(dies, tiny_b
     dies(onnx_running, "try_file", SEGV[0])
     path = tiny_bundle / "onnx" / "model.fp32.onnx"
     with pytest.raises(ExportError) as raised:
-        from_onnx(path)
+        from_onnx(path, classes=COLOURS)
     assert str(raised.value) == f"{path}: cannot be run: {SEGV[1]}"
 
 
 def test_a_given_file_that_kills_its_conversion_fails_what_is_made_of_it(dies, tiny_bundle, tmp_path):
     dies(onnx_file, "write_wrapped", KILL[0])
+    path = tiny_bundle / "onnx" / "model.fp32.onnx"
     with pytest.raises(ExportError, match="no artifact could be built") as raised:
-        export_bundle(from_onnx(tiny_bundle / "onnx" / "model.fp32.onnx"), [WELL], tmp_path / "b")
+        export_bundle(from_onnx(path, classes=COLOURS), [WELL], tmp_path / "b")
     assert str(raised.value).endswith(f"cannot be brought into a bundle's form: {KILL[1]}")
     assert list(tmp_path.iterdir()) == []
 
