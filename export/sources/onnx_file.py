@@ -80,7 +80,10 @@ class OnnxSource(Source):
 
         source = path.with_suffix(".given.onnx")
         onnx.save(self._model, source)
-        form = Form(self._given.input, self._given.layout, self._given.output, self.card, input, opset)
+        given = self._given
+        form = Form(
+            taken=given.input, layout=given.layout, logits=given.output, card=self.card, input=input, opset=opset
+        )
         run_in_child(write_wrapped, source, form, path, what="the graph cannot be brought into a bundle's form")
         return path
 

@@ -87,7 +87,7 @@ def try_file(path: str, preprocessing: dict[str, Any], out: str) -> None:
     images = generated_images(_JUDGED, images_as.size)
     how = path, given.layout, images_as
     batch = given.batch or 2
-    found = {
+    found: dict[str, Any] = {
         "scores": GivenRun(Path(path), *how, batch).scores(images, given.given),
         "logits": GivenRun(given.model, *how, batch).scores(images, given.output),
     }
