@@ -153,27 +153,27 @@ def in_words(interval: Interval | None) -> str:
     return f"{interval.estimate:.1f}{ends}"
 
 
-def print_table(record: Headline) -> None:
-    """Markdown."""
+def markdown(record: Headline) -> str:
+    """Two tables: the networks, and what ships of them."""
     teacher = record.networks[0].mAP.estimate
-    print("| network | test mAP [95 % CI] | above labels alone | parameters | MACs |\n|---|---:|---:|---:|---:|")
-    for row in record.networks:
-        print(
-            f"| {ROLES[row.role]} ({row.model}) | {in_words(row.mAP)} | {in_words(row.gain)} "
-            f"| {row.parameters / 1e6:.2f} M | {row.macs / 1e6:.0f} M |"
-        )
-    print("\n| what ships | test mAP [95 % CI] | of the teacher's | MB | p50 ms | p90 ms | of the teacher's time |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    lines = ["| network | test mAP [95 % CI] | above labels alone | parameters | MACs |", "|---|---:|---:|---:|---:|"]
+    lines.extend(
+        f"| {ROLES[row.role]} ({row.model}) | {in_words(row.mAP)} | {in_words(row.gain)} "
+        f"| {row.parameters / 1e6:.2f} M | {row.macs / 1e6:.0f} M |"
+        for row in record.networks
+    )
+    lines += ["", "| what ships | test mAP [95 % CI] | of the teacher's | MB | p50 ms | p90 ms | of its p50 |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|")
     teachers = {row.name: row for row in record.shipped if row.of == "teacher"}
     for row in record.shipped:
         beside = teachers[row.name.replace("int8", "fp32")]
-        print(
+        disturbed = " (disturbed)" if row.disturbed else ""
+        lines.append(
             f"| {row.of}, {row.name} | {in_words(row.mAP)} | {row.mAP.estimate / teacher:.1%} | {row.bytes / 1e6:.2f} "
-            f"| {row.p50_ms:.2f} | {row.p90_ms:.2f} | {row.p50_ms / beside.p50_ms:.0%} |"
+            f"| {row.p50_ms:.2f}{disturbed} | {row.p90_ms:.2f} | {row.p50_ms / beside.p50_ms:.0%} |"
         )
-    print(
-        f"\n{record.images:,} test images of {record.size[0]} px; {record.device.cores} cores of {record.device.cpu}."
-    )
+    machine = f"{record.device.cores} cores of {record.device.cpu}"
+    return "\n".join([*lines, "", f"{record.images:,} test images of {record.size[0]} px; {machine}."])
 
 
 def main() -> None:
@@ -198,7 +198,7 @@ def main() -> None:
             device=describe_device(),
         )
         write_atomic(arguments.out, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
-    print_table(msgspec.json.decode(arguments.out.read_bytes(), type=Headline))
+    print(markdown(msgspec.json.decode(arguments.out.read_bytes(), type=Headline)))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ import importlib.util
 import json
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 
+import msgspec
 import pytest
 
 from edgedistill.distill.study import Store, load_study
@@ -40,10 +42,21 @@ def test_the_page_shows_every_studys_record(page, study, command, monkeypatch, n
     assert f"<!-- edgedistill {typed} -->\n{out.strip()}\n" in page
 
 
-def test_the_page_shows_what_the_terms_pull_at(page):
-    spec = importlib.util.spec_from_file_location("term_gradients", BENCHMARKS / "term_gradients.py")
+def benchmark(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_shows_the_headline(page):
+    module = benchmark("headline")
+    record = msgspec.json.decode(module.RESULTS.read_bytes(), type=module.Headline)
+    assert module.markdown(record) in page, "python benchmarks/headline.py --table"
+
+
+def test_the_page_shows_what_the_terms_pull_at(page):
+    module = benchmark("term_gradients")
     report = json.loads((BENCHMARKS / "results" / "term_gradients.json").read_text())
     assert module.markdown(report) in page, "python benchmarks/term_gradients.py --table"
 
