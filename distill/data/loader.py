@@ -1,6 +1,9 @@
 """Training batches: which images a step sees depends on (seed, epoch, step) alone, never on workers or processes."""
 
+import atexit
 import math
+import multiprocessing
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -21,6 +24,7 @@ from .views import Views
 
 STAND_INS = 16
 _MOST_WORKERS = 32
+_PATIENCE_S = 0.5
 _MIXING = 0x3177  # of `Views.draws`
 
 
@@ -222,8 +226,22 @@ def _stacked(images: tuple[Tensor, ...]) -> Tensor:
 
 def quiet_worker(_: int) -> None:
     """Ctrl-C and SIGTERM are the main process's to handle, also when the whole group gets them, as under torchrun."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End the loading processes that are left when this one ends, as where a traceback still holds their loader:
+    multiprocessing asks its daemons by SIGTERM, which they ignore, and waits for ever.
+    """
+    left = [process for process in multiprocessing.active_children() if process.daemon]
+    if left and hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises when a loading process is killed
+    for process in left:
+        process.terminate()
+    for process in left:
+        process.join(_PATIENCE_S)
+        if process.is_alive():
+            process.kill()
