@@ -4,6 +4,7 @@ import atexit
 import math
 import multiprocessing
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -24,7 +25,7 @@ from .views import Views
 
 STAND_INS = 16
 _MOST_WORKERS = 32
-_PATIENCE_S = 0.5
+_PATIENCE_S = 0.5  # for all of them together
 _MIXING = 0x3177  # of `Views.draws`
 
 
@@ -241,7 +242,8 @@ def _end_workers() -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises when a loading process is killed
     for process in left:
         process.terminate()
+    end = time.monotonic() + _PATIENCE_S
     for process in left:
-        process.join(_PATIENCE_S)
+        process.join(max(0.0, end - time.monotonic()))
         if process.is_alive():
             process.kill()
