@@ -3,16 +3,15 @@
 import json
 import re
 import sys
-from typing import Any
 
 import msgspec
 from rich import markup
 from rich.console import Console
 
 from edgedistill.runtime.errors import printable as in_one_line
+from edgedistill.runtime.json_text import encode_json
 
 from .processes import speaking_rank
-from .streams import printable
 
 # Without a terminal there is no width to fit: a table in a log or a pipe is never cut.
 _PLAIN_WIDTH = 160
@@ -39,21 +38,14 @@ def escape(text: str) -> str:
 def print_json(value: object) -> None:
     """One JSON document on stdout, and nothing else."""
     if not _silent:
-        _write_json(msgspec.json.format(_encode(value), indent=2))
+        _write_json(msgspec.json.format(encode_json(value, _plain), indent=2))
 
 
 def print_json_line(value: object) -> None:
     """One line of JSON Lines on stdout, at once: its reader may be waiting for it."""
     if not _silent:
-        _write_json(_encode(value))
+        _write_json(encode_json(value, _plain))
         sys.stdout.flush()
-
-
-def _encode(value: object) -> bytes:
-    try:
-        return msgspec.json.encode(value, enc_hook=_plain)
-    except UnicodeEncodeError:  # a file name that is no text
-        return msgspec.json.encode(_printable(msgspec.to_builtins(value, enc_hook=_plain)))
 
 
 def _write_json(encoded: bytes) -> None:
@@ -69,13 +61,3 @@ def _plain(value: object) -> object:
     if hasattr(value, "tolist"):  # numpy arrays and scalars
         return value.tolist()
     return str(value)
-
-
-def _printable(value: Any) -> Any:
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, dict):
-        return {_printable(key): _printable(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_printable(entry) for entry in value]
-    return value

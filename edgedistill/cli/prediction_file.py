@@ -7,6 +7,7 @@ out.csv.skipped.csv   images that could not be read, where a table has no room f
 """
 
 import contextlib
+import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,7 @@ class PredictionFile:
         self.partial, self._about = (path.with_name(path.name + suffix) for suffix in (".partial", ".about.json"))
         self.rows = self.skipped = 0
         self.complete = False
+        self._names, self._names_then = hashlib.sha256(), ""
         if overwrite:
             for old in (self.partial, self._about):
                 old.unlink(missing_ok=True)
@@ -98,6 +100,21 @@ class PredictionFile:
         self._stream.truncate()
         return photos
 
+    def require_same(self, photos: Iterator[ImageFile]) -> None:
+        """Where the file is there already: that it is of these photos.
+
+        Raises:
+            ConfigError: some were added, removed or renamed since.
+        """
+        names, count = hashlib.sha256(), 0
+        for count, photo in enumerate(photos, 1):  # noqa: B007 (the last number is how many there are)
+            names.update(_line(printable(str(photo.path))))
+        if self._names_then and names.hexdigest() != self._names_then:
+            raise ConfigError(
+                f"{self.path}: is of other images: {self.rows:,} then, {count:,} now, in their names or order: give "
+                "another --output, or --overwrite."
+            )
+
     def write(self, row: dict[str, Any]) -> None:
         """Add one: {"image", "labels", ...} or {"image", "error"}.
 
@@ -126,6 +143,7 @@ class PredictionFile:
     def _count(self, row: dict[str, Any]) -> None:
         self.rows += 1
         self.skipped += "error" in row
+        self._names.update(_line(row["image"]))
 
     def _check_facts(self) -> None:
         try:
@@ -142,11 +160,14 @@ class PredictionFile:
             raise ConfigError(
                 f"{self.path}: was made otherwise ({told}): give the same, another --output, or --overwrite."
             )
-        if self.path.exists() and not self.partial.exists():
+        if self.path.exists() and not self.partial.exists() and about.get("complete"):
             self.complete, self.rows, self.skipped = True, rows, skipped
+            self._names_then = about.get("names", "")  # earlier versions did not record it
 
     def _save(self, *, complete: bool) -> None:
         about = {"decided_by": self._facts, "complete": complete, "images": self.rows, "skipped": self.skipped}
+        if complete:
+            about["names"] = self._names.hexdigest()
         write_atomic(self._about, msgspec.json.format(msgspec.json.encode(about)))
 
     def _lock(self) -> None:
@@ -169,6 +190,10 @@ class PredictionFile:
                 f"cannot write {self.partial}: {error.strerror or error}. What is in there is kept: free space, and "
                 "the same command goes on."
             ) from error
+
+
+def _line(name: str) -> bytes:
+    return f"{name}\n".encode()
 
 
 def _change(then: object, now: object) -> str:

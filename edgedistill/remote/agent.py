@@ -22,6 +22,7 @@ from ..runtime.datasets import Dataset, open_dataset
 from ..runtime.device import Device, describe_device
 from ..runtime.errors import EdgedistillError, InterruptedRunError
 from ..runtime.field import check
+from ..runtime.json_text import encode_json
 from ..runtime.parity import selftest, verify
 from ..runtime.record import Record
 from .conversation import Failed, Finished, Progress, Warned, encoded
@@ -113,7 +114,7 @@ def _counting(text: str) -> Callable[[int, int], None]:
 
 def _found(request: Request, report: Record, place: Path) -> msgspec.Raw:
     kept = sorted(results_folder(place / request.source).rglob(f"*{SAMPLES_SUFFIX}"))  # what was given lies elsewhere
-    text = _as_called(msgspec.json.encode(report).decode(), request, place, _in_json)
+    text = _as_called(encode_json(report).decode(), request, place, _in_json)
     found = Found(
         report=msgspec.Raw(text.encode()),
         device=describe_device(),
@@ -130,7 +131,7 @@ def _as_called(text: str, request: Request, place: Path, written: Callable[[str]
 
 
 def _in_json(text: str) -> str:
-    return msgspec.json.encode(text).decode()[1:-1]
+    return encode_json(text).decode()[1:-1]
 
 
 def _say(message: Any) -> None:

@@ -14,6 +14,7 @@ from typing import IO, NamedTuple
 import msgspec
 
 from ..runtime.errors import EdgedistillError, InterruptedRunError, RefusedError, printable
+from ..runtime.json_text import encode_json
 from ..runtime.record import Record
 from .connection import Connection
 from .errors import HostError, UnfitHostError
@@ -79,7 +80,7 @@ _decoder = msgspec.json.Decoder(_Message)
 
 def encoded(message: _Message) -> bytes:
     """A message as its line."""
-    return _MARK + msgspec.json.encode(message) + b"\n"
+    return _MARK + encode_json(message) + b"\n"
 
 
 class Conversation:
@@ -98,7 +99,7 @@ class Conversation:
 
     def send(self, request: object) -> None:
         """The first line of its input."""
-        self.write(msgspec.json.encode(request) + b"\n")
+        self.write(encode_json(request) + b"\n")
 
     def write(self, data: bytes) -> None:
         """More of its input. A program that ended already says itself why: see `answer`."""

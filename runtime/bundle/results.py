@@ -22,6 +22,7 @@ import numpy as np
 from ..device import Device, describe_device, device_slug
 from ..errors import BundleError, EdgedistillError, first_line, printable
 from ..files import atomic_path, write_atomic
+from ..json_text import encode_json
 from ..record import Record
 from ..text_files import read_bytes
 from .opened import Bundle, results_folder
@@ -147,7 +148,7 @@ def save_run(
         kind=kind,
         created=now.isoformat(timespec="milliseconds"),
         device=machine.described,
-        report=msgspec.Raw(msgspec.json.encode(report)),
+        report=msgspec.Raw(encode_json(report)),
     )
     if samples:
         # By number: an artifact may be called as an argument of numpy's function is.

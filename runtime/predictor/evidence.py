@@ -42,6 +42,7 @@ class Bench(Record):
     """Of a `bench.report.ArtifactBench`."""
 
     name: str
+    artifact: str = ""  # where `name` says more: in a sweep
     status: str = ""
     threads: int | None = None
     device: str | None = None
@@ -123,11 +124,12 @@ def _benches(
         if report.batch_size != 1 or report.scenario != _SINGLE:
             continue
         for one in report.artifacts:
-            target = targets.get(one.name)
+            name = one.artifact or one.name
+            target = targets.get(name)
             if one.status != "ran" or target is None:
                 continue
             if target.setting(one.threads, one.device) == target.setting(threads, device):
-                found[one.name] = one, run.created
+                found[name] = one, run.created
     return found
 
 

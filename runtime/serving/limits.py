@@ -1,5 +1,7 @@
 """What a server takes upon itself, at most."""
 
+import math
+
 from ..errors import ConfigError
 from ..predictor import Predictor
 from ..record import Record
@@ -51,8 +53,8 @@ def check_limits(limits: Limits, predictor: Predictor) -> int:
     if not 0 <= limits.window_ms <= MOST_WINDOW_MS:
         raise ConfigError(f"a batching window of {limits.window_ms:g} ms: needs 0 to {MOST_WINDOW_MS:g}.")
     for name in ("megabytes", "megapixels", "body_seconds", "stop_seconds", "pending"):
-        if not getattr(limits, name) > 0:
-            raise ConfigError(f"{name} {getattr(limits, name):g}: needs a number above 0.")
+        if not 0 < getattr(limits, name) < math.inf:
+            raise ConfigError(f"{name} {getattr(limits, name):g}: needs a finite number above 0.")
     most = predictor.artifact.target.batch.max
     if limits.batch is not None and not 1 <= limits.batch <= most:
         raise ConfigError(f"a batch of {limits.batch}: the artifact takes 1 to {most} images.")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 
-from ..errors import ConfigError, MissingDependencyError
+from ..errors import ConfigError, MissingDependencyError, first_line
 from ..predictor import Predictor
 from .limits import Limits
 
@@ -35,8 +35,9 @@ def listen(address: str, port: int) -> socket.socket:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, where = found[0]
         bound = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ConfigError(f"{address}: no address of this machine ({error.strerror or error}).") from None
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name that the internet has, such as `a..b`
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise ConfigError(f"{address}: no address of this machine ({why}).") from None
     try:
         if sys.platform != "win32":  # where it would let two servers share a port
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

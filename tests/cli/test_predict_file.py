@@ -113,6 +113,30 @@ def test_a_finished_file_is_not_made_again_and_another_s_is_not_touched(command,
     assert out.stat().st_mtime_ns > made
 
 
+def test_a_finished_file_is_not_taken_for_one_of_other_images(command, tiny_bundle, photos, tmp_path):
+    out, added = tmp_path / "out.csv", photos / "7-teal.jpg"
+    command("predict", tiny_bundle, photos, "-o", out)
+    added.write_bytes((photos / "1-teal.jpg").read_bytes())
+    code, _, err = command("predict", tiny_bundle, photos, "-o", out)
+    assert code == 2
+    assert "out.csv: is of other images: 7 then, 8 now, in their names or order" in err
+    added.unlink()
+    (photos / "0-red.jpg").rename(photos / "0-rose.jpg")
+    assert "other images: 7 then, 7 now" in command("predict", tiny_bundle, photos, "-o", out)[2]
+    (photos / "0-rose.jpg").rename(photos / "0-red.jpg")
+    assert "was complete already" in command("predict", tiny_bundle, photos, "-o", out)[2]
+
+
+def test_what_was_never_finished_is_not_called_complete(command, tiny_bundle, photos, tmp_path):
+    out, about = tmp_path / "out.csv", tmp_path / "out.csv.about.json"
+    command("predict", tiny_bundle, photos, "-o", out)
+    whole = out.read_bytes()
+    out.write_text("of an earlier run")  # which --overwrite was to replace, and whose .partial somebody removed
+    about.write_text(json.dumps({**json.loads(about.read_text()), "complete": False}))
+    assert command("predict", tiny_bundle, photos, "-o", out)[0] == 2
+    assert out.read_bytes() == whole
+
+
 def test_other_images_are_not_continued(command, tiny_bundle, photos, tmp_path):
     out, partial = tmp_path / "out.jsonl", tmp_path / "out.jsonl.partial"
     command("predict", tiny_bundle, photos, "-o", out)

@@ -96,6 +96,7 @@ def test_what_takes_longer_than_the_time_to_stop_is_cut_off_and_told(tiny_bundle
     [
         (["--address", "256.1.1.1"], "256.1.1.1: no address of this machine"),
         (["--address", "192.0.2.1"], "cannot be listened on"),
+        (["--address", "a..b"], "a..b: no address of this machine"),
         (["--max-batch", "5"], "a batch of 5: the artifact takes 1 to 4 images"),
         (["--batch-window", "-1"], "a batching window of -1 ms"),
     ],

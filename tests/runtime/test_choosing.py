@@ -105,6 +105,26 @@ def test_a_bench_counts_for_the_threads_and_the_device_that_it_was_made_with(bun
     assert "no bench has measured" in chosen(bundle, threads=3)[1]
 
 
+def test_a_sweep_over_threads_counts_for_each_number(bundle):
+    latency = {"p90": {"confidence": 0.95, "low": None, "high": None}}
+    artifacts = [
+        {
+            "name": f"{name} (threads {threads})",
+            "artifact": name,
+            "status": "ran",
+            "threads": threads,
+            "latency": {"p90": latency["p90"] | {"estimate": p90}},
+        }
+        for threads, times in ((1, (4, 9, 9)), (2, (9, 4, 9)))
+        for name, p90 in zip(NAMES, times, strict=True)
+    ]
+    add(bundle, "bench", artifacts)
+    assert chosen(bundle, threads=1)[0] == "ort-fp32"
+    name, why = chosen(bundle, threads=2)
+    assert name == "ov-fp32"
+    assert "p90 4 ms in this device's bench" in why
+
+
 def test_a_disturbed_measurement_does_not_count(bundle):
     bench(bundle, (9, 4, 5), disturbed="another process")
     name, why = chosen(bundle)

@@ -93,6 +93,8 @@ def predict(
         "decode": decode,
         "require_signature": require_signature,
     }
+    if output is not None and json:
+        raise ConfigError("--json: is for standard output: with --output name the file .jsonl for the same lines.")
     if output is None and (scores or overwrite):
         raise ConfigError(f"{'--scores' if scores else '--overwrite'}: goes with --output FILE.")
     with _load(bundle, artifact, chosen, given) as predictor:
@@ -173,7 +175,9 @@ def _save(
     from ..prediction_file import PredictionFile
 
     with PredictionFile(output, facts, overwrite=overwrite) as file:
-        if not file.complete:
+        if file.complete:
+            file.require_same(find_photos(images))
+        else:
             try:
                 total = count_photos(images)
                 photos = file.after(find_photos(images))

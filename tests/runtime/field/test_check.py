@@ -1,7 +1,9 @@
 """The field check on a model whose answers are known: drift where there is one, agreement, and what to label."""
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import msgspec
@@ -271,6 +273,21 @@ def test_the_command(command, bundle, folder, tmp_path):
     code, _, err = command("check", bundle, "--images", tmp_path / "nowhere")
     # An older rich ends a progress that never showed with an empty line.
     assert (code, err.lstrip()) == (2, f"error: {tmp_path / 'nowhere'}: no such folder.\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are no text")
+def test_a_photograph_whose_name_is_no_text_costs_nothing(command, bundle, folder, tmp_path):
+    odd = os.fsdecode(b"odd\xff.png")
+    (folder / "000.png").rename(folder / odd)
+    page, listed = tmp_path / "check.html", tmp_path / "list.csv"
+    code, out, _ = command("check", bundle, "--images", folder, "--to-label", 120, "--json", "--page", page)
+    assert code == 5
+    found = json.loads(out)
+    assert "odd\\xff.png" in {one["id"] for one in found["to_label"]}
+    kept = latest_run(bundle, "check").decode(CheckReport)
+    assert {one.id for one in kept.to_label} == {one["id"] for one in found["to_label"]}
+    assert page.read_text(encoding="utf-8").count("<img") == len(found["to_label"])
+    assert command("check", bundle, "--images", folder, "--list", listed)[0] == 5
 
 
 def test_an_open_bundle_in_memory_is_as_good(bundle, folder):

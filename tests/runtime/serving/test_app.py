@@ -217,6 +217,8 @@ def test_metrics_are_prometheus_text(serving, photo):
         {"megapixels": float("nan")},
         {"body_seconds": -1},
         {"stop_seconds": 0},
+        {"stop_seconds": float("inf")},
+        {"megabytes": float("inf")},
     ],
 )
 def test_a_limit_without_sense_is_one_line(tiny_bundle, limits):
