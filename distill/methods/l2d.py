@@ -69,7 +69,7 @@ class L2D(ProtocolMethod):
 
     def build_part(self, student: Classifier, teacher: TeacherModel | None, size: tuple[int, int]) -> Part | None:
         """The decoder, at its authors' rate: at one that suits a small network trained from nothing it learns nothing,
-        and its distances pull that network apart (docs/study.md).
+        and its distances pull that network apart (docs/which_method.md).
         """
         part = super().build_part(student, teacher, size)
         if part is None and "ml_decoder" in student.branches:

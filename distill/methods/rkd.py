@@ -17,7 +17,7 @@ class RKD(ProtocolMethod):
 
     The defaults are those of L2D's authors, the only ones published for several labels an image. RKD's own for
     classification (CRD's benchmark, ICLR 2020, batch 64) are `protocol: paper`, lambda_distance 25 and lambda_angle 50:
-    from nothing, the labels then have a quarter of the gradient (docs/study.md).
+    from nothing, the labels then have a quarter of the gradient (docs/which_method.md).
 
     Attributes:
         lambda_distance: weight of the distance-wise term; 0 leaves it out.

@@ -32,7 +32,7 @@ class UD(ProtocolMethod):
     uncertainty attention distillation". Self-distillation is a teacher of the student's own architecture.
 
     The default is the authors' scale. In that of the formulas L'_b, which alone teaches what ships, has few percent of
-    the gradient, and a student that starts from nothing hardly learns (docs/study.md).
+    the gradient, and a student that starts from nothing hardly learns (docs/which_method.md).
 
     Attributes:
         supervised: loss against the annotations; None, as in the paper, has none. One brings PAL-N on the student's

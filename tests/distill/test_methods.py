@@ -170,7 +170,7 @@ def test_mld_softens_both_logits_and_keeps_the_gradients_size(targets):
     terms = values(build_method("mld", temperature=3, lambda_mld=2)(student, teacher, targets, CONTEXT))
     torch.testing.assert_close(terms["mld"], 2 * 9 * losses.mld(student.logits / 3, teacher.logits / 3, targets))
     torch.testing.assert_close(terms["bce"], losses.bce(student.logits, targets))
-    # What docs/study.md calls `mld_T3`, in the terms of UD.
+    # What docs/which_method.md calls `mld_T3`, in the terms of UD.
     ud = build_method("ud", protocol="paper", supervised="bce", alpha=0, beta=0, lambda_kd=2 * C * 9)
     softened = values(ud(student, teacher, targets, CONTEXT))
     torch.testing.assert_close(softened["kd"] + softened["bce"], terms["mld"] + terms["bce"])

@@ -1,4 +1,4 @@
-"""docs/study.md shows the stored results."""
+"""docs/which_method.md shows the stored results."""
 
 import importlib.util
 import json
@@ -29,7 +29,7 @@ def record_of(study: str) -> Path:
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return (ROOT / "docs" / "study.md").read_text()
+    return (ROOT / "docs" / "which_method.md").read_text()
 
 
 @pytest.mark.parametrize("study", recorded_studies())
