@@ -39,7 +39,8 @@ class _Commands(TyperGroup):
         given = [] if ctx.resilient_parsing else args  # a shell that completes
         for before, argument in zip(("", *given), given, strict=False):
             option = before if before.startswith("-") else ""
-            if not argument or (argument.startswith("--") and argument.endswith("=")):
+            name, equals, value = argument.partition("=")  # a value may end with one: base64
+            if not argument or (name.startswith("--") and equals and not value):
                 named = (argument or option).rstrip("=")
                 raise ConfigError(f"{named or 'an argument'}: is empty. Give a value (an unset variable is empty).")
         return super().parse_args(ctx, args)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from edgedistill.runtime.formatting import counted, interval, milliseconds, size  # noqa: F401 (tables take all from here)
@@ -26,6 +27,8 @@ _COLOURS = {
     "could_not_run": "yellow",
 }
 _MOST_LOSSES = 5
+_ASIDE = ("max diff", "precision", "recall")  # columns of a parity table that a narrow one does without
+_ANY_WIDTH = 10_000
 
 
 def verdict(report: ParityReport | SelfTestReport) -> dict[str, Any]:
@@ -74,12 +77,10 @@ def parity_report(report: ParityReport, console: Console) -> None:
         f"reference: {escape(report.reference.source)}, mAP {interval(mean_ap)}{level}",
         soft_wrap=True,
     )
-    drop = f"drop [{_levels(report)} CI]"
-    numbers = ("mAP", drop, "max diff", "same", "precision", "recall")
-    rows = named_table("artifact", *numbers, "verdict", right=numbers)
-    for artifact in report.artifacts:
-        rows.add_row(*_parity_row(artifact))
-    console.print(rows)
+    headings = ("artifact", "mAP", f"drop [{_levels(report)} CI]", "max diff", "same", "precision", "recall", "verdict")
+    cells = [dict(zip(headings, _parity_row(artifact), strict=True)) for artifact in report.artifacts]
+    for made in _fitting(console, headings, cells):
+        console.print(made)
     console.print(
         "[dim]drop: mAP points lost to the reference; max diff: of any logit; same: images with the same labels; "
         "precision, recall: of all labels, at the artifact's own thresholds[/]",
@@ -105,6 +106,23 @@ def parity_report(report: ParityReport, console: Console) -> None:
         console.print(f"[dim]preset {report.preset}: at least {report.preset} % of the reference's mAP is kept[/]")
     if report.not_saved:
         console.print(f"[yellow]not saved[/]  {escape(report.not_saved)}", soft_wrap=True)
+
+
+def _fitting(console: Console, headings: Sequence[str], cells: Sequence[dict[str, str]]) -> list[Table]:
+    """One table, or two where the terminal has not the columns for one: an interval in pieces cannot be read."""
+    whole = _parity_table(headings, cells)
+    if Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), whole).maximum <= console.width:
+        return [whole]
+    first = [heading for heading in headings if heading not in _ASIDE]
+    return [_parity_table(first, cells), _parity_table(["artifact", *_ASIDE], cells)]
+
+
+def _parity_table(headings: Sequence[str], cells: Sequence[dict[str, str]]) -> Table:
+    numbers = [heading for heading in headings if heading not in ("artifact", "verdict")]
+    rows = named_table(*headings, right=numbers)
+    for row in cells:
+        rows.add_row(*(row[heading] for heading in headings))
+    return rows
 
 
 def _levels(report: ParityReport) -> str:

@@ -1,36 +1,58 @@
-"""The history of a bundle as a table."""
+"""The history of a bundle: a line for each run, and below it a row for each artifact, which also 80 columns hold."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 
 from edgedistill.runtime.history import HistoryRow
 
 from .bench_figures import rate
 from .console import escape
-from .render import milliseconds, named_table, size, status
+from .render import milliseconds, size, status
+
+_USUAL = {"scenario": "single", "batch": "1", "threads": "library default"}
 
 
 def results_table(bundle: Path, rows: Sequence[HistoryRow], console: Console) -> None:
-    """One row per artifact of each run."""
+    """Each run with its artifacts."""
     if not rows:
         console.print(f"{escape(str(bundle))}: nothing was run yet: `edgedistill verify` and `bench` leave results.")
         return
-    table = named_table("when", "device", "command", "artifact", "found", "verdict")
-    before: tuple[str, str, str] | None = None
-    for row in rows:
-        run = (row.created[:19].replace("T", " "), row.device, row.kind)
-        told = run if run != before else ("", "", "")  # a run is named once
-        before = run
-        found = "; ".join((*_figures(row), *([row.note] if row.note else [])))
-        verdict = status(row.verdict) if row.verdict else ""
-        table.add_row(*map(escape, told), escape(row.artifact), escape(found), verdict)
-    console.print(table)
+    widths = [
+        max(len(text) for text in column) for column in zip(*((r.artifact, r.verdict) for r in rows), strict=True)
+    ]
+    for (created, device, kind), run in groupby(rows, key=lambda row: (row.created, row.device, row.kind)):
+        listed = list(run)
+        alike = [
+            (name, value)
+            for name, value in listed[0].settings.items()
+            if all(one.settings.get(name) == value for one in listed)
+        ]
+        said = ", ".join(_setting(name, value) for name, value in alike if _USUAL.get(name) != value)
+        console.print(
+            f"[bold]{escape(created[:19].replace('T', ' '))}[/]  {escape(kind)} on {escape(device)}"
+            f"{escape(f': {said}') if said else ''}",
+            soft_wrap=True,
+        )
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+        for width in widths:
+            table.add_column(min_width=width, no_wrap=True)
+        table.add_column(overflow="fold")
+        for row in listed:
+            found = "; ".join((*_figures(row, dict(alike)), *([row.note] if row.note else [])))
+            table.add_row(escape(row.artifact), status(row.verdict) if row.verdict else "", escape(found))
+        console.print(table)
 
 
-def _figures(row: HistoryRow) -> list[str]:
-    """The figures in words, the headline first."""
+def _setting(name: str, value: str) -> str:
+    return f"{value} images" if name == "images" else f"{name} {value}"
+
+
+def _figures(row: HistoryRow, told: dict[str, str]) -> list[str]:
+    """The figures in words, the headline first; of the settings those that are not told of the whole run."""
     found = row.figures
     texts = []
     if "p90_ms" in found:
@@ -53,8 +75,7 @@ def _figures(row: HistoryRow) -> list[str]:
         texts.append(size(int(found["peak_rss_bytes"])))
     if "joules_per_image" in found:
         texts.append(f"{1000 * found['joules_per_image']:.3g} mJ/image")
-    usual = {"scenario": "single", "batch": "1", "threads": "library default"}
-    texts += [f"{name} {value}" for name, value in row.settings.items() if usual.get(name) != value]
+    texts += [_setting(name, value) for name, value in row.settings.items() if {**_USUAL, **told}.get(name) != value]
     return texts + (["disturbed"] if row.disturbed else [])
 
 

@@ -1,16 +1,22 @@
 """The device's commands as a user types them: output, JSON, exit codes, one-line errors."""
 
+import io
 import json
 import shutil
 import subprocess
 import sys
 
+import msgspec
 import pytest
+from rich.console import Console
 
 from edgedistill.cli import main
 from edgedistill.cli.photos import find_photos
+from edgedistill.cli.render import parity_report
+from edgedistill.runtime import verify
 from edgedistill.runtime.bundle import read_runs
 from edgedistill.runtime.errors import ConfigError
+from edgedistill.runtime.interval import Interval
 
 
 @pytest.fixture
@@ -167,6 +173,23 @@ def test_every_command_has_help_with_an_example(edgedistill):
         code, text, _ = edgedistill(command, "--help")
         assert code == 0
         assert f"Example: edgedistill {command}" in text
+
+
+def test_verify_on_a_narrow_terminal_breaks_no_interval(tiny_bundle, labels):
+    report = verify(tiny_bundle, labels, artifacts=["ort-fp32", "ov-fp32"])
+    long = [msgspec.structs.replace(one, name=f"onnxruntime-{one.name}") for one in report.artifacts]
+    drop = Interval(estimate=0.034, low=-0.051, high=0.12, confidence=0.95)
+    report = msgspec.structs.replace(report, artifacts=tuple(msgspec.structs.replace(one, drop=drop) for one in long))
+    written = {}
+    for width in (80, 160):
+        stream = io.StringIO()
+        parity_report(report, Console(file=stream, width=width, highlight=False))
+        written[width] = stream.getvalue().splitlines()
+    for lines in written.values():
+        row = next(line for line in lines if line.startswith("onnxruntime-ov-fp32 "))
+        assert "0.034 [-0.051, 0.120]" in row
+        assert any("max diff" in line and "recall" in line for line in lines)
+    assert "recall" in next(line for line in written[160] if line.startswith("artifact"))
 
 
 def test_version(edgedistill):

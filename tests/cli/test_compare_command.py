@@ -1,12 +1,15 @@
 """`edgedistill compare` and `results` as a user types them."""
 
+import io
 import json
 from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from edgedistill import runtime
+from edgedistill.cli.results_table import results_table
 from edgedistill.runtime.bench import artifact_run
 from edgedistill.runtime.bench.messages import Measure
 from edgedistill.runtime.bench.plan import PLANS, BenchPlan
@@ -133,6 +136,7 @@ def test_results_lists_every_run_the_newest_first(measured, command):
     assert out.count("bench") == 3  # a run is named once
     rows = [line for line in out.splitlines() if "-fp32" in line]
     assert len(rows) == 4
+    assert {line[: line.index("not judged")].strip() for line in rows} == {row.split()[0] for row in rows}
     assert "scenario batch" in out
     assert "batch 4" in out
     code, out, _ = command("results", root, "--json", "--newest", "1", "--kind", "bench")
@@ -141,6 +145,18 @@ def test_results_lists_every_run_the_newest_first(measured, command):
     assert row["figures"]["p50_ms"] > 0
     assert command("results", root, "--device", "mainframe")[0] == 2
     assert "no results of such a kind; there are those of bench" in command("results", root, "--kind", "dream")[2]
+
+
+def test_results_on_a_narrow_terminal_break_no_name(golden_copy, tmp_path):
+    root = golden_copy(tmp_path / "b")
+    rows = read_history(root)
+    written = io.StringIO()
+    results_table(root, rows, Console(file=written, width=80, highlight=False))
+    lines = written.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    for row in rows:
+        assert any(line.startswith(f"{row.artifact} ") for line in lines)
+        assert any(line.startswith(row.created[:19].replace("T", " ")) and row.device in line for line in lines)
 
 
 def test_results_of_a_bundle_that_nobody_ran(tiny_bundle, command):

@@ -51,6 +51,7 @@ def test_every_command_takes_the_signed_and_refuses_any_other(signed, maker, gol
     for words in (commands[0], commands[4]):
         given = [str(word).replace("{}", str(signed)) for word in words]
         assert command(*given, "--require-signature", maker[1])[0] == 0
+        assert command(*given, f"--require-signature={maker[1]}")[0] == 0  # which ends with "=" itself
 
 
 def test_inspect_says_who_signed(signed, maker, golden_copy, tmp_path, command):
