@@ -19,28 +19,46 @@ def shifted(source: str, shifts: Mapping[str, Sequence[float]]) -> bytearray:
     layers = layers_of(model)
     for name, shift in shifts.items():
         layer = layers[name]
-        taken = [*layer.inputs, _LEFT_OUT][: BIAS + 1]
-        old = 0.0 if taken[BIAS] == _LEFT_OUT else constant(model, taken[BIAS])
-        new = np.asarray(old - np.asarray(shift), np.float32)
-        if taken[BIAS] == _LEFT_OUT or _is_shared(model, taken[BIAS]):
-            taken[BIAS] = add_constant(model, f"{name}_corrected_bias", new)
-            layer.inputs = taken
-        else:
-            model.buffers[_graph(model).tensors[taken[BIAS]].buffer].data = new.view(np.uint8)
+        old = bias_of(model, layer)
+        exchange(model, layer, BIAS, (0.0 if old is None else old) - np.asarray(shift))
     made: bytearray = tools.convert_object_to_bytearray(model)
     return made
 
 
+def exchange(model: Any, layer: Any, at: int, values: np.ndarray) -> None:
+    """Let a layer read other values, float32, at one of its places; what else reads the old ones keeps them."""
+    values = np.ascontiguousarray(values, np.float32)
+    taken = [*layer.inputs, _LEFT_OUT][: max(at + 1, len(layer.inputs))]
+    if taken[at] == _LEFT_OUT or is_shared(model, taken[at]):
+        name = _graph(model).tensors[layer.outputs[0]].name.decode()
+        taken[at] = add_constant(model, f"{name}_own_input_{at + 1}", values)
+        layer.inputs = taken
+    else:
+        model.buffers[_graph(model).tensors[taken[at]].buffer].data = values.view(np.uint8).ravel()
+
+
+def bias_of(model: Any, layer: Any) -> np.ndarray | None:
+    """A layer's bias, float32 (O,); None where it has none."""
+    if len(layer.inputs) <= BIAS or layer.inputs[BIAS] == _LEFT_OUT:
+        return None
+    return constant(model, layer.inputs[BIAS])
+
+
 def layers_of(model: Any) -> dict[str, Any]:
     """The operators with weights of the main graph, by the names of their results."""
-    from ai_edge_litert.tools import flatbuffer_utils as tools
-
     tensors = _graph(model).tensors
     return {
         tensors[operator.outputs[0]].name.decode(): operator
         for operator in _graph(model).operators
-        if tools.opcode_to_name(model, operator.opcodeIndex) in LAYERS
+        if kind_of(model, operator) in LAYERS
     }
+
+
+def kind_of(model: Any, operator: Any) -> str:
+    """E.g. "CONV_2D"."""
+    from ai_edge_litert.tools import flatbuffer_utils as tools
+
+    return str(tools.opcode_to_name(model, operator.opcodeIndex))
 
 
 def constant(model: Any, place: int, kind: type[np.generic] = np.float32) -> np.ndarray:
@@ -76,7 +94,7 @@ def _graph(model: Any) -> Any:
     return model.subgraphs[0]
 
 
-def _is_shared(model: Any, place: int) -> bool:
+def is_shared(model: Any, place: int) -> bool:
     """Whether another operator or tensor has the same values."""
     graph = _graph(model)
     readers = sum(list(operator.inputs).count(place) for operator in graph.operators)

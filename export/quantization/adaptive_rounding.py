@@ -10,14 +10,12 @@ Brain Compression, NeurIPS 2022), each patch of a map is an input. The mean of t
 does to the mean of the output, bias correction takes back.
 """
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from .graph_images import GraphImages
 from .int8_weights import INT8_LEVELS, Int8Weight
-from .layer_inputs import Layer, input_moments, read_layers
+from .layer_inputs import Layer, input_moments
 
 _DAMPING = 0.01  # of the inputs' mean power, added to each: what a few images cannot tell stays near its own value
 _BLOCK = 128  # columns after which the others are brought up to date at once
@@ -25,28 +23,26 @@ _MOST_NUMBERS = 1 << 26  # of all moments that are held at once
 
 
 def adapt_levels(
-    prepared: Path,
+    layers: Sequence[Layer],
     weights: Mapping[str, Int8Weight],
-    images: GraphImages,
-    scratch: Path,
+    taken: Callable[[list[str]], Iterable[Mapping[str, np.ndarray]]],
+    images: int,
     largest: int = INT8_LEVELS,
 ) -> dict[str, np.ndarray]:
     """Other levels for the weights, int8 by layer.
 
     Args:
-        prepared: the float graph, from `qdq.prepare`.
-        weights: of its layers, from `read_weights`.
-        images: whose inputs of each layer count.
-        scratch: a folder.
+        layers: of a float graph.
+        weights: of each.
+        taken: what tensors of these names hold on calibration images, batch after batch.
+        images: how many.
         largest: level that there is on each side of zero.
-
-    Raises:
-        ExportError: the graph cannot be run with its layers' inputs as outputs.
     """
     rng = np.random.default_rng(0)
     levels = {}
-    for layers in _grouped(read_layers(prepared, weights)):
-        for layer, found in zip(layers, input_moments(prepared, layers, images, scratch, rng), strict=True):
+    for together in _grouped(layers):
+        batches = taken(list(dict.fromkeys(layer.takes for layer in together)))
+        for layer, found in zip(together, input_moments(together, batches, images, rng), strict=True):
             weight = weights[layer.name]
             scale = np.broadcast_to(weight.scale, weight.exact.shape)
             rounded = round_adaptively(layer.rows(weight.exact), layer.rows(scale)[..., :1], found, largest)
@@ -89,7 +85,7 @@ def round_adaptively(
     return np.take_along_axis(levels, np.argsort(order, axis=1)[:, None, :], axis=2)
 
 
-def _grouped(layers: list[Layer]) -> Iterator[list[Layer]]:
+def _grouped(layers: Sequence[Layer]) -> Iterator[list[Layer]]:
     """As many at a time as memory is for; one that is too large alone is left as it is."""
     together: list[Layer] = []
     numbers = 0

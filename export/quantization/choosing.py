@@ -11,7 +11,7 @@ from .calibrators import CALIBRATORS, Histogram, calibrated
 from .held_out import Judge
 from .latency import latency_ratio
 from .layers import IMAGES, worst_text
-from .quantiser import GraphQuantiser, Quantiser
+from .quantiser import Quantiser
 from .recovery import recover
 from .search import Candidate, Search
 from .trials import Trial, best_of, improves
@@ -88,12 +88,11 @@ def choose(
         found = recover(search, best, limit)
         best, all_int8, note = found.best, found.all_int8, found.note
         steps |= found.details
-    used = best.candidate.quantiser.graph
-    if used is not None:
-        steps["layer_snr"] = _snr_text(search, used, best)
-        if best.in_float and used.timed_here:
-            ratio = latency_ratio(best.path, all_int8.path, images.held_out)
-            steps["latency_price"] = f"{ratio:.2f} times the all-int8 file (onnxruntime, batch 1, at export)"
+    used = best.candidate.quantiser
+    steps["layer_snr"] = _snr_text(search, best)
+    if best.in_float and used.timed_in:
+        ratio = latency_ratio(*(used.run_once(one.path, images.held_out) for one in (best, all_int8)))
+        steps["latency_price"] = f"{ratio:.2f} times the all-int8 file ({used.timed_in}, batch 1, at export)"
     return Chosen(best, tuple(tried), note, steps)
 
 
@@ -154,11 +153,11 @@ def _corrected_or_not(search: Search, quantiser: Quantiser, corrected: Trial) ->
     return plain, f"not kept; with it: {corrected}"
 
 
-def _snr_text(search: Search, quantiser: GraphQuantiser, trial: Trial) -> str:
+def _snr_text(search: Search, trial: Trial) -> str:
     """The worst layers of a graph, or why they are not known."""
     search.say("signal to noise of each layer")
     images = search.images.ranges.spread(IMAGES)
     try:
-        return worst_text(quantiser.layer_snr(trial.path, images, search.scratch))
+        return worst_text(trial.candidate.quantiser.layer_snr(trial.path, images, search.scratch))
     except ExportError as error:
         return f"not measured: {error}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,12 +28,8 @@ def run(model: Path, images: GraphImages, outputs: Sequence[str], batch: int = 1
     Raises:
         ExportError: it refuses the graph.
     """
-    import onnxruntime
-
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 4  # what goes wrong comes as an exception
     try:
-        session = onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
+        session = start(model)
         takes = session.get_inputs()[0]
         left = len(images)
         for fed in images.batches(takes.shape[0], batch):
@@ -40,6 +37,15 @@ def run(model: Path, images: GraphImages, outputs: Sequence[str], batch: int = 1
             left -= len(fed)
     except Exception as error:  # its exception types are not exported for catching
         raise ExportError(f"onnxruntime refuses the graph: {one_line(error)}") from error
+
+
+def start(model: Path) -> Any:
+    """A session of onnxruntime's CPU provider."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 4  # what goes wrong comes as an exception
+    return onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What the layers of a float graph take on calibration images: patches of maps, and how their values go together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,37 +25,39 @@ class Layer:
         takes: the tensor that it reads.
         groups: in which it divides its channels.
         weights: of an output channel.
-        transposed: whether a matrix product holds its weights as (O, K).
+        axes: of its weights as the graph has them, in the order (O, I, ...).
         kernel: of a convolution; empty for a matrix product.
         strides, dilations: of a convolution.
         pads: at the beginnings of the axes, then at their ends.
+        channels_last: whether its maps are (N, ..., C) instead of (N, C, ...).
     """
 
     name: str
     takes: str
     groups: int
     weights: int
-    transposed: bool = True
+    axes: tuple[int, ...]
     kernel: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
     dilations: tuple[int, ...] = ()
     pads: tuple[int, ...] = ()
+    channels_last: bool = False
 
     def rows(self, weight: np.ndarray) -> np.ndarray:
         """(G, O, K) of a weight as the graph has it."""
-        turned = weight if self.transposed else weight.T
-        return turned.reshape(self.groups, -1, self.weights)
+        return weight.transpose(self.axes).reshape(self.groups, -1, self.weights)
 
     def shaped(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The reverse."""
-        if self.transposed:
-            return rows.reshape(shape)
-        return np.ascontiguousarray(rows.reshape(shape[::-1]).T)
+        turned = rows.reshape([shape[axis] for axis in self.axes])
+        return np.ascontiguousarray(turned.transpose(np.argsort(self.axes)))
 
     def patches(self, taken: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
         """(G, n, K): what the layer multiplies for `count` outputs of each image, drawn at random; all if no more."""
         if not self.kernel:
             return taken.reshape(1, -1, self.weights)
+        if self.channels_last:
+            taken = np.moveaxis(taken, -1, 1)
         axes = len(self.kernel)
         around = list(zip(self.pads[:axes], self.pads[axes:], strict=True))
         padded = np.pad(taken, [(0, 0), (0, 0), *around])
@@ -96,8 +98,8 @@ def read_layers(prepared: Path, weights: Mapping[str, Int8Weight]) -> list[Layer
         shape = weights[node.name].exact.shape
         if node.op_type == "Gemm":
             if not set_.get("transA") and set_.get("alpha", 1.0) == 1.0:
-                turned = bool(set_.get("transB"))
-                found.append(Layer(node.name, node.input[0], 1, shape[1 if turned else 0], turned))
+                order = (0, 1) if set_.get("transB") else (1, 0)
+                found.append(Layer(node.name, node.input[0], 1, shape[order[1]], order))
             continue
         if set_.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
             continue
@@ -108,6 +110,7 @@ def read_layers(prepared: Path, weights: Mapping[str, Int8Weight]) -> list[Layer
                 takes=node.input[0],
                 groups=set_.get("group", 1),
                 weights=int(np.prod(shape[1:])),
+                axes=tuple(range(len(shape))),
                 kernel=tuple(shape[2:]),
                 strides=tuple(set_.get("strides", [1] * axes)),
                 dilations=tuple(set_.get("dilations", [1] * axes)),
@@ -117,41 +120,48 @@ def read_layers(prepared: Path, weights: Mapping[str, Int8Weight]) -> list[Layer
     return found
 
 
-def input_moments(
-    prepared: Path, layers: list[Layer], images: GraphImages, scratch: Path, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """The covariance of each layer's inputs, float32 (G, K, K).
-
-    Args:
-        prepared: the float graph.
-        layers: of it; all their covariances are in memory at once.
-        images: what its only input takes.
-        scratch: a folder.
-        rng: draws the patches.
+def taken_values(
+    prepared: Path, names: Sequence[str], images: GraphImages, scratch: Path
+) -> Iterator[dict[str, np.ndarray]]:
+    """What tensors of a float graph hold, by name, for one batch of images after the other.
 
     Raises:
-        ExportError: the graph cannot be run with its layers' inputs as outputs.
+        ExportError: the graph cannot be run with these as outputs.
     """
     import onnx
     from onnx import TensorProto, helper
 
     try:
         model = onnx.load(prepared)
-        names = list(dict.fromkeys(layer.takes for layer in layers))
         own = {value.name for value in model.graph.input}
-        taps = [name for name in names if name not in own]
+        taps = {name: f"{name}_as_taken" if name in own else name for name in names}  # an input is no output
+        model.graph.node.extend(helper.make_node("Identity", [name], [taps[name]]) for name in names if name in own)
         del model.graph.output[:]
-        model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in taps)
+        model.graph.output.extend(helper.make_tensor_value_info(tap, TensorProto.FLOAT, None) for tap in taps.values())
         path = scratch / "inputs.onnx"
         onnx.save(model, path)
     except Exception as error:  # onnx raises types of its own
         raise ExportError(f"the layers' inputs cannot be measured: {one_line(error)}") from error
+    for batch in run(path, images, list(taps.values()), _BATCH):
+        yield dict(zip(taps, batch, strict=True))
+
+
+def input_moments(
+    layers: Sequence[Layer], batches: Iterable[Mapping[str, np.ndarray]], images: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """The covariance of each layer's inputs, float32 (G, K, K).
+
+    Args:
+        layers: all their covariances are in memory at once.
+        batches: the tensors that they read, by name, batch after batch.
+        images: how many these are of in all.
+        rng: draws the patches.
+    """
     sums = [np.zeros((layer.groups, layer.weights), np.float64) for layer in layers]
     squares = [np.zeros((layer.groups, layer.weights, layer.weights), np.float32) for layer in layers]
     counts = [0 for _ in layers]
-    wanted = [-(-max(_LEAST_PATCHES, _INPUTS_PER_WEIGHT * layer.weights) // len(images)) for layer in layers]
-    for batch in run(path, images, taps, _BATCH):
-        taken = dict(zip(taps, batch, strict=True))
+    wanted = [-(-max(_LEAST_PATCHES, _INPUTS_PER_WEIGHT * layer.weights) // images) for layer in layers]
+    for taken in batches:
         for at, layer in enumerate(layers):
             patches = layer.patches(taken[layer.takes], wanted[at], rng)
             sums[at] += patches.sum(axis=1, dtype=np.float64)

@@ -1,6 +1,7 @@
 """Which layers int8 costs most: each by what it gives in the quantised graph, and each alone by the logits."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +20,32 @@ _NAMED = 5
 def layer_snr(prepared: Path, quantised: Path, images: GraphImages, scratch: Path) -> dict[str, float]:
     """The signal-to-noise ratio of what each layer gives in the quantised graph, in dB, the worst first.
 
-    10 log10(sum y^2 / sum (y - y~)^2) over images, channels and places, before the activation. The noise is the layer's
-    own and what came with its input.
+    Over images, channels and places, before the activation. The noise is the layer's own and what came with its input.
 
     Raises:
         ExportError: a graph cannot be run with its layers as outputs.
     """
     names = heavy_layers(prepared)
-    full, small = (_layer_outputs(path, names, images, scratch / f"{path.stem}.taps") for path in (prepared, quantised))
-    signal, noise = np.zeros(len(names)), np.zeros(len(names))
+    return snr_of(
+        *(_layer_outputs(path, names, images, scratch / f"{path.stem}.taps") for path in (prepared, quantised))
+    )
+
+
+def snr_of(full: Iterable[Mapping[str, np.ndarray]], small: Iterable[Mapping[str, np.ndarray]]) -> dict[str, float]:
+    """The signal-to-noise ratio of each layer in dB, the worst first: 10 log10(sum y^2 / sum (y - y~)^2).
+
+    Args:
+        full: the layers' outputs y by name, batch after batch.
+        small: the same of the quantised graph, y~.
+    """
+    signal, noise = Counter[str](), Counter[str]()
     for expected, found in zip(full, small, strict=True):
-        for at, (y, rounded) in enumerate(zip(expected, found, strict=True)):
-            signal[at] += np.square(y, dtype=np.float64).sum()
-            noise[at] += np.square(y - rounded, dtype=np.float64).sum()
-    return _worst_first({name: _decibel(signal[at], noise[at]) for at, name in enumerate(names)})
+        for name, y in expected.items():
+            if name not in found:
+                continue
+            signal[name] += np.square(y, dtype=np.float64).sum()
+            noise[name] += np.square(y - found[name], dtype=np.float64).sum()
+    return _worst_first({name: _decibel(signal[name], noise[name]) for name in signal})
 
 
 def rank_layers(quantiser: Quantiser, ranges: Ranges, images: GraphImages, scratch: Path) -> dict[str, float]:
@@ -51,8 +64,8 @@ def worst_text(snr: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.1f} dB" for name, value in list(snr.items())[:_NAMED])
 
 
-def _layer_outputs(path: Path, layers: list[str], images: GraphImages, tapped: Path) -> Iterator[list[np.ndarray]]:
-    """What each of the layers gives, for one batch of images after the other."""
+def _layer_outputs(path: Path, layers: list[str], images: GraphImages, tapped: Path) -> Iterator[dict[str, np.ndarray]]:
+    """What each of the layers gives, by name, for one batch of images after the other."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -65,7 +78,8 @@ def _layer_outputs(path: Path, layers: list[str], images: GraphImages, tapped: P
         onnx.save(model, tapped)
     except Exception as error:  # onnx raises types of its own
         raise ExportError(f"the layers' outputs cannot be measured: {one_line(error)}") from error
-    return run(tapped, images, taps, _BATCH)
+    for batch in run(tapped, images, taps, _BATCH):
+        yield dict(zip(layers, batch, strict=True))
 
 
 def _decibel(signal: float, noise: float) -> float:

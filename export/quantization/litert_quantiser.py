@@ -1,6 +1,6 @@
 """LiteRT files in int8, which LiteRT's own quantiser writes, for choosing."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,16 @@ from ...runtime.errors import EdgedistillError
 from ..child import run_in_child
 from ..errors import ExportError, one_line
 from ..litert.quantise import quantise
+from .adaptive_rounding import adapt_levels
+from .calibrators import Histogram
 from .graph_images import GraphImages
+from .layers import snr_of
 from .litert_bias_correction import expected_shifts
-from .litert_weights import read_weights
+from .litert_equalising import equalise
+from .litert_layers import read_layers
+from .litert_ranges import measure
+from .litert_tensors import inner_values
+from .litert_weights import read_weights, write_levels
 from .quantiser import Ranges
 
 _SHIFT_IMAGES = 64  # a mean over images and places wants few
@@ -39,13 +46,15 @@ class LiteRtQuantiser:
         source: the file.
         python: of an environment with ai-edge-quantizer.
         shifts: what is taken from the bias of each layer that is in int8, (O,) by layer.
+        levels: of the weights of layers that are in int8, where they are not the nearest, int8 by layer.
     """
 
     source: Path
     python: Path
     shifts: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    levels: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     name: str = "litert"
-    graph: None = None  # its weights are not exchanged
+    timed_in: str = "LiteRT"
 
     @property
     def corrects(self) -> bool:
@@ -77,7 +86,7 @@ class LiteRtQuantiser:
 
     def logits(self, model: Path, images: GraphImages) -> np.ndarray:
         try:
-            with LiteRtBackend(_model(model), threads=usable_cores()) as backend:
+            with _loaded(model) as backend:
                 parts = [backend.infer(images[at : at + 1])["logits"] for at in range(len(images))]
         except EdgedistillError as error:
             raise ExportError(f"LiteRT refuses the quantised file: {one_line(error)}") from error
@@ -90,6 +99,31 @@ class LiteRtQuantiser:
 
     def uncorrected(self) -> "LiteRtQuantiser":
         return replace(self, shifts={})
+
+    def rounded_adaptively(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "LiteRtQuantiser":
+        nearest = replace(self, shifts={}, levels={})
+        weights = read_weights(self.source, nearest.quantise(ranges, scratch / "nearest"))
+        layers = read_layers(self.source, weights)
+        levels = adapt_levels(layers, weights, lambda names: inner_values(self.source, images, names), len(images))
+        return replace(nearest, levels=levels).corrected(ranges, images, scratch)
+
+    def equalised(
+        self, images: GraphImages, scratch: Path
+    ) -> tuple["LiteRtQuantiser", Mapping[str, Histogram], int] | None:
+        path = scratch / "equalised.tflite"
+        pairs = equalise(self.source, path)
+        if not pairs:
+            return None
+        return LiteRtQuantiser(path, self.python), measure(path, images), pairs
+
+    def layer_snr(self, model: Path, images: GraphImages, scratch: Path) -> Mapping[str, float]:
+        """Of what each layer gives behind its activation, which is a part of it here."""
+        names = self.layers()
+        return snr_of(*(inner_values(path, images, names) for path in (self.source, model)))
+
+    def run_once(self, model: Path, images: GraphImages) -> Callable[[], object]:
+        backend = _loaded(model)
+        return lambda: backend.infer(images[:1])
 
     def _inner(self) -> tuple[set[str], set[str]]:
         """Operators that are computed in int8 altogether, and the last layers that are matrix products."""
@@ -134,6 +168,9 @@ class LiteRtQuantiser:
             what="LiteRT's quantiser refuses the graph",
             python=self.python,
         )
+        if self.levels:
+            for variant in variants:
+                write_levels(variant["out"], self.levels)
 
 
 @dataclass(frozen=True)
@@ -150,6 +187,10 @@ class _File:
 
     def read(self) -> bytes:
         return self.path.read_bytes()
+
+
+def _loaded(path: Path) -> LiteRtBackend:
+    return LiteRtBackend(_model(path), threads=usable_cores())
 
 
 def _model(path: Path) -> Model:

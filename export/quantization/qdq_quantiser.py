@@ -1,6 +1,6 @@
 """ONNX files in int8, for choosing."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from .bias_correction import correct_biases, expected_shifts, weight_errors
 from .calibrators import Histogram
 from .equalising import equalise
 from .graph_images import GraphImages
-from .held_out import run_logits
+from .held_out import run_logits, start
 from .int8_weights import read_weights, write_levels
+from .layer_inputs import read_layers, taken_values
 from .layers import layer_snr
 from .qdq import OPERATORS, Flavour, heavy_layers, quantise
 from .quantiser import Ranges
@@ -42,16 +43,12 @@ class QdqQuantiser:
         return self.flavour.name
 
     @property
-    def graph(self) -> "QdqQuantiser":
-        return self
-
-    @property
     def corrects(self) -> bool:
         return bool(self.shifts)
 
     @property
-    def timed_here(self) -> bool:
-        return self.flavour.timed_here
+    def timed_in(self) -> str:
+        return self.flavour.timed_in
 
     def layers(self) -> list[str]:
         return heavy_layers(self.source)
@@ -77,10 +74,14 @@ class QdqQuantiser:
     def rounded_adaptively(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "QdqQuantiser":
         nearest = replace(self, shifts={}, levels={})
         weights = read_weights(self.source, nearest.quantise(ranges, scratch / "nearest"))
-        adapted = replace(
-            nearest, levels=adapt_levels(self.source, weights, images, scratch, self.flavour.weight_levels)
+        levels = adapt_levels(
+            read_layers(self.source, weights),
+            weights,
+            lambda names: taken_values(self.source, names, images, scratch),
+            len(images),
+            self.flavour.weight_levels,
         )
-        return adapted.corrected(ranges, images, scratch)
+        return replace(nearest, levels=levels).corrected(ranges, images, scratch)
 
     def uncorrected(self) -> "QdqQuantiser":
         return replace(self, shifts={})
@@ -96,6 +97,12 @@ class QdqQuantiser:
 
     def layer_snr(self, model: Path, images: GraphImages, scratch: Path) -> Mapping[str, float]:
         return layer_snr(self.source, model, images, scratch)
+
+    def run_once(self, model: Path, images: GraphImages) -> Callable[[], object]:
+        session = start(model)
+        takes = session.get_inputs()[0]
+        feeds = {takes.name: next(images.batches(takes.shape[0], 1))}
+        return lambda: session.run(None, feeds)
 
     def _with_levels(self, path: Path) -> Path:
         if self.levels:

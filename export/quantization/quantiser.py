@@ -1,6 +1,6 @@
 """What choosing needs of a quantiser: one for each kind of file."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -31,8 +31,8 @@ class Quantiser(Protocol):
     def corrects(self) -> bool: ...
 
     @property
-    def graph(self) -> "GraphQuantiser | None":
-        """Itself, where it can also exchange weights and look into what it made; None where it cannot."""
+    def timed_in(self) -> str:
+        """The runtime that `run_once` uses; empty where another one runs its files in the end."""
         ...
 
     def layers(self) -> list[str]:
@@ -83,18 +83,7 @@ class Quantiser(Protocol):
         """The same without."""
         ...
 
-
-class GraphQuantiser(Quantiser, Protocol):
-    """One that can also exchange the weights of its float graph, and look into what it made of it.
-
-    Attributes:
-        timed_here: what runs its files on this machine is also what runs them in the end.
-    """
-
-    @property
-    def timed_here(self) -> bool: ...
-
-    def rounded_adaptively(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "GraphQuantiser":
+    def rounded_adaptively(self, ranges: Ranges, images: GraphImages, scratch: Path) -> Self:
         """The same with weights that make up for each other's rounding, see `adaptive_rounding`, and bias correction.
 
         Raises:
@@ -102,10 +91,8 @@ class GraphQuantiser(Quantiser, Protocol):
         """
         ...
 
-    def equalised(
-        self, images: GraphImages, scratch: Path
-    ) -> "tuple[GraphQuantiser, Mapping[str, Histogram], int] | None":
-        """The same, uncorrected, of the graph with weights equalised across layers, see `equalising`.
+    def equalised(self, images: GraphImages, scratch: Path) -> tuple[Self, Mapping[str, Histogram], int] | None:
+        """The same, uncorrected, of the float file with weights equalised across layers, see `equalising`.
 
         Returns:
             it, the histograms of its activations on `images`, and the number of pairs; None where there are none.
@@ -119,6 +106,10 @@ class GraphQuantiser(Quantiser, Protocol):
         """The signal-to-noise ratio of what each layer gives in a file that it made, in dB, the worst first.
 
         Raises:
-            ExportError: a graph cannot be run with its layers as outputs.
+            ExportError: a file cannot be run with its layers as outputs.
         """
+        ...
+
+    def run_once(self, model: Path, images: GraphImages) -> Callable[[], object]:
+        """What runs a file that it made on the first image, each time that it is called."""
         ...

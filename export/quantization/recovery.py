@@ -76,12 +76,9 @@ def recover(search: Search, start: Trial, limit: float) -> Recovered:
 def _rounded_adaptively(search: Search, start: Trial) -> tuple[Trial, str]:
     """With weights that make up for each other's rounding where that is better by more than noise, and a note."""
     candidate = start.candidate
-    quantiser = candidate.quantiser.graph
-    if quantiser is None:
-        return start, f"none: the weights of {candidate.quantiser.name} files are not exchanged"
     search.say("round weights adaptively")
     try:
-        adapted = quantiser.rounded_adaptively(candidate.ranges, search.images.ranges, search.scratch)
+        adapted = candidate.quantiser.rounded_adaptively(candidate.ranges, search.images.ranges, search.scratch)
         trial = search.attempt(replace(candidate, quantiser=adapted))
     except ExportError as error:  # the graph without runs
         return start, f"not kept: {error}"
@@ -93,9 +90,7 @@ def _rounded_adaptively(search: Search, start: Trial) -> tuple[Trial, str]:
 def _equalised(search: Search, start: Trial) -> tuple[Trial, str]:
     """With equalised weights where that is better by more than noise, and a note for people."""
     candidate, images = start.candidate, search.images.ranges
-    quantiser = candidate.quantiser.graph
-    if quantiser is None:
-        return start, f"none: the weights of {candidate.quantiser.name} files are not exchanged"
+    quantiser = candidate.quantiser
     search.say("equalise weights across layers")
     try:
         found = quantiser.equalised(images, search.scratch)

@@ -13,8 +13,10 @@ from edgedistill.export.quantization import held_out, qdq
 from edgedistill.export.quantization.adaptive_rounding import adapt_levels, round_adaptively
 from edgedistill.export.quantization.graph_images import GraphImages
 from edgedistill.export.quantization.int8_weights import LEVELS_OF_7_BITS, read_weights, write_levels
-from edgedistill.export.quantization.layer_inputs import Layer, input_moments
+from edgedistill.export.quantization.layer_inputs import Layer, input_moments, read_layers, taken_values
 from edgedistill.export.quantization.qdq_quantiser import QdqQuantiser
+from edgedistill.export.quantization.ranges import measure
+from edgedistill.runtime.preprocess import Preprocessing
 
 
 def cost(levels, weights, scale, moments):
@@ -71,8 +73,8 @@ def test_patches_are_what_a_convolution_multiplies(groups, stride, dilation):
     maps = rng.normal(size=(3, 4, 9, 8)).astype(np.float32)
     weight = rng.normal(size=(8, 4 // groups, 3, 3)).astype(np.float32)
     layer = Layer(
-        name="", takes="", groups=groups, weights=weight[0].size, kernel=(3, 3), strides=(stride,) * 2,
-        dilations=(dilation,) * 2, pads=(1, 0, 2, 1),
+        name="", takes="", groups=groups, weights=weight[0].size, axes=(0, 1, 2, 3), kernel=(3, 3),
+        strides=(stride,) * 2, dilations=(dilation,) * 2, pads=(1, 0, 2, 1),
     )  # fmt: skip
     patches = layer.patches(maps, 1000, rng)
     found = np.einsum("gnk,gok->ngo", patches, layer.rows(weight)).reshape(3, -1, 8)
@@ -85,8 +87,9 @@ def test_patches_are_what_a_convolution_multiplies(groups, stride, dilation):
 
 def test_the_moments_are_the_covariance_of_what_a_layer_takes(measured, tmp_path):
     prepared, _, images, _ = measured
-    layer = Layer(name="linear", takes="flat", groups=1, weights=8, transposed=False)
-    (found,) = input_moments(prepared, [layer], images.ranges, tmp_path, np.random.default_rng(0))
+    layer = Layer(name="linear", takes="flat", groups=1, weights=8, axes=(1, 0))
+    taken = taken_values(prepared, ["flat"], images.ranges, tmp_path)
+    (found,) = input_moments([layer], taken, len(images.ranges), np.random.default_rng(0))
     model = onnx.load(prepared)
     model.graph.output.append(onnx.helper.make_tensor_value_info("flat", onnx.TensorProto.FLOAT, None))
     onnx.save(model, tmp_path / "tapped.onnx")
@@ -124,6 +127,34 @@ def test_a_layer_whose_moments_no_memory_holds_is_left_as_it_is(measured, monkey
     path = qdq.quantise(prepared, {n: (h.low, h.high) for n, h in histograms.items()}, qdq.U8S8, tmp_path / "q.onnx")
     monkeypatch.setattr("edgedistill.export.quantization.adaptive_rounding._MOST_NUMBERS", 71 * 71)
     some = GraphImages(images.ranges.pixels[:4])
-    levels = adapt_levels(prepared, read_weights(prepared, path), some, tmp_path)
+    weights = read_weights(prepared, path)
+    layers = read_layers(prepared, weights)
+    levels = adapt_levels(layers, weights, lambda names: taken_values(prepared, names, some, tmp_path), len(some))
     assert sorted(levels) == ["conv0", "linear"]  # of 27 and 8 weights; the others have 72
     write_levels(path, {})
+
+
+def test_a_graph_whose_first_layer_takes_the_image_itself_is_rounded_too(tmp_path):
+    """As with `--input float32_nchw`, where nothing in the graph normalises."""
+    rng, make = np.random.default_rng(0), onnx.helper.make_node
+    nodes = [
+        make("Conv", ["image", "kernel"], ["map"], "conv"),
+        make("GlobalAveragePool", ["map"], ["pooled"], "pool"),
+        make("Flatten", ["pooled"], ["flat"], "flatten"),
+        make("Gemm", ["flat", "head"], ["logits"], "linear"),
+    ]
+    weights = {"kernel": rng.normal(size=(8, 3, 3, 3)), "head": rng.normal(size=(8, 4))}
+    tensors = [onnx.numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()]
+    takes, gives = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("image", ["batch", 3, 8, 8]), ("logits", ["batch", 4]))
+    )
+    graph = onnx.helper.make_graph(nodes, "small", [takes], [gives], tensors)
+    path = tmp_path / "float.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), path)
+    pixels = rng.integers(0, 256, (8, 8, 8, 3), np.uint8)
+    images = GraphImages(pixels, Preprocessing(size=(8, 8)))
+    prepared = qdq.prepare(path, tmp_path / "prepared.onnx")
+    everything = {name: (h.low, h.high) for name, h in measure(prepared, images, tmp_path, qdq.OPERATORS).items()}
+    found = QdqQuantiser(prepared, qdq.U8S8).rounded_adaptively(everything, images, tmp_path)
+    assert sorted(found.levels) == ["conv", "linear"]
