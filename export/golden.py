@@ -8,11 +8,12 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from ..runtime.bundle import GoldenImage, describe_file
-from ..runtime.images import ImageSource, encoded_bytes, open_image
+from ..runtime.images import ImageSource, encoded_bytes, open_image, orientation
 from ..runtime.preprocess import load
 from .sources.base import Source
 
 _QUALITY = 95
+_UPRIGHT, _ON_ITS_SIDE = 1, 5  # EXIF: from 5 on width and height are exchanged
 _TURNED = 6  # EXIF: the camera was held upright, the pixels lie on their side
 _LARGER = 2  # golden images that must be larger than the input, so that resizing is proven
 _MOSAIC = (3, 2)
@@ -100,10 +101,9 @@ def _is_bare(image: Image.Image) -> bool:
 
 def _rewritten(image: Image.Image) -> bytes:
     """The JPEG again, with its own quantisation and of its metadata the orientation alone."""
-    exif = Image.Exif()
-    orientation = image.getexif().get(ExifTags.Base.Orientation)
-    if orientation in range(2, 9):
-        exif[ExifTags.Base.Orientation] = orientation
+    exif, stored = Image.Exif(), orientation(image)
+    if stored != _UPRIGHT:
+        exif[ExifTags.Base.Orientation] = stored
     stream = io.BytesIO()
     image.save(
         stream, format="JPEG", quality="keep", exif=exif.tobytes() if len(exif) else b"", icc_profile=None, comment=b""
@@ -129,7 +129,7 @@ def _supplements(uprights: Sequence[Image.Image], written: Sequence[bytes], size
 
 def _is_turned(data: bytes) -> bool:
     with Image.open(io.BytesIO(data)) as image:
-        return image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
+        return orientation(image) >= _ON_ITS_SIDE
 
 
 def _mosaic(images: Sequence[Image.Image], layout: tuple[int, int], size: tuple[int, int], start: int) -> Image.Image:

@@ -28,6 +28,9 @@ def refuse_foreign(out: Path, *, zip: bool = False, but: Path | None = None) -> 
         raise ConfigError(f"{out}: a bundle is a folder; drop the suffix and ask for the .zip beside it.")
     if zip:
         refuse_foreign_zip(out)
+    blocking = next((parent for parent in absolute(out).parents if os.path.lexists(parent)), None)
+    if blocking is not None and not blocking.is_dir():
+        raise ExportError(f"{out}: {blocking} is no folder. Give another path.")
     if not out.is_dir() or out.is_symlink():
         if out.exists() or out.is_symlink():
             raise ExportError(f"{out}: is a file or a link; a bundle is a folder. Give another path.")

@@ -71,22 +71,24 @@ def _publish(root: Path, out: Path, previous: Path) -> None:
         _move_into(root, out)
         return
     # A folder with files cannot be replaced in one step; if the second rename fails, the first is undone.
-    out.rename(previous)
     try:
+        out.rename(previous)
         root.rename(out)
-    except BaseException:
-        previous.rename(out)
+    except BaseException:  # Ctrl-C may come behind either
+        if not out.exists():
+            previous.rename(out)
         raise
 
 
 def _move_into(root: Path, out: Path) -> None:
     """Into a folder that stays: the manifest last, without which there is no bundle."""
-    moved: list[Path] = []
+    paths = sorted(root.iterdir(), key=lambda path: path.name == MANIFEST)
     try:
-        for path in sorted(root.iterdir(), key=lambda path: path.name == MANIFEST):
+        for path in paths:
             path.rename(out / path.name)
-            moved.append(path)
-    except BaseException:
-        for path in moved:
-            (out / path.name).rename(path)
+    except BaseException:  # Ctrl-C may come behind the last
+        if not (out / MANIFEST).exists():
+            for path in paths:
+                if not path.exists():
+                    (out / path.name).rename(path)
         raise

@@ -82,6 +82,14 @@ def test_links_and_files_are_not_replaced(make_tiny_bundle, tmp_path):
         refuse_foreign(bundle)
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_on_the_way_is_named_before_any_work(tmp_path, link):
+    blocking = tmp_path / "file"
+    blocking.symlink_to("nowhere") if link else blocking.write_text("mine")
+    with pytest.raises(ExportError, match="file is no folder"):
+        refuse_foreign(blocking / "deeper" / "b")
+
+
 def test_a_bundle_with_its_results_may_be_replaced(make_tiny_bundle, tmp_path):
     bundle = make_tiny_bundle(tmp_path / "b")
     for kind in get_args(Kind):
@@ -158,3 +166,32 @@ def test_a_page_of_ours_goes_with_its_bundle(make_tiny_bundle, tmp_path):
         make_tiny_bundle(staging.root)
     assert not (bundle / "report.html").exists()
     assert open_bundle(bundle).manifest.name == "tiny"
+
+
+@pytest.mark.parametrize("renames", [1, 2])
+@pytest.mark.parametrize("stays", [True, False], ids=["empty current folder", "bundle"])
+def test_ctrl_c_behind_any_rename_leaves_the_old_or_the_new(make_tiny_bundle, tmp_path, monkeypatch, renames, stays):
+    """A signal's handler runs between two operations, also behind the one that was just done."""
+    new = make_tiny_bundle(tmp_path / "new")
+    out = tmp_path / "out"
+    out.mkdir() if stays else make_tiny_bundle(out)
+    (monkeypatch.chdir if stays else lambda _: None)(out)
+    before, after = contents(out), contents(new)
+    renaming, done = Path.rename, []
+
+    def rename(path, target):
+        renaming(path, target)
+        done.append(path)
+        if len(done) == renames:
+            raise KeyboardInterrupt
+
+    def build():
+        with staged_bundle(Path() if stays else out) as staging:
+            shutil.copytree(new, staging.root, dirs_exist_ok=True)
+            monkeypatch.setattr(Path, "rename", rename)
+
+    with pytest.raises(KeyboardInterrupt):
+        build()
+    assert contents(out) in (before, after)
+    assert (out / "manifest.json").exists() is (not stays)
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "out"}
