@@ -17,6 +17,7 @@ from edgedistill.export.toolchains import (
     Toolchain,
     environments,
     install,
+    installed,
     installing,
     remove,
     toolchain_python,
@@ -184,3 +185,11 @@ def test_installed_beside_edgedistill_it_is_this_python(toy, monkeypatch):
 def test_an_unknown_toolchain_and_the_known_ones():
     with pytest.raises(ConfigError, match="unknown toolchain 'coremll': one of coreml, litert"):
         toolchain("coremll")
+
+
+def test_what_decides_a_file_and_stands_beside_edgedistill_is_recorded(monkeypatch):
+    """Else a repeated export after an upgrade would do nothing."""
+    monkeypatch.setattr(installed, "_version", lambda distribution: "1.0")
+    assert {"torch", "onnx-ir", "onnxruntime", "litert-torch", "ai-edge-quantizer", "coremltools"} <= set(
+        installed_toolchain()
+    )
