@@ -31,17 +31,17 @@ from .building import build_artifacts, keep_listed_files, needed_conversions
 from .conversions import Ingredients
 from .conversions.onnx_check import require_modules
 from .documents import with_documents
-from .given import ReferenceLogits, as_pairs, as_source, check_given
+from .given import ReferenceLogits, as_pairs, as_source, check_given, require_validation
 from .golden import write_golden
 from .judged_apart import Apart, set_apart
 from .lineage import own_lineage
 from .operating_points import with_operating_points
-from .packages import PACKAGES
+from .packages.zip import pack_beside
 from .probes import make_probes
 from .provenance import make_provenance
 from .quantization.calibration import Calibration, decode_calibration
 from .references import write_references
-from .replaceable import refuse_foreign, refuse_foreign_zip, zip_beside
+from .replaceable import refuse_foreign
 from .requested import int8_gates, require_calibration, resolve_targets
 from .signature import allowed_batch
 from .sources import NetworkCard, Source
@@ -61,7 +61,7 @@ def export_bundle(
     reference: ReferenceLogits | Sequence[ReferenceLogits] = (),
     calibration: Calibration | Dataset | Apart | None = None,
     validation: Dataset | None = None,
-    thresholds: ThresholdRule | str | float = "best_f1",
+    thresholds: ThresholdRule | str | float | None = None,
     input: InputKind = "uint8_nhwc",
     opset: int | None = None,
     outputs: Sequence[str] = (),
@@ -89,7 +89,8 @@ def export_bundle(
             holds the validation images too, and is taken as it is.
         validation: labelled images, never those of `reference`, on which each artifact's own thresholds and temperature
             are estimated, see `operating_points.choose_validation`; without any the network's own hold.
-        thresholds: how they are chosen: a probability such as 0.5, "best_f1", "precision=0.9", "recall=0.8".
+        thresholds: how they are chosen on `validation`: a probability such as 0.5, "best_f1", which it is when absent,
+            "precision=0.9", "recall=0.8".
         input: "uint8_nhwc" has normalisation inside the graph; "float32_nchw" leaves it to the app.
         opset: the operator set of ONNX files, see `opset.check_opset`; the default of what writes them when absent.
         outputs: further ones than logits and probabilities: "embedding", "saliency"; see `optional_outputs`.
@@ -101,8 +102,8 @@ def export_bundle(
 
     Raises:
         ConfigError: an unknown, impossible or repeated target or output, an impossible operator set, an int8 target
-            without calibration, one calibrated on the images of `reference`, or thresholds estimated on them or by an
-            unknown rule.
+            without calibration, one calibrated on the images of `reference`, or thresholds estimated on them, on none,
+            or by an unknown rule.
         CheckpointError, DataError: the network, an image or a split cannot be used.
         MissingDependencyError: the ONNX toolchain, which every target needs, is not installed.
         ExportError: no target could be built, as when the network cannot be traced; or something that is not ours
@@ -111,11 +112,12 @@ def export_bundle(
     out = Path(out)
     wanted = resolve_targets([targets] if isinstance(targets, str) else targets)
     check_given(outputs, opset, calibration=calibration, validation=validation)
-    rule = threshold_rule(str(thresholds))
+    rule = threshold_rule("best_f1" if thresholds is None else str(thresholds))
     references = as_pairs(reference)
     limits = int8_gates(wanted)
     apart = set_apart(calibration, validation, [split for split, _ in references])
     require_calibration(wanted, given=apart.calibration is not None)
+    require_validation(thresholds, apart)
     refuse_foreign(out, zip=zip)
     source = as_source(student)
     require_modules(*source.toolchain)
@@ -177,8 +179,7 @@ def export_bundle(
     bundle = open_bundle(out)
     if zip:
         step("pack the .zip")
-        refuse_foreign_zip(out)
-        PACKAGES.get("zip")(bundle, zip_beside(out))
+        pack_beside(bundle, out)
     return bundle
 
 

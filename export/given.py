@@ -32,6 +32,15 @@ def check_given(outputs: Sequence[str], opset: int | None, **data_sets: object) 
             )
 
 
+def require_validation(thresholds: object, apart: Apart) -> None:
+    """Raise ConfigError where a rule for thresholds is given, and no image to estimate them on."""
+    if thresholds is not None and apart.validation is None:
+        raise ConfigError(
+            f"`thresholds` {thresholds}: they are estimated on `validation` images, and none are given. Leave it out: "
+            "the network's own thresholds hold then."
+        )
+
+
 def as_source(network: "Source | Student | str | Path") -> Source:
     """The network to export; a student's checkpoint is loaded.
 

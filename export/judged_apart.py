@@ -89,9 +89,11 @@ def set_apart(
     Of a data set a calibration of `images` images is chosen. What this function returned is returned as it is.
 
     Raises:
-        ConfigError: the data sets share more than a few images, or nothing is left.
+        ConfigError: the data sets share more than a few images, nothing is left, or validation images are given twice.
     """
     if isinstance(calibration, Apart):
+        if validation is not None:
+            raise ConfigError("`validation` is given twice: what `set_apart` returned holds the validation images too.")
         return calibration
     for split in judged_on:
         validation = None if validation is None else apart_from(validation, split)

@@ -32,6 +32,7 @@ class ExportRequest(NamedTuple):
         thresholds: by which rule.
         request: digest of it all, see `export.repeating`.
         made: the bundle that this request has made already, if it stands there.
+        unpacked: it lacks the .zip that is asked for.
     """
 
     targets: list["Target"]
@@ -41,6 +42,7 @@ class ExportRequest(NamedTuple):
     thresholds: "ThresholdRule"
     request: str
     made: "Bundle | None"
+    unpacked: bool
 
 
 def check_export(
@@ -122,9 +124,8 @@ def check_export(
         thresholds=rule,
     )
     made = made_already(out, request)
-    if made is not None and zip and made_already(zip_beside(out), request) is None:
-        made = None
-    return ExportRequest(resolved, list(selftest), labelled, apart, rule, request, made)
+    unpacked = made is not None and zip and made_already(zip_beside(out), request) is None
+    return ExportRequest(resolved, list(selftest), labelled, apart, rule, request, made, unpacked)
 
 
 def open_calibration(given: str, images: Path | None, classes: Sequence[str]) -> "Dataset":

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from edgedistill.runtime.bundle import open_bundle, save_run
 from edgedistill.runtime.preprocess import Preprocessing, load
+from edgedistill.runtime.record import Record
 
 CLASSES = "red\ngreen\nblue\nbright\n"
 
@@ -48,6 +50,35 @@ def test_a_request_is_another_one_when_anything_about_the_network_is(given, comm
     (given / "labels.txt").write_text("a\nb\nc\nd\n")
     assert "nothing to do" not in command(*export, "labels.txt", "--resize", "center_crop")[2]
     assert json.loads((given / "b" / "manifest.json").read_text())["classes"] == ["a", "b", "c", "d"]
+
+
+def test_an_export_that_is_told_to_end_leaves_nothing(given):
+    """SIGTERM, which `timeout` and a scheduler send, would end Python at once."""
+    program = (
+        "import signal\n"
+        "from edgedistill.cli import main\n"
+        "from edgedistill.export import exporting\n"
+        "exporting.write_golden = lambda *_: signal.raise_signal(signal.SIGTERM)\n"
+        "main()"
+    )
+    arguments = ["export", "model.onnx", "--classes", "labels.txt", "-o", "b"]
+    before = sorted(given.iterdir())
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (130, "error: interrupted.")
+    assert sorted(given.iterdir()) == before
+
+
+def test_only_the_zip_is_made_where_all_else_is_there(given, command):
+    """What was measured on the bundle is not lost for it."""
+    export = ["export", "model.onnx", "-o", "b", "--classes", "labels.txt"]
+    assert command(*export)[0] == 0
+    save_run(given / "b", "bench", Record())
+    before = {path: path.read_bytes() for path in (given / "b").rglob("*") if path.is_file()}
+    code, _, err = command(*export, "--zip")
+    assert (code, "b is what this command makes: only b.zip was missing." in err) == (0, True), err
+    assert {path: path.read_bytes() for path in (given / "b").rglob("*") if path.is_file()} == before
+    assert open_bundle(given / "b.zip").manifest == open_bundle(given / "b").manifest
+    assert "nothing to do" in command(*export, "--zip")[2]
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,8 @@ def test_what_was_set_apart_is_not_searched_again(monkeypatch):
     apart = set_apart(training, None, [test])
     monkeypatch.setattr(judged_apart, "shared_images", None)
     assert set_apart(apart, None, [test]) is apart
+    with pytest.raises(ConfigError, match="`validation` is given twice"):
+        set_apart(apart, training, [test])
 
 
 def test_an_image_that_is_listed_twice_does_not_judge_what_it_measured():

@@ -131,6 +131,8 @@ def test_what_judges_estimates_nothing(student, split, tmp_path):
         export_bundle(student, ["onnxruntime-cpu-fp32"], tmp_path / "b", reference=split, validation=split[0])
     with pytest.raises(ConfigError, match="thresholds 'best': give a probability such as"):
         export_bundle(student, ["onnxruntime-cpu-fp32"], tmp_path / "b", thresholds="best")
+    with pytest.raises(ConfigError, match=r"`thresholds` 0\.7: they are estimated on `validation` images"):
+        export_bundle(student, ["onnxruntime-cpu-fp32"], tmp_path / "b", thresholds=0.7)
     assert not list(tmp_path.iterdir())
 
 

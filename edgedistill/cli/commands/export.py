@@ -11,6 +11,7 @@ from ..asked_network import asked_network
 from ..console import escape
 from ..export_request import SELFTEST_IMAGES, check_export
 from ..extras import require_export
+from ..signals import sigterm_like_ctrl_c
 
 if TYPE_CHECKING:
     from edgedistill.runtime.images import ImageSource
@@ -114,7 +115,12 @@ def export(
         zip=zip,
     )
     if asked.made is not None:
-        console.err.print(f"{escape(str(out))} is what this command makes: nothing to do.", soft_wrap=True)
+        todo = "nothing to do"
+        if asked.unpacked:  # its results stay
+            from edgedistill.export.packages.zip import pack_beside
+
+            todo = f"only {pack_beside(asked.made, out).name} was missing"
+        console.err.print(f"{escape(str(out))} is what this command makes: {escape(todo)}.", soft_wrap=True)
         bundle_table(asked.made, console.out)
         return
     with console.err.status("loading"):
@@ -135,7 +141,7 @@ def export(
             predicted = predict_split(source, asked.data, progress=progress)
         reference = [predicted.reference]
         golden = golden or choose_golden(predicted.images, predicted.reported, SELFTEST_IMAGES)
-    with console.err.status("exporting") as status:
+    with sigterm_like_ctrl_c(), console.err.status("exporting") as status:
         bundle = export_bundle(
             source,
             asked.targets,
@@ -143,7 +149,7 @@ def export(
             golden=golden,
             reference=reference,
             calibration=asked.apart,
-            thresholds=asked.thresholds,
+            thresholds=None if asked.apart.validation is None else asked.thresholds,
             request=asked.request,
             input=input,
             opset=opset,
