@@ -1,5 +1,6 @@
 """The original network's logits on whole splits, so that `verify` needs nothing of what trained it."""
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..runtime.batches import decode_batches
 from ..runtime.bundle import Reference, describe_file
+from ..runtime.bundle.check import path_problem
 from ..runtime.datasets.base import Dataset
 from ..runtime.errors import DataError
 from ..runtime.metrics.logistic import sigmoid
@@ -17,6 +19,7 @@ from .errors import ExportError
 from .sources.base import Source
 
 _SAMPLES = 16
+_LONGEST_SLUG = 80  # characters
 _BATCH = 64
 # Of the logits' spread: far above TF32's or bf16's rounding, far below another network's logits.
 _MIXED_UP = 0.1
@@ -49,7 +52,7 @@ def write_references(
                 f"{split.name}: the reference logits are {logits.shape}, the split is {split.labels.shape}."
             )
         samples.append(_checked_sample(split, logits, source))
-        path = root / "reference" / f"{_file_name(split.name, taken=len(records))}.npy"
+        path = root / "reference" / _file_name(split.name, [Path(record.file.path).name for record in records])
         path.parent.mkdir(exist_ok=True)
         np.save(path, logits.astype(np.float32), allow_pickle=False)
         records.append(Reference(file=describe_file(path, root), dataset=split.name, fingerprint=split.fingerprint()))
@@ -117,6 +120,9 @@ def _checked_sample(split: Dataset, logits: np.ndarray, source: Source) -> np.nd
     return images
 
 
-def _file_name(name: str, taken: int) -> str:
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "split"
-    return f"{slug}-{taken + 1}" if taken else slug
+def _file_name(name: str, taken: Sequence[str]) -> str:
+    """After a split, possible on every system and, whatever the case of its letters, not taken."""
+    slug = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.")[:_LONGEST_SLUG] or "split"
+    slug = "split" if path_problem(f"{slug}.npy") else slug
+    numbered = (f"{slug}{'' if number == 1 else f'-{number}'}.npy" for number in itertools.count(1))
+    return next(found for found in numbered if found not in taken)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..runtime.bundle.check import path_problem
 from ..runtime.errors import ConfigError
 from ..runtime.precisions import precision_of
 from ..runtime.targets import Gates, Target, load_target, target_problem, written_problem
@@ -20,9 +21,10 @@ def resolve_targets(targets: Sequence[Target | str | Path]) -> list[Target]:
     if not resolved:
         raise ConfigError("no target to export for: name at least one, `edgedistill list targets` shows them.")
     for i, target in enumerate(resolved):
-        if target.name in [other.name for other in resolved[:i]]:
+        # Files of a bundle are called after it, and two names that differ by case alone are one file on some systems.
+        if target.name.casefold() in [other.name.casefold() for other in resolved[:i]]:
             raise ConfigError(f"the target {target.name} is given twice.")
-        problem = target_problem(target) or written_problem(target)
+        problem = target_problem(target) or written_problem(target) or path_problem(f"{target.name}.npy")
         if problem:
             raise ConfigError(f"{target.name}: {problem}.")
         BUILDERS.get(target.backend).conversion(target)

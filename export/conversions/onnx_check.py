@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.errors import MissingDependencyError
+from ...runtime.backends.base import not_importable
 from ..comparing import compare
 from ..errors import ExportError
 from ..probes import Probes
@@ -15,11 +15,15 @@ REFUSED = "the ONNX graph is refused"
 
 def require_modules(*names: str) -> None:
     """Raise MissingDependencyError, naming the extra, unless these modules can be imported."""
+    for name in names:
+        _import(name)
+
+
+def _import(name: str) -> None:
     try:
-        for name in names:
-            import_module(name)
+        import_module(name)
     except ImportError as error:
-        raise MissingDependencyError(f'{error.name} is not installed: `pip install "edgedistill[export]"`.') from error
+        raise not_importable(name, "export", error) from error
 
 
 def compare_outputs(outputs: Path, rows: list[list[int]], probes: Probes) -> None:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ..documents import plain
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)(:raw)?\}\}")
@@ -92,16 +94,11 @@ def _in_cmake(text: str) -> str:
     return _in_a_dollar_string(text).replace(";", "\\;")
 
 
-def _in_markdown(text: str) -> str:
-    escaped = "".join(f"\\{character}" if character in "\\`*_[]|#~" else character for character in text)
-    return html.escape(escaped, quote=False)
-
-
 _ESCAPES: dict[str, Callable[[str], str]] = {
     **dict.fromkeys((".html", ".xml", ".svg", ".plist", ".xcprivacy", ".storyboard"), html.escape),
     **dict.fromkeys((".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx"), _in_script),
     **dict.fromkeys((".kt", ".kts", ".gradle", ".groovy"), _in_a_dollar_string),
     **dict.fromkeys((".cmake", "CMakeLists.txt"), _in_cmake),
     ".sh": _in_shell,
-    ".md": _in_markdown,
+    ".md": plain,
 }

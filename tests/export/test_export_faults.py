@@ -20,14 +20,14 @@ from edgedistill.export.comparing import compare
 from edgedistill.export.conversions import CONVERSIONS
 from edgedistill.export.conversions import onnx_fp32 as export_module
 from edgedistill.export.conversions import simplifying as simplify_module
-from edgedistill.export.conversions.onnx_check import check_and_run
+from edgedistill.export.conversions.onnx_check import check_and_run, require_modules
 from edgedistill.export.conversions.simplifying import Simplified
 from edgedistill.export.probes import framework_logits, make_probes
 from edgedistill.export.sources.pytorch import from_student
 from edgedistill.export.staging import staged_bundle
 from edgedistill.runtime.backends.base import BACKENDS
 from edgedistill.runtime.bundle import open_bundle
-from edgedistill.runtime.errors import ConfigError, DataError
+from edgedistill.runtime.errors import ConfigError, DataError, MissingDependencyError
 from edgedistill.runtime.preprocess import load
 from edgedistill.runtime.targets import Target, load_target
 from edgedistill.runtime.tensors import BatchRange
@@ -296,6 +296,15 @@ def test_impossible_targets_are_refused_before_any_work(student, tmp_path):
         export_bundle(student, [], tmp_path / "b")
     with pytest.raises(ConfigError, match="drop the suffix"):
         export_bundle(student, [ORT], tmp_path / "b.zip")
+
+
+def test_a_toolchain_that_is_broken_is_not_called_absent(tmp_path, monkeypatch):
+    (tmp_path / "halfonnx.py").write_text("import something_absent")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingDependencyError, match=r"halfonnx is installed but cannot be imported \(No module named"):
+        require_modules("halfonnx")
+    with pytest.raises(MissingDependencyError, match="^noonnx is not installed: `pip install"):
+        require_modules("noonnx")
 
 
 def test_reference_logits_of_another_student_are_refused(student, split, tmp_path):
