@@ -39,10 +39,14 @@ def count_photos(given: Sequence[str]) -> int | None:
 
 
 def _listed() -> Iterator[ImageFile]:
+    empty = True
     for line in _lines():
         name = line.rstrip(b"\r")
         if name.strip():
+            empty = False
             yield from _found(Path(os.fsdecode(name)))
+    if empty:  # as of a folder without images: whatever was to write the list did not
+        yield ImageFile(Path("-"), "standard input: lists no image.")
 
 
 def _lines() -> Iterator[bytes]:

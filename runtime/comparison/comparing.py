@@ -99,6 +99,12 @@ def _compared(scenario: str) -> str:
 
 
 def _refuse(differences: Sequence[Difference]) -> None:
+    mixed = [f"{one.what} ({one.a})" for one in differences if one.forbids and one.a == one.b]
+    if mixed:
+        raise ConfigError(
+            f"compare: runs of one side differ among themselves: {'; '.join(mixed)}. Name single files, or folders of "
+            "runs that are alike."
+        )
     forbidding = [f"{one.what} ({one.a} against {one.b})" for one in differences if one.forbids]
     if forbidding:
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ..formatting import interval
+from ..formatting import counted, interval
 from .report import Agreement, ClassDrift, Drift, EmbeddingDrift
 
 _NAMED = 5
@@ -42,8 +42,8 @@ def _of_drift(drift: Drift, images: int) -> Iterator[str]:
         )
     else:
         yield (
-            f"No class is seen to score otherwise than in {drift.source}. With {images:,} photographs a class whose "
-            f"distance is below {drift.visible:.2f} would not be seen."
+            f"No class is seen to score otherwise than in {drift.source}. With {counted(images, 'photograph')} a class "
+            f"whose distance is below {drift.visible:.2f} would not be seen."
         )
     if drift.embedding is not None:
         yield _of_embedding(drift.embedding)

@@ -37,6 +37,11 @@ class Parity(Record):
     max_abs_logit: float | None = None
     gates: tuple[Gate, ...] = ()
 
+    @property
+    def tells(self) -> bool:
+        """Whether it says anything of the gates, which too few images do not."""
+        return self.verdict in ("passed", "failed")
+
 
 class Bench(Record):
     """Of a `bench.report.ArtifactBench`."""
@@ -60,6 +65,7 @@ class _ParityReport(Record):
     manifest_sha256: str
     artifacts: tuple[Parity, ...] = ()
     decode: str = "full"
+    images: int = 0
 
 
 class _BenchReport(Record):
@@ -70,7 +76,7 @@ class _BenchReport(Record):
 
 
 class Evidence(NamedTuple):
-    """The latest of each artifact, by name.
+    """The latest of each artifact, by name; of those that tell nothing an earlier one that does.
 
     Attributes:
         here: what verify found on this device.
@@ -104,11 +110,16 @@ def evidence(bundle: Bundle, decode: str, *, threads: int | None = None, device:
 
 def _parities(bundle: Bundle, runs: Sequence[Run], decode: str) -> dict[str, Parity]:
     found: dict[str, Parity] = {}
+    images: dict[str, int] = {}
     for run in sorted(runs, key=lambda run: run.created):
         report = _decoded(run, "verify", _ParityReport)
         if report is None or report.manifest_sha256 != bundle.manifest_sha256 or report.decode != decode:
             continue
-        found.update({one.name: one for one in report.artifacts if one.verdict != "could not run"})
+        for one in report.artifacts:
+            before = found.get(one.name)
+            told_more = before is not None and before.tells and not one.tells and report.images < images[one.name]
+            if one.verdict != "could not run" and not told_more:
+                found[one.name], images[one.name] = one, report.images
     return found
 
 
@@ -128,7 +139,10 @@ def _benches(
             target = targets.get(name)
             if one.status != "ran" or target is None:
                 continue
-            if target.setting(one.threads, one.device) == target.setting(threads, device):
+            quiet_before = name in found and not found[name][0].disturbed
+            if target.setting(one.threads, one.device) == target.setting(threads, device) and not (
+                one.disturbed and quiet_before
+            ):
                 found[name] = one, run.created
     return found
 

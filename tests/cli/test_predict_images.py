@@ -92,6 +92,14 @@ def test_paths_on_standard_input(command, tiny_bundle, photos, monkeypatch):
     assert all(row["labels"]["red"] > 0.9 for row in rows[:2])
 
 
+@pytest.mark.parametrize("lines", [b"", b"\n  \n"])
+def test_an_empty_list_on_standard_input_is_told(command, tiny_bundle, monkeypatch, lines):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    code, out, err = command("predict", tiny_bundle, "-")
+    assert (code, out) == (2, "")
+    assert "standard input: lists no image" in err
+
+
 @pytest.mark.parametrize(("line", "reason"), [(b"a\0b.jpg", "null byte"), (b"x" * 5000, "File name too long")])
 def test_a_path_that_cannot_be(command, tiny_bundle, monkeypatch, line, reason):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line)))

@@ -125,6 +125,28 @@ def test_a_sweep_over_threads_counts_for_each_number(bundle):
     assert "p90 4 ms in this device's bench" in why
 
 
+def test_a_disturbed_measurement_leaves_an_earlier_one_standing(bundle):
+    bench(bundle, (9, 4, 5))
+    bench(bundle, (1, 1, 1), disturbed="another process", created="2026-12-01T10:00:00+00:00")
+    name, why = chosen(bundle)
+    assert name == "ov-fp32"
+    assert why.endswith("; p90 4 ms in this device's bench of 2026-11-29; ov-bf16 5 ms.")
+
+
+def test_too_few_images_leave_an_earlier_verdict_standing(bundle):
+    bench(bundle, (4, 9, 9))
+    verify(bundle, dict.fromkeys(NAMES, "passed"), images=4500)
+    verify(bundle, {"ort-fp32": "undecided"}, images=40, created="2026-12-01T10:00:00+00:00")
+    name, why = chosen(bundle)
+    assert name == "ort-fp32"
+    assert why.startswith("ort-fp32: passed verify here; ")
+    verify(bundle, {"ort-fp32": "undecided"}, images=9000, created="2026-12-02T10:00:00+00:00")
+    assert chosen(bundle)[0] != "ort-fp32"  # more images say less: the earlier verdict was luck
+    verify(bundle, {"ort-fp32": "failed"}, images=60, created="2026-12-03T10:00:00+00:00")
+    with runtime.load(bundle) as predictor:
+        assert "ort-fp32" in predictor.passed_over
+
+
 def test_a_disturbed_measurement_does_not_count(bundle):
     bench(bundle, (9, 4, 5), disturbed="another process")
     name, why = chosen(bundle)

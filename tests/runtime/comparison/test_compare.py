@@ -86,6 +86,12 @@ def test_times_of_different_things_are_refused_unless_insisted(changed, what):
     assert difference.forbids
 
 
+def test_a_folder_of_runs_that_differ_among_themselves_is_told_so():
+    mixed = [report(made()), report(made(seed=1), scenario="batch")]
+    with pytest.raises(ConfigError, match=r"runs of one side differ among themselves: scenario \(single, batch\)"):
+        runtime.compare(mixed, mixed)
+
+
 def test_another_batch_is_refused_also_of_the_first_versions():
     a, b = report(made()), report(made(seed=1, batch_size=4))
     with pytest.raises(ConfigError, match="batch size"):
