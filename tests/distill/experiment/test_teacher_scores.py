@@ -43,13 +43,20 @@ def run(tmp_path_factory, tinted_photographs, one_thread):
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(content))
     Experiment(load_recipe(folder / "recipe.yaml"), Console(quiet=True)).teacher()
+    scores_of(folder, "scores.npz")
+    return folder
+
+
+def scores_of(folder, name, *options):
     spec = importlib.util.spec_from_file_location("teacher_scores", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["teacher_scores.py", str(folder / "recipe.yaml"), "-o", str(folder / "scores.npz")])
+        patch.setattr(
+            sys, "argv", ["teacher_scores.py", str(folder / "recipe.yaml"), "-o", str(folder / name), *options]
+        )
         module.main()
-    return folder
+    return np.load(folder / name)
 
 
 def opened(folder, *changes):
@@ -94,6 +101,15 @@ def test_it_holds_the_training_and_the_validation_images_alone(run):
         assert sorted(file["ids"]) == sorted(f"train{number}.jpg" for number in range(48))
         assert file["scores"].dtype == file["mirrored"].dtype == np.float16
         assert file["classes"].tolist() == ["blue", "red"]
+
+
+def test_an_image_and_its_mirror_image_may_have_one_answer_and_be_shown_larger(run):
+    with np.load(run / "scores.npz") as one, scores_of(run, "mean.npz", "--tta", "flip") as mean:
+        np.testing.assert_array_equal(mean["scores"], mean["mirrored"])
+        own, mirrored = (one[name].astype(float) for name in ("scores", "mirrored"))
+        np.testing.assert_allclose(mean["scores"], (own + mirrored) / 2, rtol=2e-3, atol=2e-4)  # float16
+    with scores_of(run, "larger.npz", "--size", "64") as larger:
+        assert np.abs(larger["scores"].astype(float) - own).max() > 0.004
 
 
 def test_every_seed_has_the_same_training_images_and_their_own_order(run):
