@@ -92,7 +92,10 @@ def tell_relations(job: Job, relations: frozenset[str], console: Console, world:
 
 
 def blank_pair(job: Job) -> Batch:
-    """The first two images of the training part as far as a teacher that was asked before knows them."""
+    """The first two images of the training part as far as a teacher that was asked before knows them.
+
+    They are told to be blank: what is stored of a teacher has no answer for one that could not be decoded.
+    """
     labels = torch.from_numpy(job.train.labels[:2])
     blank = torch.zeros(len(labels), *job.card.preprocessing.size, 3, dtype=torch.uint8)
-    return Batch(blank, labels, torch.arange(len(labels)), 0, [])
+    return Batch(blank, labels, torch.arange(len(labels)), 0, [*range(len(labels))])

@@ -2,13 +2,18 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
+from jobs import tint_dataset
+from rich.console import Console
 from teacher_cases import CHUNK, COUNT, FIELDS, VIEWS, image_files
 
 from edgedistill.distill.data.decoded import DecodedImages
+from edgedistill.distill.engine import fit
 from edgedistill.distill.engine.world import World
+from edgedistill.distill.teacher_cache import CachedSource
 from edgedistill.distill.teacher_cache.layout import StorageOrder
 from edgedistill.runtime.errors import DataError, EdgedistillError, InterruptedRunError
 
@@ -139,6 +144,13 @@ def test_undecodable_images_are_blank_listed_and_tried_again(cache_case, tmp_pat
     assert cached.undecodable == []
     assert cache_case.teacher.seen == 1 + VIEWS * (COUNT % CHUNK)  # its name is the last of all
     cache_case.assert_right(cached)
+
+
+def test_a_step_in_pieces_is_planned_where_the_first_image_cannot_be_decoded(make_job, make_model, tmp_path):
+    data = image_files(tint_dataset(16), tmp_path / "images")
+    data.images[0].write_bytes(b"broken")
+    job = make_job(train=data, method="mdkd", accumulate=2, views=1, epochs=2, workers=0)
+    assert fit(replace(job, max_bad_share=0.1), make_model(), CachedSource(make_model(seed=1)), Console(quiet=True))
 
 
 def test_too_many_undecodable_images_stop_the_build(cache_case, tmp_path):
