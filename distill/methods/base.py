@@ -62,6 +62,8 @@ class Method(Config):
         needs_teacher: whether a teacher's outputs are read.
         trains_teachers: whether its teachers are trained from sub-tasks of its own (see `subsets`); a recipe then has
             no `teacher:` section.
+        asks_presence: whether a term beside the supervised ones asks which labels are present and which absent, so that
+            it knows nothing of a mixed image's shares of labels.
         equations: paper, venue and equations.
         supervised: loss against the annotations, a name or a mapping of `name:` and its hyper-parameters; its term
             carries the name.
@@ -72,6 +74,7 @@ class Method(Config):
     came_later: ClassVar[dict[str, object]] = {"warmup_epochs": 0.0}
     needs_teacher: ClassVar[bool] = True
     trains_teachers: ClassVar[bool] = False
+    asks_presence: ClassVar[bool] = False
     equations: ClassVar[str] = ""
 
     supervised: Supervised = "bce"

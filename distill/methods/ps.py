@@ -22,6 +22,7 @@ class PS(ProtocolMethod):
             authors do for every row of their tables.
     """
 
+    asks_presence: ClassVar[bool] = True
     equations: ClassVar[str] = "UD (MM 2021) Eq. 10; the PS rows of L2D and MDKD"
 
     lambda_ps: Annotated[float, Meta(ge=0)] = 1.0

@@ -36,6 +36,8 @@ def why_not_mixed(method: "Method", branches: Collection[str]) -> str | None:
         return f"the loss {loss.name!r} {_RELATES}: choose bce, asl, focal or label_smoothing"
     if "embeddings" in method.needs:
         return "the method compares images by the labels that they have, and a mixed image has shares of labels"
+    if method.asks_presence:
+        return "the method compares present labels with absent ones, and a mixed image has shares of labels"
     if "calibration_logits" in method.needs or "calibration" in branches:
         return "the calibration branch ranks an image's labels against each other"
     return None

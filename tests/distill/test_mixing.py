@@ -122,6 +122,7 @@ def test_a_teacher_is_asked_about_the_mixed_image(make_job, make_model, tint_dat
         (("teacher.train.mix={name: cutmix, probability: 0.5}",), None),
         (("method={name: mld, supervised: pal}",), r"`student\.train\.mix`: the loss 'pal' ranks an image's labels"),
         (("method=l2d", "teacher.model.branches=[ml_decoder]"), "compares images by the labels"),
+        (("method=ps",), r"`student\.train\.mix`: the method compares present labels with absent ones"),
         (("teacher.cache=true",), "are not stored: remove `cache: true`"),
         (("train.mix={name: mixup, alpha: 0}",), "mix.alpha"),
         (("train.mix={name: blend}",), "blend"),
