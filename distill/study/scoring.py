@@ -68,7 +68,9 @@ def score_finished(queue: Queue, console: Console) -> None:
 
 
 def _scored(cell: Cell, result: Result, queue: Queue, console: Console) -> Finished:
-    experiment = Experiment(cell.runnable(), console)
+    alike = (one for one in queue.store.study.cells if one.identity == cell.identity)  # one training of several names
+    trained_as = next((one for one in (cell, *alike) if one.checkpoint.is_file()), cell)
+    experiment = Experiment(trained_as.runnable(), console)
     path = experiment.checkpoint("teacher" if cell.is_teacher else "student")
     if not path.is_file():
         raise CheckpointError(

@@ -41,9 +41,16 @@ class Store:
         """The record as far as it fits the study as it is planned now; nothing is written.
 
         Raises:
-            CheckpointError: the file is damaged.
+            CheckpointError: the file is damaged, or another study's: of another name, with results but none of this.
         """
-        return _merge(self.study, self._file(), self.command)
+        old = self._file()
+        record = _merge(self.study, old, self.command)
+        if old is not None and old.name != self.study.name and record.superseded and not record.count("done"):
+            raise CheckpointError(
+                f"{self.path}: is the record of the study {old.name!r}, which has none of the cells of "
+                f"{self.study.where}. Name another (`--results`)."
+            )
+        return record
 
     def missing(self) -> NoRecordError | None:
         """What to say where there is no file of it; None where there is one."""
@@ -134,14 +141,17 @@ class Store:
 
 
 def _merge(study: Study, old: StudyRecord | None, command: str) -> StudyRecord:
-    """The study's cells with what is known of each; results that fit none of them are kept apart."""
+    """The study's cells with what is known of each; results that fit none of them are kept apart.
+
+    Of cells that are the same training one result is that of all; one that has its own keeps it.
+    """
     known = () if old is None else (*old.cells, *old.superseded)
     done = [(entry, entry.result) for entry in known if entry.result is not None]
     failed = {entry.identity: entry for entry in known if entry.status == "failed"}
     cells, used = [], []
     for cell in study.cells:
-        alike = (one for one, result in done if one.identity == cell.identity and _agrees(result.method, cell))
-        entry = next(alike, None)
+        alike = [one for one, result in done if one.identity == cell.identity and _agrees(result.method, cell)]
+        entry = next((one for one in alike if one.name == cell.name), alike[0] if alike else None)
         if entry is not None:
             used.append(entry)
         else:

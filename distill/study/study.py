@@ -125,8 +125,7 @@ class _Reader:
     def _cells(self, seed: int, shared: _Unseeded, variants: dict[tuple[str, str], _Unseeded]) -> Iterator[Cell]:
         section = shared.loaded.recipe.teacher
         teacher = None
-        trained = section is not None and section.model is not None and section.class_map is None
-        if trained and any(map(_is_taught, self.methods.values())):
+        if _is_shared(section) and any(map(_is_taught, self.methods.values())):
             loaded, written = shared.seeded(seed)
             identity = identity_of_teacher(written)
             placed = _placed(loaded, TEACHER, TEACHER, identity)
@@ -186,6 +185,11 @@ class _Reader:
     def _method(self, name: str) -> Method:
         section = self.spec.variant(name).method
         return decode_tagged(section, METHODS, tag="name", where=self.where, prefix=f"methods.{name}.method")
+
+
+def _is_shared(teacher: TeacherSpec | None) -> bool:
+    """Whether a cell makes its checkpoint, which all students of a seed read: of a network of the data's classes."""
+    return teacher is not None and teacher.model is not None and teacher.classes is None and teacher.class_map is None
 
 
 def _is_taught(method: Method) -> bool:

@@ -105,6 +105,24 @@ def test_the_test_split_stays_unread_until_it_is_asked_for(where, ran, command, 
     assert f"error: small/vanilla/3: its weights are not here ({weights}), only its result is" in err
 
 
+def test_a_cell_that_is_the_same_training_as_another_is_scored_by_its_weights(where, ran, command, tmp_path):
+    shutil.copytree(where / "runs" / "study", tmp_path / "study")
+    content = yaml.safe_load((where / "study.yaml").read_text()) | {"name": "study", "score_test": "when_asked"}
+    content["methods"]["again"] = content["methods"]["strong"]
+    (where / "twice.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    unread, record = json.loads(ran.read_text()), tmp_path / "record.json"
+    for cell in unread["cells"]:
+        if cell["result"]:
+            cell["result"] |= {"test_mAP": None, "test_scored": False}
+    record.write_text(json.dumps(unread))
+    arguments = ("study", where / "twice.yaml", f"output={tmp_path}", "--results", record, "--test")
+    code, _, err = command(*arguments, "--only", "small/*/3")
+    assert code == 0, err
+    found, expected = results(record), results(ran)
+    for name in ("strong", "again"):
+        assert found[f"small/{name}/3"]["test_mAP"] == expected["small/strong/3"]["test_mAP"]
+
+
 def test_how_hard_each_term_of_a_cell_pulls_is_measured(where, ran):
     """benchmarks/term_gradients.py on a cell: shares of all terms, and a training of its own that leaves nothing."""
     spec = importlib.util.spec_from_file_location("term_gradients", BENCHMARKS / "term_gradients.py")

@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from edgedistill.cli.study_table import study_markdown, study_tables
-from edgedistill.distill.study import load_study
+from edgedistill.distill.study import Store, load_study
 from edgedistill.distill.study.progress import remaining_seconds
 from edgedistill.distill.study.record import CellRecord, Result, StudyRecord
 from edgedistill.distill.study.summary import summarise
@@ -118,6 +118,15 @@ def test_a_given_checkpoint_is_the_teacher_of_every_seed(tmp_path):
     assert all(cell.teacher is None for cell in cells)
 
 
+def test_a_network_with_classes_of_its_own_is_opened_by_every_student(tmp_path):
+    """Its checkpoint would have other classes than the data."""
+    (tmp_path / "tags.pth").touch()
+    teacher = {"model": {"name": "timm/test_resnet", "pretrained": str(tmp_path / "tags.pth")}, "classes": ["8", "9"]}
+    cells = load(tmp_path, BASE | {"set": {"teacher": teacher}}).cells
+    assert not any(cell.is_teacher for cell in cells)
+    assert all(cell.runnable().recipe.teacher.classes == ["8", "9"] for cell in cells if cell.method == "mld")
+
+
 def test_the_best_setting_of_each_method_is_chosen_by_validation_alone(tmp_path, command):
     """By hand: `hot` has the best validation mAP (61.5), `cold` the best test mAP."""
     methods = {
@@ -166,6 +175,45 @@ def test_the_repositorys_studies_are_valid(path, named_photographs, monkeypatch)
     monkeypatch.setattr("edgedistill.distill.recipe.check.Path.is_file", lambda path: True)  # teachers not trained here
     study = load_study(path)
     assert len({cell.name for cell in study.cells}) == len({cell.identity for cell in study.cells}) == len(study.cells)
+
+
+def test_cells_that_are_one_training_share_its_result_and_keep_their_own(tmp_path):
+    """A setting may be a method's own: each rewriting of the record would else supersede its result once more."""
+    methods = {"vanilla": None, "mld": None, "mld_best": {"method": {"name": "mld"}}}
+    plan = load(tmp_path, BASE | {"methods": methods, "seeds": [1]})
+    cells = {cell.name: cell for cell in plan.cells}
+    assert cells["small/mld/1"].identity == cells["small/mld_best/1"].identity
+    made = msgspec.structs.replace(entry("small", "mld_best", 1, 60.0), identity=cells["small/mld/1"].identity)
+    store = Store(plan, tmp_path / "record.json", "")
+    full = StudyRecord(name=plan.name, command="", baseline=None, rows=(), cells=(made,), machines={})
+    store.path.write_bytes(msgspec.json.encode(full))
+    for _ in range(3):
+        found = store.read()
+        assert [cell.name for cell in found.cells if cell.result == made.result] == ["small/mld/1", "small/mld_best/1"]
+        assert found.superseded == ()
+        store.path.write_bytes(msgspec.json.encode(found))
+    scored = msgspec.structs.replace(made.result, test_mAP=70.0)
+    later = [one if one.method != "mld_best" else msgspec.structs.replace(one, result=scored) for one in found.cells]
+    store.path.write_bytes(msgspec.json.encode(msgspec.structs.replace(found, cells=tuple(later))))
+    assert {cell.method: cell.result.test_mAP for cell in store.read().cells if cell.result} == {
+        "mld": 60.0,
+        "mld_best": 70.0,
+    }
+
+
+def test_another_studys_record_is_not_taken_over(tmp_path, command, record):
+    path, results = tmp_path / "study.yaml", tmp_path / "digits.json"
+    path.write_text(yaml.safe_dump(BASE))
+    before = msgspec.json.encode(record)
+    results.write_bytes(before)
+    for option in ((), ("--table",), ("--test",), ("--choose",)):
+        code, out, err = command("study", path, f"output={tmp_path}", "--results", results, *option)
+        assert (code, out) == (2, "")
+        assert err == (
+            f"error: {results}: is the record of the study 'digits', which has none of the cells of {path}. Name "
+            "another (`--results`).\n"
+        )
+    assert results.read_bytes() == before
 
 
 def entry(student, method, seed, value=None, reason="", *, name="mld", taught_by=None):
