@@ -129,7 +129,7 @@ def finished_checkpoint(experiment: Experiment, role: Role) -> Checkpoint:
         return sub_teachers.merged()
     if recipe.teacher is None:
         raise ConfigError(f"{where}: the recipe has no teacher.")
-    if recipe.teacher.model is None:
+    if recipe.teacher.train is None:  # one of other classes would be read back with those
         given = experiment.untrained_teacher()
         assert given is not None
         return given

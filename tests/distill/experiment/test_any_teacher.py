@@ -16,6 +16,7 @@ from edgedistill.distill.data.loader import Batch
 from edgedistill.distill.engine.images import build_views
 from edgedistill.distill.engine.world import ALONE
 from edgedistill.distill.experiment import Experiment
+from edgedistill.distill.experiment.evaluation import finished_checkpoint
 from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.pipeline import Chain
 from edgedistill.runtime.errors import ConfigError, DataError, EdgedistillError
@@ -200,6 +201,8 @@ def test_a_network_of_other_classes_teaches_ours(open_, data, tmp_path):
     stored = open_({"checkpoint": str(teacher.path), "class_map": section["class_map"], "accept": True})
     assert torch.equal(stored.teacher().model(normalised).logits, teacher.model(normalised).logits)
     experiment.student(teacher)
+    beside = finished_checkpoint(experiment, "teacher")
+    assert np.array_equal(experiment.test(beside).logits, experiment.test(teacher).logits)
     with pytest.raises(ConfigError, match=r"other classes than train.* `teacher.class_map`"):
         open_({"checkpoint": str(teacher.path)}).teacher()
 
