@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from torch import nn
 
-from ...runtime.errors import EdgedistillError
+from ...runtime.errors import CheckpointError, EdgedistillError
 from ...runtime.files import require_space, write_atomic
 from ...runtime.progress import print_line
 from .environment import describe_environment, store_environment
@@ -80,6 +80,15 @@ def record_start(job: Job, device: torch.device, console: Console, world: World,
             console,
             f"{job.title}: continued with a difference ({'; '.join(changed)}): the last bits may differ from those of "
             "a run in one piece.",
+        )
+
+
+def require_checkpoint(job: Job) -> None:
+    """Raise CheckpointError where a training that ends has no best weights: they were taken away meanwhile."""
+    path = job.folder / job.checkpoint
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: is gone, and no later epoch was better. Bring it back, or delete {job.last} to train again."
         )
 
 

@@ -18,7 +18,7 @@ from ..methods import TrainingContext
 from ..methods.part import Part
 from ..models import Classifier
 from .faults import explained
-from .folder import ENVIRONMENT, sole_writer
+from .folder import ENVIRONMENT, require_checkpoint, sole_writer
 from .interrupt import Interrupt, catch_interrupt, print_at_once
 from .job import Job
 from .journal import Journal
@@ -48,7 +48,7 @@ def fit(job: Job, model: Classifier, teacher: TeacherSource | None, console: Con
 
     Raises:
         InterruptedRunError: Ctrl-C or SIGTERM; last.ckpt holds the step just finished.
-        CheckpointError: last.ckpt is damaged or belongs to another recipe.
+        CheckpointError: last.ckpt is damaged or belongs to another recipe, or the best weights are gone.
         ConfigError: a logger does not exist, or its package is not installed.
         DataError: too many images cannot be decoded.
         EdgedistillError: the numbers stopped being finite, or the memory or disk is too small.
@@ -116,6 +116,7 @@ class _Training:
                 self.world.together(lambda: self._write_epoch(journal))
                 progress.epoch(record, job.settings.epochs)
                 self._stop_if(interrupt)
+        self.world.together(lambda: require_checkpoint(job) if self.world.is_main else None)
         if state.bad_images:
             names = ", ".join(list(state.bad_images.values())[:3])
             print_line(self.console, f"{job.title}: {len(state.bad_images)} undecodable images skipped ({names}, ...)")

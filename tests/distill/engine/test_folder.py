@@ -48,6 +48,16 @@ def test_a_damaged_last_checkpoint_is_named(make_job, make_model):
         fit(job, make_model(), None, QUIET)
 
 
+def test_best_weights_that_were_taken_away_are_told_with_the_way_to_train_again(make_job, make_model, tint_dataset):
+    job = make_job(train=tint_dataset(16), epochs=1, ema=None)
+    best = fit(job, make_model(), None, QUIET)
+    best.unlink()
+    with pytest.raises(CheckpointError, match=r"student\.safetensors: is gone.* or delete .*last\.ckpt to train again"):
+        fit(job, make_model(), None, QUIET)
+    job.last.unlink()
+    assert fit(job, make_model(), None, QUIET).is_file()
+
+
 def test_another_recipe_is_not_continued(make_job, make_model):
     job = make_job()
     fit(job, make_model(), None, QUIET)
