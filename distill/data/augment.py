@@ -67,7 +67,7 @@ class Shift(Augmentation):
 class RandomResizedCrop(Augmentation):
     """Multi-scale crop, resized back to the network's size."""
 
-    min_scale: float = 0.3
+    min_scale: Annotated[float, Meta(gt=0, le=1)] = 0.3
 
     def build(self, size: tuple[int, int]) -> nn.Module:
         return OnBatch(v2.RandomResizedCrop(size, scale=(self.min_scale, 1.0), antialias=True))
@@ -92,6 +92,8 @@ class MultiScaleCropSpec(Augmentation):
     max_distort: Annotated[int, Meta(ge=0)] = 2
 
     def build(self, size: tuple[int, int]) -> nn.Module:
+        if int(min(size) * min(self.scales)) < 1:
+            raise ValueError(f"scale {min(self.scales):g} leaves no pixel of {size[0]} x {size[1]}")
         return MultiScaleCrop(size, self.scales, self.max_distort)
 
 
@@ -110,7 +112,7 @@ class RandomErasing(Augmentation):
 class CutoutSpec(Augmentation):
     """Cutout (DeVries & Taylor 2017), as the L2D and CPSD authors' code has it: one square of a random colour."""
 
-    factor: float = 0.5
+    factor: Annotated[float, Meta(ge=0, le=1)] = 0.5
 
     def build(self, size: tuple[int, int]) -> nn.Module:
         return Cutout(self.factor)
@@ -121,8 +123,8 @@ class RandAugment(Augmentation):
     """RandAugment (Cubuk et al. 2020), with Pillow's operations, four times as fast as those on tensors."""
 
     edition = 2  # 1 was on tensors, which round differently
-    operations: int = 2
-    magnitude: int = 9
+    operations: Annotated[int, Meta(ge=0)] = 2
+    magnitude: Annotated[int, Meta(ge=0, lt=31)] = 9  # of torchvision's 31 steps
 
     def build(self, size: tuple[int, int]) -> nn.Module:
         return OnPillow(v2.RandAugment(self.operations, self.magnitude))
@@ -142,14 +144,13 @@ def build_augmentations(steps: Sequence[Step], size: tuple[int, int], *, where: 
         where: the file and the key, for messages.
 
     Raises:
-        ConfigError: torchvision refuses a parameter, or the steps make anything but an image of the same size.
+        ConfigError: a parameter is impossible, or the steps make anything but an image of the same size.
     """
     try:
         built = nn.Sequential(*[step.build(size) for step in steps])
     except ValueError as error:
         raise ConfigError(f"{where}: {first_line(error).rstrip('.')}.") from error
-    if any(isinstance(step, TorchvisionStep) for step in steps):
-        _try(built, size, where)
+    _try(built, size, where)
     return built
 
 
@@ -165,7 +166,7 @@ def _read(step: Any, where: str, prefix: str) -> Step:
 
 
 def _try(built: nn.Sequential, size: tuple[int, int], where: str) -> None:
-    """Apply the steps to noise a few times: what torchvision tells only then is told before the training."""
+    """Apply the steps to noise a few times: what is told only then is told before the training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         pixels = torch.randint(256, (*size, 3), dtype=torch.uint8)

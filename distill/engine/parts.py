@@ -1,5 +1,6 @@
 """`train.parts`: what a part of a network learns with, where that is not what the whole training says."""
 
+import math
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -23,6 +24,12 @@ class PartSettings(Config):
     lr_scale: Annotated[float, Meta(gt=0)] | None = None
     weight_decay: Annotated[float, Meta(ge=0)] | None = None
     freeze_epochs: Annotated[int, Meta(ge=0)] | Literal["all"] = 0
+
+    def __post_init__(self) -> None:
+        for key in ("lr_scale", "weight_decay"):
+            value = getattr(self, key)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{key} {value} is no finite number")
 
     def freezes(self, epoch: int) -> bool:
         """Whether the part is frozen in an epoch, counted from 0."""

@@ -265,6 +265,22 @@ def test_what_torchvision_lacks_or_refuses_is_one_line(step, message):
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"name": "cutout", "factor": -1}, r"`train\.augment\.factor`: "),
+        ({"name": "cutout", "factor": float("nan")}, r"`train\.augment\.factor`: "),
+        ({"name": "random_resized_crop", "min_scale": 5}, r"`train\.augment\.min_scale`: "),
+        ({"name": "rand_augment", "magnitude": 99}, r"`train\.augment\.magnitude`: "),
+        ({"name": "multi_scale_crop", "scales": [1, 0.001]}, "scale 0.001 leaves no pixel of 32 x 32"),
+    ],
+)
+def test_an_impossible_option_is_one_line_before_the_training(step, message):
+    with pytest.raises(ConfigError, match=message) as told:
+        build_augmentations(read_augmentations([step], where="r"), (32, 32))
+    assert "\n" not in str(told.value)
+
+
 def test_an_unknown_augmentation_is_named():
     with pytest.raises(ConfigError, match=r"recipe\.yaml: `train.augment.name`: unknown augmentation 'flop'.*'flip'"):
         read_augmentations(["flop"], where="recipe.yaml")

@@ -72,6 +72,10 @@ STILL = {"backbone": {"freeze_epochs": "all"}, "head": {"freeze_epochs": 2}}
         ({"input": {"size": -3}}, r"`input\.size`"),
         ({"student": student(schedule="cosin")}, r"`student\.train\.schedule`: .* Allowed: onecycle, cosine, constant"),
         ({"student": student(parts=STILL)}, r"`student\.train\.parts` freezes all that there is in the first epoch"),
+        (
+            {"student": student(parts={"head": {"lr_scale": float("inf")}})},
+            r"`student\.train\.parts\.head`: lr_scale inf",
+        ),
         ({"student": None}, "the key `student` is required"),
         ({"input": {"std": [0, 1, 1]}}, r"`input`: std \[0\.0, 1\.0, 1\.0\] needs finite numbers above 0"),
         ({"student": {"model": {"name": "shuflenetv2"}, "train": {"epochs": 1}}}, "did you mean 'shufflenetv2'"),
