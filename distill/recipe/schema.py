@@ -222,7 +222,7 @@ class TasksSpec(Config):
 
     Attributes:
         train: what differs from the student's training; without `epochs` they are 20, as CPSD
-            (IJCAI 2022) trains them.
+            (IJCAI 2022) trains them, and the schedule is laid out for its own epochs.
         images: what a sub-task learns from: `all` training images, as CPSD's code does, or those that are `positive`
             for one of its classes, as the text has it. Validation images are always all.
         cache: whether the merged outputs are stored, as `teacher.cache`.
@@ -236,7 +236,7 @@ class TasksSpec(Config):
 
     def resolve(self, student: TrainSettings, *, where: str) -> "TasksSpec":
         """With every key of `train`; raises ConfigError for one that does not exist or has an impossible value."""
-        merged = {**msgspec.to_builtins(student), "epochs": 20, **self.train}
+        merged = {**msgspec.to_builtins(student), "epochs": 20, "schedule_epochs": None, **self.train}
         settings = decode(merged, TrainSettings, where=where, prefix="tasks.train")
         return msgspec.structs.replace(self, train=msgspec.to_builtins(settings))
 

@@ -176,6 +176,8 @@ def test_mistakes_in_a_recipe_are_named(open_cpsd, changes, told):
 def test_the_sub_tasks_settings_are_the_students_with_20_epochs_unless_told(open_cpsd):
     plain = open_cpsd("tasks=null", "train.ema=0.9").loaded.tasks().settings
     assert (plain.epochs, plain.lr, plain.ema, plain.batch_size) == (20, 0.003, 0.9, 16)
+    stopped = open_cpsd("tasks=null", "train.epochs=3", "train.schedule_epochs=8").loaded.tasks().settings
+    assert stopped.schedule_epochs is None, "the rate falls within a sub-task's own epochs"
     changed = open_cpsd("tasks.train.ema=null", "train.ema=0.9").loaded.tasks().settings
     assert (changed.epochs, changed.ema) == (2, None)
     assert yaml.safe_load(open_cpsd("tasks=null").resolved())["tasks"]["train"]["epochs"] == 20
