@@ -19,7 +19,7 @@ from torch.utils.data import (
 )
 
 from ...runtime.datasets import NEGATIVE, POSITIVE, UNKNOWN, Dataset, open_dataset
-from ...runtime.errors import ConfigError, DataError
+from ...runtime.errors import ConfigError, DataError, first_line
 from ...runtime.images import ImageSource
 
 Data = Any
@@ -27,6 +27,7 @@ Data = Any
 
 _SAMPLED = 64  # images whose pixels stand for all, where reading every one would cost a pass
 _ALL = 4096  # images up to which all are read
+_LABELS = (UNKNOWN, NEGATIVE, POSITIVE)
 
 
 class _Pixels(Sequence[ImageSource]):
@@ -46,7 +47,7 @@ class _Pixels(Sequence[ImageSource]):
         if isinstance(index, slice):
             return _Pixels(self.source, self.places[index], self.name)
         place = int(self.places[index])
-        return to_pixels(self.source[place][0], f"{self.name}: item {place}")
+        return to_pixels(_item(self.source, place, self.name)[0], f"{self.name}: item {place}")
 
     def __iter__(self) -> Iterator[ImageSource]:
         return (self[index] for index in range(len(self)))
@@ -76,6 +77,10 @@ class TorchDataset(Dataset):
         named = Dataset(self.name, self.classes, self.ids, [""] * len(self), self.labels)
         return hashlib.sha256(f"{named.fingerprint()} {self.pixels_sha256}".encode()).hexdigest()
 
+    def shows_the_same_as(self, other: "TorchDataset") -> bool:
+        """Whether the images are the same in the same order, as far as those tell that were looked at."""
+        return len(self) == len(other) and self.pixels_sha256 == other.pixels_sha256
+
 
 def as_dataset(data: Data, classes: Sequence[str] | None, name: str) -> Dataset:
     """What a user calls data, as a data set.
@@ -86,12 +91,13 @@ def as_dataset(data: Data, classes: Sequence[str] | None, name: str) -> Dataset:
             `distil`'s own, and an epoch is whole steps, whatever `drop_last` says. An image is a Pillow image, a uint8
             array (H, W, 3) or tensor (3, H, W), or floats in [0, 1]: before any normalisation and augmentation, which
             are the training's. Labels are (C,): 1 present, 0 absent, -1 unknown.
-        classes: C names; without, the data's own `classes`, or numbers.
+        classes: C names, whose order the labels are brought to where the data has `classes` of its own; without, those,
+            or numbers.
         name: "train" or "validation", for messages.
 
     Raises:
         ConfigError: a loader has a sampler or a `collate_fn` of its own, or the data set is none that has a length.
-        DataError: an item is no image with labels, or the labels differ in length.
+        DataError: an item is no image with labels, the labels differ in length, or the data's own classes are others.
     """
     if isinstance(data, Dataset):
         return data if classes is None else data.with_classes(classes)
@@ -159,20 +165,14 @@ def _read(data: Any, classes: Sequence[str] | None, name: str) -> TorchDataset:
     if not count:
         raise DataError(f"{name}: it has no images.")
     known = _labels_at_hand(data, count)
-    looked_at = range(count) if known is None or count <= _ALL else range(0, count, -(-count // _SAMPLED))
-    digest, rows = hashlib.sha256(), []
-    for place in looked_at:
-        item = data[place]
-        if not isinstance(item, tuple | list) or len(item) < 2:
-            raise DataError(f"{name}: item {place} is no pair of an image and its labels.")
-        digest.update(to_pixels(item[0], f"{name}: item {place}").tobytes())
-        if known is None:
-            rows.append(_row(item[1], place, name))
-    if known is None:
-        if len({len(row) for row in rows}) > 1:
-            raise DataError(f"{name}: its items have different numbers of labels.")
-        known = np.stack(rows)
-    names = tuple(classes or getattr(data, "classes", ()) or map(str, range(known.shape[1])))
+    few = range(count) if known is None or count <= _ALL else range(0, count, -(-count // _SAMPLED))
+    rows, pixels_sha256 = _look(data, few, name)
+    if known is None or len(few) == count:
+        known = rows
+    elif not np.array_equal(known[few], rows):  # its items are labelled otherwise: what they say counts
+        known, pixels_sha256 = _look(data, range(count), name)
+    own, numbers = tuple(getattr(data, "classes", None) or ()), tuple(map(str, range(known.shape[1])))
+    names = tuple(classes or own or numbers)
     if len(set(names)) < len(names):
         twice = next(one for one in names if names.count(one) > 1)
         raise DataError(
@@ -182,21 +182,49 @@ def _read(data: Any, classes: Sequence[str] | None, name: str) -> TorchDataset:
         raise DataError(f"{name}: {known.shape[1]} labels an image, and {len(names)} class names.")
     images = _Pixels(data, np.arange(count), name)
     ids = tuple(f"{name}-{place}" for place in range(count))
-    return TorchDataset(name, names, ids, images, known, pixels_sha256=digest.hexdigest())
+    named = len(own) == len(names) and names != numbers  # else there is nothing to match
+    found = TorchDataset(name, own if named else names, ids, images, known, pixels_sha256=pixels_sha256)
+    return cast("TorchDataset", found.with_classes(names))
+
+
+def _look(data: Any, places: Sequence[int], name: str) -> tuple[np.ndarray, str]:
+    """The labels of some items, int8 (n, C), and a digest of their pixels."""
+    digest, rows = hashlib.sha256(), []
+    for place in places:
+        item = _item(data, place, name)
+        if not isinstance(item, tuple | list) or len(item) < 2:
+            raise DataError(f"{name}: item {place} is no pair of an image and its labels.")
+        digest.update(to_pixels(item[0], f"{name}: item {place}").tobytes())
+        rows.append(_row(item[1], place, name))
+    if len({len(row) for row in rows}) > 1:
+        raise DataError(f"{name}: its items have different numbers of labels.")
+    return np.stack(rows), digest.hexdigest()
+
+
+def _item(data: Any, place: int, name: str) -> Any:
+    """One item; a file that is missing or damaged is an image like others that cannot be decoded."""
+    try:
+        return data[place]
+    except OSError as error:  # Pillow's too
+        raise DataError(
+            f"{name}: item {place} cannot be read ({type(error).__name__}: {first_line(error)})."
+        ) from error
 
 
 def _labels_at_hand(data: Any, count: int) -> np.ndarray | None:
-    """The matrix that many data sets keep, which spares a pass over the images."""
+    """The matrix that many data sets keep, which spares a pass over the images; None where it holds something else."""
     for key in ("labels", "targets"):
         found = getattr(data, key, None)
         if isinstance(found, np.ndarray | torch.Tensor) and found.ndim == 2 and len(found) == count:
-            return np.stack([_row(row, place, key) for place, row in enumerate(found)])
+            matrix = np.asarray(found.detach().cpu() if isinstance(found, torch.Tensor) else found)
+            if np.isin(matrix, _LABELS).all():
+                return matrix.astype(np.int8)
     return None
 
 
 def _row(labels: Any, place: int, name: str) -> np.ndarray:
     row = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
-    if row.ndim != 1 or not np.isin(row, (UNKNOWN, NEGATIVE, POSITIVE)).all():
+    if row.ndim != 1 or not np.isin(row, _LABELS).all():
         raise DataError(
             f"{name}: the labels of item {place} are {row.tolist()!r:.80}: one number for each class is wanted, 1 "
             "present, 0 absent, -1 unknown."

@@ -24,15 +24,17 @@ from ..engine import Job, TrainSettings, choose_device, current_world, fit, pred
 from ..engine.summary import is_finished
 from ..experiment.jobs import weighted
 from ..experiment.quality import quality_of, require_quality, tell
+from ..experiment.splits import refuse_shared
 from ..methods import METHODS, Method
 from ..methods.shown import require_maps
 from ..models import Classifier
-from ..models.class_map import Counterparts
+from ..models.class_map import Counterparts, told
 from ..models.outside import Scale
 from ..models.plain import as_classifier, normalisation_of, require_float32, spec_of
 from ..recipe.check_labels import why_not_mixed, why_not_weighed
 from ..teacher_cache import CachedSource, ScoresSource
-from .datasets import Data, as_dataset
+from ..teacher_cache.scores import without_silent
+from .datasets import Data, TorchDataset, as_dataset
 from .settings import read_settings
 from .teaching import GivenTeacher, Own, open_teacher
 
@@ -112,9 +114,7 @@ def distil(
     asked = _method(method)
     chosen = read_settings(settings, list(inspect.signature(distil).parameters)[:-1], asked)
     if train is validation:
-        raise ConfigError(
-            f"{_WHERE}: `train` and `validation` are the same data: give a share, such as 0.1, or others."
-        )
+        raise _same_data()
     learned, selecting = _parts(train, validation, classes, seed)
     shown = _preprocessing(input, student)
     taught = as_classifier(student, len(learned.classes), shown, student_maps, "student")
@@ -175,19 +175,24 @@ def distil(
 
 
 def _judge(source: CachedSource | ScoresSource, job: Job, *, accept: bool, console: Console) -> None:
-    """Tell how good the teacher is on the validation part; one that knows nothing teaches only where it is accepted."""
-    if not isinstance(source, CachedSource):
-        return  # a file holds the scores of the training images alone
-    outputs = predict_logits(
-        source.network.to(choose_device()),
-        job.validation,
-        job.card.preprocessing,
-        max_bad_share=job.max_bad_share,
-        world=current_world(),
-    )
-    quality = quality_of(outputs)
-    tell(quality, None, console)
-    if not accept:
+    """Tell how good the teacher is on the validation part; one that knows nothing teaches only where it is accepted.
+
+    A file may hold no scores of the validation images: then that is told.
+    """
+    quality = None
+    if isinstance(source, CachedSource):
+        outputs = predict_logits(
+            source.network.to(choose_device()),
+            without_silent(job.validation, source.silent),
+            job.card.preprocessing,
+            max_bad_share=job.max_bad_share,
+            world=current_world(),
+        )
+        quality = quality_of(outputs)
+    elif source.table.knows(job.validation):
+        quality = quality_of(source.table.outputs(job.validation))
+    tell(quality, None if source.silent is None else told(job.card.classes, source.silent), console)
+    if quality is not None and not accept:
         require_quality(quality, None, _WHERE, "accept_teacher=True")
 
 
@@ -245,7 +250,17 @@ def _parts(train: Data, validation: Data | float, classes: Sequence[str] | None,
         return split_validation(learned, validation, seed)
     if isinstance(validation, int):
         raise ConfigError(f"{_WHERE}: `validation` is {validation}: give data, or a share of `train` such as 0.1.")
-    return learned, as_dataset(validation, learned.classes, "validation")
+    selecting = as_dataset(validation, learned.classes, "validation")
+    if isinstance(learned, TorchDataset) and isinstance(selecting, TorchDataset):
+        if learned.shows_the_same_as(selecting):
+            raise _same_data()
+    elif not isinstance(learned, TorchDataset) and not isinstance(selecting, TorchDataset):
+        refuse_shared("validation", selecting, "train", learned)
+    return learned, selecting
+
+
+def _same_data() -> ConfigError:
+    return ConfigError(f"{_WHERE}: `train` and `validation` are the same data: give a share, such as 0.1, or others.")
 
 
 def _preprocessing(input: int | tuple[int, int] | Preprocessing, student: nn.Module) -> Preprocessing:

@@ -4,7 +4,7 @@ import hashlib
 import importlib
 import inspect
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import nn
 
 from ... import __version__
 from ...runtime.config import read_yaml
-from ...runtime.datasets import UNKNOWN, Dataset
+from ...runtime.datasets import Dataset
 from ...runtime.datasets.reading import class_list
 from ...runtime.errors import ConfigError, DataError, first_line
 from ...runtime.files import sha256_of
@@ -26,6 +26,7 @@ from ..recipe.inputs import teacher_preprocessing
 from ..recipe.loaded import LoadedRecipe
 from ..recipe.schema import TeacherSpec
 from ..teacher_cache import ScoreTable, teacher_digest
+from ..teacher_cache.scores import without_silent
 from .programs import Program, open_graph, outside_network
 from .sub_teachers import MergedCheckpoint
 
@@ -58,13 +59,11 @@ class OutsideTeacher:
 
     def knows(self, dataset: Dataset) -> bool:
         """Whether it says anything of these images; a file of scores may hold none of them."""
-        return not isinstance(self.model, ScoreTable) or bool((self.model.places(dataset) >= 0).any())
+        return not isinstance(self.model, ScoreTable) or self.model.knows(dataset)
 
     def judged(self, dataset: Dataset) -> Dataset:
         """A data set, whose labels of classes that the teacher says nothing of are taken for unknown."""
-        labels = dataset.labels.copy()
-        labels[:, self.model.silent.numpy()] = UNKNOWN
-        return replace(dataset, labels=labels)
+        return without_silent(dataset, self.model.silent)
 
 
 def shown_network(teacher: Student | MergedCheckpoint | OutsideTeacher) -> nn.Module | None:

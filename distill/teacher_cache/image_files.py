@@ -27,10 +27,13 @@ def content_digests(images: Sequence[ImageSource], memory: Path, *, remember: bo
     read again. Copies on other machines have equal digests.
 
     Args:
-        images: paths; what exists in memory alone counts as no file.
+        images: paths; what exists in memory alone counts as no file, nor does any of a sequence that makes its images
+            when they are asked for, as a torch data set's: none is made.
         memory: a JSON file of what earlier calls found, which may be missing or deleted.
         remember: whether what was found is added to it, where it can be written.
     """
+    if not isinstance(images, list | tuple):
+        return [_MISSING] * len(images)
     known, found = _recall(memory), {}
 
     def digest(image: ImageSource) -> str:

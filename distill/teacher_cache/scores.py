@@ -73,6 +73,10 @@ class ScoreTable:
         mirrored = None if found.mirrored is None else as_ours(found.mirrored)
         return cls(path, rows, as_ours(found.values), classes.silent, decides, mirrored)
 
+    def knows(self, dataset: Dataset) -> bool:
+        """Whether it holds scores of any of the images."""
+        return bool((self.places(dataset) >= 0).any())
+
     def places(self, dataset: Dataset) -> np.ndarray:
         """Row of each image of `dataset`, int64 (N,); -1 where it has none."""
         return np.array([self.rows.get(name, -1) for name in dataset.ids], np.int64)
@@ -94,9 +98,7 @@ class ScoreTable:
         found = np.flatnonzero(places >= 0)
         if not len(found):
             raise self._lacking(dataset, places)
-        labels = dataset.labels.copy()
-        labels[:, self.silent.numpy()] = UNKNOWN
-        judged = replace(dataset, labels=labels).subset(found)
+        judged = without_silent(dataset, self.silent).subset(found)
         skipped = [f"{dataset.ids[row]}: no scores" for row in np.flatnonzero(places < 0)]
         return Outputs(self.logits[places[found]].numpy(), judged, skipped, dataset, found)
 
@@ -155,6 +157,11 @@ class ScoresSource:
 
     table: ScoreTable
 
+    @property
+    def silent(self) -> Tensor | None:
+        """The classes that the file says nothing of; None where there are none."""
+        return self.table.silent if bool(self.table.silent.any()) else None
+
     def open(self, job: Job, views: Views, device: torch.device, world: World, console: Console) -> Teacher:
         """See `TeacherSource`; raises DataError where too many images have no scores."""
         places = self.table.require(job.train, job.max_bad_share)
@@ -195,3 +202,17 @@ class ScoresSource:
     def identity(self) -> list[Any]:
         """Plain data that decides what a student learns from it."""
         return ["scores", self.table.sha256]
+
+
+def without_silent(dataset: Dataset, silent: Tensor | None) -> Dataset:
+    """The same images to judge a teacher on, whose labels of classes that it says nothing of are unknown.
+
+    Args:
+        dataset: images with labels (N, C).
+        silent: bool (C,); None: there are none.
+    """
+    if silent is None:
+        return dataset
+    labels = dataset.labels.copy()
+    labels[:, silent.numpy()] = UNKNOWN
+    return replace(dataset, labels=labels)

@@ -17,6 +17,7 @@ from edgedistill.distill.engine import fit
 from edgedistill.distill.methods import build_method
 from edgedistill.distill.models.plain import as_classifier
 from edgedistill.distill.teacher_cache.source import CachedSource
+from edgedistill.distill.teacher_cache.spec import dataset_digest
 from edgedistill.runtime.errors import CheckpointError, ConfigError, DataError, EdgedistillError
 from edgedistill.runtime.preprocess import Preprocessing
 
@@ -98,6 +99,58 @@ def test_labels_at_hand_spare_the_pass_and_a_changed_image_is_noticed():
     assert before == as_dataset(Pairs(), CLASSES, "train").fingerprint()
     changed = Pairs(form=lambda pixels: pixels ^ 1)
     assert before != as_dataset(changed, CLASSES, "train").fingerprint()
+
+
+class Signed(Pairs):
+    """Keeps its labels as 1 and -1, and gives them as 1 and 0."""
+
+    def __init__(self, count=48):
+        super().__init__(count)
+        self.labels = 2 * self.tints.labels - 1
+
+
+@pytest.mark.parametrize("most", [4096, 8])
+def test_what_items_say_counts_more_than_a_matrix_beside_them(monkeypatch, most):
+    monkeypatch.setattr("edgedistill.distill.api.datasets._ALL", most)
+    monkeypatch.setattr("edgedistill.distill.api.datasets._SAMPLED", 4)
+    signed = as_dataset(Signed(), CLASSES, "train")
+    assert (signed.labels == tint_dataset(48).labels).all()
+    assert signed.fingerprint() == as_dataset(Pairs(), CLASSES, "train").fingerprint()
+    counted = Pairs()
+    counted.labels = 3 * counted.tints.labels  # no labels at all
+    assert (as_dataset(counted, CLASSES, "train").labels == counted.tints.labels).all()
+
+
+def test_classes_in_another_order_are_brought_to_the_training_parts(tmp_path):
+    """Validation labels would else be those of other classes, and select another epoch."""
+    ordered, turned, others = Pairs(24, 1), Pairs(24, 1), Pairs(24, 1)
+    turned.classes, others.classes = ("blue", "red", "green"), ("blue", "red", "grey")
+    found = as_dataset(turned, CLASSES, "validation")
+    assert found.classes == CLASSES
+    assert (found.labels == as_dataset(ordered, CLASSES, "validation").labels[:, [1, 2, 0]]).all()
+    named = Pairs()
+    named.classes = CLASSES
+    with pytest.raises(DataError, match=r"validation: its classes differ from the expected 3: missing 'green'; extra"):
+        teach(tmp_path, data=named, validation=others)
+    assert as_dataset(turned, ("0", "1", "2"), "validation").classes == ("0", "1", "2")
+
+
+def test_what_is_learned_selects_no_epoch(tmp_path):
+    """Two loaders around one data set, and splits of ours that share images, as in a recipe."""
+    one, other = (torch.utils.data.DataLoader(Pairs(), batch_size=4, shuffle=shuffle) for shuffle in (True, False))
+    with pytest.raises(ConfigError, match="`train` and `validation` are the same data"):
+        teach(tmp_path, data=one, validation=other)
+    tints = tint_dataset(48)
+    with pytest.raises(DataError, match="validation: 8 of its images are in train too"):
+        teach(tmp_path, data=tints, validation=tints.subset(range(8), "validation"))
+
+
+def test_a_store_of_a_teachers_outputs_asks_for_no_image_to_be_known(tmp_path):
+    reads = []
+    data = as_dataset(Pairs(form=lambda pixels: reads.append(0) or pixels), CLASSES, "train")
+    reads.clear()
+    dataset_digest(data, np.arange(48)[::-1], tmp_path / "digests.json", remember=True)
+    assert not reads
 
 
 def test_it_is_the_training_of_a_recipe(tmp_path):
@@ -250,6 +303,16 @@ def test_images_that_cannot_be_shown_are_named(image, said):
         to_pixels(image, "item 7")
 
 
+def test_a_file_that_cannot_be_read_is_named_and_skipped_in_training(tmp_path):
+    gone = []
+    data = as_dataset(Pairs(form=lambda pixels: Image.open(gone[0]) if gone else pixels), CLASSES, "train")
+    gone.append(tmp_path / "none.jpg")
+    with pytest.raises(DataError, match=r"train: item 3 cannot be read \(FileNotFoundError: .*none\.jpg"):
+        data.images[3]
+    with pytest.raises(DataError, match="train: item 0 cannot be read"):
+        as_dataset(Pairs(form=lambda pixels: Image.open(gone[0])), CLASSES, "train")
+
+
 def test_labels_that_are_none_are_named():
     with pytest.raises(DataError, match="train: the labels of item 0 are"):
         as_dataset([(np.zeros((8, 8, 3), np.uint8), [0, 2])], None, "train")
@@ -389,6 +452,30 @@ def test_scores_of_other_images_are_refused_before_the_training(tmp_path):
 def test_a_teacher_that_knows_nothing_stops_the_call(tmp_path):
     with pytest.raises(ConfigError, match=r"no better than chance.*`accept_teacher=True`"):
         teach(tmp_path, accept_teacher=False)
+
+
+def test_a_teacher_is_judged_by_the_classes_that_it_knows(tmp_path, capsys):
+    """Of the one that it says nothing of all images would be alike."""
+    options = {"teacher_scale": "probabilities", "teacher_classes": ["r", "b", "g"], "console": Console(width=200)}
+    teach(tmp_path, None, shares, class_map={"0": "r", "1": "g", "2": []}, accept_teacher=False, **options)
+    told = capsys.readouterr().out
+    assert "teacher: validation mAP 100.00" in told
+    assert "it says nothing of 1 of 3 classes (2)" in told
+
+
+@pytest.mark.parametrize("validation", [0.25, Pairs(24, 1)])
+def test_a_file_of_scores_is_judged_where_it_holds_the_validation_images(tmp_path, capsys, validation):
+    noise = np.random.default_rng(0).normal(size=(96, 3))
+    np.savez(tmp_path / "t.npz", ids=[f"train-{number}" for number in range(96)], scores=noise)
+    options = {"teacher_scale": "logits", "validation": validation, "console": Console(width=200)}
+    call = lambda **more: teach(tmp_path / "run", None, tmp_path / "t.npz", Pairs(96), **options, **more)  # noqa: E731
+    if validation == 0.25:
+        with pytest.raises(ConfigError, match=r"no better than chance.*`accept_teacher=True`"):
+            call(accept_teacher=False)
+        assert "teacher: validation mAP" in capsys.readouterr().out
+    else:
+        call(accept_teacher=False)
+        assert "teacher: says nothing of the validation images, so that nobody knows" in capsys.readouterr().out
 
 
 def test_a_finished_training_says_so(tmp_path, capsys):
