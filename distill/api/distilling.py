@@ -20,23 +20,21 @@ from ...runtime.preprocess import Preprocessing
 from ...runtime.progress import print_line
 from ..checkpoint import ModelCard, Student, load_student
 from ..data.split import split_validation
-from ..engine import Job, TrainSettings, choose_device, current_world, fit, predict_logits
+from ..engine import Job, TrainSettings, fit
 from ..engine.summary import is_finished
 from ..experiment.jobs import weighted
-from ..experiment.quality import quality_of, require_quality, tell
 from ..experiment.splits import refuse_shared
 from ..methods import METHODS, Method
 from ..methods.shown import require_maps
 from ..models import Classifier
-from ..models.class_map import Counterparts, told
+from ..models.class_map import Counterparts
 from ..models.outside import Scale
 from ..models.plain import as_classifier, normalisation_of, require_float32, spec_of
 from ..recipe.check_labels import why_not_mixed, why_not_weighed
-from ..teacher_cache import CachedSource, ScoresSource
-from ..teacher_cache.scores import without_silent
+from ..teacher_cache import CachedSource
 from .datasets import Data, TorchDataset, as_dataset
-from .settings import read_settings
-from .teaching import GivenTeacher, Own, open_teacher
+from .settings import check_arguments, read_settings
+from .teaching import GivenTeacher, Own, judge_teacher, open_teacher
 
 _WHERE = "distil"
 
@@ -111,6 +109,17 @@ def distil(
         CheckpointError: `folder` holds another training.
         InterruptedRunError: Ctrl-C; the same call continues.
     """
+    check_arguments(
+        method="" if isinstance(method, Method) else method,
+        folder=folder,
+        seed=seed,
+        max_bad_share=max_bad_share,
+        classes=classes,
+        teacher_classes=teacher_classes,
+        class_map=class_map,
+        student_maps=student_maps,
+        teacher_maps=teacher_maps,
+    )
     asked = _method(method)
     chosen = read_settings(settings, list(inspect.signature(distil).parameters)[:-1], asked)
     if train is validation:
@@ -120,6 +129,8 @@ def distil(
     taught = as_classifier(student, len(learned.classes), shown, student_maps, "student")
     require_float32(taught, "student")
     shown = msgspec.structs.replace(shown, **normalisation_of(taught))
+    if not isinstance(teacher_input, Preprocessing | None):
+        raise ConfigError(f"{_WHERE}: `teacher_input` is {teacher_input!r}: a Preprocessing is wanted.")
     own = Own(teacher_input, teacher_maps, teacher_scale, teacher_classes, class_map)
     source = open_teacher(
         teacher, asked, learned, shown, own, mixes=chosen.mix is not None, max_bad_share=max_bad_share
@@ -165,35 +176,13 @@ def distil(
     if is_finished(job):
         print_line(console, f"{job.title}: is finished; its result is read from {folder}")
     elif source is not None:
-        _judge(source, job, accept=accept_teacher, console=console)
+        judge_teacher(source, job, accept=accept_teacher, console=console)
     with _learning(taught):
         try:
             best = fit(job, taught, source, console, part)
         except InterruptedRunError as error:
             raise InterruptedRunError(str(error).replace("The same command", "The same call")) from None
         return load_student(best, network=taught.cpu())
-
-
-def _judge(source: CachedSource | ScoresSource, job: Job, *, accept: bool, console: Console) -> None:
-    """Tell how good the teacher is on the validation part; one that knows nothing teaches only where it is accepted.
-
-    A file may hold no scores of the validation images: then that is told.
-    """
-    quality = None
-    if isinstance(source, CachedSource):
-        outputs = predict_logits(
-            source.network.to(choose_device()),
-            without_silent(job.validation, source.silent),
-            job.card.preprocessing,
-            max_bad_share=job.max_bad_share,
-            world=current_world(),
-        )
-        quality = quality_of(outputs)
-    elif source.table.knows(job.validation):
-        quality = quality_of(source.table.outputs(job.validation))
-    tell(quality, None if source.silent is None else told(job.card.classes, source.silent), console)
-    if quality is not None and not accept:
-        require_quality(quality, None, _WHERE, "accept_teacher=True")
 
 
 def _name_maps(who: str) -> str:
@@ -266,7 +255,7 @@ def _same_data() -> ConfigError:
 def _preprocessing(input: int | tuple[int, int] | Preprocessing, student: nn.Module) -> Preprocessing:
     if isinstance(input, Preprocessing):
         return input
-    size = (input, input) if isinstance(input, int) else input
+    size = (input, input) if isinstance(input, int) and not isinstance(input, bool) else input
     if (
         not isinstance(size, tuple | list)
         or len(size) != 2

@@ -1,13 +1,19 @@
 """The keyword arguments of `distil` that belong to the training."""
 
 import difflib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from ...runtime.config import decode
+import numpy as np
+from msgspec import Meta
+
+from ...runtime.config import Config, decode
 from ...runtime.errors import ConfigError
 from ..engine import TrainSettings
 from ..methods import METHODS, Method
+
+T = TypeVar("T")
 
 _WHERE = "distil"
 _ELSEWHERE = {
@@ -16,6 +22,25 @@ _ELSEWHERE = {
     "transform": "it is `augment`, a list of names",
     "cache": "a teacher's outputs are stored where a view is shown again: `views=1`, or `augment=[]`",
 }
+
+
+class _Arguments(Config):
+    """What `distil` takes beside settings, networks and data."""
+
+    method: str | dict[str, Any]
+    folder: str
+    seed: Annotated[int, Meta(ge=0, lt=2**32)]
+    max_bad_share: Annotated[float, Meta(ge=0, le=1)]
+    classes: list[str] | None
+    teacher_classes: list[str] | None
+    class_map: dict[str, str | int | list[str | int]] | None
+    student_maps: str | list[str]
+    teacher_maps: str | list[str]
+
+
+def check_arguments(**given: Any) -> None:
+    """Raise ConfigError, naming the argument, where one is of another kind than `_Arguments` has it."""
+    _decoded({name: _plain(value) for name, value in given.items()}, _Arguments)
 
 
 def read_settings(given: dict[str, Any], own: Sequence[str], method: Method) -> TrainSettings:
@@ -37,10 +62,23 @@ def read_settings(given: dict[str, Any], own: Sequence[str], method: Method) -> 
             f'{_WHERE}: `augment` is a list of names or mappings, such as ["flip", {{"name": "v2.ColorJitter", '
             '"brightness": 0.4}], not of transforms: their draws must be repeatable image by image.'
         )
+    return _decoded(dict(given), TrainSettings)
+
+
+def _decoded(given: dict[str, Any], kind: type[T]) -> T:
     try:
-        return decode(dict(given), TrainSettings, where=_WHERE)
+        return decode(given, kind, where=_WHERE)
     except (TypeError, NotImplementedError) as error:  # a value of a kind that no YAML holds
         raise ConfigError(f"{_WHERE}: {error}: give plain numbers, texts, lists and mappings.") from None
+
+
+def _plain(value: Any) -> Any:
+    """A text, a list or a mapping, of whichever class it is."""
+    if isinstance(value, str | Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, Sequence | np.ndarray) else value
 
 
 def _advice(key: str, own: Sequence[str], method: Method) -> str:

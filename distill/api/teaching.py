@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
+from rich.console import Console
 from torch import nn
 
 from ...runtime.datasets import Dataset
@@ -13,15 +14,18 @@ from ...runtime.datasets.score_file import SUFFIXES
 from ...runtime.errors import ConfigError
 from ...runtime.preprocess import Preprocessing
 from ..checkpoint import Student, load_student
+from ..engine import Job, choose_device, current_world, predict_logits
 from ..experiment.continuing import sharing_weights
 from ..experiment.programs import open_function, open_graph, outside_network
+from ..experiment.quality import quality_of, require_quality, tell
 from ..methods import Method
 from ..methods.shown import require_learned, require_maps, require_one_size, require_shown
 from ..models import MappedNetwork, ResizedInput, TeacherModel
-from ..models.class_map import Counterparts, match_classes
+from ..models.class_map import Counterparts, match_classes, told
 from ..models.outside import Scale
 from ..models.plain import as_classifier, normalisation_of, require_float32
 from ..teacher_cache import CachedSource, ScoresSource, ScoreTable
+from ..teacher_cache.scores import without_silent
 
 GivenTeacher: TypeAlias = nn.Module | Student | str | Path | Callable[[np.ndarray], Any]
 
@@ -94,6 +98,28 @@ def open_teacher(
         assert not isinstance(found, ResizedInput)
         found = ResizedInput(found, size.size, size.interpolation)
     return CachedSource(found)
+
+
+def judge_teacher(source: CachedSource | ScoresSource, job: Job, *, accept: bool, console: Console) -> None:
+    """Tell how good the teacher is on the validation part; one that knows nothing teaches only where it is accepted.
+
+    A file may hold no scores of the validation images: then that is told.
+    """
+    quality = None
+    if isinstance(source, CachedSource):
+        outputs = predict_logits(
+            source.network.to(choose_device()),
+            without_silent(job.validation, source.silent),
+            job.card.preprocessing,
+            max_bad_share=job.max_bad_share,
+            world=current_world(),
+        )
+        quality = quality_of(outputs)
+    elif source.table.knows(job.validation):
+        quality = quality_of(source.table.outputs(job.validation))
+    tell(quality, None if source.silent is None else told(job.card.classes, source.silent), console)
+    if quality is not None and not accept:
+        require_quality(quality, None, _WHERE, "accept_teacher=True")
 
 
 def _check(method: Method, own: Own, *, outside: bool) -> None:
