@@ -97,6 +97,9 @@ def _judge_labels(reference: "_Measured", one: "_Measured", targets: np.ndarray,
     """How right the reported labels and probabilities are, for targets int8 (N, C)."""
     outputs = one.outputs
     found = evaluate(outputs.probabilities, targets, outputs.thresholds)
+    reported, there = int((outputs.labels & (targets >= 0)).sum()), int((targets == 1).sum())
+    for name, of in (("OP", reported), ("OR", there), ("OF1", reported + there)):
+        found[name] = found[name] if of else np.nan  # the papers count a share of nothing as 0
     error = 100 * expected_calibration_error(outputs.probabilities, targets)
     overall_drop, class_wise_drop = (
         f1_drop_interval(reference.left_out, before, after, confidence)

@@ -14,7 +14,7 @@ from ..bundle.opened import Bundle
 from ..bundle.records import Artifact
 from ..bundle.results import save_or_say
 from ..bundle.selection import nothing_ran, select_artifacts
-from ..datasets import Dataset, open_dataset
+from ..datasets import UNKNOWN, Dataset, open_dataset
 from ..device import device_slug
 from ..errors import BundleError, ConfigError, DataError
 from ..metrics import least_resamples, sigmoid
@@ -85,7 +85,7 @@ def verify(
         BundleError: not signed by that key, no such artifact, none could be run and one was refused,
             or an own photograph is altered.
         MissingDependencyError: no artifact could be run here.
-        DataError: the classes differ, too many images are undecodable, or there is no reference.
+        DataError: the classes differ, no label is known, too many images are undecodable, or there is no reference.
     """
     check_threads(threads)
     _check_asked(reference, against, preset)
@@ -93,6 +93,11 @@ def verify(
     chosen = select_artifacts(opened, artifacts, backend, precision)
     _check_resamples(resamples, chosen)
     data = _open_data(dataset, labels, opened.manifest.classes)
+    if not (data.labels != UNKNOWN).any():
+        raise DataError(
+            f"{data.name}: no label of its {len(data):,} images is known, and verify is about labels: give labelled "
+            "images. What images without labels tell, `edgedistill check` says."
+        )
     stored = None if against else _stored_reference(opened, data, reference)
     own = [] if stored else [named_artifact(opened, against) if against else _own_reference(opened, data)]
 

@@ -1,5 +1,7 @@
 """Real backends against a reference: whose it is, which images and classes count."""
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -141,3 +143,19 @@ def test_progress_reaches_the_total(bundle, data, logits, fake, tiny_reference):
 def test_impossible_requests(bundle, data, options, error, message):
     with pytest.raises(error, match=message):
         verify(bundle, data, **{**QUICK, **options})
+
+
+def test_images_without_a_known_label_are_no_data_to_verify_with(bundle, data):
+    unlabelled = dataclasses.replace(data, labels=np.full_like(data.labels, -1))
+    with pytest.raises(DataError, match="no label of its 40 images is known.*`edgedistill check`"):
+        verify(bundle, unlabelled, **QUICK)
+
+
+def test_a_share_of_nothing_is_none_and_not_0(bundle, data, logits, fake, tiny_reference):
+    fake(ort_fp32=tiny_reference)
+    absent = dataclasses.replace(data, labels=np.zeros_like(data.labels))
+    labels = verify(bundle, absent, reference=logits, backend="onnxruntime", **QUICK).artifacts[0].labels
+    assert (labels.OP, labels.OR, labels.OF1) == (0.0, None, 0.0)  # of what is reported nothing is right
+    fake(ort_fp32=lambda images: np.full((len(images), 4), -9.0))  # which reports nothing
+    labels = verify(bundle, data, reference=logits, backend="onnxruntime", **QUICK).artifacts[0].labels
+    assert (labels.OP, labels.OR, labels.OF1) == (None, 0.0, 0.0)
