@@ -32,7 +32,8 @@ def run_in_child(
     """Call a function in a child process and return what it returns, which must be of JSON's types.
 
     The child imports the function's module and what that imports, nothing else; what it prints is kept from the
-    terminal. It ends with this process, however that ends, and its own children end with it.
+    terminal, and its temporary files are removed. It ends with this process, however that ends, and its own children
+    end with it.
 
     Args:
         function: of a module's top level.
@@ -54,7 +55,7 @@ def run_in_child(
         "packages": {} if python is not None else _packages(function.__module__),
         "arguments": arguments,
     }
-    with tempfile.TemporaryDirectory(prefix="edgedistill-") as folder:
+    with tempfile.TemporaryDirectory(prefix="edgedistill-", ignore_cleanup_errors=True) as folder:
         request["answer"] = answer = Path(folder, "answer.json")
         said = None if say is None else _Said(Path(folder, "said"), say)
         request["said"] = None if said is None else said.path
@@ -114,11 +115,19 @@ def _run(
     # -P: a file called onnx.py in the current folder must not be taken for the library.
     # -I: nor may PYTHONPATH put this environment's libraries before those of another.
     command = [str(python or own), "-P" if python in (None, own) else "-I", child_main.__file__]
+    # What tools leave behind in the folder for temporary files goes with this one: they tidy up when Python ends, which
+    # a child that crashes or is killed never sees, and one that is done does not wait for.
+    environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
         try:
             # A session of its own: Ctrl-C in a terminal reaches this process alone, which then ends the whole group.
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+                env=environment,
             )
         except OSError as error:
             raise ExportError(f"{what}: {command[0]} cannot be started ({error.strerror}).") from error

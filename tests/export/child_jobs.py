@@ -1,10 +1,13 @@
 """What test_child.py runs in children; imported there by its path alone."""
 
+import atexit
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,6 +25,18 @@ def raise_error():
 def leave():
     print("fatal: out of licences", file=sys.stderr)
     sys.exit(7)
+
+
+def forget_a_folder(end):
+    """What a library makes for itself and removes when Python ends."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    Path(folder, "model").write_text("large")
+    if end == "crash":
+        segfault()
+    if end == "time":
+        time.sleep(60)
+    return folder
 
 
 def segfault():

@@ -3,7 +3,9 @@
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,15 @@ def test_how_it_ended_is_one_line(function, message):
     with pytest.raises(ExportError) as raised:
         run_alone(function)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("end", ["return", "crash", "time"])
+def test_temporary_files_go_with_it_however_it_ends(tmp_path, monkeypatch, end):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with nullcontext() if end == "return" else pytest.raises(ExportError):
+        made = Path(run_alone(jobs.forget_a_folder, end, timeout_s=2))
+        assert tmp_path in made.parents
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_it_says_is_heard_to_the_last_line():
