@@ -16,6 +16,7 @@ from ..runtime.errors import BundleError
 from ..runtime.files import sha256_of
 from ..runtime.metrics import ThresholdRule
 from ..runtime.targets import Target
+from .builders import BUILDERS
 from .quantization.calibration import Calibration
 from .toolchains.installed import installed_toolchain
 
@@ -72,7 +73,7 @@ def request_digest(
 
 
 def made_already(out: Path, request: str) -> Bundle | None:
-    """The bundle at `out`, if it is what this request makes, intact, and nothing in it failed; else None."""
+    """The bundle at `out`, if it is what this request makes, intact, and would not be better made again; else None."""
     try:
         bundle = open_bundle(out)
         manifest = bundle.manifest
@@ -86,10 +87,12 @@ def made_already(out: Path, request: str) -> Bundle | None:
 
 
 def _could_be_better(artifact: Artifact) -> bool:
-    """It failed, or could not run where it was made and may run here."""
+    """It failed, and not for a toolchain that is still missing; or it could not run where it was made and may here."""
     if artifact.status == "verified":
         return False
-    return artifact.status == "failed" or BACKENDS.get(artifact.backend).lacking(artifact.target.device) is None
+    if artifact.status == "failed":
+        return not BUILDERS.get(artifact.backend).toolchain_missing(artifact.target)
+    return BACKENDS.get(artifact.backend).lacking(artifact.target.device) is None
 
 
 def _stamp(split: Dataset) -> list[str | list[int]]:

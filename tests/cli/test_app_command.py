@@ -1,10 +1,13 @@
 """`app` as a user calls it."""
 
 import json
+import signal
 import subprocess
 import sys
 
 import pytest
+
+from edgedistill.export.packages import PACKAGES
 
 
 def test_it_says_what_it_made(tiny_bundle, command, tmp_path):
@@ -27,6 +30,24 @@ def test_mistakes_take_a_line_and_leave_nothing(tiny_bundle, command, tmp_path):
         assert (code, out) == (2, "")
         assert words in err
         assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_told_to_end_leaves_nothing(tiny_bundle, command, tmp_path, monkeypatch):
+    """SIGTERM, which would end Python at once."""
+
+    def make(bundle, out):
+        out.write_text("half")
+        signal.raise_signal(signal.SIGTERM)
+
+    assert PACKAGES.get("zip") is not make  # all are found before one is exchanged
+    monkeypatch.setitem(PACKAGES._entries, "zip", make)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it must not end the tests
+    try:
+        code, _, err = command("app", "zip", tiny_bundle, "-o", tmp_path / "tiny.zip")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (code, err.splitlines()[-1]) == (130, "error: interrupted.")
     assert list(tmp_path.iterdir()) == []
 
 

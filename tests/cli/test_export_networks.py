@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from edgedistill.export.builders import BUILDERS
 from edgedistill.runtime.bundle import open_bundle, save_run
 from edgedistill.runtime.preprocess import Preprocessing, load
 from edgedistill.runtime.record import Record
@@ -50,6 +51,18 @@ def test_a_request_is_another_one_when_anything_about_the_network_is(given, comm
     (given / "labels.txt").write_text("a\nb\nc\nd\n")
     assert "nothing to do" not in command(*export, "labels.txt", "--resize", "center_crop")[2]
     assert json.loads((given / "b" / "manifest.json").read_text())["classes"] == ["a", "b", "c", "d"]
+
+
+def test_a_toolchain_that_is_still_missing_makes_no_other_bundle(given, command, monkeypatch):
+    why = "openvino is not installed: get it."
+    monkeypatch.setattr(BUILDERS.get("openvino"), "toolchain_missing", lambda target: why)
+    export = ["export", "model.onnx", "--classes", "labels.txt", "-o", "b"]
+    targets = ["-t", "onnxruntime-cpu-fp32", "-t", "openvino-cpu-fp32"]
+    for again in (False, True):
+        code, out, err = command(*export, *targets)
+        assert code == 1  # one target was not built, and the table says why
+        assert why in " ".join(out.split())
+        assert ("nothing to do" in err) is again
 
 
 def test_an_export_that_is_told_to_end_leaves_nothing(given):

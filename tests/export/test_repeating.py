@@ -1,11 +1,14 @@
-"""What a request's digest depends on."""
+"""What a request's digest depends on, and when a bundle is what it asks for."""
 
 import inspect
+import json
 
 import numpy as np
+import pytest
 
+from edgedistill.export.builders import BUILDERS
 from edgedistill.export.quantization.calibration import Calibration
-from edgedistill.export.repeating import request_digest
+from edgedistill.export.repeating import made_already, request_digest
 from edgedistill.runtime.bundle import Ancestor, Lineage
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.metrics import threshold_rule
@@ -49,3 +52,19 @@ def test_every_part_of_a_request_tells(photographs):
     assert request_digest(**asked, lineage=taught("mdkd")) != request_digest(**asked, lineage=taught("mld"))
     # Another evaluation may differ in a last digit, which makes no other bundle.
     assert request_digest(**asked, lineage=taught("mdkd")) == request_digest(**asked, lineage=taught("mdkd", 70.001))
+
+
+@pytest.mark.parametrize("missing", ["", "openvino is not installed"])
+def test_what_failed_is_made_again_where_its_toolchain_is_here_now(make_tiny_bundle, tmp_path, monkeypatch, missing):
+    """Else every repeated export would lose what devices found of the other artifacts."""
+    bundle = make_tiny_bundle(tmp_path / "b")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["provenance"]["request_sha256"] = "ab"
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    assert made_already(bundle, "ab") is not None
+    assert made_already(bundle, "cd") is None
+    failed = {**manifest["artifacts"][0], "name": "failed", "status": "failed", "reason": "it is missing", "files": []}
+    failed["target"] = {**failed["target"], "name": "failed", "backend": "openvino"}
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"artifacts": [*manifest["artifacts"], failed]}))
+    monkeypatch.setattr(BUILDERS.get("openvino"), "toolchain_missing", lambda target: missing)
+    assert (made_already(bundle, "ab") is None) is (not missing)

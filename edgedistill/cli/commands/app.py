@@ -12,6 +12,7 @@ from .. import console
 from ..console import escape
 from ..options import ArtifactNames, BundlePath, RequireSignature
 from ..render import size
+from ..signals import sigterm_like_ctrl_c
 
 Kind = Annotated[str, typer.Argument(help="What to make, e.g. web; an unknown one is answered with all there are.")]
 
@@ -45,7 +46,7 @@ def app(
         raise ConfigError(f"{option}: {kind!r} takes no such option.")
     refuse_taken(out)
     opened = runtime.open_bundle(bundle, require_signature=require_signature)
-    with placed(out) as place, console.err.status(f"making {escape(kind)}"):
+    with sigterm_like_ctrl_c(), placed(out) as place, console.err.status(f"making {escape(kind)}"):
         package(opened, place, **options)
     files = [path for path in sorted(out.rglob("*")) if path.is_file()] if out.is_dir() else [out]
     total = sum(path.stat().st_size for path in files)

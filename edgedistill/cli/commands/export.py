@@ -14,6 +14,7 @@ from ..extras import require_export
 from ..signals import sigterm_like_ctrl_c
 
 if TYPE_CHECKING:
+    from edgedistill.runtime.bundle import Bundle
     from edgedistill.runtime.images import ImageSource
 
 
@@ -90,8 +91,6 @@ def export(
     Your own network: [bold]edgedistill export --model timm/resnet18 --weights mine.pth --classes labels.txt[/],
     or [bold]edgedistill export model.onnx --classes labels.txt[/].
     """
-    from ..bundle_table import bundle_table
-
     if network is None or network.suffix.lower() != ".onnx":  # which needs no torch
         require_export("export")
     targets = target or ["onnxruntime-cpu-fp32"]
@@ -121,7 +120,7 @@ def export(
 
             todo = f"only {pack_beside(asked.made, out).name} was missing"
         console.err.print(f"{escape(str(out))} is what this command makes: {escape(todo)}.", soft_wrap=True)
-        bundle_table(asked.made, console.out)
+        _tell(asked.made)
         return
     with console.err.status("loading"):
         from edgedistill.export import export_bundle
@@ -157,6 +156,12 @@ def export(
             zip=zip,
             progress=lambda step, total, text: status.update(f"{step}/{total} {escape(text)}"),
         )
+    _tell(bundle)
+
+
+def _tell(bundle: "Bundle") -> None:
+    from ..bundle_table import bundle_table
+
     bundle_table(bundle, console.out)
     if any(artifact.status == "failed" for artifact in bundle.manifest.artifacts):
         raise typer.Exit(1)

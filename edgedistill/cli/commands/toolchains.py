@@ -10,6 +10,7 @@ from .. import console
 from ..console import escape
 from ..extras import require_export
 from ..render import named_table, size
+from ..signals import sigterm_like_ctrl_c
 
 if TYPE_CHECKING:  # installed with the extra `export` alone
     from edgedistill.export.toolchains import Environment, Remains, Toolchain
@@ -33,7 +34,7 @@ def install(name: Name) -> None:
         f"edgedistill\\[all]), takes about {row.disk_mb} MB below {escape(str(toolchains.cache_folder()))}",
         soft_wrap=True,
     )
-    with console.err.status("installing"):
+    with sigterm_like_ctrl_c(), console.err.status("installing"):
         made = toolchains.install(name)
     console.out.print(f"{escape(made.path)}  {_versions(made.versions)}", soft_wrap=True)
 
