@@ -55,7 +55,7 @@ def test_a_request_is_another_one_when_anything_about_the_network_is(given, comm
 
 def test_a_toolchain_that_is_still_missing_makes_no_other_bundle(given, command, monkeypatch):
     why = "openvino is not installed: get it."
-    monkeypatch.setattr(BUILDERS.get("openvino"), "toolchain_missing", lambda target: why)
+    monkeypatch.setattr(BUILDERS.get("openvino"), "toolchain_missing", staticmethod(lambda target: why))
     export = ["export", "model.onnx", "--classes", "labels.txt", "-o", "b"]
     targets = ["-t", "onnxruntime-cpu-fp32", "-t", "openvino-cpu-fp32"]
     for again in (False, True):
