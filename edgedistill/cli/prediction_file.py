@@ -9,6 +9,7 @@ out.csv.skipped.csv   images that could not be read, where a table has no room f
 import contextlib
 import hashlib
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -53,10 +54,7 @@ class PredictionFile:
         self.rows = self.skipped = 0
         self.complete = False
         self._names, self._names_then = hashlib.sha256(), ""
-        if overwrite:
-            for old in (self.partial, self._about):
-                old.unlink(missing_ok=True)
-        elif path.exists() or self.partial.exists():
+        if not overwrite and (path.exists() or self.partial.exists()):
             self._check_facts()
         self._stream: IO[bytes] = io.BytesIO()
         if self.complete:
@@ -65,6 +63,8 @@ class PredictionFile:
         self._stream = self.partial.open("r+b" if self.partial.exists() else "w+b")
         try:
             self._lock()
+            if overwrite:  # only now: it may be another process's
+                self._stream.truncate(0)
             self._save(complete=False)
         except BaseException:
             self._stream.close()
@@ -178,8 +178,15 @@ class PredictionFile:
             return
         try:
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            same = os.path.samestat(os.fstat(self._stream.fileno()), self.partial.stat())
+        except BlockingIOError:
             raise ConfigError(f"{self.path}: another process is writing it: wait, or give another --output.") from None
+        except FileNotFoundError:
+            same = False
+        except OSError:  # a file system without locks
+            return
+        if not same:
+            raise ConfigError(f"{self.path}: another process has finished it just now: give the command again.")
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

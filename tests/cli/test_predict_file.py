@@ -17,7 +17,7 @@ from edgedistill.cli.prediction_tables import WRITERS
 from edgedistill.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from edgedistill.runtime.datasets import open_dataset
 from edgedistill.runtime.datasets.score_file import read_scores
-from edgedistill.runtime.errors import EdgedistillError
+from edgedistill.runtime.errors import ConfigError, EdgedistillError
 
 
 @pytest.fixture
@@ -135,6 +135,21 @@ def test_what_was_never_finished_is_not_called_complete(command, tiny_bundle, ph
     about.write_text(json.dumps({**json.loads(about.read_text()), "complete": False}))
     assert command("predict", tiny_bundle, photos, "-o", out)[0] == 2
     assert out.read_bytes() == whole
+
+
+def test_what_another_process_is_writing_is_left_to_it(tmp_path):
+    pytest.importorskip("fcntl", reason="Windows has no such locks")
+    path = tmp_path / "out.jsonl"
+    with PredictionFile(path, {"scores": False}) as first:
+        first.write({"image": "a.jpg", "labels": {}})
+        for overwrite in (False, True):
+            with pytest.raises(ConfigError, match="another process is writing it"):
+                PredictionFile(path, {"scores": False}, overwrite=overwrite)
+        first.finish()
+    assert rows(path) == [{"image": "a.jpg", "labels": {}}]
+    with PredictionFile(path, {"scores": True}, overwrite=True) as second:
+        second.finish()
+    assert rows(path) == []
 
 
 def test_other_images_are_not_continued(command, tiny_bundle, photos, tmp_path):
