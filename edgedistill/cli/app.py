@@ -1,6 +1,7 @@
 """The command tree and what happens when a command fails. Each command's libraries are imported when it runs."""
 
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -118,6 +119,8 @@ options.__doc__ = app.info.help
 
 def run() -> int:
     """Run the command line; returns its exit code. A user's mistake prints one line and never a traceback."""
+    # Pillow warns of photographs that are read here, up to `runtime.images.decoding.MAX_PIXELS`.
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit", RuntimeWarning)
     try:
         code = int(app(prog_name="edgedistill", standalone_mode=False) or 0)  # the code of typer.Exit, if any
         return (

@@ -118,7 +118,7 @@ def _naming(name: str) -> Iterator[None]:
     except RefusedPixelsError as error:
         reason, cause = str(error), None
     except Image.DecompressionBombError as error:
-        reason, cause = f"too large: {_said(error)}", error
+        reason, cause = f"too large: {_said(error).rstrip('.')}", error
     except UnidentifiedImageError:
         reason, cause = "not an image of a known format and kind of pixels, or truncated within its header", None
     except Exception as error:  # damaged files make Pillow's plugins raise RuntimeError, struct.error and more

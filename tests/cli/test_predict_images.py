@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -90,6 +91,17 @@ def test_paths_on_standard_input(command, tiny_bundle, photos, monkeypatch):
     assert [row["image"].rpartition("/")[2] for row in rows] == ["odd\\xff.jpg", "red.JPG", "nowhere.jpg"]
     assert rows[2] == {"image": "nowhere.jpg", "error": "nowhere.jpg: no such image."}
     assert all(row["labels"]["red"] > 0.9 for row in rows[:2])
+
+
+def test_a_large_photograph_is_read_without_a_warning(command, tiny_bundle, tmp_path, monkeypatch):
+    Image.new("RGB", (16, 16), (200, 20, 20)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)  # Pillow warns above it, and refuses twice as many
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        code, out, _ = command("predict", tiny_bundle, tmp_path / "large.png")
+    assert code == 0
+    assert "large.png: " in out
+    assert not [one for one in warned if "exceeds limit" in str(one.message)]
 
 
 @pytest.mark.parametrize("lines", [b"", b"\n  \n"])
