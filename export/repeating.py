@@ -18,6 +18,8 @@ from ..runtime.metrics import ThresholdRule
 from ..runtime.targets import Target
 from .builders import BUILDERS
 from .quantization.calibration import Calibration
+from .quantization.products import multiplies_exactly
+from .requested import int8_gates
 from .toolchains.installed import installed_toolchain
 
 
@@ -36,7 +38,7 @@ def request_digest(
     thresholds: ThresholdRule | None = None,
     lineage: Lineage | None = None,
 ) -> str:
-    """SHA-256 over all that decides a bundle, our version and the toolchain's included.
+    """SHA-256 over all that decides a bundle, our version, the toolchain's, and what this CPU makes of int8 included.
 
     Args:
         network_sha256: of the student's file; of another network, over its files and all that was said of it.
@@ -58,6 +60,7 @@ def request_digest(
         "toolchain": installed_toolchain(),
         "network": network_sha256,
         "targets": list(targets),
+        "exact_products": int8_gates(targets) is None or multiplies_exactly(),  # else int8 weights have 7 bits
         "name": name,
         "input": input,
         "opset": opset,

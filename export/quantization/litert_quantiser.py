@@ -26,9 +26,8 @@ from .litert_layers import read_layers
 from .litert_ranges import measure
 from .litert_tensors import inner_values
 from .litert_weights import read_weights, write_levels
-from .quantiser import Ranges
+from .quantiser import SHIFT_IMAGES, Ranges
 
-_SHIFT_IMAGES = 64  # a mean over images and places wants few
 _LOGITS = "logits"
 _MATRIX_PRODUCT = "FULLY_CONNECTED"
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "TRANSPOSE_CONV", _MATRIX_PRODUCT)
@@ -95,7 +94,7 @@ class LiteRtQuantiser:
     def corrected(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "LiteRtQuantiser":
         rounded = read_weights(self.source, self.uncorrected().quantise(ranges, scratch / "rounded"))
         errors = {name: weight.error for name, weight in rounded.items()}
-        return replace(self, shifts=expected_shifts(self.source, errors, images.spread(_SHIFT_IMAGES)))
+        return replace(self, shifts=expected_shifts(self.source, errors, images.spread(SHIFT_IMAGES)))
 
     def uncorrected(self) -> "LiteRtQuantiser":
         return replace(self, shifts={})

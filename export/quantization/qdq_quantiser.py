@@ -16,10 +16,8 @@ from .int8_weights import read_weights, write_levels
 from .layer_inputs import read_layers, taken_values
 from .layers import layer_snr
 from .qdq import OPERATORS, Flavour, heavy_layers, quantise
-from .quantiser import Ranges
+from .quantiser import SHIFT_IMAGES, Ranges
 from .ranges import measure
-
-_SHIFT_IMAGES = 64  # a mean over images and places wants few
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class QdqQuantiser:
     def corrected(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "QdqQuantiser":
         rounded = self.uncorrected().quantise(ranges, scratch / "rounded")
         errors = weight_errors(self.source, rounded)
-        return replace(self, shifts=expected_shifts(self.source, errors, images.spread(_SHIFT_IMAGES), scratch))
+        return replace(self, shifts=expected_shifts(self.source, errors, images.spread(SHIFT_IMAGES), scratch))
 
     def rounded_adaptively(self, ranges: Ranges, images: GraphImages, scratch: Path) -> "QdqQuantiser":
         nearest = replace(self, shifts={}, levels={})

@@ -9,6 +9,7 @@ import numpy as np
 from .calibrators import Histogram
 from .graph_images import GraphImages
 
+SHIFT_IMAGES = 64  # by which biases are corrected: a mean over images and places wants few
 Ranges = Mapping[str, tuple[float, float]]
 
 

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from edgedistill.export import repeating
 from edgedistill.export.builders import BUILDERS
 from edgedistill.export.quantization.calibration import Calibration
 from edgedistill.export.repeating import made_already, request_digest
@@ -52,6 +53,15 @@ def test_every_part_of_a_request_tells(photographs):
     assert request_digest(**asked, lineage=taught("mdkd")) != request_digest(**asked, lineage=taught("mld"))
     # Another evaluation may differ in a last digit, which makes no other bundle.
     assert request_digest(**asked, lineage=taught("mdkd")) == request_digest(**asked, lineage=taught("mdkd", 70.001))
+
+
+def test_a_cpu_that_wants_other_int8_weights_makes_another_request(monkeypatch):
+    for name, tells in (("onnxruntime-cpu-int8", True), ("onnxruntime-cpu-fp32", False)):
+        digests = set()
+        for exact in (True, False):
+            monkeypatch.setattr(repeating, "multiplies_exactly", lambda exact=exact: exact)
+            digests.add(request_digest("ab", [load_target(name)]))
+        assert len(digests) == 1 + tells
 
 
 @pytest.mark.parametrize("missing", ["", "openvino is not installed"])
