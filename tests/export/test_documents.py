@@ -144,7 +144,7 @@ def test_a_network_alone_is_its_own_lineage(student, split):
     dataset, logits = split
     found = own_lineage(from_student(student), [split])
     (network,) = found.networks
-    assert (network.role, network.model) == ("network", "mobilenetv2")
+    assert (network.role, network.model) == ("network", student.card.model.name)
     assert network.parameters == sum(p.numel() for p in student.model.parameters())
     assert network.mAP == pytest.approx(evaluate(sigmoid(logits), dataset.labels)["mAP"])
     assert (found.fingerprint, found.images) == (dataset.fingerprint(), len(dataset))

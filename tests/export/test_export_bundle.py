@@ -11,9 +11,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from residual_network import CONVOLUTIONS
 
 from edgedistill.distill.checkpoint import save_student
 from edgedistill.export.builders import Built
+from edgedistill.export.conversions.onnx_check import count_nodes
 from edgedistill.export.probes import Probes, framework_logits
 from edgedistill.export.proving import check_artifact
 from edgedistill.export.repeating import _could_be_better
@@ -204,7 +206,9 @@ def test_the_manifest_says_where_everything_comes_from(exported, student):
     assert provenance.checkpoint_sha256 == hashlib.sha256(student.path.read_bytes()).hexdigest()
     assert provenance.recipe_sha256 == card.recipe_sha256
     assert {"torch", "onnx", "onnxruntime", "openvino"} <= set(provenance.toolchain)
-    assert int(manifest.artifacts[0].details["onnx_nodes"]) > 50
+    details = manifest.artifacts[0].details
+    assert int(details["onnx_nodes"]) == count_nodes(exported[0].root / "onnx" / "model.fp32.onnx")
+    assert int(details["onnx_nodes_before_onnxsim"]) >= int(details["onnx_nodes"]) > CONVOLUTIONS
 
 
 def test_progress_counts_every_step_once(exported):

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+import residual_network
 
 from edgedistill.export import ExportError, export_bundle, proving
 from edgedistill.export.builders import BUILDERS
@@ -40,7 +41,7 @@ OPENVINO = "openvino-cpu-fp32"
 
 @pytest.fixture
 def traced(trace):
-    return trace("mobilenetv2", width=0.35)[1]
+    return trace(residual_network.NAME)[1]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from residual_network import CONVOLUTIONS
 from small_network import LAYERS, small_network
 
 from edgedistill.cli.bundle_table import surrogate_note
@@ -89,7 +90,7 @@ def test_every_convolution_runs_in_int8_and_the_file_is_small(quantised, name):
     bundle, _ = quantised
     artifact = artifact_of(bundle, name)
     assert artifact.status == "verified", artifact.reason
-    assert artifact.coverage.convolutions == 52  # MobileNetV2's
+    assert artifact.coverage.convolutions == CONVOLUTIONS
     assert artifact.coverage.in_float == ()
     assert artifact.coverage.share == 1.0
     with open_artifact(bundle, artifact) as backend:
@@ -106,7 +107,7 @@ def test_what_a_surrogate_computes_in_int8_is_counted_under_its_name(quantised, 
     judged = check_artifact(bundle, artifact, probes, Built((), "onnx"))
     assert (judged.status, judged.parity) == ("built_not_run", None)
     assert judged.coverage == msgspec.structs.replace(here.coverage, runner=f"{here.coverage.runner} on cpu")
-    assert surrogate_note(judged).endswith(", 52 of 52 convolutions in int8.")
+    assert surrogate_note(judged).endswith(f", {CONVOLUTIONS} of {CONVOLUTIONS} convolutions in int8.")
 
 
 def test_a_target_of_one_image_has_a_file_of_its_own(quantised):
@@ -284,8 +285,11 @@ def test_a_column_of_a_map_is_not_taken_for_the_map(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "options"), [("shufflenetv2", {"width": 0.5}), ("repvgg_a0", {})])
-def test_the_other_students_run_in_int8_too(make_student, name, options, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "options", "convolutions"),
+    [("mobilenetv2", {"width": 0.35}, 52), ("shufflenetv2", {"width": 0.5}, 56), ("repvgg_a0", {}, 22)],
+)
+def test_the_students_run_in_int8_too(make_student, name, options, convolutions, tmp_path):
     student = make_student(name, **options)
     bundle = export_bundle(
         student, ["onnxruntime-cpu-int8", "openvino-cpu-int8"], tmp_path / "b", calibration=make_training(student, 24)
@@ -293,14 +297,15 @@ def test_the_other_students_run_in_int8_too(make_student, name, options, tmp_pat
     for artifact in bundle.manifest.artifacts:
         assert artifact.status == "verified", artifact.reason
         assert artifact.coverage.share == 1.0, artifact.coverage
+        assert artifact.coverage.convolutions == convolutions
 
 
 def test_an_fp32_file_that_is_called_int8_is_counted_as_what_it_is(quantised):
     bundle, _ = quantised
     with open_artifact(bundle, artifact_of(bundle, "onnxruntime-cpu-fp32")) as backend:
         coverage = count_int8(backend)
-    assert (coverage.int8, coverage.convolutions) == (0, 52)
-    assert len(coverage.in_float) == 52
+    assert (coverage.int8, coverage.convolutions) == (0, CONVOLUTIONS)
+    assert len(coverage.in_float) == CONVOLUTIONS
 
 
 def test_targets_that_share_the_file_have_the_strictest_gates():

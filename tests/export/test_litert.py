@@ -47,20 +47,31 @@ def pictures() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def bundle(student, photographs, split, tmp_path_factory):
+def mobile(make_student):
+    """What is converted where there is time for it: a whole network."""
+    return make_student("mobilenetv2", width=0.35)
+
+
+@pytest.fixture(scope="module")
+def mobile_split(make_split, mobile):
+    return make_split(mobile)
+
+
+@pytest.fixture(scope="module")
+def bundle(mobile, photographs, mobile_split, tmp_path_factory):
     """Calibrated on smooth pictures whose labels are what the student says of them."""
     rng = np.random.default_rng(5)
     pixels = rng.integers(0, 256, (40, 8, 8, 3), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
     images = [*pixels]
-    logits = student_logits(student, pixels)
+    logits = student_logits(mobile, pixels)
     labels = (logits > np.quantile(logits, 0.8, axis=0)).astype(np.int8)
-    training = Dataset("training", student.card.classes, tuple(map(str, range(len(images)))), images, labels)
+    training = Dataset("training", mobile.card.classes, tuple(map(str, range(len(images)))), images, labels)
     return export_bundle(
-        student,
+        mobile,
         TARGETS,
         tmp_path_factory.mktemp("litert") / "bundle",
         golden=photographs,
-        reference=split,
+        reference=mobile_split,
         calibration=training,
         outputs=["embedding", "saliency"],
     )
@@ -126,9 +137,9 @@ def test_every_convolution_runs_in_int8_and_what_leaves_does_not(bundle):
 
 @needs_litert
 @needs_converter
-def test_the_device_proves_and_predicts_it(bundle, split, photographs):
+def test_the_device_proves_and_predicts_it(bundle, mobile_split, photographs):
     assert {one.verdict for one in runtime.selftest(bundle.root).artifacts} == {"passed"}
-    report = runtime.verify(bundle.root, split[0], artifacts=["litert-cpu-fp32"])
+    report = runtime.verify(bundle.root, mobile_split[0], artifacts=["litert-cpu-fp32"])
     (judged,) = report.artifacts
     assert judged.drop.estimate == pytest.approx(0.0, abs=0.1)
     path = bundle.root / "litert" / "model.int8.b1.tflite"
@@ -179,12 +190,12 @@ def test_each_layer_alone_is_what_is_quantised(pictures, tmp_path):
 
 @needs_litert
 @needs_converter
-def test_optional_outputs_are_the_networks_own(bundle, student, photographs):
+def test_optional_outputs_are_the_networks_own(bundle, mobile, photographs):
     full, small = map(artifact_of, (bundle, bundle), TARGETS)
     assert set(full.parity.further) == set(small.parity.further) == {"embedding", "saliency"}
     assert max(full.parity.further.values()) < 1e-4
-    image = load(photographs[0], student.card.preprocessing)[None]
-    own = framework_outputs(student.model, image, ["embedding", "saliency"])
+    image = load(photographs[0], mobile.card.preprocessing)[None]
+    own = framework_outputs(mobile.model, image, ["embedding", "saliency"])
     for name, close in ((TARGETS[0], 1e-4), (TARGETS[1], 0.8)):  # int8 of an untrained network is coarse
         with runtime.load(bundle, name=name) as predictor:
             found = predictor.embed(photographs[0]), predictor.explain(photographs[0])[0].maps[None]

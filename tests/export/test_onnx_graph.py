@@ -9,6 +9,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import residual_network
+import shuffled_network
+import tiny_network
 import torch
 from shared_traces import check_onnx
 from torch import nn
@@ -40,11 +43,14 @@ def run(path, images):
     return session.run(["logits", "probabilities"], {"image": images})
 
 
+# Every kind of layer and head; slow are whole networks of no other kind.
 STUDENTS = [
-    ("mobilenetv2", {"width": 0.35}),
-    ("shufflenetv2", {"width": 0.5}),
+    (residual_network.NAME, {}),
     ("repvgg_a0", {}),
-    ("shufflenetv2", {"width": 0.5, "head": "ml_decoder"}),
+    (shuffled_network.NAME, {"head": "ml_decoder"}),
+    pytest.param("shufflenetv2", {"width": 0.5}, marks=pytest.mark.slow),
+    pytest.param("shufflenetv2", {"width": 0.5, "head": "ml_decoder"}, marks=pytest.mark.slow),
+    pytest.param("mobilenetv2", {"width": 0.35}, marks=pytest.mark.slow),
 ]
 
 
@@ -71,14 +77,14 @@ def test_nothing_is_left_to_fold(trace, name, options):
 
 
 def test_the_decoders_query_path_is_a_constant(trace):
-    _, path = trace("shufflenetv2", width=0.5, head="ml_decoder")
+    _, path = trace(shuffled_network.NAME, head="ml_decoder")
     shapes = {entry.name: tuple(entry.dims) for entry in onnx.load(path).graph.initializer}
     assert any(name.endswith("to_key.bias") for name in shapes)
     assert not any("to_query" in name or "norm_queries" in name for name in shapes)
 
 
 def test_normalisation_can_be_left_to_the_app(trace):
-    student, path = trace("timm/test_efficientnet", input="float32_nchw")
+    student, path = trace(tiny_network.NAME, input="float32_nchw")
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     logits, _ = run(path, normalize(images, student.card.preprocessing))
     np.testing.assert_allclose(logits, framework_logits(student.model, images), atol=1e-3)
@@ -86,7 +92,7 @@ def test_normalisation_can_be_left_to_the_app(trace):
 
 
 def test_the_exporting_machine_is_not_in_the_file(trace):
-    _, path = trace("mobilenetv2", width=0.35)
+    _, path = trace(residual_network.NAME)
     assert b".py" not in path.read_bytes()
 
 
@@ -152,7 +158,7 @@ def test_the_weights_are_in_the_file(trace, name, options):
 
 
 def test_fp16_keeps_its_interface_and_its_ranking(trace, tmp_path):
-    student, path = trace("mobilenetv2", width=0.35)
+    student, path = trace(residual_network.NAME)
     half = tmp_path / "half.onnx"
     convert_to_fp16(path, half)
     assert half.stat().st_size < 0.6 * path.stat().st_size
@@ -183,14 +189,14 @@ def test_for_one_number_of_images_every_shape_is_known(trace, tmp_path, name, op
 
 
 def test_phones_accelerators_want_known_shapes(trace, tmp_path):
-    _, path = trace("mobilenetv2", width=0.35)
+    _, path = trace(residual_network.NAME)
     assert mobile_usability(path).startswith("NNAPI NO; ")
     fix_batch(path, tmp_path / "b1.onnx", 1)
     assert mobile_usability(tmp_path / "b1.onnx").startswith("NNAPI YES; ")
 
 
 def test_a_graph_that_disagrees_is_refused(trace):
-    student, path = trace("mobilenetv2", width=0.35)
+    student, path = trace(residual_network.NAME)
     probes = make_probes(from_student(student), np.empty((0, 64, 64, 3), np.uint8))
     check_onnx(path, probes, BatchRange())
     with pytest.raises(ExportError, match="more than the .* allowed in fp32"):

@@ -1,5 +1,7 @@
 """Embedding and saliency: from the same graph, the same through every runtime, read by the torch-free predictor."""
 
+from functools import partial
+
 import numpy as np
 import onnx
 import pytest
@@ -8,6 +10,8 @@ import torch
 
 from edgedistill import runtime
 from edgedistill.distill.models import build_model
+from edgedistill.distill.models.heads import HEADS
+from edgedistill.distill.models.query2label import Query2Label
 from edgedistill.export import export_bundle, reparameterize
 from edgedistill.export.builders import Built
 from edgedistill.export.graph import DeployGraph
@@ -146,7 +150,9 @@ def test_a_bundle_without_them_says_how_to_get_them(tiny_bundle):
 
 
 @pytest.mark.parametrize("head", ["linear_max", "ml_decoder", "query2label", "transformer"])
-def test_every_head_shows_each_position_alone(head):
+def test_every_head_shows_each_position_alone(head, monkeypatch):
+    small = {"dim": 16, "heads": 4, "ffn": 24}  # the authors' has a hundred million parameters
+    monkeypatch.setitem(HEADS, "query2label", HEADS["query2label"]._replace(build=partial(Query2Label, **small)))
     torch.manual_seed(0)
     model = reparameterize(build_model(tiny_network.NAME, 3, head=head))
     with torch.no_grad():
