@@ -245,6 +245,19 @@ def tinted_photographs() -> Callable[..., None]:
     return write_tints
 
 
+@pytest.fixture(scope="module")
+def short_bench() -> Iterator[None]:
+    """The preset `demo` ends with the inferences that a p90 takes, however fast they are, and warms up by one."""
+    from edgedistill.runtime.bench import artifact_run
+    from edgedistill.runtime.bench.messages import Measure
+    from edgedistill.runtime.bench.plan import PLANS, BenchPlan
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PLANS, "demo", BenchPlan(queries=100, seconds=0.0, rounds=2))
+        patch.setattr(artifact_run, "_WARM_UP", Measure(queries=1, seconds=0.0))
+        yield
+
+
 @pytest.fixture
 def named_photographs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The variables by which recipes find photographs and weights, naming files without content."""

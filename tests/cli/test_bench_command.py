@@ -13,6 +13,7 @@ from rich.console import Console
 
 from edgedistill.cli import bench_table, main
 from edgedistill.runtime.bench import artifact_run
+from edgedistill.runtime.bench.messages import Measure
 from edgedistill.runtime.bench.plan import PLANS, BenchPlan
 from edgedistill.runtime.bench.report import BenchReport
 
@@ -23,6 +24,7 @@ def bench(monkeypatch, capsys, make_tiny_bundle, tmp_path):
 
     def run(*arguments, gate: float | None = None, disturbed: bool = False) -> tuple[int, str, str]:
         monkeypatch.setitem(PLANS, "demo", BenchPlan(queries=100, seconds=0.0, rounds=2))
+        monkeypatch.setattr(artifact_run, "_WARM_UP", Measure(queries=1, seconds=0.0))
         marks = {"others": 0.6} if disturbed else {}
         monkeypatch.setattr(
             artifact_run,

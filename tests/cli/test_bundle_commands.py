@@ -98,7 +98,7 @@ def test_verify_tells_parity_and_exits_by_the_gates(edgedistill, make_tiny_bundl
     assert {artifact["name"] for artifact in json.loads(out)["artifacts"]} == {"ort-fp32", "ov-fp32", "ov-bf16"}
 
 
-def test_bench_and_selftest(edgedistill, make_tiny_bundle, tmp_path):
+def test_bench_and_selftest(short_bench, edgedistill, make_tiny_bundle, tmp_path):
     bundle = make_tiny_bundle(tmp_path / "bundle")
     code, out, _ = edgedistill("bench", bundle, "--preset", "demo", "--artifact", "ort-fp32", "--json")
     assert code == 0

@@ -16,7 +16,7 @@ from edgedistill.distill.engine.progress import TrainingProgress
 from edgedistill.run_summary import RunSummary
 from edgedistill.runtime.verdicts import judge_at_most
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_once", "short_bench")
 
 RECIPE = {
     "name": "tiny",

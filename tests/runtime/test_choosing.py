@@ -202,7 +202,7 @@ def test_records_that_another_version_wrote_hinder_nothing(bundle):
     assert chosen(bundle)[0] == "ort-fp32"
 
 
-def test_what_verify_and_bench_write_is_what_is_read(bundle):
+def test_what_verify_and_bench_write_is_what_is_read(short_bench, bundle):
     """The real commands' records, not the ones above."""
     photographs = bundle / "selftest"
     labels = photographs / "labels.csv"

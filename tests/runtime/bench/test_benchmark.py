@@ -12,6 +12,7 @@ from bench_cases import mark_none, rewrite, run, with_gates
 
 from edgedistill import runtime
 from edgedistill.runtime.bench import artifact_run
+from edgedistill.runtime.bench.messages import Measure
 from edgedistill.runtime.bench.plan import PLANS, BenchPlan, queries_for
 from edgedistill.runtime.bench.report import BenchReport
 from edgedistill.runtime.bundle import Artifact, ExportParity, describe_file, open_bundle, read_runs, read_samples
@@ -49,6 +50,7 @@ def measured(make_tiny_bundle, tmp_path_factory):
     said = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PLANS, "demo", BenchPlan(queries=20, seconds=0.02, rounds=2))
+        patch.setattr(artifact_run, "_WARM_UP", Measure(queries=1, seconds=0.0))
         patch.setattr(artifact_run, "judge_turns", mark_none)
         report = runtime.benchmark(root, preset="demo", threads=1, progress=said.append)
     return root, report, {entry.name: entry for entry in report.artifacts}, said
