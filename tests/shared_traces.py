@@ -73,7 +73,8 @@ def running_here() -> Iterator[None]:
     """What goes into processes of its own for the sake of crashes alone runs in this one: imports take seconds."""
     import msgspec
 
-    from edgedistill.export import running_apart
+    from edgedistill.export import proving, running_apart
+    from edgedistill.export.builders import openvino
     from edgedistill.export.conversions import fixed_batch, onnx_fp16, onnx_fp32, onnx_int8
     from edgedistill.export.errors import ExportError, one_line
     from edgedistill.export.sources import onnx_file, onnx_running
@@ -83,14 +84,15 @@ def running_here() -> Iterator[None]:
     ) -> Any:
         given = msgspec.json.decode(msgspec.json.encode(arguments, enc_hook=str))
         try:
-            return function(*given, *([] if say is None else [say]))
+            return msgspec.json.decode(msgspec.json.encode(function(*given, *([] if say is None else [say]))))
         except ExportError:
             raise
         except Exception as error:
             raise ExportError(f"{what}: {one_line(error)}") from error
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (onnx_fp32, onnx_fp16, onnx_int8, fixed_batch, running_apart, onnx_file, onnx_running):
+        conversions = (onnx_fp32, onnx_fp16, onnx_int8, fixed_batch, openvino)
+        for module in (*conversions, proving, running_apart, onnx_file, onnx_running):
             patch.setattr(module, "run_in_child", run_here)
         yield
 

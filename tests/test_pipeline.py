@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny_network
 import yaml
 from rich.console import Console
 
@@ -15,7 +16,7 @@ from edgedistill.pipeline import Chain
 from edgedistill.runtime.bundle import open_bundle
 from edgedistill.runtime.errors import ConfigError, DataError
 
-pytestmark = pytest.mark.usefixtures("one_thread", "traced_once")
+pytestmark = pytest.mark.usefixtures("one_thread", "children_here", "traced_once", "short_bench")
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def write(tmp_path, tinted_photographs):
     (tmp_path / "target.yaml").write_text("{backend: onnxruntime, precision: fp32, threads: 1}")
 
     def make(images, head="linear", int8=None, **export):
-        model = {"name": "timm/test_efficientnet", "head": head}
+        model = {"name": tiny_network.NAME, "head": head}
         student = {"model": model, "train": {"epochs": 1, "batch_size": 8}, "int8": int8}
         recipe = {
             "output": str(tmp_path / "runs"),

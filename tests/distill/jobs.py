@@ -30,10 +30,10 @@ def tint_dataset(count: int, seed: int = 0, name: str = "tints") -> Dataset:
     return Dataset(name, CLASSES, tuple(f"{name}-{i}" for i in range(count)), images, labels)
 
 
-def tint_model(branches: tuple[str, ...] = (), seed: int = 0) -> Classifier:
+def tint_model(branches: tuple[str, ...] = (), seed: int = 0, name: str = SMALL.name) -> Classifier:
     """A freshly initialised student, the same every time."""
     torch.manual_seed(seed)
-    return build_from_spec(ModelSpec(name=SMALL.name, branches=list(branches)), len(CLASSES))
+    return build_from_spec(ModelSpec(name=name, branches=list(branches)), len(CLASSES))
 
 
 def with_dropout(model: Classifier) -> Classifier:
@@ -52,7 +52,9 @@ def tint_teacher() -> Classifier:
     return tint_model(seed=1).eval().requires_grad_(False)
 
 
-def tint_job(folder: Path, train: Dataset | None = None, *, method: str = "vanilla", **settings: Any) -> Job:
+def tint_job(
+    folder: Path, train: Dataset | None = None, *, method: str = "vanilla", model: str = SMALL.name, **settings: Any
+) -> Job:
     """A training on tints; keyword arguments replace its settings."""
     defaults = {"epochs": 2, "batch_size": 16, "lr": 3e-3, "augment": ["shift", "cutout"], "ema": 0.9}
     return Job(
@@ -62,7 +64,7 @@ def tint_job(folder: Path, train: Dataset | None = None, *, method: str = "vanil
         card=ModelCard(
             edgedistill="0",
             name="tints",
-            model=SMALL,
+            model=ModelSpec(name=model),
             classes=CLASSES,
             preprocessing=Preprocessing(size=(32, 32)),
             thresholds=(0.5,) * 3,

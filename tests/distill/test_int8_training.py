@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+import tiny_network
 import torch
 import yaml
 from rich.console import Console
@@ -146,11 +147,11 @@ RECIPE = {
     "input": {"size": 32},
     "teacher": {
         "accept": True,
-        "model": {"name": "cifar_resnet20", "branches": ["ml_decoder"]},
+        "model": {"name": tiny_network.NAME, "branches": ["ml_decoder"]},
         "train": {"epochs": 1, "batch_size": 16},
     },
     "student": {
-        "model": {"name": "cifar_resnet20"},
+        "model": {"name": tiny_network.NAME},
         "train": {"epochs": 1, "batch_size": 16, "lr": 0.001, "ema": 0.99, "workers": 0, "augment": []},
         "int8": {"train": {"epochs": 2}},
     },

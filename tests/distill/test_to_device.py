@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny_network
 from jobs import tint_dataset, tint_job, tint_model
 from rich.console import Console
 
@@ -12,13 +13,14 @@ from edgedistill.distill.engine import fit, predict_logits
 from edgedistill.export import export_bundle
 from edgedistill.runtime import verify
 
-pytestmark = pytest.mark.usefixtures("traced_once")
+pytestmark = pytest.mark.usefixtures("children_here", "traced_once")
 
 
 @pytest.fixture(scope="module")
 def trained(one_thread, tmp_path_factory):
-    job = tint_job(tmp_path_factory.mktemp("trained"), tint_dataset(160), epochs=4)
-    return load_student(fit(job, tint_model(), None, Console(quiet=True)))
+    name = tiny_network.NAME
+    job = tint_job(tmp_path_factory.mktemp("trained"), tint_dataset(160), model=name, epochs=4)
+    return load_student(fit(job, tint_model(name=name), None, Console(quiet=True)))
 
 
 def test_fp32_artifacts_keep_every_logit_and_the_map(trained, tmp_path):
