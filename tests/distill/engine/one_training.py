@@ -1,5 +1,7 @@
 """Trains in a process that can be killed: test_resume.py's subject."""
 
+import atexit
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -16,13 +18,18 @@ from edgedistill.runtime.errors import EdgedistillError
 def train(folder: Path, save_minutes: float, loading: int) -> None:
     """A training with everything that has a state: moving average, schedule, dropout, augmentation, stored teacher."""
     os.setpgrp()  # a signal may be sent to it with its loading processes, as torchrun does
+    # Else its loading process is that of another server, which imports torch again.
+    multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
     job = tint_job(
         folder, method="mld", epochs=4, views=2, save_minutes=save_minutes, workers=loading, precision="bf16"
     )
+    code = 0
     try:
         fit(job, with_dropout(tint_model()), CachedSource(tint_teacher()), Console(quiet=True))
     except EdgedistillError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    atexit._run_exitfuncs()  # as at the end of a program, which a process of multiprocessing's has not
+    sys.exit(code)
