@@ -46,11 +46,6 @@ class Probes:
             yield [row % len(self.images) for row in range(start, max(end, start + allowed.min))]
             start, step = end, step + 1
 
-    def batches(self, allowed: BatchRange) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The images and logits of `rows`."""
-        for rows in self.rows(allowed):
-            yield self.images[rows], self.logits[rows]
-
 
 def make_probes(source: Source, images: np.ndarray, input: InputKind = "uint8_nhwc", golden: int = 0) -> Probes:
     """Probes from uint8 (N, H, W, 3) images, filled up with generated ones where they are few.
