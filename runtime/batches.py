@@ -115,7 +115,10 @@ class DecodedBatches:
             return error
 
     def _skip(self, index: int, error: DataError) -> None:
-        source = self._images[index]
+        try:
+            source = self._images[index]
+        except DataError:  # of a sequence that reads an image when it is asked for it
+            source = f"image {index}"
         name = self._ids[index] if self._ids else source_name(source, f"image {index}")
         self.skipped.append(SkippedImage.of(index, name, source, error))
         total, bad = len(self._images), len(self.skipped)

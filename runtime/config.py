@@ -74,6 +74,10 @@ def decode_tagged(content: Any, registry: Registry[Any], *, tag: str, where: str
 
 
 def _explain(message: str, into: Any, content: Any, where: str, prefix: str) -> str:
+    of_key = re.match(r"Expected `str`(?:, got `.*`)? - at `key` in `\$(.*)`", message)
+    if of_key:
+        full = f"{prefix}{of_key.group(1)}".strip(".")
+        return f"{where}: `{full or 'the file'}`: a key is not text; put it in quotes."
     reason, _, path = message.partition(" - at `$")
     path = path.rstrip("`")
     dotted = f"{prefix}{path}".strip(".")
@@ -89,8 +93,6 @@ def _explain(message: str, into: Any, content: Any, where: str, prefix: str) -> 
     if missing:
         full = f"{dotted}.{missing.group(1)}" if dotted else missing.group(1)
         return f"{where}: the key `{full}` is required."
-    if reason.startswith("Expected `str` - at `key` in"):
-        return f"{where}: `{dotted or 'the file'}`: a key is not text; put it in quotes."
     allowed_values = _literals_at(into, content, path)
     hint = f" Allowed: {', '.join(allowed_values)}." if allowed_values else _way_out(reason)
     return f"{where}: `{dotted or 'the file'}`: {reason[0].lower()}{reason[1:]}.{hint}"

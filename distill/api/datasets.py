@@ -1,6 +1,7 @@
 """PyTorch's data sets as ours: pixels before any augmentation, labels as one matrix."""
 
 import hashlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,10 +32,21 @@ _LABELS = (UNKNOWN, NEGATIVE, POSITIVE)
 
 
 class _Pixels(Sequence[ImageSource]):
-    """The images of a torch data set, each as uint8 (H, W, 3), read when it is used."""
+    """The images of a torch data set, each as uint8 (H, W, 3), read when it is used.
 
-    def __init__(self, source: Any, places: np.ndarray, name: str) -> None:
+    One at a time in a process: a torch data set is made for processes, and may hold a file that threads would share.
+    """
+
+    def __init__(self, source: Any, places: np.ndarray, name: str, alone: "threading.Lock | None" = None) -> None:
         self.source, self.places, self.name = source, places, name
+        self.alone = alone or threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Pixels, (self.source, self.places, self.name)
+
+    def at(self, places: np.ndarray | slice) -> "_Pixels":
+        """Those at some places; none is read."""
+        return _Pixels(self.source, self.places[places], self.name, self.alone)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -45,9 +57,11 @@ class _Pixels(Sequence[ImageSource]):
     def __getitem__(self, index: slice) -> "_Pixels": ...
     def __getitem__(self, index: int | slice) -> "ImageSource | _Pixels":
         if isinstance(index, slice):
-            return _Pixels(self.source, self.places[index], self.name)
+            return self.at(index)
         place = int(self.places[index])
-        return to_pixels(_item(self.source, place, self.name)[0], f"{self.name}: item {place}")
+        with self.alone:
+            image = _item(self.source, place, self.name)[0]
+        return to_pixels(image, f"{self.name}: item {place}")
 
     def __iter__(self) -> Iterator[ImageSource]:
         return (self[index] for index in range(len(self)))
@@ -67,7 +81,7 @@ class TorchDataset(Dataset):
             name or self.name,
             self.classes,
             tuple(self.ids[i] for i in indices),
-            _Pixels(images.source, images.places[indices], images.name),
+            images.at(indices),
             self.labels[indices],
             pixels_sha256=self.pixels_sha256,
         )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ...runtime.config import decode, decode_tagged, read_yaml
+from ...runtime.errors import ConfigError
 from ..methods import METHODS, Method
 from ..models.branches import BranchName, branch_for
 from ..models.heads import HEADS
@@ -175,7 +176,11 @@ class _Reader:
         """
         kept = {key: value for key, value in {**self.content, "method": method}.items() if key not in without}
         first, last = ([one for one in some if one.key[0] not in without] for some in (self.set, self.last))
-        content = apply_assignments(kept, [*first, *changes, *last])
+        try:
+            content = apply_assignments(kept, [*first, *changes])
+        except ConfigError as error:
+            raise ConfigError(str(error).replace("command line", f"{self.where}{which}", 1)) from None
+        content = apply_assignments(content, last)
         if isinstance(data := content.get("data"), dict):
             content["data"] = {key: value for key, value in data.items() if f"data.{key}" not in without}
         typed = f" with {' '.join(self.arguments)} from the command line" if self.arguments else ""

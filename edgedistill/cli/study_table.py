@@ -164,12 +164,18 @@ def _failures(record: StudyRecord) -> list[tuple[str, str]]:
 
 
 def _several_teachers(record: StudyRecord) -> list[str]:
-    """A seed whose shared teacher was trained again elsewhere, where the last bits were others."""
+    """Students that are compared and had other teachers.
+
+    A shared teacher that was trained again elsewhere has other last bits; one that is given is that of every seed.
+    """
     taught: dict[int, set[str]] = {}
     for cell in record.cells:
         result = cell.result
         if result and result.teacher_sha256 and not METHODS.get(result.method["name"]).trains_teachers:
             taught.setdefault(cell.seed, set()).add(result.teacher_sha256)
+    if not any(cell.student == TEACHER for cell in record.cells):
+        given = len(set().union(*taught.values()))
+        return [f"its students had {given} teachers: what `teacher` names has changed meanwhile"] if given > 1 else []
     return [
         f"seed {seed}: its students had {len(teachers)} teachers, equal trainings with other last bits"
         for seed, teachers in taught.items()

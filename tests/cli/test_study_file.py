@@ -60,6 +60,11 @@ def load(tmp_path, content, arguments=()):
         ({"other_tests": {"a b": {"format": "csv"}}}, "`other_tests`: 'a b' names folders"),
         ({"other_tests": {"a": {"path": "${NOT_SET_HERE}"}}}, "`other_tests`: the environment variable NOT_SET_HERE"),
         ({"score_test": "never"}, "`score_test`: "),
+        ({"students": {8: None}}, "study.yaml: `students`: a key is not text; put it in quotes."),
+        (
+            {"students": {"small": {"train.epochs.x": 5}}},
+            "study.yaml (small, vanilla): `train.epochs.x=`: `student.train.epochs` is ",
+        ),
     ],
 )
 def test_a_mistake_names_the_file_and_the_key(tmp_path, change, message):
@@ -305,6 +310,9 @@ def test_what_is_scored_elsewhere_has_columns_of_its_own(record):
 
 def test_a_seed_with_two_trainings_of_its_teacher_is_told(record):
     cells = [entry("small", "mld", seed, 1.0, taught_by=f"{seed}a") for seed in (1, 2)]
+    given = study_markdown(msgspec.structs.replace(record, cells=tuple(cells)))
+    assert "* its students had 2 teachers: what `teacher` names has changed meanwhile" in given
+    cells += [entry("teacher", "", seed, 2.0) for seed in (1, 2)]
     cells += [entry("small", "cpsd", seed, 1.0, taught_by="its own", name="cpsd") for seed in (1, 2)]
     assert "teachers" not in study_markdown(msgspec.structs.replace(record, cells=tuple(cells)))
     cells.append(entry("small", "mse", 2, 1.0, taught_by="2b", name="mse"))

@@ -1,5 +1,9 @@
 """Plain modules and data sets: what is taken, what is refused, and that it is the recipe's training."""
 
+import pickle
+import threading
+import time
+
 import numpy as np
 import onnx
 import pytest
@@ -18,6 +22,7 @@ from edgedistill.distill.methods import build_method
 from edgedistill.distill.models.plain import as_classifier
 from edgedistill.distill.teacher_cache.source import CachedSource
 from edgedistill.distill.teacher_cache.spec import dataset_digest
+from edgedistill.runtime.batches import decode_batches
 from edgedistill.runtime.errors import CheckpointError, ConfigError, DataError, EdgedistillError
 from edgedistill.runtime.preprocess import Preprocessing
 
@@ -312,7 +317,7 @@ def test_images_that_cannot_be_shown_are_named(image, said):
         to_pixels(image, "item 7")
 
 
-def test_a_file_that_cannot_be_read_is_named_and_skipped_in_training(tmp_path):
+def test_a_file_that_cannot_be_read_is_named_and_skipped(tmp_path):
     gone = []
     data = as_dataset(Pairs(form=lambda pixels: Image.open(gone[0]) if gone else pixels), CLASSES, "train")
     gone.append(tmp_path / "none.jpg")
@@ -320,6 +325,28 @@ def test_a_file_that_cannot_be_read_is_named_and_skipped_in_training(tmp_path):
         data.images[3]
     with pytest.raises(DataError, match="train: item 0 cannot be read"):
         as_dataset(Pairs(form=lambda pixels: Image.open(gone[0])), CLASSES, "train")
+    batches = decode_batches(data.images[:2], SMALL, 8, ids=data.ids[:2], max_bad_share=1.0)
+    assert list(batches) == []
+    assert [image.id for image in batches.skipped] == ["train-0", "train-1"]
+    assert "none.jpg" in batches.skipped[0].reason
+
+
+def test_threads_that_decode_ask_for_one_item_at_a_time():
+    """As of a data set that reads one open file."""
+    inside = threading.Lock()
+
+    def read(pixels):
+        assert inside.acquire(blocking=False), "another thread reads"
+        time.sleep(0.002)
+        inside.release()
+        return pixels
+
+    data = as_dataset(Pairs(form=read), CLASSES, "train").subset(range(24))
+    (batch,) = decode_batches(data.images, SMALL, 24, threads=4)
+    assert (batch.images == tint_dataset(48).images[:24]).all()
+    plain = as_dataset([(pixels, labels) for _, pixels, labels in tint_dataset(8)], CLASSES, "train")
+    sent = pickle.loads(pickle.dumps(plain.subset([7]).images))  # to a loading process
+    assert (sent[0] == batch.images[7]).all()
 
 
 def test_labels_that_are_none_are_named():
