@@ -346,7 +346,7 @@ def test_threads_that_decode_ask_for_one_item_at_a_time():
     assert (batch.images == tint_dataset(48).images[:24]).all()
     plain = as_dataset([(pixels, labels) for _, pixels, labels in tint_dataset(8)], CLASSES, "train")
     sent = pickle.loads(pickle.dumps(plain.subset([7]).images))  # to a loading process
-    assert (sent[0] == batch.images[7]).all()
+    assert (sent[0] == plain.images[7]).all()
 
 
 def test_labels_that_are_none_are_named():
