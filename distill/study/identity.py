@@ -30,7 +30,7 @@ def identity_of_student(recipe: Recipe, method: Method) -> str:
         recipe: with its `${VARIABLES}` not expanded.
         method: the recipe's.
     """
-    student = {"model": given(recipe.student.model), "train": _training(recipe.student.train)}
+    student = given(recipe.student) | {"train": _training(recipe.student.train)}
     taught = {"method": [type(method).__name__, given(method)], "tasks": given(recipe.tasks)}
     return _digest(_teacher(recipe, {"accept"}), student, taught, _shared(recipe))
 

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from msgspec.structs import replace
 from study_cases import SMALL, cells, checkpoints, pretend, results
 
+from edgedistill.distill.methods import build_method
+from edgedistill.distill.recipe.load import load_recipe
 from edgedistill.distill.study import Store, load_study
+from edgedistill.distill.study.identity import identity_of_student
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytestmark = pytest.mark.usefixtures("one_thread")  # trainings are repeated to the bit
@@ -202,6 +206,15 @@ def test_what_does_not_decide_a_result_does_not_change_its_identity(where, tmp_p
     taught = [cell.teacher is not None or cell.is_teacher for cell in load_study(where / "study.yaml").cells]
     assert [new != old for new, old in zip(changed, base, strict=True)] == taught
     assert not set(identities("input.size=48")) & set(base)
+
+
+def test_all_that_a_student_may_be_asked_decides_it(where):
+    recipe = load_recipe(where / "recipe.yaml", assignments=["student.int8={}"]).recipe
+    method, asked = build_method("mld"), recipe.student
+    variants = [asked, replace(asked, int8=None), replace(asked, start="teacher")]
+    variants += [replace(asked, int8=replace(asked.int8, train=asked.int8.train | {"epochs": 2}))]
+    found = {identity_of_student(replace(recipe, student=one), method) for one in variants}
+    assert len(found) == len(variants)
 
 
 def test_a_default_that_the_code_changed_makes_a_new_cell(where, ran, tmp_path):
