@@ -32,7 +32,8 @@ def test_swa_is_the_mean_of_the_weights_at_the_ends_of_epochs(make_job, make_mod
     for name, value in found.items():
         if "running" not in name and "num_batches" not in name:
             torch.testing.assert_close(value, (ends[0][name] + ends[1][name]) / 2, rtol=1e-5, atol=1e-7)
-    assert not torch.equal(found["backbone.model.bn1.running_var"], ends[1]["backbone.model.bn1.running_var"])
+    (first, *_) = [name for name in found if name.endswith("running_var")]
+    assert not torch.equal(found[first], ends[1][first])
 
 
 def test_an_average_gets_its_own_batchnorm_statistics_where_nothing_is_frozen(make_model):

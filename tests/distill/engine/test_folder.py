@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from jobs import SMALL
 from rich.console import Console
 
 from edgedistill.distill.engine import fit
@@ -16,12 +17,12 @@ QUIET = Console(quiet=True)
 
 
 def test_a_folder_that_is_too_small_is_told_before_the_first_step(make_job, make_model):
-    job = make_job()
+    job = make_job(model=SMALL.name)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
     try:
         with pytest.raises(EdgedistillError, match=r"cannot hold the \d+ MB that will be written there"):
-            fit(job, make_model(), None, QUIET)
+            fit(job, make_model(name=SMALL.name), None, QUIET)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in job.folder.iterdir()] == [".lock"]
