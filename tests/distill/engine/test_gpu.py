@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from jobs import tint_teacher
+from jobs import SMALL, tint_teacher
 from rich.console import Console
 from step_cases import CLASSES, CONTEXT, METHOD_CASES, READING, batch, network, ready
 
@@ -112,8 +112,8 @@ def test_batches_in_the_gpus_memory_are_those_of_the_host(tint_dataset, workers)
 
 def trained(make_job, make_model, folder, **settings):
     """The weights of a training, and its records."""
-    job = make_job(folder, method="mld", **{"views": 2, "epochs": 3, **settings})
-    student = load_student(fit(job, make_model(), CachedSource(tint_teacher()), QUIET))
+    job = make_job(folder, method="mld", **{"views": 2, "epochs": 3, "model": SMALL.name, **settings})
+    student = load_student(fit(job, make_model(name=SMALL.name), CachedSource(tint_teacher()), QUIET))
     records = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
     release_device_memory()
     return student.model.state_dict(), records
