@@ -16,7 +16,7 @@ class MLD(ProtocolMethod):
     """Supervised loss + lambda_mld T^2 * binary KL divergence of every class at the temperature T.
 
     The papers have T = 1. A teacher that fits its training images says little more there than the annotations do: on
-    the built-in data T = 3 gains what T = 1 does not (docs/which_method.md).
+    the built-in data T = 3 gains what T = 1 does not; on photographs T = 1 gained more (docs/which_method.md).
 
     Attributes:
         lambda_mld: weight of MLD, which is summed over classes and divided by the batch size.
