@@ -67,6 +67,14 @@ def photographs(
     return OnDevice(remote_data)
 
 
+def refuse_folders(**files: Path | None) -> None:
+    """Raise ConfigError where a file that is to be written names a folder: told now, and not after the work."""
+    for option, path in files.items():
+        if path is not None and path.is_dir():
+            name = option.rstrip("_")
+            raise ConfigError(f"--{name} {path}: is a folder: give the name of a file in it.")
+
+
 def _check_remote(host: str | None, page: Path | None) -> None:
     if host is None:
         raise ConfigError("--remote-data: is a path on a device: name that by --host.")

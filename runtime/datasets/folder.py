@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..image_files import is_unread_heif, tell_of_heif
 from ..images import image_suffixes
 from .base import FORMATS, UNKNOWN, Dataset, DatasetFormat
 from .reading import class_list, is_folder, resolve
@@ -49,15 +50,17 @@ def image_names(folder: Path) -> tuple[str, ...]:
     """
     if not is_folder(folder):
         raise DataError(f"{folder}: no such folder.")
-    names = tuple(_images(folder))
+    suffixes = frozenset(image_suffixes())
+    found = tuple(_files(folder))
+    tell_of_heif(str(folder), sum(is_unread_heif(name, suffixes) for name in found))
+    names = tuple(name for name in found if os.path.splitext(name)[1].lower() in suffixes)  # noqa: PTH122 (a Path per file is slow)
     if not names:
         raise DataError(f"{folder}: the folder holds no image ({', '.join(image_suffixes())}).")
     return names
 
 
-def _images(folder: Path) -> Iterator[str]:
-    """Paths relative to `folder`, with forward slashes."""
-    suffixes = frozenset(image_suffixes())
+def _files(folder: Path) -> Iterator[str]:
+    """Paths of all files that are not hidden, relative to `folder`, with forward slashes."""
 
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be opened ({error.strerror}).") from None
@@ -66,5 +69,5 @@ def _images(folder: Path) -> Iterator[str]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         relative = os.path.relpath(below, folder).replace(os.sep, "/")
         for name in sorted(names):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:  # noqa: PTH122 (a Path per file is slow)
+            if not name.startswith("."):
                 yield name if relative == "." else f"{relative}/{name}"

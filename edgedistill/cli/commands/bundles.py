@@ -75,9 +75,10 @@ def verify(
     from edgedistill.runtime.page import write_page
     from edgedistill.runtime.parity import parity_page
 
-    from ..asked_images import labelled_images
+    from ..asked_images import labelled_images, refuse_folders
     from ..render import parity_report, verdict
 
+    refuse_folders(page=page)
     register_training_formats()
     opened = runtime.open_bundle(bundle, require_signature=require_signature)
     labelled = labelled_images(opened, data, images, host=host, remote_data=remote_data, page=page)

@@ -78,9 +78,10 @@ def check(
     from edgedistill.runtime.field.label_list import write_label_list
     from edgedistill.runtime.page import write_page
 
-    from ..asked_images import photographs
+    from ..asked_images import photographs, refuse_folders
     from ..check_table import check_json, check_table
 
+    refuse_folders(page=page, list_=list_)
     asked = photographs(images, host=host, remote_data=remote_data, page=page)
     with checking(host) as check_it:
         report = check_it(

@@ -275,6 +275,15 @@ def test_the_command(command, bundle, folder, tmp_path):
     assert (code, err.lstrip()) == (2, f"error: {tmp_path / 'nowhere'}: no such folder.\n")
 
 
+@pytest.mark.parametrize("option", ["--page", "--list"])
+def test_a_folder_in_place_of_a_file_is_told_before_the_work(command, bundle, folder, tmp_path, option):
+    before = len(list((bundle / "results").rglob("*check*.json")))
+    code, out, err = command("check", bundle, "--images", folder, option, tmp_path)
+    assert (code, out) == (2, "")
+    assert f"{option} {tmp_path}: is a folder: give the name of a file in it." in err
+    assert len(list((bundle / "results").rglob("*check*.json"))) == before
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are no text")
 def test_a_photograph_whose_name_is_no_text_costs_nothing(command, bundle, folder, tmp_path):
     odd = os.fsdecode(b"odd\xff.png")
