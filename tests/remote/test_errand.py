@@ -83,9 +83,12 @@ def test_check_of_a_folder_here_or_there(command, device, installed, bundle, pho
     scores = tmp_path / "scores.csv"
     rows = [f"{name}.jpg,0.9,0.1,0.1,0.1" for name in ("red", "teal", "grey")]
     scores.write_text("\n".join(["id,red,green,blue,bright", *rows]))
+    odd = photographs.parent / (os.fsdecode(b"odd\xff.jpg") if sys.platform == "linux" else "odd.jpg")  # no text
+    odd.write_bytes((photographs.parent / "red.jpg").read_bytes())
     asked = ("check", bundle, "-a", "ort-fp32", "--against", scores, "--json")
     here = command(*asked, "--images", photographs.parent)
     sent = command(*asked, "--images", photographs.parent, "--host", NAME)
+    odd.unlink()  # the other tests' folder
     assert (here[0], sent[0]) == (5, 5), (here, sent)
     reports = [json.loads(one[1]) for one in (here, sent)]
     for report in reports:
