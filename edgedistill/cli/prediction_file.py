@@ -85,9 +85,10 @@ class PredictionFile:
         """
         end = 0
         for line in self._stream:
-            if not line.endswith(b"\n"):
-                break  # it was killed while it wrote
-            row, photo = msgspec.json.decode(line), next(photos, None)
+            row = _row(line)
+            if row is None:
+                break  # it was killed while it wrote, or the power was cut: what follows is computed again
+            photo = next(photos, None)
             if photo is None or row["image"] != printable(str(photo.path)):
                 now = "there are no more" if photo is None else f"{photo.path} comes there now"
                 raise ConfigError(
@@ -197,6 +198,15 @@ class PredictionFile:
                 f"cannot write {self.partial}: {error.strerror or error}. What is in there is kept: free space, and "
                 "the same command goes on."
             ) from error
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """A whole line's row; None of what is none, such as the zeros that a power cut leaves in a file."""
+    try:
+        row = msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None
+    return row if line.endswith(b"\n") and isinstance(row.get("image"), str) else None
 
 
 def _line(name: str) -> bytes:

@@ -92,6 +92,20 @@ def test_what_an_interruption_left_is_continued_to_the_same_file(command, tiny_b
     assert not partial.exists()
 
 
+@pytest.mark.parametrize("damage", [b"\0" * 300 + b"\n", b'{"image": 7}\n', b"[]\n", b'{"image":"x", \xff\n'])
+def test_what_a_power_cut_left_is_continued_too(command, tiny_bundle, photos, tmp_path, damage):
+    out = tmp_path / "out.jsonl"
+    command("predict", tiny_bundle, photos, "-o", out)
+    whole = out.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    out.unlink()
+    (tmp_path / "out.jsonl.partial").write_bytes(b"".join(lines[:2]) + damage + b"".join(lines[3:]))
+    code, _, err = command("predict", tiny_bundle, photos, "-o", out)
+    assert code == 2
+    assert "2 images done already" in err
+    assert out.read_bytes() == whole
+
+
 def test_a_finished_file_is_not_made_again_and_another_s_is_not_touched(command, tiny_bundle, photos, tmp_path):
     out = tmp_path / "out.csv"
     command("predict", tiny_bundle, photos, "-o", out)
