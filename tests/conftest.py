@@ -144,9 +144,12 @@ def make_tiny_bundle() -> Callable[[Path], Path]:
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(make_tiny_bundle, tmp_path_factory) -> Path:
+def tiny_bundle(make_tiny_bundle, tmp_path_factory) -> Iterator[Path]:
     """One tiny bundle shared by all tests: do not write into it."""
-    return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+    bundle = make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+    files = sorted(bundle.rglob("*"))
+    yield bundle
+    assert sorted(bundle.rglob("*")) == files, "a test wrote into the bundle that all share"
 
 
 @pytest.fixture(scope="session")

@@ -175,8 +175,8 @@ def test_every_command_has_help_with_an_example(edgedistill):
         assert f"Example: edgedistill {command}" in text
 
 
-def test_verify_on_a_narrow_terminal_breaks_no_interval(tiny_bundle, labels):
-    report = verify(tiny_bundle, labels, artifacts=["ort-fp32", "ov-fp32"])
+def test_verify_on_a_narrow_terminal_breaks_no_interval(make_tiny_bundle, tmp_path, labels):
+    report = verify(make_tiny_bundle(tmp_path / "bundle"), labels, artifacts=["ort-fp32", "ov-fp32"])
     long = [msgspec.structs.replace(one, name=f"onnxruntime-{one.name}") for one in report.artifacts]
     drop = Interval(estimate=0.034, low=-0.051, high=0.12, confidence=0.95)
     report = msgspec.structs.replace(report, artifacts=tuple(msgspec.structs.replace(one, drop=drop) for one in long))
