@@ -111,7 +111,8 @@ def test_without_a_worker_no_old_file_is_mixed_with_new_ones(site, serve, show, 
 
 def test_loaded_anew_with_shift_it_works(site, serve, show, until):
     page, heard = show(serve(site).url)
-    page.context.new_cdp_session(page).send("Page.reload", {"ignoreCache": True})
+    with page.expect_navigation():
+        page.context.new_cdp_session(page).send("Page.reload", {"ignoreCache": True})
     until(page, "navigator.serviceWorker.controller === null")
     page.locator("#loaded", has_text="ort-fp32 on ").wait_for(timeout=30_000)
     assert page.locator(".notice").count() == 0
