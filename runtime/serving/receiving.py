@@ -6,7 +6,9 @@ from typing import TypeAlias
 
 import numpy as np
 from fastapi import Request
+from PIL import Image
 
+from ..errors import DataError
 from ..images import ImageSource, opened
 from ..preprocess import Preprocessing
 from .limits import Limits
@@ -61,8 +63,13 @@ def decoded(data: bytes, load: Load, preprocessing: Preprocessing, limits: Limit
         RefusedImageError: it has more pixels than are taken.
         DataError: it cannot be decoded.
     """
-    with opened(data) as image:
-        width, height = image.size
+    try:
+        with opened(data) as image:
+            width, height = image.size
+    except DataError as error:
+        if isinstance(error.__cause__, Image.DecompressionBombError):
+            raise RefusedImageError(413, str(error)) from None
+        raise
     if width * height > limits.most_pixels:
         raise RefusedImageError(
             413, f"the image has {width} x {height} pixels, more than the {limits.megapixels:g} megapixels taken here."

@@ -103,6 +103,16 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_header(serving, monkeypat
     )
 
 
+def test_so_is_one_of_more_than_are_ever_decoded(serving, monkeypatch):
+    client, _ = serving()
+    stream = io.BytesIO()
+    Image.new("RGB", (101, 100)).save(stream, "PNG")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)
+    answer = client.post("/predict", content=stream.getvalue())
+    assert answer.status_code == 413
+    assert "cannot be decoded (too large: " in answer.json()["error"]
+
+
 def test_a_wrong_option_is_one_line(serving, photo):
     client, _ = serving()
     answer = client.post("/predict?top=0", content=photo)
