@@ -31,7 +31,7 @@ from ..models.class_map import Counterparts
 from ..models.outside import Scale
 from ..models.plain import as_classifier, normalisation_of, require_float32, spec_of
 from ..recipe.check_labels import why_not_mixed, why_not_weighed
-from ..teacher_cache import CachedSource
+from ..teacher_cache import CachedSource, PerImageSource
 from .datasets import Data, TorchDataset, as_dataset
 from .settings import check_arguments, read_settings
 from .teaching import GivenTeacher, Own, judge_teacher, open_teacher
@@ -49,6 +49,7 @@ def distil(
     classes: Sequence[str] | None = None,
     input: int | tuple[int, int] | Preprocessing = 224,
     teacher_input: Preprocessing | None = None,
+    teacher_per_image: Mapping[str, Any] | None = None,
     student_maps: str | Sequence[str] = (),
     teacher_maps: str | Sequence[str] = (),
     teacher_scale: Scale | None = None,
@@ -84,6 +85,9 @@ def distil(
             normalisation where it says one (else ImageNet's); or all of it.
         teacher_input: of the teacher: it is shown the student's view, resized to this size. Without, it has the
             student's, with its own normalisation where it says one.
+        teacher_per_image: ask the teacher once about each whole image, decoded at `size` pixels (its own without), and
+            about the mean of the views `tta` ("flip", "crops"), instead of about the student's views:
+            `{"size": 288, "tta": ["flip"]}`, for methods on logits.
         student_maps: names of submodules whose outputs are its feature maps (B, F, H, W), shallow to deep, for methods
             that read any (`reviewkd`, `rkd`, `pkt`, `l2d`, `ud`); timm's networks and ours show theirs without.
         teacher_maps: likewise.
@@ -109,7 +113,7 @@ def distil(
         CheckpointError: `folder` holds another training.
         InterruptedRunError: Ctrl-C; the same call continues.
     """
-    check_arguments(
+    arguments = check_arguments(
         method="" if isinstance(method, Method) else method,
         folder=folder,
         seed=seed,
@@ -119,6 +123,7 @@ def distil(
         class_map=class_map,
         student_maps=student_maps,
         teacher_maps=teacher_maps,
+        teacher_per_image=teacher_per_image,
     )
     asked = _method(method)
     chosen = read_settings(settings, list(inspect.signature(distil).parameters)[:-1], asked)
@@ -131,11 +136,11 @@ def distil(
     shown = msgspec.structs.replace(shown, **normalisation_of(taught))
     if not isinstance(teacher_input, Preprocessing | None):
         raise ConfigError(f"{_WHERE}: `teacher_input` is {teacher_input!r}: a Preprocessing is wanted.")
-    own = Own(teacher_input, teacher_maps, teacher_scale, teacher_classes, class_map)
+    own = Own(teacher_input, teacher_maps, teacher_scale, teacher_classes, class_map, arguments.teacher_per_image)
     source = open_teacher(
         teacher, asked, learned, shown, own, mixes=chosen.mix is not None, max_bad_share=max_bad_share
     )
-    taught_by = source.network if isinstance(source, CachedSource) else None
+    taught_by = source.network if isinstance(source, CachedSource | PerImageSource) else None
     require_maps(asked, taught, "the student", _name_maps("student"))
     _require_labels(asked, chosen, taught)
     spec = taught.spec or spec_of(student)

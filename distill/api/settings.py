@@ -12,6 +12,7 @@ from ...runtime.config import Config, decode
 from ...runtime.errors import ConfigError
 from ..engine import TrainSettings
 from ..methods import METHODS, Method
+from ..recipe.schema import PerImage
 
 T = TypeVar("T")
 
@@ -36,11 +37,12 @@ class _Arguments(Config):
     class_map: dict[str, str | int | list[str | int]] | None
     student_maps: str | list[str]
     teacher_maps: str | list[str]
+    teacher_per_image: PerImage | None
 
 
-def check_arguments(**given: Any) -> None:
-    """Raise ConfigError, naming the argument, where one is of another kind than `_Arguments` has it."""
-    _decoded({name: _plain(value) for name, value in given.items()}, _Arguments)
+def check_arguments(**given: Any) -> _Arguments:
+    """The arguments as `_Arguments` has them; ConfigError, naming the argument, where one is of another kind."""
+    return _decoded({name: _plain(value) for name, value in given.items()}, _Arguments)
 
 
 def read_settings(given: dict[str, Any], own: Sequence[str], method: Method) -> TrainSettings:

@@ -24,7 +24,8 @@ from ..models import MappedNetwork, ResizedInput, TeacherModel
 from ..models.class_map import Counterparts, match_classes, told
 from ..models.outside import Scale
 from ..models.plain import as_classifier, normalisation_of, require_float32
-from ..teacher_cache import CachedSource, ScoresSource, ScoreTable
+from ..recipe.schema import PerImage
+from ..teacher_cache import CachedSource, PerImageSource, ScoresSource, ScoreTable
 from ..teacher_cache.scores import without_silent
 
 GivenTeacher: TypeAlias = nn.Module | Student | str | Path | Callable[[np.ndarray], Any]
@@ -40,6 +41,7 @@ class Own(NamedTuple):
     scale: Scale | None
     classes: Sequence[str] | None
     class_map: Counterparts | None
+    per_image: PerImage | None = None
 
     @property
     def mapped(self) -> bool:
@@ -56,7 +58,7 @@ def open_teacher(
     *,
     mixes: bool,
     max_bad_share: float,
-) -> CachedSource | ScoresSource | None:
+) -> CachedSource | PerImageSource | ScoresSource | None:
     """The teacher of a training on `data`, frozen and as the method asks for it; None for labels alone.
 
     Args:
@@ -81,6 +83,8 @@ def open_teacher(
     suffix = Path(teacher).suffix.lower() if isinstance(teacher, str | Path) else ""
     outside = suffix in (".onnx", *SUFFIXES) or not isinstance(teacher, nn.Module | Student | str | Path)
     _check(method, own, outside=outside)
+    if own.per_image is not None:
+        _check_per_image(method, own.per_image, program=outside, mixes=mixes)
     if suffix in SUFFIXES:
         assert isinstance(teacher, str | Path)
         return _scores(Path(teacher), data, own, mixes=mixes, max_bad_share=max_bad_share)
@@ -93,6 +97,8 @@ def open_teacher(
         )
     else:
         found, size = _network(teacher, method, data, shown, own)  # type: ignore[arg-type]  # neither program nor scores
+    if own.per_image is not None:
+        return PerImageSource(found, own.per_image.of(size), own.per_image.tta)
     if size.size != shown.size and (own.input is not None):
         require_one_size(method, f"{_WHERE}: `teacher_input`")
         assert not isinstance(found, ResizedInput)
@@ -100,17 +106,20 @@ def open_teacher(
     return CachedSource(found)
 
 
-def judge_teacher(source: CachedSource | ScoresSource, job: Job, *, accept: bool, console: Console) -> None:
+def judge_teacher(
+    source: CachedSource | PerImageSource | ScoresSource, job: Job, *, accept: bool, console: Console
+) -> None:
     """Tell how good the teacher is on the validation part; one that knows nothing teaches only where it is accepted.
 
     A file may hold no scores of the validation images: then that is told.
     """
     quality = None
-    if isinstance(source, CachedSource):
+    if not isinstance(source, ScoresSource):
         outputs = predict_logits(
             source.network.to(choose_device()),
             without_silent(job.validation, source.silent),
-            job.card.preprocessing,
+            source.preprocessing if isinstance(source, PerImageSource) else job.card.preprocessing,
+            tta=source.tta if isinstance(source, PerImageSource) else (),
             max_bad_share=job.max_bad_share,
             world=current_world(),
         )
@@ -132,10 +141,20 @@ def _check(method: Method, own: Own, *, outside: bool) -> None:
     require_shown(method, "this teacher", _WHERE, outside=outside, mapped=own.mapped)
 
 
+def _check_per_image(method: Method, asked: PerImage, *, program: bool, mixes: bool) -> None:
+    if mixes:
+        raise ConfigError(
+            f"{_WHERE}: `mix` asks about mixed images, `teacher_per_image` about whole ones: leave one out."
+        )
+    if program and asked.size is not None:
+        raise ConfigError(f"{_WHERE}: `teacher_per_image.size` is for networks: give this one its `teacher_input`.")
+    require_shown(method, "a teacher that is asked per image", _WHERE, outside=True, mapped=False)
+
+
 def _scores(path: Path, data: Dataset, own: Own, *, mixes: bool, max_bad_share: float) -> ScoresSource:
     assert own.scale is not None
-    if mixes or own.input is not None:
-        key = "mix" if mixes else "teacher_input"
+    if mixes or own.input is not None or own.per_image is not None:
+        key = "mix" if mixes else "teacher_input" if own.input is not None else "teacher_per_image"
         raise ConfigError(f"{_WHERE}: `{key}`: the scores of {path} are those of whole images: leave it out.")
     table = ScoreTable.read(path, data.classes, own.scale, own.classes, own.class_map)
     table.require(data, max_bad_share)

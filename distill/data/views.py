@@ -94,6 +94,11 @@ class Views:
         with self._generator(index, view):
             return [number for step in self._batchable() for number in step.draw(*self.decoded.preprocessing.size)]
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether there is a step `flip`."""
+        return any(isinstance(step, HorizontalFlip) for step in self._augment)
+
     def is_mirrored(self, index: int, view: int) -> bool:
         """Whether the step `flip` mirrors this view; other steps that mirror do not count.
 

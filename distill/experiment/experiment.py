@@ -227,15 +227,20 @@ class Experiment:
         return section is not None and section.accept
 
     def _quality(self, teacher: Teacher) -> Quality | None:
-        """Its accuracy on the validation part, computed once; None where it says nothing of those images."""
+        """Its accuracy on the validation part, asked as it teaches, computed once; None where it says nothing of it."""
         validation, world = self.splits.validation, current_world()
         if isinstance(teacher, OutsideTeacher) and not teacher.knows(validation):
             return None
         path = self.folder / ("tasks" if isinstance(teacher, MergedCheckpoint) else "teacher") / "quality.json"
-        of = identity_of(teacher.weights_sha256, teacher.card.preprocessing, validation.fingerprint())
+        tta: tuple[ViewAtTest, ...] = ()
+        if self.recipe.teacher is not None and self.recipe.teacher.per_image is not None:
+            asked = self.recipe.teacher.per_image
+            shown, tta = asked.of(teacher.card.preprocessing), asked.tta
+            teacher = replace(teacher, card=msgspec.structs.replace(teacher.card, preprocessing=shown))
+        of = identity_of(teacher.weights_sha256, teacher.card.preprocessing, validation.fingerprint(), *tta)
         stored = world.gather(stored_quality(path, of))[0]
         if stored is None:
-            stored = quality_of(self._validated(teacher, validation, "teacher"), of)
+            stored = quality_of(self._validated(teacher, validation, "teacher", tta), of)
             store_quality(path, stored, world)
         return stored
 
@@ -246,10 +251,10 @@ class Experiment:
             return None
         return quality_of(self._validated(Student(model.eval(), job.card, job.folder), job.validation, "student"))
 
-    def _validated(self, teacher: Teacher, validation: Dataset, title: str) -> Outputs:
+    def _validated(self, teacher: Teacher, validation: Dataset, title: str, tta: Sequence[ViewAtTest] = ()) -> Outputs:
         share, world = self.recipe.data.max_bad_share, current_world()
         return predict(
-            predict_logits, teacher, validation, title, max_bad_share=share, console=self.console, world=world
+            predict_logits, teacher, validation, title, max_bad_share=share, console=self.console, world=world, tta=tta
         )
 
 

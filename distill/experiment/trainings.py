@@ -13,10 +13,11 @@ from ..methods import Method, labels_alone, without_warmup
 from ..methods.shown import require_maps
 from ..models import Classifier, ModelSpec, ResizedInput, TeacherModel
 from ..models.folded import FoldedClassifier
+from ..models.size import require_size
 from ..recipe.inputs import student_preprocessing, teacher_preprocessing
 from ..recipe.loaded import LoadedRecipe
 from ..recipe.start import refuse_another_network
-from ..teacher_cache import CachedSource, ScoresSource, ScoreTable
+from ..teacher_cache import CachedSource, PerImageSource, ScoresSource, ScoreTable
 from .continuing import continue_from, sharing_weights
 from .jobs import Training, build_network, describe_job
 from .splits import Splits
@@ -67,7 +68,7 @@ class Trainings:
         spec, int8, method = self.recipe.student.model, self.loaded.int8(), without_warmup(self.loaded.method())
         assert int8 is not None
         taught_by = self._ready(method, teacher.model) if teacher is not None and method.needs_teacher else None
-        source = self._source(taught_by)
+        source = self._source(taught_by, teacher)
         job = self._job("int8", spec, int8.settings, method, teacher=source, start=student.model)
         model = FoldedClassifier(student.model).round_to_int8()
         torch.manual_seed(self.recipe.seed)
@@ -92,10 +93,12 @@ class Trainings:
             taught_by = None if taught_by is None else sharing_weights(start)
         if taught_by is not None:
             taught_by = self._ready(method, taught_by)
-        source = self._source(taught_by)
+        source = self._source(taught_by, teacher)
         job = self._job(role, spec, settings, method, teacher=source, start=start)
         model = build_network(self.loaded, spec, job.card, self.recipe.seed, console=self.console)
         require_maps(method, model, f"{self.loaded.where}: the {role}")
+        if role == "teacher" and self.recipe.teacher is not None and self.recipe.teacher.per_image is not None:
+            self._require_asked_size(model, self.recipe.teacher.per_image.of(job.card.preprocessing), spec.name)
         part = method.build_part(model, _network(taught_by), job.card.preprocessing.size)
         if start is not None:
             continue_from(model, start, self.loaded.where)
@@ -112,15 +115,27 @@ class Trainings:
         method.prepare_teacher(teacher)
         return teacher
 
-    def _source(self, teacher: Teaches | None) -> CachedSource | ScoresSource | None:
+    def _source(
+        self, teacher: Teaches | None, opened: Teacher | None
+    ) -> CachedSource | PerImageSource | ScoresSource | None:
+        """How `teacher`, which is that of `opened` as the method asks for it, is asked."""
         section = self.loaded.tasks() or self.recipe.teacher
         if teacher is None or isinstance(teacher, ScoreTable):
             return None if teacher is None else ScoresSource(teacher)
         own = self.recipe.teacher
+        if own is not None and own.per_image is not None:
+            assert opened is not None
+            shown = own.per_image.of(opened.card.preprocessing)
+            self._require_asked_size(teacher, shown, opened.card.model.name)
+            return PerImageSource(teacher, shown, own.per_image.tta)
         if own is not None and own.input.size is not None and not isinstance(teacher, ResizedInput):
             shown = own.input.of(self.recipe.input.preprocessing())
             teacher = ResizedInput(teacher, shown.size, shown.interpolation)
         return CachedSource(teacher, section.cache if section else None)
+
+    def _require_asked_size(self, teacher: TeacherModel, shown: Preprocessing, name: str) -> None:
+        if isinstance(teacher, Classifier):
+            require_size(teacher, shown.size, where=f"{self.loaded.where}: `teacher.per_image.size`", name=name)
 
     def _job(
         self,
@@ -129,7 +144,7 @@ class Trainings:
         settings: TrainSettings,
         method: Method,
         *,
-        teacher: CachedSource | ScoresSource | None,
+        teacher: CachedSource | PerImageSource | ScoresSource | None,
         start: Classifier | None,
     ) -> Job:
         return describe_job(

@@ -11,7 +11,7 @@ from ..engine.network import TrainedNetwork
 from ..engine.world import ALONE
 from ..experiment.jobs import Training
 from ..models import Classifier
-from ..teacher_cache import CachedSource
+from ..teacher_cache import CachedSource, PerImageSource
 from .facts import Kept
 from .time import keeping_no_images
 
@@ -61,7 +61,7 @@ def teacher_outputs(training: Training, *, final: bool) -> Kept | None:
     """
     job, teacher = training.job, training.teacher
     views = build_views(keeping_no_images(job))
-    stored = teacher.planned(job, views, final=final) if isinstance(teacher, CachedSource) else None
+    stored = teacher.planned(job, views, final=final) if isinstance(teacher, CachedSource | PerImageSource) else None
     return stored and Kept(
         what=f"teacher's outputs: {stored.layout}",
         where="disk",

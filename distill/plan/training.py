@@ -16,7 +16,7 @@ from ..experiment.jobs import Training
 from ..methods.part import Part
 from ..models import Classifier, ResizedInput
 from ..models.class_map import told
-from ..teacher_cache import CachedSource, ScoresSource
+from ..teacher_cache import CachedSource, PerImageSource, ScoresSource
 from .facts import Kept, PlannedPart, PlannedRole, PlannedTraining
 from .kept import decoded_images, teacher_outputs, training_files
 from .time import Estimate, estimate
@@ -136,6 +136,9 @@ def _notes(training: Training, *, final: bool) -> Iterator[str]:
         if teacher.table.mirrored is not None:
             same = "those of the mirrored image where `flip` mirrors it; what else `augment` does they do not know"
         yield f"the teacher's scores are read from {teacher.table.path}: they are per image and {same}"
+    elif isinstance(teacher, PerImageSource):
+        silent = teacher.silent
+        yield _per_image(teacher)
     elif isinstance(teacher, CachedSource):
         silent = teacher.silent
         if isinstance(teacher.network, ResizedInput):
@@ -146,3 +149,15 @@ def _notes(training: Training, *, final: bool) -> Iterator[str]:
             )
     if silent is not None and (nothing := told(job.train.classes, silent)):
         yield f"the teacher {nothing}"
+
+
+def _per_image(teacher: PerImageSource) -> str:
+    height, width = teacher.preprocessing.size
+    views = f", the mean over its views ({', '.join(teacher.tta)})" if teacher.tta else ""
+    flipped = "`flip` has that of the mirror image"
+    if "flip" in teacher.tta:
+        flipped = "an image and its mirror image have one"
+    return (
+        f"the teacher is asked once about each whole image of {height}x{width}{views}: its answer ({flipped}) is the "
+        "same for every view, whatever else `augment` does to it"
+    )

@@ -10,6 +10,7 @@ from ...runtime.config import Config, decode
 from ...runtime.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ...runtime.targets import BenchPreset
 from ..engine.settings import TrainSettings
+from ..engine.views_at_test import ViewAtTest
 from ..models import ModelSpec
 from ..models.outside import Scale
 from .papers.published import Published
@@ -128,6 +129,24 @@ class TeacherInput(Config):
         return msgspec.structs.replace(shared, **given)
 
 
+class PerImage(Config):
+    """How a teacher is asked once about each whole image, before the student's training.
+
+    Attributes:
+        size: pixels of the square side, or [height, width], that it is shown; None: its own. Larger than the student's
+            input, it sees detail that no view of the student's has.
+        tta: the views of each image whose mean logits are its word: "flip" and "crops", see `evaluate --tta`.
+    """
+
+    size: int | tuple[int, int] | None = None
+    tta: tuple[ViewAtTest, ...] = ()
+
+    def of(self, own: Preprocessing) -> Preprocessing:
+        """Image file -> what the teacher is shown; `own` is its own."""
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return own if size is None else msgspec.structs.replace(own, size=size)
+
+
 class TeacherSpec(Config):
     """The teacher: a checkpoint, a network of one's own as it is or trained first, or whatever else scores images.
 
@@ -150,6 +169,8 @@ class TeacherSpec(Config):
         input: the teacher's own size and normalisation, where they are neither the recipe's `input` nor its library's.
         accept: let it teach whatever its validation mAP, which else must be better than chance, and than the student's
             before its training.
+        per_image: ask it once about each whole image, and about no view of the student's: its word on the image, or on
+            the mirrored one where `flip` mirrors the student's. For methods on logits; {} asks it as it is.
         cache: whether its outputs on the training images are stored, once per view, and read instead of computed (in
             fp16, below the output folder, shared by runs); None: where an epoch would show a view again.
     """
@@ -166,6 +187,7 @@ class TeacherSpec(Config):
     class_map: dict[str, str | int | list[str | int]] | str | None = None
     input: TeacherInput = TeacherInput()
     accept: bool = False
+    per_image: PerImage | None = None
     cache: bool | None = None
 
     @property

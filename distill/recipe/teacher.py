@@ -40,6 +40,7 @@ def check_teacher(loaded: LoadedRecipe) -> None:
         )
     _check_needs(loaded, kind)
     _check_input(loaded, kind)
+    _check_per_image(loaded, kind)
 
 
 def _check_needs(loaded: LoadedRecipe, kind: str) -> None:
@@ -60,14 +61,15 @@ def _check_input(loaded: LoadedRecipe, kind: str) -> None:
         raise ConfigError(f"{where}: `teacher.input` has no effect on scores, which are those of a file: remove it.")
     if kind == "checkpoint" and (teacher.input.mean or teacher.input.std):
         raise ConfigError(f"{where}: `teacher.input.mean` and `std` are in the checkpoint already: remove them.")
+    knows_images_alone = "scores" if kind == "scores" else "per_image" if teacher.per_image is not None else None
     int8 = loaded.int8()
     trainings = [("student.train", loaded.recipe.student.train)]
     trainings += [] if int8 is None else [("student.int8.train", int8.settings)]
     for key, settings in trainings:
-        if kind == "scores" and method.needs_teacher and settings.mix is not None:
+        if knows_images_alone is not None and method.needs_teacher and settings.mix is not None:
             raise ConfigError(
-                f"{where}: `{key}.mix` asks the teacher about mixed images, which `teacher.scores` does not know: "
-                "leave it out."
+                f"{where}: `{key}.mix` asks the teacher about mixed images, which `teacher.{knows_images_alone}` does "
+                "not know: leave it out."
             )
     shared = loaded.recipe.input.preprocessing()
     own = teacher.input.of(shared).size
@@ -75,3 +77,21 @@ def _check_input(loaded: LoadedRecipe, kind: str) -> None:
         require_side(own, f"{where}: `teacher.input.size`")
     if own != shared.size:
         require_one_size(method, f"{where}: `teacher.input.size`")
+
+
+def _check_per_image(loaded: LoadedRecipe, kind: str) -> None:
+    teacher, where = loaded.recipe.teacher, loaded.where
+    assert teacher is not None
+    asked = teacher.per_image
+    if asked is None:
+        return
+    if kind == "scores":
+        raise ConfigError(f"{where}: `teacher.per_image` has no effect on scores, which are per image: remove it.")
+    if teacher.cache is not None:
+        raise ConfigError(f"{where}: `teacher.cache`: what `teacher.per_image` asks is always stored: remove `cache`.")
+    if asked.size is not None:
+        key = f"{where}: `teacher.per_image.size`"
+        if kind in ("onnx", "callable"):
+            raise ConfigError(f"{key}: {kind} takes images of `teacher.input.size`: set that instead.")
+        require_side(asked.of(loaded.recipe.input.preprocessing()).size, key)
+    require_shown(loaded.method(), "a teacher that is asked per image", where, outside=True, mapped=False)

@@ -20,7 +20,7 @@ def identity_of_teacher(recipe: Recipe) -> str:
     Args:
         recipe: with its `${VARIABLES}` not expanded.
     """
-    return _digest(_teacher(recipe, {"cache", "accept"}), _shared(recipe))
+    return _digest(_teacher(recipe, {"cache", "accept", "per_image"}), _shared(recipe))
 
 
 def identity_of_student(recipe: Recipe, method: Method) -> str:

@@ -2,8 +2,18 @@
 
 from .cached import CachedTeacher
 from .opening import open_or_build
+from .per_image import AveragedViews, PerImageSource
 from .scores import ScoresSource, ScoreTable
 from .source import CachedSource
 from .spec import teacher_digest
 
-__all__ = ["CachedSource", "CachedTeacher", "ScoreTable", "ScoresSource", "open_or_build", "teacher_digest"]
+__all__ = [
+    "AveragedViews",
+    "CachedSource",
+    "CachedTeacher",
+    "PerImageSource",
+    "ScoreTable",
+    "ScoresSource",
+    "open_or_build",
+    "teacher_digest",
+]

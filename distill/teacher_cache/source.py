@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.loader import Batch
 from ..data.views import Views
@@ -72,7 +72,7 @@ class CachedSource:
         if not self.stored_views(job, views):
             return heard_as(job, live, self.silent)
         cache = open_or_build(
-            _root(job),
+            root_of(job),
             self.network,
             job.train,
             views,
@@ -96,28 +96,11 @@ class CachedSource:
             views: what it shows of its images.
             final: whether the network has its final weights.
         """
-        count, device = self.stored_views(job, views), choose_device()
+        count = self.stored_views(job, views)
         if not count:
             return None
-        fields, dtype, root = fields_for(job.method.needs), self.live(job, device).dtype, _root(job)
-        shapes = TeacherRows(self.network, fields, device, dtype).shapes(job.card.preprocessing.size)
-        layout = Layout(StorageOrder.of(job.train), count, shapes, CHUNK)
-        if not final:
-            return PlannedCache(layout, None, 0)
-        spec = CacheSpec.of(
-            self.network,
-            job.train,
-            root=root,
-            transform=views.transform,
-            fields=fields,
-            dtype=dtype,
-            remember=False,
-        )
-        folder = root / spec.digest()
-        sound = Store(folder, layout).check(layout.numbers).sound if folder.is_dir() else {}
-        rows = [(field, layout.rows(field, layout.chunks[number])) for number in sound for field in fields]
-        there = sum((found.stop - found.start) * layout.row_bytes(field) for field, found in rows)
-        return PlannedCache(layout, folder, there)
+        dtype = self.live(job, choose_device()).dtype
+        return plan_cache(self.network, job, views, count=count, needs=job.method.needs, dtype=dtype, final=final)
 
     def live(self, job: Job, device: torch.device) -> LiveTeacher:
         """See `TeacherSource`."""
@@ -136,14 +119,55 @@ class CachedSource:
     @property
     def silent(self) -> Tensor | None:
         """The classes that the network says nothing of; None where there are none."""
-        network = self.network.network if isinstance(self.network, ResizedInput) else self.network
-        silent = network.silent if isinstance(network, MappedNetwork | OutsideNetwork) else None
-        return silent if silent is not None and bool(silent.any()) else None
+        return silent_of(self.network.network if isinstance(self.network, ResizedInput) else self.network)
 
     def identity(self) -> list[Any]:
         """Plain data that decides what a student learns from it."""
         return [teacher_digest(self.network), self.store]
 
 
-def _root(job: Job) -> Path:
+def root_of(job: Job) -> Path:
+    """The folder of all teacher caches that a job reads."""
     return job.cache_folder / "teachers"
+
+
+def silent_of(network: nn.Module) -> Tensor | None:
+    """The classes that a network says nothing of, bool (C,); None where there are none."""
+    silent = network.silent if isinstance(network, MappedNetwork | OutsideNetwork) else None
+    return silent if silent is not None and bool(silent.any()) else None
+
+
+def plan_cache(
+    network: nn.Module,
+    job: Job,
+    views: Views,
+    *,
+    count: int,
+    needs: frozenset[str],
+    dtype: torch.dtype | None,
+    final: bool,
+) -> PlannedCache:
+    """What would be stored of a network's outputs, and what of it is there; nothing is written.
+
+    Args:
+        network: takes normalised images, has `normalize`, and returns a ModelOutput.
+        job: the training.
+        views: what the network is shown of the training's images.
+        count: of views.
+        needs: what is stored beyond logits.
+        dtype: of the network's autocast, or None for float32.
+        final: whether the network has its final weights.
+    """
+    fields, root = fields_for(needs), root_of(job)
+    shapes = TeacherRows(network, fields, choose_device(), dtype).shapes(views.decoded.preprocessing.size)
+    layout = Layout(StorageOrder.of(job.train), count, shapes, CHUNK)
+    if not final:
+        return PlannedCache(layout, None, 0)
+    spec = CacheSpec.of(
+        network, job.train, root=root, transform=views.transform, fields=fields, dtype=dtype, remember=False
+    )
+    folder = root / spec.digest()
+    sound = Store(folder, layout).check(layout.numbers).sound if folder.is_dir() else {}
+    rows = [(field, layout.rows(field, layout.chunks[number])) for number in sound for field in fields]
+    there = sum((found.stop - found.start) * layout.row_bytes(field) for field, found in rows)
+    return PlannedCache(layout, folder, there)

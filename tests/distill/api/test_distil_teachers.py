@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from jobs import tint_dataset
+from jobs import tint_dataset, tint_teacher
 from onnx import TensorProto, helper, numpy_helper
 from plain_training import SMALL, Net, Pairs, teach
 from rich.console import Console
@@ -70,9 +70,36 @@ def test_a_teacher_has_its_own_normalisation_and_size(tmp_path):
     torch.testing.assert_close(white, torch.ones(1, 3, 32, 32))
 
 
+def test_a_teacher_that_is_asked_per_image_is_shown_no_view(tmp_path, capsys):
+    """Its own size, and half of the images mirrored, in one pass before the first step."""
+    shown = []
+
+    def watched(images):
+        shown.append(images.copy())
+        return shares(images)
+
+    options = {"teacher_scale": "probabilities", "augment": ["flip", "cutout"], "epochs": 2, **MAPPED}
+    data, size = Pairs(48), Preprocessing(size=(48, 48))
+    teach(tmp_path / "a", None, watched, data, teacher_per_image={}, teacher_input=size, **options)
+    pixels = np.concatenate([one for one in shown if len(one) > 1])
+    assert pixels.shape == (24 + 2 * 48, 48, 48, 3), "validation, then images and mirror images"
+    asked = {one.tobytes() for one in pixels[24:]}
+    assert len(asked) == 2 * 48
+    assert {one[:, ::-1].tobytes() for one in pixels[24:]} == asked
+
+    larger = {"size": 40, "tta": ["flip"]}
+    teach(tmp_path / "b", None, tint_teacher(), data, teacher_per_image=larger, console=Console(width=200))
+    assert "teacher: validation mAP" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("teacher", "options", "said"),
     [
+        (shares, {"teacher_scale": "logits", "teacher_per_image": {"size": 40}}, "is for networks: give this one"),
+        (Net(), {"teacher_per_image": {}, "method": "pkt"}, "of a teacher that is asked per image scores are all"),
+        (Net(), {"teacher_per_image": {}, "mix": {"name": "mixup"}}, "`mix` asks about mixed images"),
+        (Net(), {"teacher_per_image": {"views": 2}}, "teacher_per_image.*views"),
+        ("t.npz", {"teacher_per_image": {}, "teacher_scale": "logits"}, "`teacher_per_image`: the scores of"),
         (shares, {}, 'say what the teacher gives: `teacher_scale="logits"` or'),
         (Net(), {"teacher_scale": "logits"}, "`teacher_scale` is for functions, graphs and files"),
         (shares, {"teacher_scale": "logits", "method": "rkd"}, "pooled features, and of this teacher scores"),
