@@ -102,6 +102,7 @@ class Ina3221:
         finally:
             stop.set()
             reader.join()
+            readings.append(self.watts())  # a turn may be shorter than the time between two
         values = [value for value in readings if value is not None]
         if len(values) == len(readings):
             power.watts = sum(values) / len(values)

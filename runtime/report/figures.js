@@ -37,7 +37,7 @@
     const marked = log && width < NARROW ? (value) => (/^1(e|$)/.test(value.toExponential()) ? told(value) : "") : told;
     const fronts = d3.groups(rows, (row) => (cost === "bytes" ? "" : row.device)).map(([, own]) => frontier(own, cost));
     return Plot.plot({
-      ...common(width), height: Math.min(380, Math.max(280, width * 0.62)), inset: 14, marginLeft: 44, marginRight: 30,
+      ...common(width), height: Math.min(388, Math.max(288, width * 0.62)), inset: 14, marginLeft: 44, marginRight: 30, marginBottom: 40,
       x: { type: log ? "log" : "linear", label: `${label} →`, grid: true, ticks: width < NARROW ? 4 : 6, tickFormat: marked, nice: true },
       y: { label: "↑ mAP", grid: true, nice: true, domain: reach(rows.map((row) => row.mAP), 1) },
       color: { domain: [...new Set(rows.map((row) => row[colour]))], range: COLOURS, legend: true },
@@ -99,7 +99,7 @@
     const rows = d3.sort(chosen.classes, orders[choices.order]);
     const margin = Math.min(width * 0.34, 7 * d3.max(rows, (row) => row.name.length) + 16);
     return Plot.plot({
-      ...common(width), height: 64 + rows.length * 21, marginLeft: margin, marginBottom: 34,
+      ...common(width), height: 70 + rows.length * 21, marginLeft: margin, marginBottom: 40,
       x: { label: "AP →", grid: true, axis: "both", nice: true },
       y: { label: null, domain: rows.map((row) => row.name), tickFormat: (name) => (7 * name.length > margin ? `${name.slice(0, margin / 7.5)}…` : name), tickSize: 0 },
       color: { type: "ordinal", legend: true, domain: ["reference", chosen.artifact], range: ["var(--faint)", "var(--s1)"] },
@@ -114,20 +114,23 @@
   }
 
   function latency(data, width) {
-    const hills = data.flatMap((row, i) => row.places.map((ms, k) => ({ artifact: row.artifact, ms, height: row.heights[k], colour: COLOURS[i % COLOURS.length] })));
-    const marks = data.map((row, i) => ({ ...row, colour: COLOURS[i % COLOURS.length] }));
-    const log = logarithmic(marks.map((row) => row.p50_ms ?? row.places[0]));
-    const scale = log ? Math.log : (ms) => ms, [first, last] = d3.extent(hills, (hill) => scale(hill.ms));
-    const away = (row) => (scale(d3.mean(row.places)) > (first + last) / 2 ? "left" : "right"); // from the hill
+    const colour = (i) => COLOURS[i % COLOURS.length];
+    const hills = data.flatMap((row, i) => row.places.map((ms, k) => ({ artifact: row.artifact, ms, height: row.heights[k], colour: colour(i) })))
+      .filter((hill) => hill.ms > 0); // a density's slope may reach below
+    const marks = data.map((row, i) => ({ ...row, middle: row.p50_ms ?? d3.mean(row.places), colour: colour(i) }));
+    const log = logarithmic(marks.map((row) => row.middle));
+    const [first, last] = d3.extent([...hills.map((hill) => hill.ms), ...marks.map((row) => row.middle)]);
+    const away = (row) => (row.middle > (log ? Math.sqrt(first * last) : (first + last) / 2) ? "left" : "right"); // from the hill
+    const within = marks.filter((row) => row.p90_ms !== null && row.p90_ms <= last); // one far out would leave the hills no room
     return Plot.plot({
       ...common(width), height: 56 + data.length * 62, marginLeft: 10, marginRight: 14, marginBottom: 34,
-      x: { type: log ? "log" : "linear", label: "milliseconds →", grid: true, ticks: width < NARROW ? 4 : 8, tickFormat: (ms) => Number(ms.toPrecision(3)) },
+      x: { type: log ? "log" : "linear", domain: [first, last], label: "milliseconds →", grid: true, ticks: width < NARROW ? 4 : 8, tickFormat: (ms) => Number(ms.toPrecision(3)) },
       y: { axis: null, domain: [0, 1] },
       fy: { axis: null, label: null, domain: data.map((row) => row.artifact), padding: 0.16 },
       marks: [
         Plot.areaY(hills, { x: "ms", y: "height", fy: "artifact", z: "artifact", fill: "colour", fillOpacity: 0.28 }),
         Plot.lineY(hills, { x: "ms", y: "height", fy: "artifact", z: "artifact", stroke: "colour", strokeWidth: 1.5 }),
-        Plot.ruleX(marks.filter((row) => row.p90_ms !== null), { x: "p90_ms", fy: "artifact", stroke: "colour", strokeDasharray: "3 3" }),
+        Plot.ruleX(within, { x: "p90_ms", fy: "artifact", stroke: "colour", strokeDasharray: "3 3" }),
         Plot.dot(marks.filter((row) => row.p50_ms !== null), { x: "p50_ms", y: 0, fy: "artifact", fill: "colour", stroke: "var(--paper)", r: 5 }),
         ...["left", "right"].map((side) => Plot.text(marks.filter((row) => away(row) === side), {
           fy: "artifact", frameAnchor: `top-${side}`, dy: -2,
@@ -142,7 +145,7 @@
     const rows = shown.flatMap((curve) => curve.bins.map((bin) => ({ ...bin, artifact: curve.artifact, ece: curve.ece })));
     const side = Math.min(width, 520);
     return Plot.plot({
-      ...common(side), height: side, marginLeft: 44, inset: 6,
+      ...common(side), height: side + 10, marginLeft: 44, marginBottom: 40, inset: 6,
       x: { label: "probability →", domain: [0, 1], grid: true }, y: { label: "↑ comes true", domain: [0, 1], grid: true },
       r: { range: [0, 9], type: "sqrt" },
       color: { legend: true, domain: shown.map((curve) => curve.artifact), range: COLOURS },

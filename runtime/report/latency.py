@@ -13,7 +13,8 @@ from .section import Section, figure, folded
 _LEAD = (
     "Every inference of the quiet turns (of all, where too few were), one image at a time: the higher the hill, the "
     "more of them took that long. The mark is the median and the line the 90th percentile. The slowest one in a "
-    "hundred and what took four medians lie outside the picture; the table has them."
+    "hundred and what took four medians lie outside the picture, with a 90th percentile that is as far out; the table "
+    "has them."
 )
 _GRID = 96  # places at which a density is drawn
 _SHOWN, _MEDIANS = 0.99, 4.0  # where a hill ends: at this quantile, or at so many medians

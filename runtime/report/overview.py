@@ -7,7 +7,7 @@ from ..bundle import Bundle, GoldenImage, expected_labels
 from ..errors import BundleError
 from ..formatting import milliseconds, size
 from ..page import Markup, element, thumbnail, verdict
-from ..verdicts import overall
+from ..verdicts import Verdict, overall
 from .evidence import Evidence
 from .lineage import gain
 from .tradeoff import Point, points
@@ -58,10 +58,19 @@ def _tiles(evidence: Evidence) -> list[Markup]:
         tiles.append(_tile("smallest", size(small.size), small.name))
     if evidence.compared:
         words = [one.artifact.verdict for one in evidence.compared]
-        ran = [word for word in words if word != "could not run"]
-        passed = f"{ran.count('passed')} of {_count(len(ran), 'comparison')} passed"
-        tiles.append(_tile("parity", verdict(overall(words)), passed))
+        tiles.append(_tile("parity", verdict(overall(words)), _passed(words)))
     return tiles
+
+
+def _passed(words: Sequence[Verdict]) -> str:
+    """How many comparisons passed, of those that a gate judges."""
+    judged = [word for word in words if word not in ("could not run", "not judged")]
+    ungated = words.count("not judged")
+    if not judged:
+        return f"{_count(ungated, 'comparison')}, without a gate" if ungated else "nothing could run"
+    return f"{judged.count('passed')} of {_count(len(judged), 'comparison')} passed" + (
+        f", {ungated} without a gate" if ungated else ""
+    )
 
 
 def _p90(one: Point) -> float:

@@ -1,11 +1,13 @@
 """Power from a made-up /sys: which counter is taken, what it adds up to, and that there is no number without one."""
 
+import itertools
+import threading
 from pathlib import Path
 
 import pytest
 from bench_cases import run
 
-from edgedistill.runtime.bench import running
+from edgedistill.runtime.bench import energy, running
 from edgedistill.runtime.bench.energy import SYS, Ina3221, Power, Rapl, find_meter
 
 
@@ -79,13 +81,42 @@ def test_rails_that_are_no_whole_module_are_no_number(tmp_path):
     assert find_meter(rails(tmp_path, ["VDD_SOC", "VDD_CPU_CV"])) is None
 
 
+def test_a_jetson_s_power_is_the_mean_from_beginning_to_end(tmp_path, monkeypatch):
+    meter = find_meter(rails(tmp_path, ["VDD_IN"]))
+    current = next(tmp_path.rglob("curr1_input"))
+    monkeypatch.setattr(energy, "_INA_SECONDS", 60)
+    with meter.measuring() as power:  # shorter than the time between two readings
+        current.with_name("new").write_text("3000\n")
+        current.with_name("new").replace(current)
+    assert power.watts == pytest.approx((5.0 + 15.0) / 2)
+    monkeypatch.setattr(energy, "_INA_SECONDS", 0.001)
+    readings, enough = itertools.count(), threading.Event()
+
+    def watts():
+        number = next(readings)
+        if number == 8:
+            enough.set()
+        return 20.0 if number else 2.0
+
+    monkeypatch.setattr(meter, "watts", watts)
+    with meter.measuring() as power:
+        assert enough.wait(20)
+    assert 18.0 <= power.watts < 20.0  # it was read on the way, too
+
+
 def test_a_rail_that_vanishes_meanwhile_leaves_no_number(tmp_path):
     meter = find_meter(rails(tmp_path, ["VDD_IN"]))
     with meter.measuring() as power:
         next(tmp_path.rglob("curr1_input")).unlink()
-        assert meter.watts() is None
-        power.watts = None
-    assert power.watts is None or power.watts == pytest.approx(5.0)
+    assert meter.watts() is None
+    assert power.watts is None
+
+
+def test_a_package_that_vanishes_meanwhile_leaves_no_number(tmp_path):
+    meter = find_meter(rapl(tmp_path))
+    with meter.measuring() as power:
+        (tmp_path / "class/powercap/intel-rapl:1/energy_uj").unlink()
+    assert power.watts is None
 
 
 class Constant:

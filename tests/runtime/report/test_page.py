@@ -134,6 +134,27 @@ def test_a_disturbed_measurement_is_told_where_it_is_seen(measured, tmp_path, di
     assert ("disturbed" in tile[2]) == (len(disturbed) == 2)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["passed", "failed", "could not run"], "1 of 2 comparisons passed"),
+        (["passed", "not judged", "undecided"], "1 of 2 comparisons passed, 1 without a gate"),
+        (["not judged", "could not run"], "1 comparison, without a gate"),
+        (["could not run"], "nothing could run"),
+    ],
+)
+def test_what_no_gate_judged_is_not_counted_as_not_passed(measured, tmp_path, words, said):
+    root = shutil.copytree(measured[0], tmp_path / "b")
+    shutil.rmtree(root / "results" / OTHER)
+    (path,) = root.glob("results/*/*-verify-*.json")
+    run = json.loads(path.read_text())
+    run["report"]["artifacts"] = [
+        {**one, "verdict": word} for one, word in zip(run["report"]["artifacts"], words, strict=False)
+    ]
+    path.write_text(json.dumps(run))
+    assert f">{said}<" in runtime.write_report(root).read_text(encoding="utf-8")
+
+
 def test_reliability_is_that_of_the_stored_scores(measured, figures):
     root, parity, _ = measured
     evidence = gather(open_bundle(root))
