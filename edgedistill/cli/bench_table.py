@@ -5,16 +5,15 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from edgedistill.runtime.bench.report import ArtifactBench, BenchReport
 from edgedistill.runtime.bundle.results import read_run
 from edgedistill.runtime.device import Device, describe_device, device_slug
 from edgedistill.runtime.verdicts import Verdict
 
-from .bench_figures import figures_table
+from .bench_figures import print_figures
 from .console import escape
-from .render import judgements, milliseconds, named_table, size, status
+from .render import judgements, milliseconds, named_table, print_fitting, size, status
 
 _NUMBERS = ("mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "throttled", "disturbed_turns", "evidence", "verdict")
 _COLOURS: dict[Verdict, str] = {"passed": "green", "failed": "red", "undecided": "yellow", "could not run": "yellow"}
@@ -47,9 +46,9 @@ def bench_report(report: BenchReport, console: Console) -> None:
     )
     ran = [artifact for artifact in report.artifacts if artifact.status == "ran"]
     if ran:
-        console.print(figures_table(report, ran))
+        print_figures(report, ran, console)
         console.print()
-        console.print(_costs(ran))
+        _costs(ran, console)
     if spans := [artifact for artifact in ran if artifact.spans is not None]:
         console.print()
         _spans(spans, console)
@@ -76,24 +75,30 @@ def _asked(report: BenchReport) -> str:
     return f"batch {', '.join(map(str, batches))}, latency in ms, headline p90"
 
 
-def _costs(artifacts: list[ArtifactBench]) -> Table:
-    numbers = ("size", "import", "load", "first", "peak RSS")
+def _costs(artifacts: list[ArtifactBench], console: Console) -> None:
+    """What loading and running an artifact takes besides time."""
+    starting = ("import", "load", "first")
+    numbers = ("size", *starting, "peak RSS")
     energy = ("mJ/image",) if any(artifact.energy for artifact in artifacts) else ()
-    rows = named_table("artifact", *numbers, *energy, "effective", "verdict", right=(*numbers, *energy))
+    rows = []
     for artifact in artifacts:
         used = [f"{1000 * artifact.energy.joules_per_image:.3g}" if artifact.energy else "-"] if energy else []
-        rows.add_row(
-            escape(artifact.name),
-            size(artifact.bytes),
-            milliseconds(artifact.import_ms),
-            milliseconds(artifact.load_ms),
-            milliseconds(artifact.first_ms),
-            size(artifact.peak_rss_bytes) if artifact.peak_rss_bytes else "-",
-            *used,
-            escape(", ".join(artifact.effective[key] for key in ("precision", "device") if key in artifact.effective)),
-            f"[{_COLOURS.get(artifact.verdict, 'default')}]{artifact.verdict}[/]",
+        effective = [artifact.effective[key] for key in ("precision", "device") if key in artifact.effective]
+        rows.append(
+            [
+                escape(artifact.name),
+                size(artifact.bytes),
+                milliseconds(artifact.import_ms),
+                milliseconds(artifact.load_ms),
+                milliseconds(artifact.first_ms),
+                size(artifact.peak_rss_bytes) if artifact.peak_rss_bytes else "-",
+                *used,
+                escape(", ".join(effective)),
+                f"[{_COLOURS.get(artifact.verdict, 'default')}]{artifact.verdict}[/]",
+            ]
         )
-    return rows
+    headings = ("artifact", *numbers, *energy, "effective", "verdict")
+    print_fitting(console, headings, rows, right=(*numbers, *energy), aside=[starting])
 
 
 def _spans(artifacts: list[ArtifactBench], console: Console) -> None:

@@ -27,7 +27,7 @@ def bundle_table(bundle: Bundle, console: Console) -> None:
         soft_wrap=True,
     )
     rows = named_table(
-        "artifact", "precision", "size", "status", "max |logit diff|", "note", right=("size", "max |logit diff|")
+        "artifact", "precision", "size", "status", "max |logit diff|", right=("size", "max |logit diff|")
     )
     for artifact in manifest.artifacts:
         difference = f"{artifact.parity.max_abs_logit:.1e}" if artifact.parity else "-"
@@ -37,17 +37,26 @@ def bundle_table(bundle: Bundle, console: Console) -> None:
             size(artifact.size) if artifact.files else "-",
             status(artifact.status),
             difference,
-            escape(f"{artifact.reason} {surrogate_note(artifact)}".strip() or int8_note(artifact)),
         )
     console.print(rows)
     for artifact in manifest.artifacts:
-        if artifact.coverage is not None and artifact.coverage.share < _INT8_SHARE:
-            console.print(
-                f"[yellow]{escape(artifact.name)}[/]: {escape(in_float_warning(artifact.coverage))}", soft_wrap=True
-            )
+        _notes(artifact, console)
     int8_notes(manifest.artifacts, console)
     operating_point_table(manifest, console)
     console.print(f"[dim]{escape(', '.join(manifest.classes))}[/]", soft_wrap=True)
+
+
+def _notes(artifact: Artifact, console: Console) -> None:
+    """Why it is not verified, and how much of it is computed in int8."""
+    said = f"{artifact.reason} {surrogate_note(artifact)}".strip()
+    if said:
+        console.print(f"{status(artifact.status)}  {escape(artifact.name)}: {escape(said)}", soft_wrap=True)
+    if artifact.coverage is not None and artifact.coverage.share < _INT8_SHARE:
+        console.print(
+            f"[yellow]{escape(artifact.name)}[/]: {escape(in_float_warning(artifact.coverage))}", soft_wrap=True
+        )
+    elif not said and (note := int8_note(artifact)):
+        console.print(f"{escape(artifact.name)}: {escape(note)}", soft_wrap=True)
 
 
 def surrogate_note(artifact: Artifact) -> str:

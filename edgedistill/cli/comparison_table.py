@@ -8,7 +8,7 @@ from rich.console import Console
 from edgedistill.runtime.comparison import ArtifactComparison, Comparison
 
 from .console import escape
-from .render import judgements, milliseconds, named_table, size
+from .render import judgements, milliseconds, print_fitting, size
 
 _COLOURS = {"faster": "green", "slower": "red", "cannot tell": "yellow"}
 
@@ -23,9 +23,8 @@ def comparison_table(found: Comparison, console: Console) -> None:
     console.print(f"A: {escape(found.a)}\nB: {escape(found.b)}", soft_wrap=True)
     interval = f"B / A [{100 * found.confidence:g} %]"
     numbers = ("A ms", "B ms", interval, "size", "peak RSS")
-    rows = named_table("artifact", "time", *numbers, "B is", right=numbers)
-    for one in found.artifacts:
-        rows.add_row(
+    rows = [
+        [
             escape(f"{one.name} / {one.other}" if one.other else one.name),
             one.what,
             milliseconds(one.a_ms),
@@ -34,8 +33,12 @@ def comparison_table(found: Comparison, console: Console) -> None:
             _change(one.a_bytes, one.b_bytes),
             _change(one.a_peak_rss_bytes, one.b_peak_rss_bytes),
             f"[{_COLOURS[one.verdict]}]{one.verdict}[/]",
-        )
-    console.print(rows)
+        ]
+        for one in found.artifacts
+    ]
+    headings = ("artifact", "time", *numbers, "B is")
+    aside = [("size", "peak RSS"), ("time", "A ms", "B ms")]
+    print_fitting(console, headings, rows, right=numbers, aside=aside)
     for one in found.artifacts:
         if one.reason:
             console.print(f"[yellow]cannot tell[/]  {escape(f'{one.name}: {one.reason}')}", soft_wrap=True)

@@ -13,10 +13,11 @@ from rich.table import Table
 from edgedistill.remote.fleet import worst
 from edgedistill.runtime.formatting import points
 
+from .bench_figures import rate
 from .bench_table import bench_json
 from .check_table import check_json
 from .console import escape
-from .render import interval, milliseconds, named_table, status, table, verdict
+from .render import interval, milliseconds, print_fitting, status, table, verdict
 
 if TYPE_CHECKING:
     from edgedistill.remote.conversation import Stage
@@ -78,11 +79,15 @@ def fleet_report(report: "FleetReport", console: Console) -> None:
     """One row for each artifact of each device, with the columns of what was run; then why a device stopped."""
     ran = [step for step in _COLUMNS if any(getattr(device, step) is not None for device in report.devices)]
     columns = [name for step in ran for name in _COLUMNS[step]]
-    rows = named_table("device", "artifact", *columns, "verdict", right=[name for name in columns if name in _NUMBERS])
-    for device in report.devices:
-        for row in _rows(device, ran):
-            rows.add_row(escape(device.name), *row)
-    console.print(rows)
+    rows = [[escape(device.name), *row] for device in report.devices for row in _rows(device, ran)]
+    print_fitting(
+        console,
+        ["device", "artifact", *columns, "verdict"],
+        rows,
+        names=2,
+        right=[name for name in columns if name in _NUMBERS],
+        aside=[_COLUMNS[step] for step in reversed(ran)],
+    )
     for device in report.devices:
         if device.error:
             console.print(f"{status('could not run')}  {escape(device.name)}: {escape(device.error)}", soft_wrap=True)
@@ -129,11 +134,7 @@ def _of_check(found: "CheckReport", device: "DeviceResult") -> list[str]:
 
 def _of_bench(measured: "ArtifactBench", device: "DeviceResult") -> list[str]:
     throughput = device.bench.throughput(measured) if device.bench is not None else None
-    return [
-        milliseconds(measured.p50_ms),
-        milliseconds(measured.p90_ms),
-        f"{throughput:.3g}" if throughput else "-",
-    ]
+    return [milliseconds(measured.p50_ms), milliseconds(measured.p90_ms), rate(throughput)]
 
 
 _COLUMNS = {

@@ -7,7 +7,7 @@ from rich.console import Console
 from edgedistill.runtime.bundle import Manifest, OperatingPoint
 
 from .console import escape
-from .render import named_table
+from .render import print_fitting
 
 _NAMED = 5
 
@@ -18,9 +18,8 @@ def operating_point_table(manifest: Manifest, console: Console) -> None:
     if not found:
         return
     numbers = ("temperature", "ECE before", "after", "images")
-    rows = named_table("artifact", "thresholds", *numbers, "estimated on", right=numbers)
-    for name, point in found.items():
-        rows.add_row(
+    rows = [
+        [
             escape(name),
             escape(point.rule),
             f"{point.temperature:.3f}",
@@ -28,8 +27,11 @@ def operating_point_table(manifest: Manifest, console: Console) -> None:
             f"{point.ece_after:.2f}",
             f"{point.images:,}",
             escape(point.dataset),
-        )
-    console.print(rows)
+        ]
+        for name, point in found.items()
+    ]
+    headings = ("artifact", "thresholds", *numbers, "estimated on")
+    print_fitting(console, headings, rows, right=numbers, aside=[("images", "estimated on")])
     console.print(
         "[dim]probability = sigmoid(logit / temperature); ECE: expected calibration error, in points[/]", soft_wrap=True
     )

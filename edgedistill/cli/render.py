@@ -5,8 +5,6 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 
 from edgedistill.runtime.formatting import counted, interval, milliseconds, size  # noqa: F401 (tables take all from here)
 from edgedistill.runtime.parity import ArtifactParity, ArtifactSelfTest, ParityReport, SelfTestReport
@@ -14,6 +12,7 @@ from edgedistill.runtime.verdicts import Judgement
 
 from .console import escape
 from .parity_changes import parity_changes
+from .tables import named_table, print_fitting, table  # noqa: F401 (the same)
 
 _COLOURS = {
     "verified": "green",
@@ -27,8 +26,6 @@ _COLOURS = {
     "could_not_run": "yellow",
 }
 _MOST_LOSSES = 5
-_ASIDE = ("max diff", "precision", "recall")  # columns of a parity table that a narrow one does without
-_ANY_WIDTH = 10_000
 
 
 def verdict(report: ParityReport | SelfTestReport) -> dict[str, Any]:
@@ -38,21 +35,6 @@ def verdict(report: ParityReport | SelfTestReport) -> dict[str, Any]:
     for artifact, entry in zip(artifacts, plain["artifacts"], strict=True):
         entry["passed"] = artifact.passed
     return {"verdict": report.verdict, "passed": report.passed, **plain}
-
-
-def table(*headings: str, right: Sequence[str] = ()) -> Table:
-    """A table without boxes; the columns named in `right` are numbers. Headings appear literally."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-    for heading in headings:
-        made.add_column(escape(heading), justify="right" if heading in right else "left", overflow="fold")
-    return made
-
-
-def named_table(*headings: str, right: Sequence[str] = ()) -> Table:
-    """A table whose first column has names that are to be copied: none is broken over lines."""
-    made = table(*headings, right=right)
-    made.columns[0].no_wrap = True
-    return made
 
 
 def status(word: str) -> str:
@@ -78,9 +60,8 @@ def parity_report(report: ParityReport, console: Console) -> None:
         soft_wrap=True,
     )
     headings = ("artifact", "mAP", f"drop [{_levels(report)} CI]", "max diff", "same", "precision", "recall", "verdict")
-    cells = [dict(zip(headings, _parity_row(artifact), strict=True)) for artifact in report.artifacts]
-    for made in _fitting(console, headings, cells):
-        console.print(made)
+    rows = [_parity_row(artifact) for artifact in report.artifacts]
+    print_fitting(console, headings, rows, right=headings[1:-1], aside=[("max diff", "precision", "recall")])
     console.print(
         "[dim]drop: mAP points lost to the reference; max diff: of any logit; same: images with the same labels; "
         "precision, recall: of all labels, at the artifact's own thresholds[/]",
@@ -106,23 +87,6 @@ def parity_report(report: ParityReport, console: Console) -> None:
         console.print(f"[dim]preset {report.preset}: at least {report.preset} % of the reference's mAP is kept[/]")
     if report.not_saved:
         console.print(f"[yellow]not saved[/]  {escape(report.not_saved)}", soft_wrap=True)
-
-
-def _fitting(console: Console, headings: Sequence[str], cells: Sequence[dict[str, str]]) -> list[Table]:
-    """One table, or two where the terminal has not the columns for one: an interval in pieces cannot be read."""
-    whole = _parity_table(headings, cells)
-    if Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), whole).maximum <= console.width:
-        return [whole]
-    first = [heading for heading in headings if heading not in _ASIDE]
-    return [_parity_table(first, cells), _parity_table(["artifact", *_ASIDE], cells)]
-
-
-def _parity_table(headings: Sequence[str], cells: Sequence[dict[str, str]]) -> Table:
-    numbers = [heading for heading in headings if heading not in ("artifact", "verdict")]
-    rows = named_table(*headings, right=numbers)
-    for row in cells:
-        rows.add_row(*(row[heading] for heading in headings))
-    return rows
 
 
 def _levels(report: ParityReport) -> str:

@@ -14,7 +14,7 @@ from edgedistill.runtime.targets import load_target
 
 from .bench_table import bench_json
 from .console import escape
-from .render import interval, judgements, milliseconds, named_table, size, status, table, verdict
+from .render import interval, judgements, milliseconds, print_fitting, size, status, table, verdict
 
 _ROLES = {"teacher": "teacher", "baseline": "student, no teacher", "student": "student, distilled"}
 
@@ -77,10 +77,9 @@ def _artifacts(summary: RunSummary, console: Console) -> None:
     """One row per artifact: parity and latency of the same files."""
     speed = {artifact.name: artifact for artifact in summary.bench.artifacts}
     numbers = ("size", "mAP", "drop [95 % CI]", "p50 ms", "p90 ms")
-    rows = named_table("artifact", *numbers, "verdict", right=numbers)
-    notes = []
+    rows, notes = [], []
     for artifact in summary.parity.artifacts:
-        rows.add_row(*_artifact_row(artifact, speed.get(artifact.name)), status(summary.verdicts[artifact.name]))
+        rows.append([*_artifact_row(artifact, speed.get(artifact.name)), status(summary.verdicts[artifact.name])])
         why = artifact.reason or ("" if artifact.gates else "its deploy config has no gate")
         if why:
             notes.append(f"{status(artifact.verdict)}  {escape(artifact.name)}: {escape(why)}")
@@ -88,7 +87,9 @@ def _artifacts(summary: RunSummary, console: Console) -> None:
         f"[bold]Artifacts[/] on this machine ({escape(summary.bench.device)}), against "
         f"{escape(summary.parity.reference.source)}"
     )
-    console.print(rows)
+    print_fitting(
+        console, ["artifact", *numbers, "verdict"], rows, right=numbers, aside=[("p50 ms", "p90 ms"), ("size",)]
+    )
     largest = [
         a.max_abs_logit for a in summary.parity.artifacts if a.precision == "fp32" and a.max_abs_logit is not None
     ]
