@@ -1,10 +1,6 @@
 """Training batches: which images a step sees depends on (seed, epoch, step) alone, never on workers or processes."""
 
-import atexit
 import math
-import multiprocessing
-import signal
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -20,12 +16,12 @@ from ...runtime.device import usable_cores
 from ...runtime.errors import ConfigError, DataError
 from .balance import balanced_shares
 from .free_memory import processes_here
+from .loading_processes import loading
 from .mixing import Mix, mix_labels
 from .views import Views
 
 STAND_INS = 16
 _MOST_WORKERS = 32
-_PATIENCE_S = 0.5  # for all of them together
 _MIXING = 0x3177  # of `Views.draws`
 
 
@@ -193,11 +189,9 @@ def training_loader(
         cast("TorchDataset[Batch]", TrainingImages(dataset, views, mix)),  # `_collate` makes batches of its rows
         batch_sampler=sampler,
         collate_fn=_collate,
-        num_workers=workers,
         pin_memory=device.type == "cuda",
         persistent_workers=bool(workers),
-        generator=torch.Generator(),  # else every start draws from the global one
-        worker_init_fn=quiet_worker if workers else None,
+        **loading(workers),
     )
 
 
@@ -223,27 +217,3 @@ def _stacked(images: tuple[Tensor, ...]) -> Tensor:
     shape = (len(images), *images[0].shape)
     shared = torch.UntypedStorage._new_shared(math.prod(shape))
     return torch.stack(images, out=torch.empty(0, dtype=torch.uint8).set_(shared).view(shape))
-
-
-def quiet_worker(_: int) -> None:
-    """Ctrl-C and SIGTERM are the main process's to handle, also when the whole group gets them, as under torchrun."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    torch.set_num_threads(1)
-
-
-@atexit.register
-def _end_workers() -> None:
-    """End the loading processes that are left when this one ends, as where a traceback still holds their loader:
-    multiprocessing asks its daemons by SIGTERM, which they ignore, and waits for ever.
-    """
-    left = [process for process in multiprocessing.active_children() if process.daemon]
-    if left and hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises when a loading process is killed
-    for process in left:
-        process.terminate()
-    end = time.monotonic() + _PATIENCE_S
-    for process in left:
-        process.join(max(0.0, end - time.monotonic()))
-        if process.is_alive():
-            process.kill()

@@ -14,7 +14,8 @@ from ...runtime.datasets import UNKNOWN, Dataset
 from ...runtime.errors import ConfigError, DataError, EdgedistillError
 from .decoded import DecodedCache, DecodedImages
 from .free_memory import free_memory
-from .loader import STAND_INS, Batch, EpochSampler, quiet_worker
+from .loader import STAND_INS, Batch, EpochSampler
+from .loading_processes import loading
 from .mixing import Mix
 from .views import Views
 
@@ -118,11 +119,9 @@ class DeviceLoader:
             cast("TorchDataset[_Drawn]", _Draws(dataset, images.decodable, views)),  # `_together` makes it of rows
             batch_sampler=sampler,
             collate_fn=_together,
-            num_workers=processes,
             pin_memory=cuda,
             persistent_workers=bool(processes),
-            generator=torch.Generator(),  # else every start draws from the global one
-            worker_init_fn=quiet_worker if processes else None,
+            **loading(processes),
         )
 
     def __iter__(self) -> Iterator[Batch]:
@@ -207,10 +206,8 @@ def _filled(decoded: DecodedImages, device: torch.device, workers: int) -> Devic
     loader = DataLoader(
         _Decodable(decoded),
         batch_size=_DECODED_AT_ONCE,
-        num_workers=workers,
         pin_memory=device.type == "cuda",
-        generator=torch.Generator(),
-        worker_init_fn=quiet_worker if workers else None,
+        **loading(workers),
     )
     for images, found in loader:
         rows = slice(done, done := done + len(images))

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from ...runtime.errors import DataError
-from ..data.loader import quiet_worker
+from ..data.loading_processes import loading
 from ..data.views import Views
 from .layout import Chunk, StorageOrder
 
@@ -40,10 +40,8 @@ def stored_batches(
     loader = DataLoader(
         StoredImages(views, order),
         batch_sampler=_keys(chunks, batch_size),
-        num_workers=workers,
         pin_memory=pin_memory,
-        generator=torch.Generator(),  # else the global one is drawn from
-        worker_init_fn=quiet_worker if workers else None,
+        **loading(workers),
     )
     return iter(loader)
 

@@ -1,26 +1,46 @@
-"""A program that ends with an error ends, whatever its traceback still holds."""
+"""What ends with an error ends, whatever its traceback still holds: a program, and a process of multiprocessing's."""
 
+import os
+import signal
 import subprocess
 import sys
 
-INTERRUPTED = """
-from torch.utils.data import DataLoader
-from edgedistill.distill.data.loader import quiet_worker
+import pytest
 
-batches = iter(DataLoader(range(1000), num_workers=2, persistent_workers=True, worker_init_fn=quiet_worker))
-next(batches)
-raise KeyboardInterrupt
+INTERRUPTED = """
+import multiprocessing
+import sys
+
+from torch.utils.data import DataLoader
+from edgedistill.distill.data.loading_processes import loading
+
+
+def work():
+    batches = iter(DataLoader(range(1000), persistent_workers=True, **loading(2)))
+    next(batches)
+    raise KeyboardInterrupt
+
+
+if sys.argv[1] == "program":
+    work()
+loading(1)  # what a process registers for its own end its children do not have
+process = multiprocessing.get_context("fork").Process(target=work)
+process.start()
+process.join()
+sys.exit(process.exitcode)
 """
 
 
-def test_loading_processes_do_not_keep_it_alive():
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        start_new_session=True,
+@pytest.mark.parametrize("kind", ["program", pytest.param("child", marks=pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="this system does not fork"))])  # fmt: skip
+def test_loading_processes_do_not_keep_it_alive(kind):
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, kind], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    assert "KeyboardInterrupt" in done.stderr
-    assert done.returncode not in (0, None)
+    try:
+        told = process.communicate(timeout=60)[1]
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert "KeyboardInterrupt" in told
+    assert process.returncode not in (0, None)

@@ -1,6 +1,5 @@
 """Trains in a process that can be killed: test_resume.py's subject."""
 
-import atexit
 import multiprocessing
 import os
 import sys
@@ -31,5 +30,4 @@ def train(folder: Path, save_minutes: float, loading: int) -> None:
     except EdgedistillError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
-    atexit._run_exitfuncs()  # as at the end of a program, which a process of multiprocessing's has not
     sys.exit(code)
