@@ -30,7 +30,7 @@ from ..models import Classifier
 from ..models.class_map import Counterparts
 from ..models.outside import Scale
 from ..models.plain import as_classifier, normalisation_of, require_float32, spec_of
-from ..recipe.check_labels import why_not_mixed, why_not_weighed
+from ..recipe.check_training import why_not_mixed, why_not_weighed
 from ..teacher_cache import CachedSource, PerImageSource
 from .datasets import Data, TorchDataset, as_dataset
 from .settings import check_arguments, read_settings

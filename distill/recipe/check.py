@@ -5,22 +5,18 @@ from typing import TYPE_CHECKING
 
 from ...runtime.errors import ConfigError
 from ...runtime.metrics import threshold_rule
-from ..data.augment import build_augmentations, read_augmentations
-from ..engine.loggers import require_loggers
 from ..methods.supervised import loss_of
 from ..models.branches import branch_for
 from ..models.build import check_spec
 from ..models.heads import HEADS
 from ..models.weights import DIGITS
 from ..teacher_cache.fields import fields_for
-from .check_labels import check_labels
-from .check_learning import check_learning
+from .check_training import check_training
 from .inputs import require_side
 from .start import check_start
 from .teacher import check_teacher
 
 if TYPE_CHECKING:
-    from ..engine import TrainSettings
     from ..methods import Method
     from .loaded import LoadedRecipe
 
@@ -52,18 +48,9 @@ def check(loaded: "LoadedRecipe") -> None:
             check_spec(spec.model, where=f"{where}: `{role}.model`")
             files[f"{role}.model.pretrained"] = spec.model.pretrained_path
             files[f"{role}.model.class_embeddings"] = spec.model.class_embeddings
-        if spec is not None and spec.train is not None:
-            _check_augment(loaded, f"{role}.train.augment", spec.train)
-            require_loggers(spec.train.loggers, f"{where}: `{role}.train.loggers`")
     _check_int8(loaded)
-    check_learning(loaded)
-    check_labels(loaded)
-    tasks = loaded.tasks()
-    _check_pieces(where, "teacher.train", None if teacher is None else teacher.train)
-    _check_pieces(where, "student.train", recipe.student.train)
-    _check_pieces(where, "tasks.train", None if tasks is None else tasks.settings)
-    if tasks is not None:
-        _check_augment(loaded, "tasks.train.augment", tasks.settings)
+    for training in loaded.trainings():
+        check_training(loaded, training)
     for key, path in files.items():
         if path is not None and not Path(loaded.resolve(path)).is_file():
             raise ConfigError(f"{where}: `{key}`: {loaded.resolve(path)} is no file.")
@@ -90,28 +77,10 @@ def _check_export(loaded: "LoadedRecipe") -> None:
 
 
 def _check_int8(loaded: "LoadedRecipe") -> None:
-    spec, where, prefix = loaded.int8(), loaded.where, "student.int8.train"
-    if spec is None:
-        return
-    _check_pieces(where, prefix, spec.settings)
-    _check_augment(loaded, f"{prefix}.augment", spec.settings)
-    if "attention" in loaded.method().needs:
+    if loaded.int8() is not None and "attention" in loaded.method().needs:
         raise ConfigError(
-            f"{where}: `student.int8`: the method's attention asks the head about single positions, and a network in "
-            "int8 is one graph: set `method.beta: 0` or leave `student.int8` out."
-        )
-
-
-def _check_augment(loaded: "LoadedRecipe", key: str, settings: "TrainSettings") -> None:
-    steps = read_augmentations(settings.augment, where=loaded.where, prefix=key)
-    build_augmentations(steps, loaded.recipe.input.preprocessing().size, where=f"{loaded.where}: `{key}`")
-
-
-def _check_pieces(where: str, key: str, settings: "TrainSettings | None") -> None:
-    if settings is not None and settings.batch_size % settings.accumulate:
-        raise ConfigError(
-            f"{where}: `{key}`: batch_size {settings.batch_size} is that of a whole step and cannot be computed in "
-            f"{settings.accumulate} equal pieces (`accumulate`)."
+            f"{loaded.where}: `student.int8`: the method's attention asks the head about single positions, and a "
+            "network in int8 is one graph: set `method.beta: 0` or leave `student.int8` out."
         )
 
 

@@ -3,13 +3,34 @@
 import hashlib
 import shlex
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from ...runtime.config import decode_tagged
 from ...runtime.targets import Target, host_of, is_config_file, load_target
-from ..methods import METHODS, Method
+from ..engine.settings import TrainSettings
+from ..methods import METHODS, Method, labels_alone
+from ..models import ModelSpec
 from .schema import Int8Spec, Recipe, TasksSpec
+
+
+class RecipeTraining(NamedTuple):
+    """A training that a recipe asks for.
+
+    Attributes:
+        key: of its settings in the recipe.
+        settings: with every default.
+        method: what it learns by.
+        model: its network.
+        size: (height, width) of its images, in pixels.
+    """
+
+    key: Literal["teacher.train", "tasks.train", "student.train", "student.int8.train"]
+    settings: TrainSettings
+    method: Method
+    model: ModelSpec
+    size: tuple[int, int]
 
 
 class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +82,21 @@ class LoadedRecipe(msgspec.Struct, frozen=True, kw_only=True):
         """The student's training in int8, with every default; None where it has none."""
         student = self.recipe.student
         return None if student.int8 is None else student.int8.resolve(student.train, where=self.where)
+
+    def trainings(self) -> list[RecipeTraining]:
+        """All that it asks for: the student's first, whose settings others take; a method's own teachers are one."""
+        teacher, student, tasks, int8 = self.recipe.teacher, self.recipe.student, self.tasks(), self.int8()
+        shared, method = self.recipe.input.preprocessing(), self.method()
+        found = [RecipeTraining("student.train", student.train, method, student.model, shared.size)]
+        if int8 is not None:
+            found.append(RecipeTraining("student.int8.train", int8.settings, method, student.model, shared.size))
+        if tasks is not None:
+            own = labels_alone(method)
+            found.append(RecipeTraining("tasks.train", tasks.settings, own, student.model, shared.size))
+        if teacher is not None and teacher.model is not None and teacher.train is not None:
+            size = teacher.input.of(shared).size
+            found.append(RecipeTraining("teacher.train", teacher.train, self.teacher_method(), teacher.model, size))
+        return found
 
     def resolve(self, path: str) -> str:
         """A path in the recipe, taken from the recipe's folder when it is relative."""

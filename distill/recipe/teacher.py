@@ -62,14 +62,12 @@ def _check_input(loaded: LoadedRecipe, kind: str) -> None:
     if kind == "checkpoint" and (teacher.input.mean or teacher.input.std):
         raise ConfigError(f"{where}: `teacher.input.mean` and `std` are in the checkpoint already: remove them.")
     knows_images_alone = "scores" if kind == "scores" else "per_image" if teacher.per_image is not None else None
-    int8 = loaded.int8()
-    trainings = [("student.train", loaded.recipe.student.train)]
-    trainings += [] if int8 is None else [("student.int8.train", int8.settings)]
-    for key, settings in trainings:
-        if knows_images_alone is not None and method.needs_teacher and settings.mix is not None:
+    for training in loaded.trainings():
+        taught = training.key.startswith("student") and method.needs_teacher
+        if knows_images_alone is not None and taught and training.settings.mix is not None:
             raise ConfigError(
-                f"{where}: `{key}.mix` asks the teacher about mixed images, which `teacher.{knows_images_alone}` does "
-                "not know: leave it out."
+                f"{where}: `{training.key}.mix` asks the teacher about mixed images, which "
+                f"`teacher.{knows_images_alone}` does not know: leave it out."
             )
     shared = loaded.recipe.input.preprocessing()
     own = teacher.input.of(shared).size

@@ -1,6 +1,7 @@
 """Recipes: every packaged one is valid, every mistake names the file and the key."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,6 +97,33 @@ def test_mistakes_name_the_key(write, changes, message):
         load_recipe(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+CPSD = ("teacher=null", "method=cpsd")
+
+
+@pytest.mark.parametrize(
+    ("assignments", "key"),
+    [
+        (("student.int8={train: {loggers: [wandbb]}}",), "student.int8.train.loggers"),
+        ((*CPSD, "tasks={train: {loggers: [wandbb]}}"), "tasks.train.loggers"),
+        (("teacher.train.loggers=[wandbb]",), "teacher.train.loggers"),
+        ((*CPSD, "tasks={train: {augment: [v2.Nothing]}}"), "tasks.train.augment"),
+        (("student.int8={train: {mix: {name: cutmix}}}", "teacher.cache=true"), "student.int8.train.mix"),
+        ((*CPSD, "tasks={train: {class_weights: {zero_solid: 2}}}"), "tasks.train.class_weights"),
+        (("train.parts={backbone: {freeze_epochs: 1}, head: {freeze_epochs: 1}}",), "student.train.parts"),
+    ],
+)
+def test_what_is_wrong_with_a_later_training_is_told_before_the_first(write, assignments, key):
+    with pytest.raises(ConfigError, match=rf"`{re.escape(key)}`"):
+        load_recipe(write(), assignments=assignments)
+
+
+def test_a_teachers_augmentation_is_tried_at_its_own_size(write):
+    crop = "teacher.train.augment=[{name: v2.RandomCrop, size: 48, padding: 8}]"
+    load_recipe(write(), assignments=["teacher.input={size: 48}", crop])
+    with pytest.raises(ConfigError, match=r"`teacher\.train\.augment`: makes torch\.uint8 \(3, 48, 48\) of an image"):
+        load_recipe(write(), assignments=[crop])
 
 
 def test_a_name_may_group_runs_in_folders(write, tmp_path):
