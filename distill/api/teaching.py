@@ -131,6 +131,11 @@ def judge_teacher(
         require_quality(quality, None, _WHERE, "accept_teacher=True")
 
 
+def way_to_maps(who: str) -> str:
+    """Of "student" or "teacher": what else there is than a method on logits."""
+    return f'name the submodules that give maps, as in `{who}_maps="layer4"`'
+
+
 def _check(method: Method, own: Own, *, outside: bool) -> None:
     if outside and own.scale is None:
         raise ConfigError(
@@ -180,7 +185,7 @@ def _network(
     found = as_classifier(teacher, len(theirs), size, own.maps, "teacher")
     require_float32(found, "teacher")
     require_learned(method, found, "the teacher")
-    require_maps(method, found, "the teacher", 'name the submodules that give maps, as in `teacher_maps="layer4"`')
+    require_maps(method, found, "the teacher", way_to_maps("teacher"))
     if found is teacher:
         found = sharing_weights(found)  # the caller's keeps its branches
     found.detach_branches(keep=method.needs)

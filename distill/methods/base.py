@@ -1,7 +1,7 @@
 """What a distillation method is: its hyper-parameters, what it needs, and one call per training step."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,6 +17,8 @@ from ..models.output import ModelOutput
 from .part import Branches, Part
 from .supervised import Supervised, loss_of
 from .term import Reduction, Term, Terms
+
+T = TypeVar("T")
 
 Protocol = Literal["paper", "code"]
 WarmupEpochs: TypeAlias = Annotated[float, Meta(ge=0)]
@@ -200,8 +202,8 @@ class ProtocolMethod(Method):
 METHODS: Registry[type[Method]] = Registry("method", __package__, "edgedistill.methods")
 
 
-def require_teacher(teacher: ModelOutput | None, method: str) -> ModelOutput:
-    """The teacher's outputs; raises ConfigError when there are none."""
+def require_teacher(teacher: T | None, method: str) -> T:
+    """The teacher, or its outputs; raises ConfigError when there is none."""
     if teacher is None:
         raise ConfigError(f"method {method!r} distils from a teacher and none is given: name one, or use 'vanilla'.")
     return teacher

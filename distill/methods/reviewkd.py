@@ -73,14 +73,13 @@ class ReviewKD(ProtocolMethod):
         Raises:
             ConfigError: there is no teacher, or it has no feature maps.
         """
-        if teacher is None:
-            raise ConfigError("method 'reviewkd' distils from a teacher and none is given: name one, or use 'vanilla'.")
-        if not isinstance(teacher, Classifier):
+        network = require_teacher(teacher, "reviewkd")
+        if not isinstance(network, Classifier):
             raise ConfigError(
                 "method 'reviewkd' compares feature maps, which a teacher merged from sub-tasks does not have: name a "
                 "single network as `teacher`."
             )
-        backbones = student.backbone, teacher.backbone
+        backbones = student.backbone, network.backbone
         return Fusion(build_review(*backbones, size, width=self.mid_channels, count=self.max_stages))
 
 
