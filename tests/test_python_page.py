@@ -1,5 +1,6 @@
 """docs/python.md is run from top to bottom, as a reader would."""
 
+import json
 import os
 import re
 import subprocess
@@ -35,7 +36,15 @@ def test_every_block_runs(reader):
     assert {"teacher", "student", "related", "tagged", "scored", "graph", "named"} <= {
         path.name for path in (folder / "runs").iterdir()
     }
-    assert (folder / "bundle" / "manifest.json").is_file()
+    for bundle in ("bundle", "bundle_int8", "own_bundle"):
+        assert statuses(folder / bundle) == ["verified"]
+    loss, mean_ap = (float(line) for line in ran.out.splitlines() if re.fullmatch(r"\d+\.\d+", line))
+    assert loss > 0
+    assert mean_ap > 70, "the reader's own loop learns; chance is about 50"
+
+
+def statuses(bundle):
+    return [artifact["status"] for artifact in json.loads((bundle / "manifest.json").read_bytes())["artifacts"]]
 
 
 def test_the_readers_own_loop_is_as_short_as_it_can_be_read():
@@ -49,6 +58,7 @@ def test_the_command_line_knows_the_readers_backbone(reader):
     ran = Forked(page_reader.run_commands, str(folder), COMMANDS, OMP_NUM_THREADS="1").wait(600)
     assert ran.code == 0, ran.err
     assert "tiny_tints" in ran.out
+    assert statuses(folder / "named_bundle") == ["verified"], "its checkpoint loads where its module is named alone"
     assert (folder / "runs" / "cpsd" / "student" / "student.safetensors").is_file()
 
 

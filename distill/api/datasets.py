@@ -96,7 +96,7 @@ class TorchDataset(Dataset):
         return len(self) == len(other) and self.pixels_sha256 == other.pixels_sha256
 
 
-def as_dataset(data: Data, classes: Sequence[str] | None, name: str) -> Dataset:
+def as_dataset(data: Data, classes: Sequence[str] | None = None, name: str = "data") -> Dataset:
     """What a user calls data, as a data set.
 
     Args:
@@ -107,7 +107,7 @@ def as_dataset(data: Data, classes: Sequence[str] | None, name: str) -> Dataset:
             are the training's. Labels are (C,): 1 present, 0 absent, -1 unknown.
         classes: C names, whose order the labels are brought to where the data has `classes` of its own; without, those,
             or numbers.
-        name: "train" or "validation", for messages.
+        name: of a torch data set, which messages and its images' ids begin with.
 
     Raises:
         ConfigError: a loader has a sampler or a `collate_fn` of its own, or the data set is none that has a length.

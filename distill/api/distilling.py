@@ -34,7 +34,7 @@ from ..recipe.check_training import why_not_mixed, why_not_weighed
 from ..teacher_cache import CachedSource, PerImageSource
 from .datasets import Data, TorchDataset, as_dataset
 from .settings import check_arguments, read_settings
-from .teaching import GivenTeacher, Own, judge_teacher, open_teacher
+from .teaching import GivenTeacher, Own, judge_teacher, open_teacher, way_to_maps
 
 _WHERE = "distil"
 
@@ -141,7 +141,7 @@ def distil(
         teacher, asked, learned, shown, own, mixes=chosen.mix is not None, max_bad_share=max_bad_share
     )
     taught_by = source.network if isinstance(source, CachedSource | PerImageSource) else None
-    require_maps(asked, taught, "the student", _name_maps("student"))
+    require_maps(asked, taught, "the student", way_to_maps("student"))
     _require_labels(asked, chosen, taught)
     spec = taught.spec or spec_of(student)
     torch.manual_seed(seed)  # of what the method adds
@@ -188,10 +188,6 @@ def distil(
         except InterruptedRunError as error:
             raise InterruptedRunError(str(error).replace("The same command", "The same call")) from None
         return load_student(best, network=taught.cpu())
-
-
-def _name_maps(who: str) -> str:
-    return f'name the submodules that give maps, as in `{who}_maps="layer4"`'
 
 
 @contextlib.contextmanager
