@@ -1,4 +1,6 @@
-"""`distil`: it is the training of a recipe, leaves the networks as they were, and does nothing twice."""
+"""`distil`: it is the training of a recipe, leaves the networks as they were, does nothing twice, and goes on."""
+
+import contextlib
 
 import numpy as np
 import pytest
@@ -10,11 +12,11 @@ from torch import nn
 
 from edgedistill.distill import distil, load_student
 from edgedistill.distill.api.datasets import as_dataset
-from edgedistill.distill.engine import fit
+from edgedistill.distill.engine import fit, trainer
 from edgedistill.distill.models.plain import as_classifier
 from edgedistill.distill.teacher_cache.source import CachedSource
 from edgedistill.distill.teacher_cache.spec import dataset_digest
-from edgedistill.runtime.errors import CheckpointError
+from edgedistill.runtime.errors import CheckpointError, InterruptedRunError
 
 
 def test_a_store_of_a_teachers_outputs_asks_for_no_image_to_be_known(tmp_path):
@@ -111,3 +113,28 @@ def test_a_finished_training_says_so(tmp_path, capsys):
     teach(tmp_path)
     teach(tmp_path, console=Console())
     assert "is finished; its result is read from" in capsys.readouterr().out
+
+
+class StopAfter:
+    """Stands in for Ctrl-C: true from the n-th time it is asked."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def __bool__(self):
+        self.left -= 1
+        return self.left <= 0
+
+
+def test_the_same_call_goes_on_where_it_was_interrupted_and_ends_with_the_same_bits(tmp_path, monkeypatch):
+    """In the middle of the second epoch, beside a teacher whose outputs are stored since its views come again."""
+    options = {"epochs": 2, "views": 1, "ema": 0.9}
+    whole = teach(tmp_path / "whole", **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "catch_interrupt", lambda _: contextlib.nullcontext(StopAfter(6)))
+        with pytest.raises(InterruptedRunError, match=r"stopped after step 5 of 6.* The same call continues"):
+            teach(tmp_path / "parts", **options)
+    (stored,) = (tmp_path / "parts" / "caches" / "teachers").iterdir()
+    before = (stored / "logits.f16").stat().st_mtime_ns
+    assert teach(tmp_path / "parts", **options).weights_sha256 == whole.weights_sha256
+    assert (stored / "logits.f16").stat().st_mtime_ns == before, "nothing is asked of the teacher twice"

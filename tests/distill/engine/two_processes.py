@@ -112,13 +112,13 @@ def attention_leaves_shared_gradients_as_they_are() -> None:
 
 
 def steps_equal_those_of_one_process() -> None:
-    """Value and gradient of every method, in two pieces each; terms that are not gathered are each process's."""
+    """Value and gradient of every method, whole and in two pieces each; what is not gathered is each process's."""
     world = current_world()
     for name, options in step_cases.METHOD_CASES:
         method, student, teacher = step_cases.wired(name, options)
         step_cases.without_chance(student)
         terms, gradients = step_cases.plainly(method, student, teacher)
-        for count in (1, 2) if name == "mdkd" else (2,):
+        for count in (1, 2):
             taken, found = step_cases.take(method, student, teacher, count, world=world, wrap=DistributedDataParallel)
             told = [process[term] for term in terms for process in world.gather(taken.terms)]
             means = [sum(pair) / 2 for pair in zip(told[::2], told[1::2], strict=True)]
