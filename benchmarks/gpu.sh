@@ -42,7 +42,8 @@ part() {
 tests() {
   local name=$1 most=$2
   shift 2
-  part "$name" "$most" "$python" -m pytest -q -n "${WORKERS:-4}" --junit-xml="$out/$name.xml" "$@"
+  # `load`: each file is one, which `loadfile`, as the suite runs, would give to one of the workers.
+  part "$name" "$most" "$python" -m pytest -q -n "${WORKERS:-4}" --dist load --junit-xml="$out/$name.xml" "$@"
   "$python" benchmarks/junit_json.py "$out/$name.xml" "$out/$name.json" || true
 }
 

@@ -18,8 +18,10 @@ MODULES = (
     "timm",
     "safetensors",
     "tensorboard",
+    "sklearn",
+    "filelock",
 )
-OPTIONAL = ("pytest", "xdist", "triton", "onnx", "onnxruntime")
+OPTIONAL = ("simplejpeg", "pytest", "xdist", "triton", "onnx", "onnxruntime")
 
 
 def main() -> None:

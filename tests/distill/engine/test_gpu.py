@@ -11,8 +11,9 @@ import torch
 import torch.distributed as dist
 from jobs import SMALL, tint_teacher
 from rich.console import Console
-from step_cases import CLASSES, CONTEXT, METHOD_CASES, READING, batch, network, ready
+from step_cases import CLASSES, CONTEXT, IMAGES, METHOD_CASES, READING, SIZE, batch, network, ready
 
+from edgedistill.distill import losses
 from edgedistill.distill.checkpoint import load_student
 from edgedistill.distill.data.decoded import DecodedImages
 from edgedistill.distill.data.loader import EpochSampler, training_loader
@@ -108,6 +109,19 @@ def test_batches_in_the_gpus_memory_are_those_of_the_host(tint_dataset, workers)
         assert torch.equal(found.images.cpu(), expected.images)
         assert torch.equal(found.targets, expected.targets)
     release_device_memory()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_heads_and_losses_are_in_float32_where_the_backbone_is_not(dtype):
+    model, images = network(4, 0, ("calibration",)).to(CUDA).eval(), torch.rand(IMAGES, 3, SIZE, SIZE, device=CUDA)
+    targets = batch().targets.to(CUDA)
+    with torch.no_grad(), torch.autocast("cuda", dtype):
+        said = model(images)
+        loss = losses.bce(said.logits.to(dtype), targets)
+    assert said.features.dtype == dtype
+    assert torch.equal(said.logits, model.head(said.features.float())[1])
+    assert said.calibration_logits.dtype == loss.dtype == torch.float32
+    assert torch.equal(loss, losses.bce(said.logits.to(dtype).float(), targets))
 
 
 def trained(make_job, make_model, folder, **settings):
