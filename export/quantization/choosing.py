@@ -80,10 +80,6 @@ def choose(
         note = "no gate asks for any"
     elif best.within(limit):
         note = "not needed"
-    elif judge.reference is None:
-        note = "none: no held-out image has a label"
-    elif not judge.can_settle(limit):
-        note = f"none: {len(images.held_out)} held-out images cannot show a drop within {limit:g} points"
     else:
         found = recover(search, best, limit)
         best, all_int8, note = found.best, found.all_int8, found.note

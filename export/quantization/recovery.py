@@ -1,7 +1,8 @@
 """What is done where a gate asks for more accuracy than int8 alone keeps.
 
 Weights are equalised across layers, then rounded adaptively, then layers go back into float; each step only where the
-ones before were not enough.
+ones before were not enough. The first two cost a device nothing: logits decide on them where labels cannot. Layers in
+float cost time, and go back only where the images can show that they are worth it.
 """
 
 import contextlib
@@ -52,6 +53,8 @@ def recover(search: Search, start: Trial, limit: float) -> Recovered:
     start, details["adaptive_rounding"] = _rounded_adaptively(search, start)
     if start.within(limit):
         return Recovered(start, start, "weights rounded adaptively", details)
+    if why := _why_not_shown(search, limit):
+        return Recovered(start, start, f"no layers in float: {why}", details)
     candidate = start.candidate
     search.say("which layers cost most")
     images = search.images.ranges.spread(IMAGES)
@@ -71,6 +74,15 @@ def recover(search: Search, start: Trial, limit: float) -> Recovered:
     best = best_of(trials, search.judge.confidence)
     note = f"{len(best.in_float)} of {len(names)} layers in float, and still not within {limit:g} points"
     return Recovered(best, start, note, details)
+
+
+def _why_not_shown(search: Search, limit: float) -> str:
+    """Why the held-out images cannot show that any graph is within the limit; empty where they can."""
+    if search.judge.reference is None:
+        return "no held-out image has a label"
+    if not search.judge.can_settle(limit):
+        return f"{len(search.images.held_out)} held-out images cannot show a drop within {limit:g} points"
+    return ""
 
 
 def _rounded_adaptively(search: Search, start: Trial) -> tuple[Trial, str]:

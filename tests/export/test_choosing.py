@@ -9,7 +9,6 @@ from small_network import LAYERS
 
 from edgedistill.export.errors import ExportError
 from edgedistill.export.quantization import (
-    calibration,
     choosing,
     held_out,
     latency,
@@ -203,25 +202,25 @@ def test_a_step_that_fails_says_so_and_leaves_the_others(measured, monkeypatch, 
     assert chosen.details["layer_snr"] == "not measured: no such operator"
 
 
-def test_too_few_images_to_judge_by_recover_nothing_and_say_so(measured, tmp_path):
+@pytest.mark.parametrize(
+    ("labelled", "why"),
+    [(True, "60 held-out images cannot show a drop within 0.01 points"), (False, "no held-out image has a label")],
+)
+def test_where_labels_cannot_judge_the_logits_do_and_no_layer_goes_back(labelled, why, measured, tmp_path):
+    """In one scale for a whole tensor, equalised weights bring the logits much nearer."""
     prepared, histograms, images, _ = measured
+    targets = images.targets if labelled else np.full_like(images.targets, -1)
+    coarse = QdqQuantiser(prepared, qdq.Flavour("per-tensor", signed=False, per_channel=False))
     chosen = choosing.choose(
-        QdqQuantiser(prepared, qdq.U8S8), histograms, images, limits=Gates(max_map_drop=0.01), scratch=tmp_path
+        coarse, histograms, replace(images, targets=targets), limits=Gates(max_map_drop=0.01), scratch=tmp_path
     )
-    assert chosen.note == "none: 60 held-out images cannot show a drop within 0.01 points"
-
-
-def test_without_labels_the_logits_choose(measured, tmp_path):
-    prepared, histograms, images, _ = measured
-    unlabelled = calibration.CalibrationImages(
-        images.ranges, images.held_out, np.full_like(images.targets, -1), images.record
-    )
-    chosen = choosing.choose(
-        QdqQuantiser(prepared, qdq.U8S8), histograms, unlabelled, limits=Gates(max_map_drop=1.0), scratch=tmp_path
-    )
-    assert chosen.best.error == min(trial.error for trial in chosen.tried)
-    assert "mAP" not in chosen.details["calibrators_tried"]
-    assert chosen.note == "none: no held-out image has a label"
+    assert chosen.note == f"no layers in float: {why}"
+    assert ("mAP" in chosen.details["calibrators_tried"]) is labelled
+    assert chosen.details["equalisation"].startswith("kept, ")
+    assert "kept" in chosen.details["adaptive_rounding"]
+    assert "layers_ranked" not in chosen.details
+    assert chosen.best.in_float == ()
+    assert chosen.best.error < 0.9 * min(trial.error for trial in chosen.tried)
 
 
 def test_a_loose_gate_is_met_by_equalised_weights_whose_ranges_are_measured_anew(measured, tmp_path):
