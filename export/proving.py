@@ -102,7 +102,9 @@ def _check(artifact: Artifact, probes: "Probes", run: _Run, *, for_elsewhere: bo
     )
     difference = judge(found, np.concatenate(rows), probes, artifact.precision)
     if difference.problem or difference.parity is None:
-        return _judged(artifact, "failed", f"{difference.problem}.", difference.parity)
+        weights = artifact.details.get("weights", "")  # of int8, where they are not the usual ones or this CPU is not
+        told = f" Weights: {weights}." if weights else ""
+        return _judged(artifact, "failed", f"{difference.problem}.{told}", difference.parity)
     parity = msgspec.structs.replace(difference.parity, runner=ran["runner"])
     return msgspec.structs.replace(artifact, status="verified", parity=parity)
 

@@ -80,6 +80,12 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def overflows_bytes() -> bool:
+    """Whether this CPU adds products of bytes in 16 bits, which are too few: x86 without VNNI, where Linux tells it."""
+    flags = [line for line in (_read("/proc/cpuinfo") or "").splitlines() if line.startswith("flags")]
+    return bool(flags) and "vnni" not in flags[0]
+
+
 def load_average() -> tuple[float, ...]:
     """Runnable processes averaged over 1, 5 and 15 minutes; empty where the system has no such number."""
     try:

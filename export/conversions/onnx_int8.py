@@ -13,7 +13,7 @@ from ..errors import ExportError
 from ..quantization.calibration import stored_images
 from ..quantization.calibrators import Histogram
 from ..quantization.choosing import choose, judge_trained
-from ..quantization.products import flavour_here
+from ..quantization.products import flavour_here, of_trained_weights
 from ..quantization.qdq import OPERATORS, S8S8, U8S7, U8S8, Flavour, prepare, settle
 from ..quantization.qdq_quantiser import QdqQuantiser
 from ..quantization.ranges import measure
@@ -118,7 +118,7 @@ def settle_and_judge(source: str, written: str, calibration: str, limits: dict[s
     settle(Path(written))
     quantiser, images = QdqQuantiser(Path(source), U8S8), stored_images(Path(calibration))
     chosen = judge_trained(quantiser, Path(written), images, limits=msgspec.convert(limits, Gates))
-    return {"quantization": U8S8.name} | chosen.details
+    return {"quantization": U8S8.name} | of_trained_weights() | chosen.details
 
 
 def _histograms_of(prepared: Path) -> Path:

@@ -7,6 +7,7 @@ import numpy as np
 
 from .qdq import U8S7, U8S8, Flavour
 
+_NOT_EXACT = "the exporting CPU has no exact product of bytes (x86 without VNNI)"
 _DEPTH = 64  # products in a sum: enough for every width of a processor's registers
 
 
@@ -19,8 +20,15 @@ def flavour_here(flavour: Flavour) -> tuple[Flavour, dict[str, str]]:
     if flavour is U8S7:
         return flavour, {"weights": "7 bits: asked for by `weight_bits`"}
     if flavour is U8S8 and not multiplies_exactly():
-        return U8S7, {"weights": "7 bits: this CPU has no exact product of bytes"}
+        return U8S7, {"weights": f"7 bits: {_NOT_EXACT}"}
     return flavour, {}
+
+
+def of_trained_weights() -> dict[str, str]:
+    """The details of a file whose weights were trained with 8 bits and keep them, where this CPU is not exact."""
+    if multiplies_exactly():
+        return {}
+    return {"weights": f"8 bits, as they were trained: {_NOT_EXACT}, so what was measured here is not what others give"}
 
 
 @cache

@@ -1,5 +1,6 @@
 """Where a CPU's products of bytes overflow, weights have 7 bits."""
 
+import re
 from pathlib import Path
 
 import onnx
@@ -9,6 +10,7 @@ from onnx import numpy_helper
 from edgedistill.export.builders import BUILDERS
 from edgedistill.export.quantization import calibrators, products, qdq
 from edgedistill.export.quantization.qdq_quantiser import QdqQuantiser
+from edgedistill.runtime.device import overflows_bytes
 from edgedistill.runtime.errors import ConfigError
 from edgedistill.runtime.targets import Target, load_target
 
@@ -24,14 +26,18 @@ def test_only_unsigned_activations_on_a_cpu_without_exact_products_change_the_we
     assert (asked.weight_levels, details) == (64, {"weights": "7 bits: asked for by `weight_bits`"})
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_weights_that_were_trained_keep_their_bits_and_it_is_told_where_sums_overflow(exact, monkeypatch):
+    monkeypatch.setattr(products, "multiplies_exactly", lambda: exact)
+    told = products.of_trained_weights().get("weights", "")
+    assert told.startswith("8 bits, as they were trained: ") is not exact
+
+
 def test_the_probe_agrees_with_what_the_cpu_says_of_itself():
     facts = Path("/proc/cpuinfo")
-    flags = (
-        [line for line in facts.read_text("utf-8").splitlines() if line.startswith("flags")] if facts.exists() else []
-    )
-    if not flags:
+    if not facts.exists() or not re.search("^flags", facts.read_text("utf-8"), re.MULTILINE):
         pytest.skip("no flags of an x86 CPU here")
-    assert products.multiplies_exactly() == ("vnni" in flags[0])
+    assert products.multiplies_exactly() is not overflows_bytes()
 
 
 @pytest.mark.parametrize(("flavour", "largest"), [(qdq.U8S8, 127), (qdq.U8S7, 64)])

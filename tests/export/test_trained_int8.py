@@ -1,7 +1,9 @@
 """A student that was trained in int8: the file computes, operation by operation, what training simulated."""
 
+from dataclasses import replace
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -13,6 +15,9 @@ from edgedistill.distill.models import Classifier
 from edgedistill.distill.models.folded import FoldedClassifier
 from edgedistill.distill.models.rounding import SameLevels
 from edgedistill.export import export_bundle
+from edgedistill.export.builders import Built
+from edgedistill.export.probes import make_probes
+from edgedistill.export.proving import check_artifact
 from edgedistill.export.quantization.products import multiplies_exactly
 from edgedistill.export.sources.base import NetworkCard
 from edgedistill.export.sources.pytorch import PyTorchSource
@@ -157,5 +162,17 @@ def test_all_of_it_runs_in_int8_and_the_manifest_says_how_it_came(bundle):
     for artifact in quantised:
         assert (artifact.coverage.int8, artifact.coverage.convolutions) == (5, 5)
         assert artifact.details["calibrator"] == "trained"
+        assert ("weights" in artifact.details) is not multiplies_exactly()
         assert artifact.details["accuracy_recovery"] == "none: the student was trained in int8"
     assert all(one.files[0].sha256 != other.files[0].sha256 for one, other in pairwise(bundle.manifest.artifacts))
+
+
+def test_a_file_that_fails_tells_what_this_cpu_makes_of_its_weights(trained, bundle):
+    _, source = trained
+    probes = make_probes(source, pictures(8, 6))
+    wrong = replace(probes, logits=probes.logits + 99)
+    told = {"weights": "8 bits, as they were trained"}
+    artifact = msgspec.structs.replace(bundle.manifest.artifacts[1], details=told)
+    judged = check_artifact(bundle, artifact, wrong, Built((), "onnx"))
+    assert judged.status == "failed"
+    assert judged.reason.endswith("allowed in int8. Weights: 8 bits, as they were trained.")

@@ -33,3 +33,18 @@ def test_the_slug_is_short_and_safe(monkeypatch, cpu, gpus, arch, slug):
     monkeypatch.setattr(device.platform, "machine", lambda: arch)
     assert device.device_slug() == slug
     assert re.fullmatch(r"[a-z0-9_-]+", slug)
+
+
+@pytest.mark.parametrize(
+    ("told", "overflows"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu sse2 avx2 fma", True),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_vnni", False),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx_vnni", False),
+        ("processor\t: 0\nFeatures\t: fp asimd asimddp", False),  # Arm
+        (None, False),
+    ],
+)
+def test_an_x86_cpu_without_vnni_overflows(monkeypatch, told, overflows):
+    monkeypatch.setattr(device, "_read", lambda path: told)
+    assert device.overflows_bytes() is overflows

@@ -7,6 +7,7 @@ from edgedistill.runtime import selftest
 from edgedistill.runtime.backends.base import BACKENDS
 from edgedistill.runtime.bundle import Bundle, GoldenImage, describe_file, open_bundle
 from edgedistill.runtime.errors import BundleError, DataError, MissingDependencyError
+from edgedistill.runtime.parity import golden
 from edgedistill.runtime.precisions import precision_of
 from edgedistill.runtime.preprocess import load
 
@@ -50,6 +51,34 @@ def test_wrong_outputs_fail_with_the_photograph_named(bundle):
     assert "selftest/red.jpg is 0.5 off" in artifact.sentence
     assert "JPEG" not in artifact.sentence
     assert selftest(changed, backend="onnxruntime", tolerance=1.0).passed
+
+
+@pytest.mark.parametrize(
+    ("change", "overflows", "told"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"details": {"weights": "7 bits: asked for"}}, True, False),
+        ({"precision": "fp32"}, True, False),
+        ({"device": "cuda"}, True, False),
+    ],
+)
+def test_where_an_int8_file_fails_on_a_cpu_whose_sums_overflow_it_is_told(bundle, monkeypatch, change, overflows, told):
+    monkeypatch.setattr(golden, "overflows_bytes", lambda: overflows)
+    first, *_ = bundle.manifest.artifacts
+    details = change.get("details", {})
+    target = msgspec.structs.replace(first.target, precision=change.get("precision", "int8"))
+    target = msgspec.structs.replace(target, device=change.get("device", "cpu"))
+    artifact = msgspec.structs.replace(first, target=target, details=details)
+    wrong = tuple(
+        msgspec.structs.replace(one, logits=tuple(value + 9 for value in one.logits))
+        for one in bundle.manifest.selftest
+    )
+    manifest = msgspec.structs.replace(bundle.manifest, artifacts=(artifact,), selftest=wrong)
+    changed = Bundle(bundle.storage, manifest, b"")
+    (found,) = selftest(changed, device="cpu").artifacts
+    assert found.verdict == "failed"
+    assert ("export `-t onnxruntime-avx2-int8` or fp32 for it" in found.sentence) is told
 
 
 def test_failing_on_jpeg_alone_points_at_the_decoder(bundle, tiny_reference):
