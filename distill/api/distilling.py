@@ -45,7 +45,7 @@ def distil(
     train: Data,
     validation: Data | float = 0.1,
     *,
-    method: str | Mapping[str, Any] | Method = "mdkd",
+    method: str | Mapping[str, Any] | Method = "mld",
     classes: Sequence[str] | None = None,
     input: int | tuple[int, int] | Preprocessing = 224,
     teacher_input: Preprocessing | None = None,
