@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from torch import Tensor, nn
 
 from edgedistill.distill.checkpoint import ModelCard
@@ -83,3 +84,25 @@ def shared_job(folder: Path) -> Job:
     """A training whose steps several processes can share without any difference; its head learns from epoch 2 on."""
     parts = Parts(head=PartSettings(freeze_epochs=1))
     return tint_job(folder, method="mdkd", sync_batchnorm=True, ema=None, optimizer="sgd", lr=1e-4, parts=parts)
+
+
+def write_recipe_on_photographs(folder: Path) -> Path:
+    """A recipe on the photographs that `tinted_photographs` wrote into its folder; a teacher and a student, briefly."""
+    network = {"name": "timm/test_efficientnet"}
+    training = {"epochs": 1, "batch_size": 12, "workers": 0, "augment": ["flip"]}
+    content = {
+        "output": str(folder / "runs"),
+        "data": {
+            "train": {"format": "csv", "path": "train.csv"},
+            "test": {"format": "csv", "path": "test.csv"},
+            "validation": 0.25,
+            "validation_seed": 5,
+        },
+        "input": {"size": 32},
+        "teacher": {"model": network, "train": training, "accept": True},
+        "student": {"model": network, "train": training},
+        "method": "mld",
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path

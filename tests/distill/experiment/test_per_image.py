@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-import yaml
+from jobs import write_recipe_on_photographs
 from msgspec.structs import replace
 from rich.console import Console
 
@@ -24,7 +24,6 @@ from edgedistill.runtime.preprocess import load_reduced
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 QUIET = Console(quiet=True)
-NETWORK = {"name": "timm/test_efficientnet"}
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +31,7 @@ def folder(tmp_path_factory, tinted_photographs, one_thread):
     """A recipe whose teacher is trained; the photographs hold more than the student's 32 pixels show."""
     folder = tmp_path_factory.mktemp("per_image")
     tinted_photographs(folder, size=(96, 96), noise=200, tint=50)
-    training = {"epochs": 1, "batch_size": 12, "workers": 0, "augment": ["flip"]}
-    content = {
-        "output": str(folder / "runs"),
-        "data": {
-            "train": {"format": "csv", "path": "train.csv"},
-            "test": {"format": "csv", "path": "test.csv"},
-            "validation": 0.25,
-            "validation_seed": 5,
-        },
-        "input": {"size": 32},
-        "teacher": {"model": NETWORK, "train": training, "accept": True},
-        "student": {"model": NETWORK, "train": training},
-        "method": "mld",
-    }
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(content))
+    write_recipe_on_photographs(folder)
     opened(folder).teacher()
     return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
+from jobs import write_recipe_on_photographs
 from rich.console import Console
 
 from edgedistill.distill.data.loader import Batch
@@ -19,7 +19,6 @@ from edgedistill.runtime.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "teacher_scores.py"
-NETWORK = {"name": "timm/test_efficientnet"}
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +26,7 @@ def run(tmp_path_factory, tinted_photographs, one_thread):
     """A recipe whose teacher is trained, and the script's file of its scores beside it."""
     folder = tmp_path_factory.mktemp("scores")
     tinted_photographs(folder, size=(32, 32), noise=200, tint=50)
-    training = {"epochs": 1, "batch_size": 12, "workers": 0, "augment": ["flip"]}
-    content = {
-        "output": str(folder / "runs"),
-        "data": {
-            "train": {"format": "csv", "path": "train.csv"},
-            "test": {"format": "csv", "path": "test.csv"},
-            "validation": 0.25,
-            "validation_seed": 5,
-        },
-        "input": {"size": 32},
-        "teacher": {"model": NETWORK, "train": training, "accept": True},
-        "student": {"model": NETWORK, "train": training},
-        "method": "mld",
-    }
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(content))
+    write_recipe_on_photographs(folder)
     Experiment(load_recipe(folder / "recipe.yaml"), Console(quiet=True)).teacher()
     scores_of(folder, "scores.npz")
     return folder
