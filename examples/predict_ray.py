@@ -45,17 +45,20 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256, help="photographs that a worker gets at a time")
     parser.add_argument("--address", help="of a cluster; default: Ray on this machine")
     arguments = parser.parse_args()
+    folder, bundle, out = (Path(path).resolve() for path in (arguments.folder, arguments.bundle, arguments.out))
+    files = list(images_below(folder))
+    if files[0].path == folder:  # there is none, or nothing in it
+        raise SystemExit(files[0].problem)
+    paths = [{"path": str(file.path)} for file in files]  # also of what cannot be opened: its row has the reason
     ray.init(address=arguments.address)
-    bundle, out = (str(Path(path).resolve()) for path in (arguments.bundle, arguments.out))
-    paths = [{"path": str(file.path.resolve())} for file in images_below(arguments.folder) if not file.problem]
     labelled = ray.data.from_items(paths).map_batches(
         Labels,
-        fn_constructor_args=(bundle,),
+        fn_constructor_args=(str(bundle),),
         batch_size=arguments.batch,
         concurrency=arguments.workers,
         num_cpus=1,
     )
-    labelled.write_parquet(out)
+    labelled.write_parquet(str(out))
 
 
 if __name__ == "__main__":

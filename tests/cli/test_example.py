@@ -38,6 +38,7 @@ def test_it_labels_a_folder_on_a_local_ray(tiny_bundle, tmp_path):
     for number in range(12):
         shutil.copy(tiny_bundle / "selftest" / ("red.jpg", "teal.jpg")[number % 2], photos / f"{number:02}.jpg")
     (photos / "05.jpg").write_bytes(b"no image")
+    (photos / "12.jpg").symlink_to("nothing.jpg")
     script = SCRIPT.with_name("predict_ray.py")
     subprocess.run(
         [sys.executable, script, tiny_bundle, photos, out, "--workers", "2", "--batch", "3"],
@@ -47,7 +48,7 @@ def test_it_labels_a_folder_on_a_local_ray(tiny_bundle, tmp_path):
         timeout=300,
     )
     rows = sorted(parquet.read_table(out).to_pylist(), key=lambda row: row["path"])
-    assert [row["path"] for row in rows] == [str(photos / f"{number:02}.jpg") for number in range(12)]
+    assert [row["path"] for row in rows] == [str(photos / f"{number:02}.jpg") for number in range(13)]
     assert [row["labels"][:1] for row in rows] == [
         ["red"],
         ["blue"],
@@ -56,6 +57,12 @@ def test_it_labels_a_folder_on_a_local_ray(tiny_bundle, tmp_path):
         ["red"],
         [],
         *[["red"], ["blue"]] * 3,
+        [],
     ]
     assert rows[5]["error"].startswith("cannot be decoded (")
+    assert rows[12]["error"] == "no such image"
     assert rows[0]["probabilities"][0] > 0.9
+    command = [sys.executable, script, tiny_bundle, tmp_path / "nowhere", out]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=SCRIPT.parents[1])
+    assert done.returncode == 1
+    assert "nowhere: cannot be opened" in done.stderr

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 pytest.importorskip("asyncssh", reason="asyncssh, the ssh server that stands for a device, is not installed")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from device import Device, Server, bare_python
+from device import SSHD, Device, OpenSsh, Server, bare_python
 
 from edgedistill.remote import device_environment
 from edgedistill.remote.device_environment import Environment
@@ -25,19 +26,30 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="no ssh here: install openssh-client"))
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A device that is up, with the client's `ssh` on this process's PATH."""
-    folder = tmp_path_factory.mktemp("ssh")
+def up(kind: type[Server], folder: Path) -> Iterator[Server]:
+    """A device behind a server of that kind."""
     home, programs = folder / "ho'me $(touch broken)", folder / "programs"  # every shell on the way must leave it alone
     home.mkdir()
     programs.mkdir()
-    device = Device(home, programs)
-    running = Server(device, folder)
+    running = kind(Device(home, programs), folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{folder / 'client'}:{os.environ['PATH']}")
         yield running
     running.close()
+
+
+@pytest.fixture(scope="module")
+def open_ssh(tmp_path_factory):
+    """The same behind OpenSSH's own server; skips where there is none."""
+    if SSHD is None:
+        pytest.skip("no sshd here: install openssh-server")
+    yield from up(OpenSsh, tmp_path_factory.mktemp("sshd"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A device that is up, with the client's `ssh` on this process's PATH."""
+    yield from up(Server, tmp_path_factory.mktemp("ssh"))
 
 
 @pytest.fixture

@@ -1,17 +1,23 @@
 """A device on the loopback address: an ssh server of the library asyncssh, with a home of its own and a bare Python.
 
-The client is the system's own ssh. Programs run in a network namespace of their own, which has no network at all,
-where the system permits that; else pip is told to use none.
+`OpenSsh` is the same behind OpenSSH's server, where that is installed. The client is the system's own ssh. Programs run
+in a network namespace of their own, which has no network at all, where the system permits that; else pip is told to use
+none.
 """
 
 import asyncio
 import contextlib
 import os
+import pwd
 import shlex
+import shutil
+import socket
 import stat
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +61,21 @@ class Device:
     def cache(self) -> Path:
         return self.home / ".cache" / "edgedistill"
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The login's environment."""
+        return {"HOME": str(self.home), "PATH": f"{self.programs}:/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+    @property
+    def offline(self) -> list[str]:
+        """The command that leaves a program without a network, where the system permits that."""
+        return [] if self.network else _UNSHARE
+
+    @property
+    def left(self) -> list[Path]:
+        """What a command that runs there uses, or has left."""
+        return list((self.cache / "runs").iterdir()) if (self.cache / "runs").exists() else []
+
     def program(self, name: str, text: str) -> None:
         """A shell script on its PATH."""
         path = self.programs / name
@@ -64,12 +85,10 @@ class Device:
     async def run(self, process: asyncssh.SSHServerProcess) -> None:
         """What sshd does: the login's shell runs the command; when the line ends, so does its input."""
         self.log.append(process.command or "")
-        variables = {"HOME": str(self.home), "PATH": f"{self.programs}:/usr/bin:/bin", "LANG": "C.UTF-8"}
-        offline = [] if self.network else _UNSHARE
         running = await asyncio.create_subprocess_exec(
-            *offline,
+            *self.offline,
             *("/bin/sh", "-c", f"{self.before}\n{process.command}"),
-            env=variables if self.network or offline else variables | _NO_NETWORK,
+            env=self.variables if self.network or self.offline else self.variables | _NO_NETWORK,
             cwd=self.home,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -94,13 +113,12 @@ async def _pump(source, sink) -> None:
 class Server:
     """Runs in a thread; `close` ends it."""
 
+    user = "user"
+
     def __init__(self, device: Device, folder: Path) -> None:
         self.device, self.folder = device, folder
         self.host_key, self.key = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self._listener = self._do(self._listen())
-        device.port = self._listener.get_port()
+        self._serve()
         self.write_client()
 
     def write_client(self, **changes: str) -> None:
@@ -113,7 +131,7 @@ class Server:
         lines = {
             "HostName": "127.0.0.1",
             "Port": str(self.device.port),
-            "User": "user",
+            "User": self.user,
             "IdentityFile": str(key),
             "IdentityAgent": "none",
             "IdentitiesOnly": "yes",
@@ -144,6 +162,12 @@ class Server:
         self.hang_up()
         self._loop.call_soon_threadsafe(self._loop.stop)
 
+    def _serve(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._listener = self._do(self._listen())
+        self.device.port = self._listener.get_port()
+
     async def _listen(self) -> asyncssh.SSHAcceptor:
         server = self
         self._connections: list[asyncssh.SSHServerConnection] = []
@@ -171,6 +195,72 @@ class Server:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
 
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+class OpenSsh(Server):
+    """The same device behind OpenSSH's own server, as every board has it; its logins are this process's user's."""
+
+    def __init__(self, device: Device, folder: Path) -> None:
+        self.user = pwd.getpwuid(os.getuid()).pw_name
+        super().__init__(device, folder)
+
+    def close(self) -> None:
+        self._daemon.terminate()
+        self._daemon.wait(20)
+
+    def _serve(self) -> None:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.device.port = found.getsockname()[1]
+        with contextlib.suppress(OSError):  # of root's alone
+            Path("/run/sshd").mkdir(mode=0o755)
+        key, known, command = (self.folder / name for name in ("host_key", "authorized", "command"))
+        key.touch(mode=0o600)
+        key.write_bytes(self.host_key.export_private_key())
+        known.write_bytes(self.key.export_public_key())
+        login = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in self.device.variables.items())
+        run = shlex.join([*self.device.offline, "/bin/sh", "-c"])
+        command.write_text(f'#!/bin/sh\n{login}\ncd "$HOME"\nexec {run} "$SSH_ORIGINAL_COMMAND"\n')
+        command.chmod(0o755)
+        lines = {
+            "Port": self.device.port, "ListenAddress": "127.0.0.1", "HostKey": key, "AuthorizedKeysFile": known,
+            "ForceCommand": command, "PidFile": "none", "StrictModes": "no", "UsePAM": "no",
+            "PermitRootLogin": "prohibit-password", "PasswordAuthentication": "no",
+        }  # fmt: skip
+        config = self.folder / "sshd_config"
+        config.write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
+        self._daemon = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.device.port)):
+                return
+            assert self._daemon.poll() is None, f"sshd ended with {self._daemon.returncode}"
+            time.sleep(0.05)
+
+
 def bare_python() -> str:
     """The interpreter below the environment that runs the tests."""
     return str(getattr(sys, "_base_executable", sys.executable))
+
+
+def running(device: Device, *asked: object) -> subprocess.Popen:
+    """A command that runs long on the device, and has begun there."""
+    code = (
+        "import sys; from edgedistill.remote import device_environment as made; "
+        f"made._Making.make = lambda making, key: made.Environment(python={str(device.programs / 'python')!r}); "
+        "from edgedistill.cli import main; main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, asked)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    until(lambda: device.left, 60)
+    return process
+
+
+def until(true: Callable[[], object], seconds: float = 20) -> None:
+    """Wait for it."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -3,12 +3,10 @@
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 
 import pytest
-from device import GATE, NAME
+from device import GATE, NAME, running, until
 
 from edgedistill.runtime.bundle import read_runs
 
@@ -20,10 +18,6 @@ def bundle(make_tiny_bundle, tmp_path):
 
 def calls(device, word: str) -> int:
     return sum(f" {word} " in line for line in device.log)
-
-
-def left_there(device) -> list:
-    return list((device.cache / "runs").iterdir())
 
 
 def test_verify_gives_what_it_gives_here_and_keeps_it(command, device, installed, bundle, photographs):
@@ -39,7 +33,7 @@ def test_verify_gives_what_it_gives_here_and_keeps_it(command, device, installed
     assert there == here
     runs = [run for found in read_runs(bundle).values() for run in found]
     assert [run.kind for run in runs] == ["verify", "verify"]
-    assert left_there(device) == []
+    assert device.left == []
     device.log.clear()
     assert command(*asked, "--host", NAME)[0] == 5
     assert (calls(device, "missing"), calls(device, "receive")) == (1, 0)  # what is there is not sent again
@@ -156,27 +150,6 @@ def test_a_model_file_alone(command, device, installed, bundle):
     assert "model.fp32.onnx" in out
 
 
-def running(device, *asked) -> subprocess.Popen:
-    """A command that runs long on the device, and has begun there."""
-    code = (
-        "import sys; from edgedistill.remote import device_environment as made; "
-        f"made._Making.make = lambda making, key: made.Environment(python={str(device.programs / 'python')!r}); "
-        "from edgedistill.cli import main; main()"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, asked)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    until(lambda: (device.cache / "runs").exists() and left_there(device), 60)
-    return process
-
-
-def until(true, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 def test_ctrl_c_ends_it_there_too(device, installed, bundle):
     process = running(device, "bench", bundle, "-a", "ort-fp32", "--preset", "full", "--host", NAME)
@@ -184,7 +157,7 @@ def test_ctrl_c_ends_it_there_too(device, installed, bundle):
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "pi: interrupted; what was sent is there for the next time" in err
-    until(lambda: not left_there(device))
+    until(lambda: not device.left)
 
 
 @pytest.mark.slow
@@ -198,7 +171,7 @@ def test_ctrl_c_ends_a_fleet(device, installed, bundle, tmp_path):
     report = json.loads(out)
     assert report["interrupted"]
     assert report["devices"][0]["error"] == "interrupted"
-    until(lambda: not left_there(device))
+    until(lambda: not device.left)
 
 
 @pytest.mark.slow
@@ -209,7 +182,7 @@ def test_a_line_that_breaks_ends_it_there_too(server, device, installed, bundle)
     assert process.returncode == 2
     assert "pi: the line was lost" in err
     assert "what is there already is not sent again" in err
-    until(lambda: not left_there(device))
+    until(lambda: not device.left)
 
 
 @pytest.mark.parametrize(
