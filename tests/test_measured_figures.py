@@ -1,0 +1,61 @@
+"""What the pages say was measured is in the records, and the records keep what the pages promise."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def page(name: str) -> str:
+    return " ".join((ROOT / "docs" / name).read_text(encoding="utf-8").split())
+
+
+def record(name: str) -> dict:
+    return json.loads((ROOT / "benchmarks" / "results" / name).read_text(encoding="utf-8"))
+
+
+def test_bench_agrees_with_the_vendors_own_tools():
+    found = record("vendor_tools.json")["agreements"]
+    tools = [one["tool"].split(",")[0] for one in found]
+    assert sorted(tools) == ["benchmark_app", "litert-benchmark", "profiler"]
+    assert all(0.95 <= one["ratio"] <= 1.05 for one in found)
+    ratios = dict(zip(tools, (one["ratio"] for one in found), strict=True))
+    told = [
+        f"{ratios[tool]:.2f}" for tool in ("benchmark_app", "litert-benchmark", "profiler")
+    ]  # as the page lists them
+    assert f"`bench` found {told[0]}, {told[1]} and {told[2]} times their medians" in page("bench.md")
+
+
+def test_the_bootstrap_takes_less_than_half_a_minute_and_is_scikit_learn_s():
+    found = record("bootstrap.json")
+    assert (found["images"], found["classes"], found["replicates"]) == (40_000, 80, 2000)
+    assert found["bootstrap_s"] <= 30
+    assert found["largest_difference_of_an_ap"] < 1e-12
+    seconds, times = round(found["bootstrap_s"]), round(found["times_faster"])
+    assert f"{seconds} seconds on one core of an Intel Xeon, {times} times less" in page("verify.md")
+
+
+@pytest.mark.parametrize("row", ["overhead", "large", "full", "memory", "folder"])
+def test_what_predicting_costs(row):
+    found, text = record("predict.json")["measurements"], page("predict.md")
+    large, more = found["large"]["decode: reduced"], found["memory"]["extra_resident_mb"]
+    bare = found["memory"]["resident_mb"]["bare"]
+    told = {
+        "overhead": (
+            f"the session alone, {found['overhead']['backend alone']['median_ms']:.3g} ms | "
+            f"{found['overhead']['Predictor.scores']['ratio']:.3g} times"
+        ),
+        "large": f"{1 / large['ratio']:.1f} times faster, the same labels",
+        "full": f"{1 / found['large']['decode: full']['ratio']:.1f} times faster",
+        "memory": f"{bare:.0f} MB | {abs(more):.1f} MB {'less' if more < 0 else 'more'}",
+        "folder": f"{found['folder']['stream_to_sum']:.2f} times",
+    }[row]
+    assert told in text
+    assert large["ratio"] <= 1 / 5
+    assert large["same_labels"] == found["large"]["decode: full"]["same_labels"] == 1.0
+    assert more <= 15
+    peak = re.search(r"(\d+) MB more at the peak", text)
+    assert int(peak[1]) == round(found["memory"]["extra_peak_mb"])
