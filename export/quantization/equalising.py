@@ -5,7 +5,7 @@ Only where it changes nothing that the float network computes: a ReLU6 between t
 each channel, which no runtime computes in int8, and a ReLU in its place is another network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import ExportError, one_line
 
+Exchange = Callable[[dict[str, np.ndarray], "Sequence[Pair]"], None]  # of float64 arrays by name, in place
 _HOMOGENEOUS = ("Relu", "LeakyRelu")  # f(s x) = s f(x) for s > 0
 _SWEEPS = 100
 _CONVERGED = 0.01  # no scale changes by more in a sweep
@@ -36,15 +37,13 @@ class Pair:
     groups: int
 
 
-def equalise(prepared: Path, out: Path) -> int:
-    """Write the graph with s_i = sqrt(r1_i / r2_i) moved from the first of each pair to the second, channel by channel.
-
-    r1_i and r2_i are the largest |weight| that gives and that takes channel i. The pairs are gone through until nothing
-    changes, which for a depthwise convolution between two others is the paper's form for three layers.
+def equalise(prepared: Path, out: Path, exchange: Exchange) -> int:
+    """Write the graph with scale moved from the first of each pair to the second.
 
     Args:
         prepared: from `qdq.prepare`.
         out: of the .onnx file.
+        exchange: moves it: `equalise_weights`, or by what layers take.
 
     Returns:
         the number of pairs; 0 where nothing was written.
@@ -61,7 +60,7 @@ def equalise(prepared: Path, out: Path) -> int:
         pairs = find_pairs(model.graph)
         names = {name for pair in pairs for name in (pair.weight, pair.bias, pair.then) if name}
         values = {name: numpy_helper.to_array(tensors[name]).astype(np.float64) for name in names}
-        equalise_weights(values, pairs)
+        exchange(values, pairs)
         for name, value in values.items():
             tensors[name].CopyFrom(numpy_helper.from_array(value.astype(np.float32), name))
         if pairs:
@@ -104,27 +103,41 @@ def find_pairs(graph: Any) -> list[Pair]:
 
 
 def equalise_weights(values: dict[str, np.ndarray], pairs: Sequence[Pair]) -> None:
-    """Exchange arrays of `values`, float64 by name, for equalised ones; a channel that is zero on a side is left."""
+    """Exchange arrays of `values`, float64 by name, for equalised ones; a channel that is zero on a side is left.
+
+    s_i = sqrt(r1_i / r2_i) moves from the first of each pair to the second, r1_i and r2_i being the largest |weight|
+    that gives and that takes channel i. The pairs are gone through until nothing changes, which for a depthwise
+    convolution between two others is the paper's form for three layers.
+    """
     for _ in range(_SWEEPS):
         changed = 0.0
         for pair in pairs:
             first, second = values[pair.weight], values[pair.then]
             given = np.abs(first).reshape(len(first), -1).max(axis=1)
-            taken = np.abs(_by_input(second, pair.groups)).max(axis=(1, 3)).ravel()
+            taken = np.abs(by_input(second, pair.groups)).max(axis=(1, 3)).ravel()
             alive = (given > 0) & (taken > 0)
             scale = np.ones_like(given)
             scale[alive] = np.sqrt(given[alive] / taken[alive])
             values[pair.weight] = first / scale.reshape(-1, *[1] * (first.ndim - 1))
             if pair.bias:
                 values[pair.bias] = values[pair.bias] / scale
-            scaled = _by_input(second, pair.groups) * scale.reshape(pair.groups, 1, -1, 1)
+            scaled = by_input(second, pair.groups) * scale.reshape(pair.groups, 1, -1, 1)
             values[pair.then] = scaled.reshape(second.shape)
             changed = max(changed, float(np.abs(scale - 1.0).max()))
         if changed < _CONVERGED:
             return
 
 
-def _by_input(weight: np.ndarray, groups: int) -> np.ndarray:
+def taken_by_pairs(prepared: Path) -> dict[str, str]:
+    """The tensor that the second layer of each pair takes, by the name of its weights."""
+    import onnx
+
+    graph = onnx.load(prepared, load_external_data=False).graph
+    seconds = {pair.then for pair in find_pairs(graph)}
+    return {node.input[1]: node.input[0] for node in graph.node if node.op_type == "Conv" and node.input[1] in seconds}
+
+
+def by_input(weight: np.ndarray, groups: int) -> np.ndarray:
     """Weights (O, I / groups, ...) as (groups, O / groups, I / groups, taps)."""
     return weight.reshape(groups, len(weight) // groups, weight.shape[1], -1)
 

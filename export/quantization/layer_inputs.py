@@ -146,6 +146,39 @@ def taken_values(
         yield dict(zip(taps, batch, strict=True))
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Of the channels that a layer takes.
+
+    Attributes:
+        rms: the root mean square of each, float64 (C,).
+        largest: the largest magnitude of each, (C,).
+    """
+
+    rms: np.ndarray
+    largest: np.ndarray
+
+
+def channel_sizes(takes: Mapping[str, str], batches: Iterable[Mapping[str, np.ndarray]], axis: int) -> dict[str, Sizes]:
+    """What layers take, by layer.
+
+    Args:
+        takes: the tensor that each layer reads.
+        batches: those tensors, by name, batch after batch.
+        axis: of their channels.
+    """
+    powers: dict[str, np.ndarray] = {}
+    largest: dict[str, np.ndarray] = {}
+    counts: dict[str, int] = {}
+    for taken in batches:
+        for tensor in set(takes.values()):
+            channels = np.moveaxis(taken[tensor], axis, 0).reshape(taken[tensor].shape[axis], -1)
+            powers[tensor] = powers.get(tensor, 0.0) + np.square(channels, dtype=np.float64).sum(axis=1)
+            largest[tensor] = np.maximum(largest.get(tensor, 0.0), np.abs(channels).max(axis=1))
+            counts[tensor] = counts.get(tensor, 0) + channels.shape[1]
+    return {layer: Sizes(np.sqrt(powers[name] / counts[name]), largest[name]) for layer, name in takes.items()}
+
+
 def input_moments(
     layers: Sequence[Layer], batches: Iterable[Mapping[str, np.ndarray]], images: int, rng: np.random.Generator
 ) -> list[np.ndarray]:

@@ -1,8 +1,9 @@
 """What choosing needs of a quantiser: one for each kind of file."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -11,6 +12,24 @@ from .graph_images import GraphImages
 
 SHIFT_IMAGES = 64  # by which biases are corrected: a mean over images and places wants few
 Ranges = Mapping[str, tuple[float, float]]
+Q_co = TypeVar("Q_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Equalised(Generic[Q_co]):
+    """What a quantiser makes of weights that are equalised across layers.
+
+    Attributes:
+        way: by which they are: "inputs" or "weights".
+        quantiser: of the equalised float file.
+        histograms: of its activations.
+        pairs: how many pairs of layers there are.
+    """
+
+    way: str
+    quantiser: Q_co
+    histograms: Mapping[str, Histogram]
+    pairs: int
 
 
 class Quantiser(Protocol):
@@ -92,11 +111,10 @@ class Quantiser(Protocol):
         """
         ...
 
-    def equalised(self, images: GraphImages, scratch: Path) -> tuple[Self, Mapping[str, Histogram], int] | None:
-        """The same, uncorrected, of the float file with weights equalised across layers, see `equalising`.
+    def equalised(self, images: GraphImages, scratch: Path) -> "Iterator[Equalised[Self]]":
+        """The same, uncorrected, of the float file with scale moved across layers, one way after the other.
 
-        Returns:
-            it, the histograms of its activations on `images`, and the number of pairs; None where there are none.
+        The ways are `equalising` and `input_equalising`; there is none where no layer can be equalised with another.
 
         Raises:
             ExportError: the weights cannot be equalised.
