@@ -14,6 +14,7 @@ from edgedistill.cli.render import interval
 from edgedistill.cli.tables import print_fitting
 from edgedistill.remote.fleet import DeviceResult, FleetReport
 from edgedistill.runtime import benchmark, compare, selftest, verify
+from edgedistill.runtime.bench.figures import Energy
 from edgedistill.runtime.bundle import Bundle, Coverage, ExportParity, open_bundle
 from edgedistill.runtime.interval import Interval
 
@@ -58,6 +59,14 @@ def bench(bundle, short_bench):
     return msgspec.structs.replace(report, artifacts=tuple(map(slow, report.artifacts)))
 
 
+def with_energy(report):
+    """Its first artifact's."""
+    watts = Interval(estimate=8.0, low=None, high=None, confidence=0.95)
+    energy = Energy(source="RAPL (package-0)", watts=watts, joules_per_image=0.0123)
+    first, *others = report.artifacts
+    return msgspec.structs.replace(report, artifacts=(msgspec.structs.replace(first, energy=energy), *others))
+
+
 def test_columns_leave_a_table_group_by_group_and_only_where_they_must():
     rows = [["a" * 10, "b" * 10, "1" * 10, "2" * 10], ["a", "b", "c", "d"]]
 
@@ -84,6 +93,11 @@ def test_a_benchmark(bench):
         assert row.count("8123 [7123, 9123]") == 2
     wide = printed(bench_report, bench, width=160)
     assert sum(line.startswith("artifact ") for line in wide) == 3
+    assert "mJ/image" not in "".join(wide)
+    lines = printed(bench_report, with_energy(bench))
+    columns(lines, "mJ/image", "peak RSS", "load", "effective", "verdict")
+    assert sum("  12.3  " in line for line in lines if line.startswith(bench.artifacts[0].name)) == 1
+    assert "energy: RAPL (package-0), idle power and other processes included" in lines
 
 
 def test_a_comparison(bench):

@@ -15,6 +15,7 @@ class Hub:
 
     Attributes:
         repos: files by path, by repository.
+        private: whether a repository was made so.
         token: the one that may write.
         large: files of more bytes travel as large files do.
         heard: "METHOD path" of each request.
@@ -80,7 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
         repo = f"{asked.get('organization') or 'me'}/{asked['name']}"
         known = repo in self.hub.repos
         self.hub.repos.setdefault(repo, {})
-        self.hub.private.setdefault(repo, asked.get("private"))
+        private = asked.get("private") or asked.get("visibility") == "private"  # in huggingface_hub 1 and 2
+        self.hub.private.setdefault(repo, bool(private))
         self._answer(409 if known else 200, {"url": f"{self.hub.url}/{repo}", "name": repo, "id": repo})
 
     def _validate(self, body: bytes) -> None:

@@ -65,6 +65,12 @@ def test_with_yes_the_repository_is_a_card_a_page_and_the_bundle(hub, bundle, co
     assert command("inspect", here / "bundle")[0] == 0
 
 
+@pytest.mark.parametrize("private", [True, False])
+def test_a_new_repository_is_private_where_that_is_asked(hub, bundle, command, private):
+    assert command("push", bundle, REPO, "--yes", *["--private"] * private)[0] == 0
+    assert hub.private == {REPO: private}
+
+
 def test_the_card_has_the_metrics_in_its_metadata(hub, bundle, command):
     measured = command("verify", bundle, "--data", _labels(bundle), "--json")
     parity = json.loads(measured[1])

@@ -31,7 +31,7 @@ def test_one_that_is_not_there_stops_no_other(command, device, installed, bundle
         f"run: [selftest, verify]\ndata: {photographs}\ndevices:\n"
         f"  - {{host: {NAME}, name: kitchen, artifacts: [ov-fp32]}}\n"
         "  - {host: nowhere.invalid}\n"
-        "  - {target: kiosk.yaml, name: kiosk}\n",
+        "  - {target: kiosk.yaml, name: kiosk, threads: 1}\n",
     )
     code, out, err = command("fleet", path, bundle, "--json")
     assert code == 3
@@ -40,6 +40,7 @@ def test_one_that_is_not_there_stops_no_other(command, device, installed, bundle
     assert kitchen["selftest"]["verdict"] == kiosk["selftest"]["verdict"] == "passed"
     assert [one["name"] for one in kitchen["verify"]["artifacts"]] == ["ov-fp32"]
     assert [one["name"] for one in kiosk["verify"]["artifacts"]] == ["ort-fp32"]
+    assert kiosk["verify"]["artifacts"][0]["effective"]["threads"] == "1"
     assert nowhere["error"].startswith("there is no device of that name")
     assert [one["verdict"] for one in report["devices"]] == ["not judged", "could not run", "not judged"]
     assert len(list(bundle.glob("results/*/*-verify-*.json"))) == 2

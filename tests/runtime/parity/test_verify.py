@@ -12,6 +12,7 @@ from edgedistill.runtime import metrics, verify
 from edgedistill.runtime.bundle import Bundle, Reference, describe_file
 from edgedistill.runtime.datasets import Dataset
 from edgedistill.runtime.errors import BundleError, ConfigError, DataError
+from edgedistill.runtime.preprocess import load
 
 
 def test_real_backends_agree_with_the_given_reference(bundle, data, logits):
@@ -121,6 +122,23 @@ def test_an_image_folder_with_a_label_file(bundle, data, logits, tmp_path):
     report = verify(bundle, folder, labels=table, reference=logits, backend="onnxruntime", **QUICK)
     assert report.images == 40
     assert report.artifacts[0].max_abs_logit < 1e-4
+
+
+def test_reduced_decoding_is_what_is_judged_where_it_is_asked_for(bundle, tiny_reference, tmp_path):
+    """Large photographs, whose pixels the two ways give a little differently."""
+    rng, lines, pixels = np.random.default_rng(0), ["path,labels"], []
+    for number in range(4):
+        small = Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8))
+        small.resize((501, 403), Image.Resampling.BICUBIC).save(tmp_path / f"{number}.jpg", quality=90)
+        lines.append(f"{number}.jpg,red")
+        pixels.append(load(tmp_path / f"{number}.jpg", bundle.manifest.preprocessing))
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    asked = {"reference": tiny_reference(np.stack(pixels)), "artifacts": ["ort-fp32"], **QUICK}
+    full = verify(bundle, tmp_path / "labels.csv", **asked)
+    reduced = verify(bundle, tmp_path / "labels.csv", decode="reduced", **asked)
+    assert (full.decode, reduced.decode) == ("full", "reduced")
+    assert full.artifacts[0].max_abs_logit < 1e-4
+    assert 1e-3 < reduced.artifacts[0].max_abs_logit < 0.1
 
 
 def test_progress_reaches_the_total(bundle, data, logits, fake, tiny_reference):
