@@ -9,10 +9,19 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+
+class _Left(TimeRemainingColumn):
+    """The time left, where the end is known; the word stands behind it, since the time so far comes before."""
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.total is None else super().render(task).append(" left")
 
 
 def progress_bar(console: Console, *extra: ProgressColumn) -> Progress:
@@ -23,8 +32,7 @@ def progress_bar(console: Console, *extra: ProgressColumn) -> Progress:
         MofNCompleteColumn(),
         *extra,
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        _Left(),
         console=console,
         disable=not console.is_terminal,
         transient=True,

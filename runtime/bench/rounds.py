@@ -92,9 +92,10 @@ class Rounds:
         if self.plan.begins_process(number):
             run.end()
         self._load(run)
-        again = "" if number <= self.plan.rounds else ", disturbed turns again"
+        planned = number <= self.plan.rounds
+        which = f"of {self.plan.rounds}" if planned else f"({self.plan.rounds} were planned), disturbed turns again"
         if run.worker is not None:
-            self.tell(f"round {number} of {self.plan.rounds}{again}: {run.name}")
+            self.tell(f"round {number} {which}: {run.name}")
             run.take_turn(number, self.plan, [other.worker.pid for other in self.runs if other.worker is not None])
         if self.one_at_a_time:
             if number == self.plan.rounds:
