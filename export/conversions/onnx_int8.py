@@ -50,8 +50,17 @@ def prepare_and_measure(source: str, calibration: str, out: str) -> None:
 
 @CONVERSIONS.register("onnx.int8.u8s8")
 def onnx_int8_u8s8(ingredients: Ingredients) -> Converted:
-    """For onnxruntime and OpenVINO: unsigned activations, signed weights per channel."""
-    return _trained(ingredients) if ingredients.source.trained_in_int8 else _quantised(ingredients, U8S8)
+    """For onnxruntime and OpenVINO: unsigned activations, signed weights per channel.
+
+    Where this CPU does not compute it right, it is `onnx.int8.u8s7`, which is chosen once for both.
+    """
+    if ingredients.source.trained_in_int8:
+        return _trained(ingredients)
+    flavour, weights = flavour_here(U8S8)
+    if flavour is U8S8:
+        return _quantised(ingredients, U8S8)
+    of_7_bits = ingredients.get("onnx.int8.u8s7")
+    return Converted(of_7_bits.path, of_7_bits.details | weights)
 
 
 @CONVERSIONS.register("onnx.int8.u8s7")
@@ -84,7 +93,7 @@ def choose_graph(
 ) -> tuple[str, dict[str, str]]:
     """In the child: the best graph of a flavour, beside the prepared one, and the details of how it was chosen."""
     source = Path(prepared)
-    kind, weights = flavour_here(_FLAVOURS[flavour])
+    kind = _FLAVOURS[flavour]
     chosen = choose(
         QdqQuantiser(source, kind),
         _load_histograms(_histograms_of(source)),
@@ -94,6 +103,7 @@ def choose_graph(
         say=say,
     )
     low = low_ranges(source)
+    _, weights = flavour_here(kind)
     details = {"quantization": flavour} | weights | chosen.details | ({"weight_ranges": low} if low else {})
     return str(chosen.best.path), details
 

@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
 from onnx import numpy_helper
 
 from edgedistill.export.builders import BUILDERS
+from edgedistill.export.conversions import Converted, onnx_int8
 from edgedistill.export.quantization import calibrators, products, qdq
 from edgedistill.export.quantization.qdq_quantiser import QdqQuantiser
 from edgedistill.runtime.device import overflows_bytes
@@ -38,6 +40,18 @@ def test_the_probe_agrees_with_what_the_cpu_says_of_itself():
     if not facts.exists() or not re.search("^flags", facts.read_text("utf-8"), re.MULTILINE):
         pytest.skip("no flags of an x86 CPU here")
     assert products.multiplies_exactly() is not overflows_bytes()
+
+
+def test_where_sums_overflow_one_graph_is_chosen_for_both_kinds_of_targets(monkeypatch):
+    monkeypatch.setattr(products, "multiplies_exactly", lambda: False)
+    made = Converted(Path("w7.onnx"), {"quantization": "u8s7", "weights": "7 bits: asked for"})
+    asked = []
+    ingredients = SimpleNamespace(
+        source=SimpleNamespace(trained_in_int8=False), get=lambda name: asked.append(name) or made
+    )
+    found = onnx_int8.onnx_int8_u8s8(ingredients)
+    assert (found.path, asked) == (made.path, ["onnx.int8.u8s7"])
+    assert found.details["weights"].startswith("7 bits: the exporting CPU has no exact product of bytes")
 
 
 @pytest.mark.parametrize(("flavour", "largest"), [(qdq.U8S8, 127), (qdq.U8S7, 64)])
