@@ -15,6 +15,7 @@ from ...runtime import cuda
 from ...runtime.backends.onnx_facts import read_onnx
 from ...runtime.backends.tensorrt import collecting_logger
 from ...runtime.errors import MissingDependencyError
+from ...runtime.precisions import precision_of
 from ...runtime.targets import Target
 from ...runtime.tensors import TensorSpec
 from ..child import run_in_child
@@ -151,6 +152,8 @@ def write_engine(flavour: str, source: str, out: str, image: dict[str, Any], tar
     config.add_optimization_profile(profile)
     if wanted.precision == "fp32" and hasattr(trt.BuilderFlag, "TF32"):
         config.clear_flag(trt.BuilderFlag.TF32)  # on by default, with 10 bits of mantissa
+    if precision_of(wanted.precision).quantised and hasattr(trt, "ProfilingVerbosity"):
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # else its inspector tells names alone
     if flavour == "tensorrt_rtx":
         _set_compute_capabilities(trt, config, wanted)
     engine = builder.build_serialized_network(network, config)

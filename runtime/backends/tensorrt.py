@@ -13,6 +13,7 @@ from ..errors import BundleError, ConfigError, MissingDependencyError
 from ..tensors import TensorSpec
 from .base import BACKENDS, Backend, cannot_load, not_importable
 from .model import Model
+from .tensorrt_layers import convolutions_of
 
 _FLAVOURS = ("tensorrt", "tensorrt_rtx")
 # Our word, and how an engine's layer information spells it; the coarsest first.
@@ -34,6 +35,7 @@ class TensorRtBackend(Backend):
     def __init__(self, model: Model, *, threads: int | None = None, device: str = "gpu") -> None:
         self._gpu: Any = None  # a cuda.Gpu while the model is loaded
         self._memory: dict[str, int] = {}
+        self._told = ""  # of the engine's layers, by its inspector
         super().__init__(model, threads=threads, device=device)
 
     @classmethod
@@ -74,13 +76,14 @@ class TensorRtBackend(Backend):
 
     def _executed(self, trt: Any) -> str:
         """What the engine says of its layers; engines do not always tell."""
-        try:
-            text = self._engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-        except AttributeError:
-            text = ""
-        found = [word for word, sign in _INSPECTED.items() if sign in text]
+        self._told = _inspected(trt, self._engine)
+        found = [word for word, sign in _INSPECTED.items() if sign in self._told]
         built = self.model.details.get("onnx_precision", "a graph of unknown precision")
         return found[0] if found else f"not told by the engine; built from {built}"
+
+    def convolutions(self) -> list[tuple[str, str]] | None:
+        """From the engine's inspector; an engine tells where it was built to."""
+        return convolutions_of(self._told)
 
     def _output(self, name: str) -> TensorSpec:
         return next(spec for spec in self.outputs if spec.name == name)
@@ -126,6 +129,14 @@ def _tensors(trt: Any, engine: Any) -> tuple[tuple[TensorSpec, ...], tuple[Tenso
         is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
         found[is_input].append(TensorSpec(name=name, dtype=dtype, shape=shape))
     return tuple(found[True]), tuple(found[False])
+
+
+def _inspected(trt: Any, engine: Any) -> str:
+    """What an engine says of its layers, as JSON; empty where its library has no inspector."""
+    try:
+        return str(engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))
+    except AttributeError:
+        return ""
 
 
 def _bytes(spec: TensorSpec, batch: int) -> int:

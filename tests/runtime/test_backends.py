@@ -300,7 +300,8 @@ def fake_tensorrt(gpus, function, loads=True):
             return "INPUT" if name == "image" else "OUTPUT"
 
         def create_engine_inspector(self):
-            return SimpleNamespace(get_engine_information=lambda _: '{"Layers": [{"Datatype": "Half"}]}')
+            layer = '{"Name": "a", "LayerType": "CaskConvolution", "Inputs": [{"Format/Datatype": "Half"}]}'
+            return SimpleNamespace(get_engine_information=lambda _: f'{{"Layers": [{layer}]}}')
 
     class ILogger:
         INTERNAL_ERROR, ERROR = "INTERNAL_ERROR", "ERROR"
@@ -338,6 +339,7 @@ def test_tensorrt_moves_images_and_outputs(monkeypatch, engine_bundle, tiny_refe
             backend.infer(np.concatenate([IMAGES, IMAGES]))
         assert backend.effective["device"] == "cuda:1, SM 8.9"
         assert backend.effective["precision"] == "fp16"
+        assert backend.convolutions() == [("a", "float")]
     assert gpus[0].closed
 
 
