@@ -130,16 +130,21 @@ class Backend:
             if not takes(spec, given):
                 raise ValueError(f"the graph takes {spec.dtype} {spec.shape}, not {given.dtype} {given.shape}")
         arrays = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
+        if self.concurrent:
+            return self._answered(arrays)
         with self._turn:
-            if not self._open:
-                raise ValueError(f"{self.model.name}: is closed; load it again.")
-            try:
-                return self._run(arrays)
-            except (EdgedistillError, ValueError):
-                raise
-            except Exception as error:  # a library raises what it likes
-                reason = f"inference failed ({type(error).__name__}: {_shortened(error)})"
-                raise InferenceError(self.model.name, reason) from error
+            return self._answered(arrays)
+
+    def _answered(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if not self._open:
+            raise ValueError(f"{self.model.name}: is closed; load it again.")
+        try:
+            return self._run(arrays)
+        except (EdgedistillError, ValueError):
+            raise
+        except Exception as error:  # a library raises what it likes
+            reason = f"inference failed ({type(error).__name__}: {_shortened(error)})"
+            raise InferenceError(self.model.name, reason) from error
 
     def infer(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """`run` for a graph of one input."""

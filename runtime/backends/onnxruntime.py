@@ -83,6 +83,7 @@ class OnnxRuntimeBackend(Backend):
             )
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
+        self._names = self._wanted()
         self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         self.effective = {
             "library": f"onnxruntime {ort.__version__}",
@@ -153,7 +154,7 @@ class OnnxRuntimeBackend(Backend):
         _find_provider(device, cls.library())
 
     def _run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        names, session = self._wanted(), self._session
+        names, session = self._names, self._session
         if session is None:  # closed by another thread just now
             raise ValueError(f"{self.model.name}: is closed; load it again.")
         return dict(zip(names, session.run(names, feeds), strict=True))

@@ -8,5 +8,6 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     logits = np.asarray(logits)
     if logits.dtype.kind != "f":  # an integer's smallest value has no absolute value in its dtype
         logits = logits.astype(np.promote_types(logits.dtype, np.float32))
-    decay = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1.0, decay).astype(logits.dtype) / (1.0 + decay)
+    # Neither exponent is above 0. Few calls of numpy, since a device asks this after each inference.
+    below = np.minimum(logits, 0)
+    return np.exp(below) / (1 + np.exp(below - np.maximum(logits, 0)))

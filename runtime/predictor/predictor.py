@@ -145,6 +145,9 @@ class Predictor(Inference):
             DataError: an image cannot be decoded; names it.
             BundleError: the model's outputs are not numbers, or the predictor is closed.
         """
+        if isinstance(images, np.ndarray) and images.ndim != 4:  # one: what a camera's loop asks, image by image
+            self._require_open()
+            return self._probabilities(self._infer(self._load(images, self.manifest.preprocessing)[None]))
         rows = [self._probabilities(answered.whole().outputs) for answered in self._each(images)]
         return _joined(rows, len(self.classes))
 

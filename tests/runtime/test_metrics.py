@@ -180,3 +180,8 @@ def test_sigmoid_is_stable_and_keeps_the_dtype():
         got = metrics.sigmoid(np.array([-200.0, -1.0, 0.0, 1.0, 200.0], np.float32))
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, [0, 0.26894143, 0.5, 0.73105857, 1], atol=1e-7)
+    logits = np.random.default_rng(0).normal(0, 6, 5000)
+    np.testing.assert_allclose(metrics.sigmoid(logits), 1 / (1 + np.exp(-logits)), rtol=1e-14)
+    np.testing.assert_allclose(metrics.sigmoid(-logits), 1 - metrics.sigmoid(logits), atol=1e-15)
+    ends = metrics.sigmoid(np.array([np.inf, -np.inf, -0.0, np.nan]))
+    np.testing.assert_array_equal(ends, [1.0, 0.0, 0.5, np.nan])

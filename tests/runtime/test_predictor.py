@@ -275,3 +275,24 @@ def test_logits_that_are_no_numbers_are_an_error_at_any_temperature(tiny_bundle,
         predictor._backend._run = lambda feeds: endless
         with pytest.raises(BundleError, match="its outputs hold NaN or infinity"):
             predictor.predict(tiny_bundle / "selftest" / "red.jpg")
+
+
+def test_logits_whose_squares_are_no_numbers_are_numbers_all_the_same(tiny_bundle, at_operating_point):
+    with runtime.load(at_operating_point(open_bundle(tiny_bundle), "ort-fp32", 2.0, (0.5,) * 4)) as predictor:
+        huge = {name: np.array([[3e38, -3e38, 0, 1e30]], np.float32) for name in ("logits", "probabilities")}
+        predictor._backend._run = lambda feeds: huge
+        for image in (tiny_bundle / "selftest" / "red.jpg", np.zeros((16, 16, 3), np.uint8)):
+            np.testing.assert_array_equal(predictor.scores(image), [[1.0, 0.0, 0.5, 1.0]])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_of_one_array_are_refused_like_any_other(tiny_bundle, value):
+    predictor, backend = recording_predictor(tiny_bundle)
+    backend._run = lambda feeds: dict.fromkeys(("logits", "probabilities"), np.full((1, 4), value, np.float32))
+    with pytest.raises(BundleError, match="its outputs hold NaN or infinity"):
+        predictor.scores(np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(DataError, match="an array image must be uint8"):
+        predictor.scores(np.zeros((16, 16, 2), np.uint8))
+    predictor.close()
+    with pytest.raises(BundleError, match="this predictor is closed"):
+        predictor.scores(np.zeros((16, 16, 3), np.uint8))

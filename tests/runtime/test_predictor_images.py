@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import shutil
+import sys
 import threading
 import time
 
@@ -211,6 +212,26 @@ def test_ready_pixels_reach_the_backend_as_they_are(tiny_bundle):
         predictor._backend.infer = lambda images: given.append(images) or infer(images)
         predictor.scores(pixels)
     assert np.shares_memory(given[0], pixels)
+
+
+def test_scores_of_ready_pixels_take_few_steps_beside_the_session(tiny_bundle, at_operating_point):
+    """What they cost is counted and not timed: after a network nothing of Python is in the caches, call by call."""
+
+    def calls(work) -> int:
+        work()
+        seen = []
+        sys.setprofile(lambda frame, event, _: seen.append(event) if event in ("call", "c_call") else None)
+        try:
+            work()
+        finally:
+            sys.setprofile(None)
+        return len(seen)
+
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    with runtime.load(at_operating_point(open_bundle(tiny_bundle), "ort-fp32", 2.0, (0.5,) * 4)) as predictor:
+        session, names = predictor._backend._session, ["logits", "probabilities"]
+        bare = calls(lambda: session.run(names, {"image": pixels[None]}))
+        assert calls(lambda: predictor.scores(pixels)) - bare <= 40
 
 
 def test_warming_up_runs_that_many_blank_images(tiny_bundle, monkeypatch):
