@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...runtime.bundle.file_facts import PREFIX
 from ..errors import ExportError, one_line
+from .float_layers import keep_in_float
 from .int8_weights import INT8_LEVELS, LEVELS_OF_7_BITS
 from .qdq_graph import HEAVY, around, logits_in_float, name_nodes, normalise_at_once
 
@@ -114,6 +115,7 @@ def quantise(
 
     try:
         model = load_model_with_shape_infer(prepared)
+        in_float = set(in_float)
         spared = {*in_float, *around(model.graph)}
         data = {name: _tensor_data(TensorData, low, high) for name, (low, high) in ranges.items()}
         quantiser = QDQQuantizer(
@@ -135,6 +137,8 @@ def quantise(
         with _quiet():
             quantiser.quantize_model()
         logits_in_float(quantiser.model.model.graph)
+        if not flavour.signed:  # TensorRT knows one scale alone
+            keep_in_float(quantiser.model.model.graph, in_float)
         quantiser.model.topological_sort()  # the quantiser appends its nodes, and not every reader sorts
         result = quantiser.model.model
         facts = {entry.key: entry.value for entry in result.metadata_props if entry.key.startswith(PREFIX)}

@@ -13,6 +13,7 @@ from small_network import LAYERS, small_network
 from edgedistill.cli.bundle_table import surrogate_note
 from edgedistill.export import export_bundle
 from edgedistill.export.builders import Built
+from edgedistill.export.builders.openvino import write_ir
 from edgedistill.export.operating_points import at_temperature_one
 from edgedistill.export.probes import framework_logits, make_probes
 from edgedistill.export.proving import check_artifact, count_int8
@@ -20,6 +21,8 @@ from edgedistill.export.quantization import held_out, qdq, ranges
 from edgedistill.export.quantization.graph_images import GraphImages
 from edgedistill.export.sources.pytorch import from_student
 from edgedistill.runtime import selftest
+from edgedistill.runtime.backends.base import BACKENDS
+from edgedistill.runtime.backends.model import Model
 from edgedistill.runtime.bundle.file_facts import decode_facts
 from edgedistill.runtime.bundle.selection import open_artifact
 from edgedistill.runtime.datasets import Dataset
@@ -306,6 +309,31 @@ def test_an_fp32_file_that_is_called_int8_is_counted_as_what_it_is(quantised):
         coverage = count_int8(backend)
     assert (coverage.int8, coverage.convolutions) == (0, CONVOLUTIONS)
     assert len(coverage.in_float) == CONVOLUTIONS
+
+
+class OnDisk:
+    def __init__(self, path):
+        self.path, self.name, self.label = path, path.name, path.name
+
+    def read(self):
+        return self.path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_one_convolution_that_is_left_in_float_is_the_one_that_is_counted_so(name, measured, tmp_path):
+    prepared, histograms, *_ = measured
+    full = {tensor: (h.low, h.high) for tensor, h in histograms.items()}
+    path = qdq.quantise(prepared, full, qdq.U8S8, tmp_path / "some.onnx", in_float=["conv3"])
+    if name == "openvino":
+        write_ir(str(path), str(path.with_suffix(".xml")), False, {})
+        path = path.with_suffix(".xml")
+    backend = BACKENDS.get(name)
+    files = tuple(map(OnDisk, backend.companions(path)))
+    with backend(Model(name="some", files=files, precision="int8")) as loaded:
+        coverage = count_int8(loaded)
+    assert (coverage.convolutions, coverage.int8) == (LAYERS - 1, LAYERS - 2)
+    (in_float,) = coverage.in_float
+    assert "3" in in_float  # onnxruntime calls it by its output, c3
 
 
 def test_targets_that_share_the_file_have_the_strictest_gates():
