@@ -8,7 +8,6 @@ none.
 import asyncio
 import contextlib
 import os
-import pwd
 import shlex
 import shutil
 import socket
@@ -202,6 +201,8 @@ class OpenSsh(Server):
     """The same device behind OpenSSH's own server, as every board has it; its logins are this process's user's."""
 
     def __init__(self, device: Device, folder: Path) -> None:
+        import pwd  # not on Windows, which collects this file too
+
         self.user = pwd.getpwuid(os.getuid()).pw_name
         super().__init__(device, folder)
 
