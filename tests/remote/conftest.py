@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("asyncssh", reason="asyncssh, the ssh server that stands for a device, is not installed")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from device import SSHD, Device, OpenSsh, Server, bare_python
+from device import Device, Server, bare_python
+from open_ssh import SSHD, OpenSsh
 
 from edgedistill.remote import device_environment
 from edgedistill.remote.device_environment import Environment
