@@ -122,9 +122,10 @@ class Cutout(Batchable):
         """uint8 (3, H, W) -> the same, a copy."""
         top, bottom, left, right, *colour = self.draw(*image.shape[1:])
         pixels = image.permute(1, 2, 0).clone(memory_format=torch.contiguous_format)
-        # A row of bytes at a time: pixel by pixel, three bytes each, takes 40 times as long.
-        part = pixels.flatten(1)[top:bottom, 3 * left : 3 * right]
-        part[:] = torch.tensor(colour, dtype=torch.uint8).repeat(part.shape[1] // 3)
+        # A row of bytes at a time: pixel by pixel, three bytes each, takes 40 times as long. By NumPy, whose calls cost
+        # less where there is so little to do: two thirds of the time altogether.
+        part = pixels.flatten(1).numpy()[top:bottom, 3 * left : 3 * right]
+        part[:] = np.tile(np.array(colour, np.uint8), part.shape[1] // 3)
         return pixels.permute(2, 0, 1)
 
     def batch(self, images: Tensor, draws: Tensor) -> Tensor:
