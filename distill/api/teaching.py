@@ -20,10 +20,12 @@ from ..experiment.programs import open_function, open_graph, outside_network
 from ..experiment.quality import quality_of, require_quality, tell
 from ..methods import Method
 from ..methods.shown import require_learned, require_maps, require_one_size, require_shown
-from ..models import MappedNetwork, ResizedInput, TeacherModel
+from ..models import Classifier, MappedNetwork, ResizedInput, TeacherModel
 from ..models.class_map import Counterparts, match_classes, told
 from ..models.outside import Scale
 from ..models.plain import as_classifier, normalisation_of, require_float32
+from ..models.size import require_size
+from ..recipe.inputs import require_side
 from ..recipe.schema import PerImage
 from ..teacher_cache import CachedSource, PerImageSource, ScoresSource, ScoreTable
 from ..teacher_cache.scores import without_silent
@@ -98,7 +100,12 @@ def open_teacher(
     else:
         found, size = _network(teacher, method, data, shown, own)  # type: ignore[arg-type]  # neither program nor scores
     if own.per_image is not None:
-        return PerImageSource(found, own.per_image.of(size), own.per_image.tta)
+        asked, key = own.per_image.of(size), f"{_WHERE}: `teacher_per_image.size`"
+        require_side(asked.size, key)
+        network = found.network if isinstance(found, MappedNetwork) else found
+        if isinstance(network, Classifier):
+            require_size(network, asked.size, where=key, name="the teacher")
+        return PerImageSource(found, asked, own.per_image.tta)
     if size.size != shown.size and (own.input is not None):
         require_one_size(method, f"{_WHERE}: `teacher_input`")
         assert not isinstance(found, ResizedInput)

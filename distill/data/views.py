@@ -18,6 +18,8 @@ from .decoded import DecodedImages
 from .torchvision_steps import TorchvisionStep
 from .transforms import Batchable, HorizontalFlip
 
+_UNKNOWN_FLIP = "whether `flip` mirrors an image is not known after `{}`: put it first."
+
 
 class Views:
     """The augmented images of a data set, replayable one by one.
@@ -110,9 +112,7 @@ class Views:
         with self._generator(index, view):
             for name, step in zip(self._names[: last + 1], self._augment, strict=False):
                 if not isinstance(step, Batchable):
-                    raise ConfigError(
-                        f"`augment`: whether `flip` mirrors an image is not known after `{name}`: put it first."
-                    )
+                    raise ConfigError(f"`augment`: {_UNKNOWN_FLIP.format(name)}")
                 draws = step.draw(*self.decoded.preprocessing.size)
                 mirrored ^= isinstance(step, HorizontalFlip) and draws == [1]
         return mirrored
@@ -149,6 +149,22 @@ class Views:
             yield
         finally:
             torch.set_rng_state(state)
+
+
+def require_known_flips(steps: Sequence[Any], size: tuple[int, int], *, where: str) -> None:
+    """Raise ConfigError where `Views.is_mirrored` would, before there are any images.
+
+    Args:
+        steps: a recipe's `augment:` list.
+        size: (height, width) of the images.
+        where: begins the message.
+    """
+    built = list(build_augmentations(read_augmentations(steps, where=where), size, where=where))
+    last = max((place for place, step in enumerate(built) if isinstance(step, HorizontalFlip)), default=0)
+    for given, step in zip(steps[:last], built, strict=False):
+        if not isinstance(step, Batchable):
+            name = given if isinstance(given, str) else given["name"]
+            raise ConfigError(f"{where}: {_UNKNOWN_FLIP.format(name)}")
 
 
 def _deciding(step: Step) -> list[Any]:

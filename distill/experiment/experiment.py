@@ -236,6 +236,7 @@ class Experiment:
         if self.recipe.teacher is not None and self.recipe.teacher.per_image is not None:
             asked = self.recipe.teacher.per_image
             shown, tta = asked.of(teacher.card.preprocessing), asked.tta
+            self._trainings.require_asked_size(teacher.model, shown, teacher.card.model.name)
             teacher = replace(teacher, card=msgspec.structs.replace(teacher.card, preprocessing=shown))
         of = identity_of(teacher.weights_sha256, teacher.card.preprocessing, validation.fingerprint(), *tta)
         stored = world.gather(stored_quality(path, of))[0]

@@ -111,7 +111,7 @@ def _require_same_classes(teacher: Student, splits: Splits) -> None:
 
 def _tell_size(loaded: LoadedRecipe, learned: Preprocessing, spec: TeacherSpec, console: Console) -> None:
     shown = loaded.recipe.input.preprocessing().size
-    if spec.input.size is None and learned.size != shown:
+    if spec.per_image is None and spec.input.size is None and learned.size != shown:
         height, width = learned.size
         print_line(
             console,

@@ -11,7 +11,7 @@ from ..engine import Job, TrainSettings
 from ..engine.state import read_part
 from ..methods import Method, labels_alone, without_warmup
 from ..methods.shown import require_maps
-from ..models import Classifier, ModelSpec, ResizedInput, TeacherModel
+from ..models import Classifier, MappedNetwork, ModelSpec, ResizedInput, TeacherModel
 from ..models.folded import FoldedClassifier
 from ..models.size import require_size
 from ..recipe.inputs import student_preprocessing, teacher_preprocessing
@@ -80,6 +80,12 @@ class Trainings:
                 part.adam_rate *= int8.settings.lr / before.settings.lr
         return Training(job, model, source, part)
 
+    def require_asked_size(self, teacher: Teaches, shown: Preprocessing, name: str) -> None:
+        """Raise ConfigError where `teacher.per_image` shows a network, called `name`, a size that it does not take."""
+        network = teacher.network if isinstance(teacher, MappedNetwork) else teacher
+        if isinstance(network, Classifier):
+            require_size(network, shown.size, where=f"{self.loaded.where}: `teacher.per_image.size`", name=name)
+
     def _describe(
         self, role: Role, spec: ModelSpec, settings: TrainSettings, method: Method, teacher: Teacher | None
     ) -> Training:
@@ -98,7 +104,7 @@ class Trainings:
         model = build_network(self.loaded, spec, job.card, self.recipe.seed, console=self.console)
         require_maps(method, model, f"{self.loaded.where}: the {role}")
         if role == "teacher" and self.recipe.teacher is not None and self.recipe.teacher.per_image is not None:
-            self._require_asked_size(model, self.recipe.teacher.per_image.of(job.card.preprocessing), spec.name)
+            self.require_asked_size(model, self.recipe.teacher.per_image.of(job.card.preprocessing), spec.name)
         part = method.build_part(model, _network(taught_by), job.card.preprocessing.size)
         if start is not None:
             continue_from(model, start, self.loaded.where)
@@ -126,16 +132,12 @@ class Trainings:
         if own is not None and own.per_image is not None:
             assert opened is not None
             shown = own.per_image.of(opened.card.preprocessing)
-            self._require_asked_size(teacher, shown, opened.card.model.name)
+            self.require_asked_size(teacher, shown, opened.card.model.name)
             return PerImageSource(teacher, shown, own.per_image.tta)
         if own is not None and own.input.size is not None and not isinstance(teacher, ResizedInput):
             shown = own.input.of(self.recipe.input.preprocessing())
             teacher = ResizedInput(teacher, shown.size, shown.interpolation)
         return CachedSource(teacher, section.cache if section else None)
-
-    def _require_asked_size(self, teacher: TeacherModel, shown: Preprocessing, name: str) -> None:
-        if isinstance(teacher, Classifier):
-            require_size(teacher, shown.size, where=f"{self.loaded.where}: `teacher.per_image.size`", name=name)
 
     def _job(
         self,

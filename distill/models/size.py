@@ -52,7 +52,8 @@ def require_size(model: Classifier, size: tuple[int, int], *, where: str, name: 
     """
     modes = {module: module.training for module in model.modules()}
     try:
-        model.eval()(torch.zeros(1, 3, *size))
+        device = next(model.parameters()).device  # where it has taught already
+        model.eval()(torch.zeros(1, 3, *size, device=device))
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # each library has its own words and types for it

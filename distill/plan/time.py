@@ -25,6 +25,7 @@ from ..engine.world import ALONE
 from ..methods import TrainingContext
 from ..methods.part import Part
 from ..models import Classifier
+from ..teacher_cache import PerImageSource
 from .facts import Bound
 
 _FEWEST, _MOST = 3, 30  # measurements of one thing
@@ -46,6 +47,7 @@ class Estimate:
     loading_processes: int  # beside the training; 0 where it loads by itself
     teacher_seconds: float = 0.0  # of one image through the teacher
     stored_views: int = 0  # of the teacher's outputs per image, stored first; 0 where it runs at every step
+    storing_seconds: float | None = None  # of one image, decoded for the teacher alone; None: the student's
     note: str = ""  # what a step costs beside the usual
 
     def seconds(self, *, epochs: float | None = None, stored_views: float | None = None) -> float:
@@ -56,6 +58,10 @@ class Estimate:
         epochs = self.epochs if epochs is None else epochs
         storing = self.stored_views if stored_views is None else stored_views
         teacher, training = self.teacher_seconds * self.images, self._epoch
+        if self.storing_seconds is not None:
+            decoding = self._pass(training, self.load_seconds) - self._pass(training, self.reload_seconds)
+            stored = storing * self._pass(teacher, self.storing_seconds)
+            return stored + epochs * self._pass(training, self.reload_seconds) + min(1.0, epochs) * decoding
         first = teacher if storing else training  # what the pass computes that decodes
         decoding = self._pass(first, self.load_seconds) - self._pass(first, self.reload_seconds)
         later = storing * self._pass(teacher, self.reload_seconds) + epochs * self._pass(training, self.reload_seconds)
@@ -112,6 +118,9 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None, part: P
     load_seconds, reload_seconds = _load_seconds(views, job, keeps=keeps)
     if fits_device(settings.decoded_cache, views, device, settings.mix, job.title):
         reload_seconds = 0.0  # a step of the device among others
+    storing: float | None = None
+    if isinstance(teacher, PerImageSource):
+        storing, _ = _load_seconds(teacher.images(job, views), job, keeps=False)
     loads = 1.0 if settings.mix is None else 1.0 + settings.mix.probability
     return Estimate(
         images=len(views),
@@ -124,6 +133,7 @@ def estimate(job: Job, model: Classifier, teacher: TeacherSource | None, part: P
         loading_processes=choose_workers(job.train, settings.workers, device),
         teacher_seconds=teacher_seconds,
         stored_views=stored,
+        storing_seconds=storing,
         note=note,
     )
 

@@ -1,6 +1,7 @@
 """Which keys of a recipe's `teacher:` go together, and with which methods."""
 
 from ...runtime.errors import ConfigError
+from ..data.views import require_known_flips
 from ..methods.shown import require_one_size, require_shown
 from .inputs import require_side
 from .loaded import LoadedRecipe
@@ -93,3 +94,6 @@ def _check_per_image(loaded: LoadedRecipe, kind: str) -> None:
             raise ConfigError(f"{key}: {kind} takes images of `teacher.input.size`: set that instead.")
         require_side(asked.of(loaded.recipe.input.preprocessing()).size, key)
     require_shown(loaded.method(), "a teacher that is asked per image", where, outside=True, mapped=False)
+    if loaded.method().needs_teacher and "flip" not in asked.tta:
+        steps, size = loaded.recipe.student.train.augment, loaded.recipe.input.preprocessing().size
+        require_known_flips(steps, size, where=f"{where}: `student.train.augment`")

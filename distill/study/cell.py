@@ -74,7 +74,11 @@ class Cell:
         own = self.loaded.recipe.teacher
         assert own is not None
         section = TeacherSpec(
-            checkpoint=str(self.teacher.checkpoint.absolute()), cache=own.cache, accept=own.accept, input=own.input
+            checkpoint=str(self.teacher.checkpoint.absolute()),
+            cache=own.cache,
+            accept=own.accept,
+            input=own.input,
+            per_image=own.per_image,
         )
         return with_sections(self.loaded, teacher=section)
 

@@ -87,7 +87,7 @@ def _refused(name: str, image: str, values: np.ndarray, dtype: torch.dtype | Non
     if np.isfinite(values).all():
         return EdgedistillError(
             f"teacher cache: the teacher's {name} of {image} reach {np.abs(values).max():.3g}, and fp16 ends at "
-            "65,504: set `teacher.cache: false`, which runs the teacher in every step."
+            "65,504: set `teacher.cache: false`, without `teacher.per_image`, which runs the teacher in every step."
         )
     way_out = "is the checkpoint damaged?" if dtype is None else "set `precision: fp32`, or mend the checkpoint."
     return EdgedistillError(f"teacher cache: the teacher's {name} of {image} are not finite: {way_out}")

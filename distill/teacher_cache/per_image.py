@@ -108,7 +108,7 @@ class PerImageSource:
 
     def open(self, job: Job, views: Views, device: torch.device, world: World, console: Console) -> Teacher:
         """See `TeacherSource`; raises as `open_or_build`, and ConfigError where `flip` follows what draws by pixels."""
-        shown = self._images(job, views)
+        shown = self.images(job, views)
         if shown.count == 2 and len(views):
             views.is_mirrored(0, 0)  # what refuses is told before the teacher is asked
         cache = open_or_build(
@@ -131,11 +131,16 @@ class PerImageSource:
         reader: Teacher = ScoresTeacher(plain)
         if mirrored:
             reader = MirroringScoresTeacher(ScoresTeacher(plain), mirrored[0], views)
-        return heard_as(job, reader, self.silent)
+        silent = None if self.silent is None else self.silent.cpu()
+        if cache.undecodable:  # it says nothing of them, also where a step shows them after all
+            unseen = torch.zeros(plain.shape, dtype=torch.bool)
+            unseen[cache.undecodable] = True
+            silent = unseen if silent is None else unseen | silent
+        return heard_as(job, reader, silent)
 
     def planned(self, job: Job, views: Views, *, final: bool) -> PlannedCache:
         """As that of `CachedSource`."""
-        shown, dtype = self._images(job, views), self._live(job, choose_device()).dtype
+        shown, dtype = self.images(job, views), self._live(job, choose_device()).dtype
         count = self.stored_views(job, views)
         return plan_cache(self.asked, job, shown, count=count, needs=_LOGITS_ALONE, dtype=dtype, final=final)
 
@@ -147,14 +152,15 @@ class PerImageSource:
 
     def stored_views(self, job: Job, views: Views) -> int:
         """See `TeacherSource`: the image, and its mirror image where that has an answer of its own."""
-        return self._images(job, views).count or 1
+        return self.images(job, views).count or 1
 
     def identity(self) -> list[Any]:
         """Plain data that decides what a student learns from it."""
         shown = self.preprocessing
         return ["per image", teacher_digest(self.asked), [*shown.size, shown.resize, shown.interpolation]]
 
-    def _images(self, job: Job, views: Views) -> WholeImages:
+    def images(self, job: Job, views: Views) -> WholeImages:
+        """What it is shown; they are decoded for it, and kept nowhere."""
         settings = job.settings
         decoded = DecodedImages(job.train, self.preprocessing, decode=settings.decode, cache="off", passes=1)
         return WholeImages(decoded, job, mirrored=views.mirrors and "flip" not in self.tta)

@@ -99,6 +99,7 @@ def test_a_teacher_that_is_asked_per_image_is_shown_no_view(tmp_path, capsys):
         (Net(), {"teacher_per_image": {}, "method": "pkt"}, "of a teacher that is asked per image scores are all"),
         (Net(), {"teacher_per_image": {}, "mix": {"name": "mixup"}}, "`mix` asks about mixed images"),
         (Net(), {"teacher_per_image": {"views": 2}}, "teacher_per_image.*views"),
+        (Net(), {"teacher_per_image": {"size": 8}}, "`teacher_per_image.size`: 8 x 8 is too small"),
         ("t.npz", {"teacher_per_image": {}, "teacher_scale": "logits"}, "`teacher_per_image`: the scores of"),
         (shares, {}, 'say what the teacher gives: `teacher_scale="logits"` or'),
         (Net(), {"teacher_scale": "logits"}, "`teacher_scale` is for functions, graphs and files"),

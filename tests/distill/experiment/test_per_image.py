@@ -5,20 +5,24 @@ import json
 import numpy as np
 import pytest
 import torch
+import yaml
 from jobs import write_recipe_on_photographs
 from msgspec.structs import replace
 from rich.console import Console
 
+from edgedistill.distill.checkpoint import save_student
+from edgedistill.distill.data.decoded import DecodedImages
 from edgedistill.distill.data.loader import Batch
 from edgedistill.distill.engine import predict_logits
 from edgedistill.distill.engine.images import build_views
 from edgedistill.distill.engine.world import ALONE
 from edgedistill.distill.experiment import Experiment
-from edgedistill.distill.models import Classifier
+from edgedistill.distill.models import Classifier, ModelSpec, build_model
 from edgedistill.distill.recipe.load import load_recipe
+from edgedistill.distill.study import load_study
 from edgedistill.distill.study.identity import identity_of_student, identity_of_teacher
 from edgedistill.runtime import metrics
-from edgedistill.runtime.errors import ConfigError
+from edgedistill.runtime.errors import ConfigError, DataError
 from edgedistill.runtime.preprocess import load_reduced
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -174,11 +178,55 @@ def test_a_size_that_the_network_does_not_take_is_told_before_it_is_trained(fold
         experiment.training("teacher", None)
 
 
+def test_a_given_teacher_is_told_the_same_before_it_is_judged(folder):
+    """Of other classes than the data's, too."""
+    torch.manual_seed(0)
+    spec = ModelSpec(name="torchvision/inception_v3")
+    network = build_model(spec.name, 2)
+    card = replace(opened(folder).teacher().card, model=spec, classes=("a", "b"))
+    save_student(folder / "inception.safetensors", network, card)
+    checkpoint = f"checkpoint: {folder / 'inception.safetensors'}"
+    mapped = f"teacher={{{checkpoint}, accept: true, class_map: {{red: a, blue: b}}, per_image: {{size: 48}}}}"
+    with pytest.raises(ConfigError, match=r"`teacher.per_image.size`: .*takes no images of 48 x 48"):
+        opened(folder, mapped, "name=mapped").teacher()
+
+
 def test_what_draws_by_the_pixels_stands_after_flip(folder):
     change = "student.train.augment=[rand_augment, flip]"
-    experiment = opened(folder, by_checkpoint(folder, "{size: 64}"), change)
-    with pytest.raises(ConfigError, match="is not known after `rand_augment`: put it first"):
-        heard(experiment, 0)
+    with pytest.raises(ConfigError, match=r"`student.train.augment`: .*not known after `rand_augment`: put it first"):
+        opened(folder, "teacher.per_image={size: 64}", change)
+    opened(folder, "teacher.per_image={size: 64, tta: [flip]}", change)
+    opened(folder, "teacher.per_image={size: 64}", "student.train.augment=[flip, rand_augment]")
+
+
+def test_of_an_image_that_could_not_be_decoded_it_says_nothing(folder, monkeypatch):
+    """Its stored row is zeros, which would be taught as a half."""
+    monkeypatch.setattr(DecodedImages, "__getitem__", failing_for("train7.jpg", DecodedImages.__getitem__))
+    experiment = opened(folder, by_checkpoint(folder, "{size: 72}"), "data.max_bad_share=0.1")
+    job, _, source, _ = experiment.training("student", experiment.teacher())
+    place = job.train.ids.index("train7.jpg")
+    asked = source.open(job, build_views(job), torch.device("cpu"), ALONE, QUIET)
+    targets = torch.from_numpy(job.train.labels)
+    heard = asked(Batch(torch.zeros(0), targets, torch.arange(len(job.train)), 0, []), torch.zeros(0), targets).targets
+    assert (heard[place] == -1).all()
+    assert torch.equal(heard.ne(targets).any(1).nonzero().ravel(), torch.tensor([place]))
+
+
+def failing_for(name, decode):
+    def read(images, index):
+        if images.preprocessing.size == (72, 72) and images.dataset.ids[index] == name:
+            raise DataError(f"{name}: cannot be decoded")
+        return decode(images, index)
+
+    return read
+
+
+def test_a_study_asks_as_the_recipe_says(folder):
+    content = {"recipe": "recipe.yaml", "set": {"teacher.per_image": {"size": 64}}, "students": {"small": None}}
+    content |= {"methods": {"mld": None}, "seeds": [0]}
+    (folder / "study.yaml").write_text(yaml.safe_dump(content))
+    cells = [cell for cell in load_study(folder / "study.yaml").cells if cell.teacher is not None]
+    assert [cell.runnable().recipe.teacher.per_image.size for cell in cells] == [64]
 
 
 def test_how_it_is_asked_makes_another_student_of_the_same_teacher(folder):
