@@ -45,7 +45,13 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--bundle", type=Path, default=GOLDEN, help="with photographs of its own")
     parser.add_argument("--leak", type=int, default=0, help="bytes to lose on purpose at each prediction: a control")
-    parser.add_argument("--save", type=Path, nargs="?", const=RESULTS, help=f"write the record, to {RESULTS.name}")
+    parser.add_argument(
+        "--save",
+        type=Path,
+        nargs="?",
+        const=RESULTS,
+        help=f"write what these parts found into the record, {RESULTS.name}",
+    )
     arguments = parser.parse_args()
 
     found: dict[str, Part] = {}
@@ -55,15 +61,21 @@ def main() -> None:
             found[name] = PARTS[name](arguments.bundle, Path(folder), arguments.predictions, arguments.leak)
         print(f"{name:12} {time.perf_counter() - begun:6.1f} s  {told(found[name])}", flush=True)
     if arguments.save is not None:
-        record = {
-            "what": "predictions with faults among them: what was lost, and how resident memory grew",
-            "command": f"python benchmarks/endurance.py --predictions {arguments.predictions} --save",
-            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "device": msgspec.to_builtins(describe_device()),
-            "parts": msgspec.to_builtins(found),
-        }
-        write_atomic(arguments.save, json.dumps(record, indent=1) + "\n")
+        write_atomic(arguments.save, json.dumps(updated(arguments.save, found, arguments.predictions), indent=1) + "\n")
     sys.exit(0 if all(part.sound for part in found.values()) else 1)
+
+
+def updated(path: Path, found: dict[str, Part], predictions: int) -> dict:
+    """The record at `path` with what these parts found; others stay, each with its own command and machine."""
+    parts = json.loads(path.read_text(encoding="utf-8"))["parts"] if path.is_file() else {}
+    about = {
+        "command": f"python benchmarks/endurance.py --predictions {predictions} --parts {','.join(found)} --save",
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "device": msgspec.to_builtins(describe_device()),
+    }
+    parts |= {name: about | msgspec.to_builtins(part) for name, part in found.items()}
+    what = "predictions with faults among them: what was lost, and how resident memory grew"
+    return {"what": what, "parts": {name: parts[name] for name in PARTS if name in parts}}
 
 
 def told(part: Part) -> str:

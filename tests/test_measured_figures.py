@@ -59,3 +59,16 @@ def test_what_predicting_costs(row):
     assert more <= 15
     peak = re.search(r"(\d+) MB more at the peak", text)
     assert int(peak[1]) == round(found["memory"]["extra_peak_mb"])
+
+
+def test_nothing_is_lost_and_no_memory():
+    parts = record("endurance.json")["parts"]
+    assert sorted(parts) == ["bulk", "disk", "predictions", "server", "worker"]
+    assert all(part["lost"] == [] for part in parts.values())
+    assert all(parts[name]["growth"]["high"] < 10 for name in ("predictions", "server"))  # bytes: below any object's
+    predictions = parts["predictions"]
+    assert predictions["counts"]["predictions"] >= 50_000
+    mean, low, high = (predictions["growth"][key] for key in ("mean", "low", "high"))
+    told = f"memory grew by {mean:.1f} bytes a prediction [{low:.1f}, {high:.1f}]"
+    assert f"{predictions['counts']['predictions']:,} predictions" in page("predict.md")
+    assert told in page("predict.md")
