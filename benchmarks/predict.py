@@ -241,15 +241,25 @@ def main() -> None:
         found = {name: section() for name, section in sections.items() if name in (arguments.only or sections)}
         network = open_bundle(bundle).manifest.name
     print(json.dumps(found, indent=1))
-    summary = {
-        "what": "what predicting costs; each figure is explained at the top of the script",
-        "command": f"python benchmarks/predict.py --rounds {rounds} --count {arguments.count} --save",
-        "network": network,
-        "measurements": found,
-        "device": msgspec.to_builtins(describe_device()),
-    }
     if arguments.save:
-        write_atomic(RESULTS, json.dumps(summary, indent=1) + "\n")
+        chosen = "".join(f" --only {name}" for name in arguments.only or ())
+        about = {
+            "command": f"python benchmarks/predict.py --rounds {rounds} --count {arguments.count}{chosen} --save",
+            "network": network,
+            "device": msgspec.to_builtins(describe_device()),
+        }
+        write_atomic(
+            RESULTS, json.dumps(updated({name: part | about for name, part in found.items()}), indent=1) + "\n"
+        )
+
+
+def updated(found: dict[str, dict]) -> dict:
+    """The record with these sections; others stay, each with its own command, network and machine."""
+    earlier = json.loads(RESULTS.read_text(encoding="utf-8"))["measurements"] if RESULTS.is_file() else {}
+    return {
+        "what": "what predicting costs; each figure is explained at the top of the script",
+        "measurements": earlier | found,
+    }
 
 
 if __name__ == "__main__":
