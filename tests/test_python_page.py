@@ -53,6 +53,7 @@ def test_the_readers_own_loop_is_as_short_as_it_can_be_read():
     assert len([line for line in loop.splitlines() if line.strip()]) <= 25
 
 
+@pytest.mark.slow
 def test_the_command_line_knows_the_readers_backbone(reader):
     folder, _ = reader
     ran = Forked(page_reader.run_commands, str(folder), COMMANDS, OMP_NUM_THREADS="1").wait(600)

@@ -28,7 +28,8 @@ def sanitized(tiny_bundle: Path, shared_folder: Path, once: Callable[..., Path])
     return Built(once(shared_folder / "cpp_sanitized", lambda path: build_sanitized(path, tiny_bundle)), [])
 
 
-@pytest.fixture(scope="session", params=["quick", pytest.param("sanitized", marks=pytest.mark.slow)])
+@pytest.fixture(scope="session", params=["built", "sanitized"])
 def library(request: pytest.FixtureRequest) -> Built:
-    """The library, twice where slow tests run."""
-    return request.getfixturevalue({"quick": "built"}.get(request.param, request.param))
+    """The library, as the page builds it and with sanitizers."""
+    built: Built = request.getfixturevalue(request.param)
+    return built

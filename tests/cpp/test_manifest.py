@@ -13,6 +13,8 @@ from cpp_built import blobs
 from edgedistill.runtime.bundle import decode_manifest
 from edgedistill.runtime.errors import BundleError
 
+pytestmark = pytest.mark.slow  # a compiler builds the library first
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "bundle_schema_1" / "manifest.json"
 VALUES = [
     *(None, True, False, 0, 1, -1, 2, 7, 65_537, 2**31, 2**53, 2**63, 2**64, -(2**63), 0.5, -0.5, 1e308, -0.0),

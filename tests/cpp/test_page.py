@@ -3,9 +3,12 @@
 import json
 import shutil
 
+import pytest
 from cpp_built import reader, shell
 
 from edgedistill import runtime
+
+pytestmark = pytest.mark.slow  # a compiler builds the library first
 
 
 def test_every_command_of_the_page_works(built):

@@ -18,6 +18,8 @@ from PIL import Image, features
 from edgedistill.runtime.images import open_image
 from edgedistill.runtime.preprocess import Preprocessing, normalize, resize
 
+pytestmark = pytest.mark.slow  # a compiler builds the library first
+
 FOLDER = Path(__file__).parents[2] / "docs" / "golden_images"
 GOLDEN = json.loads((FOLDER / "golden.json").read_text(encoding="utf-8"))
 READ = (".jpg", ".png")

@@ -14,6 +14,8 @@ from PIL import Image
 
 from edgedistill import runtime
 
+pytestmark = pytest.mark.slow  # a compiler builds the library first
+
 GOLDEN_IMAGES = Path(__file__).parents[2] / "docs" / "golden_images"
 POINT = {
     "thresholds": [0.61, 0.42, 0.5, 0.2],

@@ -9,6 +9,8 @@ from cpp_built import blobs
 
 from edgedistill import runtime
 
+pytestmark = pytest.mark.slow  # a compiler builds the library first
+
 
 @pytest.fixture(params=["de_DE", "ps_AF"])
 def comma(request, tmp_path) -> dict[str, str]:

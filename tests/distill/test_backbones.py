@@ -231,8 +231,7 @@ def test_a_weights_file_with_its_classifier_computes_what_the_library_computes(n
 # What is in no other exported graph: attention in shifted windows, and blocks of pixels.
 EXPORTED = [
     "swin_t",
-    "tresnet_l",
-    *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnet18", "cifar_wrn16_2")),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("tresnet_l", "resnet18", "cifar_wrn16_2")),
 ]
 
 

@@ -67,22 +67,22 @@ def test_the_vision_transformer_of_torchvision_normalises_its_last_map_alone():
 OWN = [
     ("timm/mobilenetv3_small_050", 64),
     ("timm/convnext_atto", 64),
-    ("timm/vit_tiny_patch16_224", 224),
     ("timm/ghostnet_100", 64),
     ("timm/repvit_m0_9", 64),
     ("timm/levit_128s", 224),
-    ("timm/tiny_vit_5m_224", 224),
     ("timm/efficientvit_m0", 224),
     ("timm/hgnetv2_b0", 64),
     ("timm/deit_tiny_distilled_patch16_224", 224),
-    ("timm/crossvit_tiny_240", 240),
-    ("timm/coat_lite_tiny", 224),
     ("torchvision/squeezenet1_1", 64),
-    ("torchvision/alexnet", 96),
     ("torchvision/googlenet", 64),
 ]
-# Whose maps and classifier lie where those of one above do.
-ALIKE = [
+# Whose maps and classifier lie where those of one above do, or which take seconds.
+MORE = [
+    ("timm/vit_tiny_patch16_224", 224),
+    ("timm/tiny_vit_5m_224", 224),
+    ("timm/crossvit_tiny_240", 240),
+    ("timm/coat_lite_tiny", 224),
+    ("torchvision/alexnet", 96),
     ("timm/resnet10t", 64),
     ("timm/efficientnet_lite0", 64),
     ("timm/shvit_s1", 64),
@@ -95,7 +95,7 @@ ALIKE = [
     ("torchvision/mnasnet0_5", 64),
     ("torchvision/shufflenet_v2_x0_5", 64),
 ]
-OWN += [pytest.param(*one, marks=pytest.mark.slow) for one in ALIKE]
+OWN += [pytest.param(*one, marks=pytest.mark.slow) for one in MORE]
 
 
 def source(name: str, classes: int) -> nn.Module:

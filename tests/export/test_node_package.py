@@ -18,6 +18,8 @@ from edgedistill import __version__, runtime
 from edgedistill.export.packages.javascript import npm_name
 from edgedistill.export.packages.node import package_node
 
+pytestmark = pytest.mark.slow  # npm brings its packages first, and a compiler checks the types
+
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
 GOLDEN = DOCS / "golden_images"

@@ -49,6 +49,7 @@ def test_two_processes_then_one_end_with_the_weights_of_one(tmp_path, one_thread
         assert one["val_mAP"] == pytest.approx(other["val_mAP"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_torchrun_distils_from_the_command_line(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     digits = {"format": "digit_scenes", "size": 32}

@@ -67,6 +67,7 @@ def test_nodes_blocks(here):
     assert subprocess.check_output([str(NODE), "mine.mjs"], cwd=app, text=True).startswith("red 1.00")
 
 
+@pytest.mark.slow
 def test_the_browsers_blocks_and_figures(here, browser):
     modules = npm_packages(f"onnxruntime-web@{ONNXRUNTIME}")
     command, server = block("sh", "http.server").splitlines()
