@@ -131,7 +131,9 @@ def large(bundle: Path, photographs: list[Path], rounds: int, folder: Path) -> d
         thresholds = np.asarray(full.manifest.thresholds)
         for predictor, key in ((full, "decode: full"), (reduced, "decode: reduced")):
             scores = predictor.scores(paths)
-            found[key]["same_labels"] = float(((scores >= thresholds) == (expected >= thresholds)).all(axis=1).mean())
+            same = (scores >= thresholds) == (expected >= thresholds)
+            found[key]["photographs_with_the_same_labels"] = float(same.all(axis=1).mean())
+            found[key]["same_decisions"] = float(same.mean())
             found[key]["largest_difference_of_a_probability"] = float(np.abs(scores - expected).max())
             found[key]["decoding"] = predictor.decoding
     return {name: row | {"median_ms": row["median_ms"] / len(paths)} for name, row in found.items()}
