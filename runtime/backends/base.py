@@ -150,6 +150,13 @@ class Backend:
         """`run` for a graph of one input."""
         return self.run({self.inputs[0].name: images})
 
+    def for_many(self) -> "Backend":
+        """What a backend may define: the same model for several threads that infer at once, each on a core of its own.
+
+        It is loaded now, is to be closed beside this one, and may be this one.
+        """
+        return self
+
     def convolutions(self) -> list[tuple[str, str]] | None:
         """(name, "int8" or "float") of each convolution in the graph that the library executes, after its own
         optimisations; None where a library does not show it. For reports: it may load the model once more.

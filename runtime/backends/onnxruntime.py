@@ -60,6 +60,14 @@ class OnnxRuntimeBackend(Backend):
             raise not_importable("onnxruntime", cls.extra, error) from error
         return onnxruntime
 
+    def for_many(self) -> Backend:
+        """On a CPU one without threads of its own: those of a session spin for the next inference, on cores that decode
+        or run another one.
+        """
+        if self.device.lower() != "cpu" or self.threads == 1:
+            return self
+        return type(self)(self.model, threads=1, device=self.device)
+
     def convolutions(self) -> list[tuple[str, str]]:
         """From the graph as this build optimises it for the provider."""
         if is_ort(data := self.model.files[0].read()):

@@ -1,15 +1,19 @@
 """A loaded artifact on decoded images: pixels in, the graph's outputs out."""
 
+import logging
 import math
+import threading
 from collections.abc import Mapping
 
 import numpy as np
 
 from ..backends.base import Backend
 from ..bundle.records import Artifact, Manifest
-from ..errors import BundleError, InferenceError
+from ..errors import BundleError, EdgedistillError, InferenceError
 from ..preprocess import normalize
 from ..tensors import EMBEDDING, TensorSpec
+
+_log = logging.getLogger("edgedistill")
 
 
 class Inference:
@@ -25,6 +29,8 @@ class Inference:
         self.manifest = manifest
         self.artifact = artifact
         self._backend = backend
+        self._many: Backend | None = None
+        self._many_turn = threading.Lock()
         self._closed = False
 
     @property
@@ -76,11 +82,26 @@ class Inference:
     def close(self) -> None:
         """Free the backend's handles; the predictor cannot be used after. Closing twice is fine."""
         self._closed = True
+        with self._many_turn:
+            if self._many is not None:
+                self._many.close()
         self._backend.close()
 
     def _require_open(self) -> None:
         if self._closed:
             raise BundleError(f"{self.artifact.name}: this predictor is closed; load it again.")
+
+    def _for_many(self) -> Backend:
+        """The backend for several threads at once, which is loaded when it is first asked for."""
+        with self._many_turn:
+            self._require_open()
+            if self._many is None:
+                try:
+                    self._many = self._backend.for_many()
+                except EdgedistillError as error:  # its file was altered or removed meanwhile: what is loaded goes on
+                    _log.warning("%s: many images are inferred more slowly: %s", self.artifact.name, error)
+                    self._many = self._backend
+            return self._many
 
     def _optional(self, kind: str) -> TensorSpec:
         """The optional output of that kind."""
@@ -108,22 +129,23 @@ class Inference:
             )
         return values
 
-    def _infer(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """All outputs of at least one image."""
+    def _infer(self, images: np.ndarray, backend: Backend | None = None) -> dict[str, np.ndarray]:
+        """All outputs of at least one image; by `backend` in place of its own."""
+        backend = backend or self._backend
         most = self.artifact.target.batch.max
         if len(images) <= most:
-            return self._run(images)
-        parts = [self._run(images[start : start + most]) for start in range(0, len(images), most)]
+            return self._run(images, backend)
+        parts = [self._run(images[start : start + most], backend) for start in range(0, len(images), most)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def _run(self, images: np.ndarray, backend: Backend) -> dict[str, np.ndarray]:
         """One inference; a batch below the artifact's minimum is filled up with copies of its last image."""
         count, missing = len(images), self.artifact.target.batch.min - len(images)
         if missing > 0:
             images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
         if self.manifest.input == "float32_nchw":
             images = normalize(images, self.manifest.preprocessing)
-        outputs = self._backend.infer(images)
+        outputs = backend.infer(images)
         return {name: values[:count] for name, values in outputs.items() if values.ndim and len(values) == len(images)}
 
     def _scores(self, outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

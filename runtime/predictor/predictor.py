@@ -21,6 +21,9 @@ from .given import Images, each_image, is_one
 from .inference import Inference
 from .prediction import Prediction, called
 
+# Images of one call after which it pays to load the model once more, for threads that infer beside each other.
+_MANY = 64
+
 
 class Predictor(Inference):
     """A loaded artifact. Close it, or use it in a `with` block, to free what its backend holds.
@@ -113,7 +116,8 @@ class Predictor(Inference):
             images: as of `predict`; a generator may be endless.
             batch_size: images per inference; default: on a CPU the artifact's typical number, on other devices its
                 largest. It waits until it has so many.
-            workers: threads that decode and run; default: one per core that this process may use.
+            workers: threads that decode and run; default: one per core that this process may use. Of several, from
+                the 65th image on, each infers on one core: onnxruntime on a CPU loads the model a second time for that.
             bad: what an image that cannot be decoded does: "raise", in its turn, or "yield" a `SkippedImage` with its
                 place, name and reason in place of its prediction.
 
@@ -199,11 +203,13 @@ class Predictor(Inference):
         if is_one(images):
             return iter([self._answer(Chunk(0, [images]))])  # type: ignore[list-item]
         size, threads = self.batch_size(batch_size), workers or usable_cores()
-        return in_order(
-            self._answer, chunks(each_image(images), size), threads=threads, ahead=2 * threads, name="predict"
-        )
+        answer = self._answer if threads == 1 else self._answer_beside_others
+        return in_order(answer, chunks(each_image(images), size), threads=threads, ahead=2 * threads, name="predict")
 
-    def _answer(self, chunk: Chunk) -> Answered:
+    def _answer_beside_others(self, chunk: Chunk) -> Answered:
+        return self._answer(chunk, self._for_many() if chunk.first >= _MANY else None)
+
+    def _answer(self, chunk: Chunk, backend: Backend | None = None) -> Answered:
         first, sources = chunk
         pixels: list[np.ndarray] = []
         problems: list[DataError | None] = []
@@ -216,7 +222,7 @@ class Predictor(Inference):
         if not pixels:
             return Answered(first, sources, problems, {})
         images = pixels[0][None] if len(pixels) == 1 else np.stack(pixels)
-        return Answered(first, sources, problems, self._infer(images))
+        return Answered(first, sources, problems, self._infer(images, backend))
 
     def _predictions(self, answered: Answered, *, skip: bool = False) -> Iterator["Prediction | SkippedImage"]:
         probabilities = iter(self._probabilities(answered.outputs) if answered.outputs else ())

@@ -1,0 +1,73 @@
+"""Of many images each thread infers on a core of its own: the same answers, from a model that is loaded once more."""
+
+import itertools
+import shutil
+
+import numpy as np
+import pytest
+
+from edgedistill import runtime
+from edgedistill.runtime.backends.base import Backend
+from edgedistill.runtime.predictor.predictor import _MANY
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """The threads that each backend was loaded with."""
+    found = []
+    load = Backend.__init__
+    monkeypatch.setattr(
+        Backend, "__init__", lambda self, *given, **named: found.append(named["threads"]) or load(self, *given, **named)
+    )
+    return found
+
+
+def given(bundle, count):
+    return list(itertools.islice(itertools.cycle(sorted((bundle / "selftest").glob("*.jpg"))), count))
+
+
+def test_beyond_a_few_they_are_inferred_by_a_session_without_threads_and_say_the_same(tiny_bundle, loads):
+    photographs = given(tiny_bundle, _MANY + 40)
+    with runtime.load(tiny_bundle, name="ort-fp32") as predictor:
+        few = list(predictor.predict_stream(photographs[:_MANY], workers=2))
+        assert loads == [None]
+        found = list(predictor.predict_stream(photographs, workers=2))
+        again = predictor.scores(photographs)
+        assert loads == [None, 1]
+        assert predictor.effective["threads"] == "library default"
+        one_by_one = np.array([predictor.scores(path)[0] for path in photographs[:3]])
+    for rows in (few, found):
+        probabilities = np.array([row.probabilities for row in rows])
+        assert np.array_equal(probabilities, one_by_one[np.arange(len(rows)) % 3])
+    assert np.array_equal(again, one_by_one[np.arange(len(again)) % 3])
+
+
+ORT = {"name": "ort-fp32"}
+
+
+@pytest.mark.parametrize(("chosen", "workers"), [(ORT, 1), ({**ORT, "threads": 1}, 2), ({"name": "ov-fp32"}, 2)])
+def test_nothing_is_loaded_again_where_it_brings_nothing(tiny_bundle, loads, chosen, workers):
+    with runtime.load(tiny_bundle, **chosen) as predictor:
+        assert len(list(predictor.predict_stream(given(tiny_bundle, _MANY + 8), workers=workers))) == _MANY + 8
+    assert len(loads) == 1
+
+
+def test_a_file_that_is_gone_meanwhile_costs_speed_alone(make_tiny_bundle, tmp_path, loads, caplog):
+    root = make_tiny_bundle(tmp_path / "b")
+    photographs = given(shutil.copytree(root, tmp_path / "copy"), _MANY + 20)
+    with runtime.load(root, name="ort-fp32") as predictor:
+        shutil.rmtree(root)
+        assert len(list(predictor.predict_stream(photographs, workers=2))) == _MANY + 20
+    (said,) = caplog.messages
+    assert said.startswith("ort-fp32: many images are inferred more slowly: ")
+
+
+def test_both_are_closed(tiny_bundle):
+    with runtime.load(tiny_bundle, name="ort-fp32") as predictor:
+        list(predictor.predict_stream(given(tiny_bundle, _MANY + 8), workers=2))
+        more = predictor._for_many()
+        assert more is not predictor._backend
+    for backend in (more, predictor._backend):
+        with pytest.raises(ValueError, match="is closed"):
+            backend.infer(np.zeros((1, 16, 16, 3), np.uint8))
+    predictor.close()
