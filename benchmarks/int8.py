@@ -74,6 +74,7 @@ class StudentResult(Record):
         mean_ap: of the float student on it, points.
         targets: how many were exported for.
         export_seconds: for all of them, calibration included.
+        device: where it was measured.
         rows: float, naive and ours.
     """
 
@@ -84,13 +85,13 @@ class StudentResult(Record):
     mean_ap: float
     targets: int
     export_seconds: float
+    device: Device
     rows: tuple[Row, ...]
 
 
 class Results(Record):
     """The record."""
 
-    device: Device
     students: tuple[StudentResult, ...] = ()
 
 
@@ -122,9 +123,7 @@ def run(path: Path, train: Dataset, test: Dataset, preset: str, out: Path) -> No
     from edgedistill.distill.checkpoint import load_student
 
     student = load_student(path)
-    record = Results(device=describe_device())
-    if out.exists():
-        record = msgspec.json.decode(out.read_bytes(), type=Results)
+    record = msgspec.json.decode(out.read_bytes(), type=Results) if out.exists() else Results()
     if any(known.checkpoint_sha256 == student.sha256 for known in record.students):
         print(f"{path}: is in {out}")
         return
@@ -178,6 +177,7 @@ def measure(student: "Student", train: Dataset, test: Dataset, preset: str) -> S
         mean_ap=parity.reference.mean_ap.estimate,
         targets=len(targets),
         export_seconds=round(export_seconds, 1),
+        device=describe_device(),
         rows=tuple(rows),
     )
 
@@ -249,12 +249,10 @@ def print_table(record: Results) -> None:
                 f"| {latency} | {ratio} |"
             )
     seconds = ", ".join(
-        f"{student.name} {student.export_seconds:.0f} s ({student.targets} targets)" for student in record.students
+        f"{one.name} {one.export_seconds:.0f} s ({one.targets} targets, {one.device.cores} cores of {one.device.cpu})"
+        for one in record.students
     )
-    print(
-        f"\nExport of all packaged targets with calibration on 512 images: {seconds}. {record.device.cpu}, "
-        f"{record.device.cores} cores."
-    )
+    print(f"\nExport of all packaged targets with calibration on 512 images: {seconds}.")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from .inference import Inference
 from .prediction import Prediction, called
 
 # Images of one call after which it pays to load the model once more, for threads that infer beside each other.
-_MANY = 64
+_MANY = 32
 
 
 class Predictor(Inference):
@@ -117,7 +117,7 @@ class Predictor(Inference):
             batch_size: images per inference; default: on a CPU the artifact's typical number, on other devices its
                 largest. It waits until it has so many.
             workers: threads that decode and run; default: one per core that this process may use. Of several, from
-                the 65th image on, each infers on one core: onnxruntime on a CPU loads the model a second time for that.
+                the 33rd image on, each infers on one core: onnxruntime on a CPU loads the model a second time for that.
             bad: what an image that cannot be decoded does: "raise", in its turn, or "yield" a `SkippedImage` with its
                 place, name and reason in place of its prediction.
 
