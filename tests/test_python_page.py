@@ -11,6 +11,7 @@ import page_reader
 import pytest
 from forked import Forked
 
+pytestmark = pytest.mark.slow  # half a minute of trainings and exports
 PAGE = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(python|sh|yaml)(?: title=\"(.*?)\")?\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for kind, _, text in BLOCKS if kind == "sh" for line in text.splitlines()]
@@ -53,7 +54,6 @@ def test_the_readers_own_loop_is_as_short_as_it_can_be_read():
     assert len([line for line in loop.splitlines() if line.strip()]) <= 25
 
 
-@pytest.mark.slow
 def test_the_command_line_knows_the_readers_backbone(reader):
     folder, _ = reader
     ran = Forked(page_reader.run_commands, str(folder), COMMANDS, OMP_NUM_THREADS="1").wait(600)

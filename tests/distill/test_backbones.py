@@ -228,14 +228,9 @@ def test_a_weights_file_with_its_classifier_computes_what_the_library_computes(n
     torch.testing.assert_close(model(model.normalize(images)).logits, expected, rtol=1e-4, atol=1e-4)
 
 
-# What is in no other exported graph: attention in shifted windows, and blocks of pixels.
-EXPORTED = [
-    "swin_t",
-    *(pytest.param(name, marks=pytest.mark.slow) for name in ("tresnet_l", "resnet18", "cifar_wrn16_2")),
-]
-
-
-@pytest.mark.parametrize("name", EXPORTED)
+# Attention in shifted windows and blocks of pixels are in no other exported graph.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["swin_t", "tresnet_l", "resnet18", "cifar_wrn16_2"])
 def test_the_exported_graph_computes_the_same(name, small, tmp_path):
     save_file({key: value.contiguous() for key, value in small(name).state_dict().items()}, tmp_path / "w.safetensors")
     model = build_model(name, 7, pretrained=str(tmp_path / "w.safetensors")).eval()

@@ -203,7 +203,7 @@ def test_half_precision_stays_near(build):
     torch.testing.assert_close(logits.float(), head(features)[1], rtol=0.1, atol=0.1)
 
 
-@pytest.mark.parametrize("build", [query2label, lambda: class_tokens(depth=2)])
+@pytest.mark.parametrize("build", [query2label, pytest.param(lambda: class_tokens(depth=2), marks=pytest.mark.slow)])
 def test_exports_with_a_dynamic_batch(build, tmp_path):
     head, features = build(), torch.randn(5, 6, 3, 2)
     expected, path = head(features), tmp_path / "head.onnx"

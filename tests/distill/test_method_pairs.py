@@ -40,6 +40,9 @@ PAIRS = {  # student, teacher
     "named branches": (("shufflenetv2", {"width": 0.5, "branches": ["ml_decoder", "calibration"]}), SHUFFLENET),
 }
 FEW = list(PAIRS)[:4]
+# Decoders over these, and networks of the papers that have hundreds of layers, take seconds.
+LONG_WITH_L2D = ("attention teacher", "attention student", "parallel branches", "teacher with two maps of one size")
+LONG = {"swin_s", "swin_t", "repvgg_a2", "vgg19_bn", "cifar_vgg13", "resnet101", "wide_resnet101"}
 VARIANTS = [
     ("kd", {"form": "binary"}),
     ("l2d", {"protocol": "paper"}),
@@ -56,7 +59,14 @@ def cases() -> list:
     for name in METHODS.names():
         sees_maps = METHODS.get(name)().needs - {"pooled", "partition_logits"}
         found += [(pair, name, {}) for pair in (PAIRS if sees_maps else FEW)]
-    return [pytest.param(*case, id=" ".join([case[1], *map(str, case[2].values()), case[0]])) for case in found]
+    return [
+        pytest.param(
+            *(pair, name, options),
+            id=" ".join([name, *map(str, options.values()), pair]),
+            marks=[pytest.mark.slow] if name == "l2d" and pair in LONG_WITH_L2D else [],
+        )
+        for pair, name, options in found
+    ]
 
 
 @cache
@@ -127,10 +137,11 @@ def test_a_step_reaches_every_parameter_and_leaves_a_plain_network(pair, name, o
     assert student.student.state_dict().keys() == plain.state_dict().keys()
 
 
-def papers_pairs() -> list[tuple[str, str]]:
+def papers_pairs() -> list:
     """Of the papers' tables, once whichever of the two teaches."""
     found = {(recipe.teacher, recipe.student) for recipe in paper_recipes().values() if recipe.teacher}
-    return sorted({tuple(sorted(pair)) for pair in found})
+    pairs = sorted({tuple(sorted(pair)) for pair in found})
+    return [pytest.param(*pair, marks=[pytest.mark.slow] if LONG & set(pair) else []) for pair in pairs]
 
 
 @cache

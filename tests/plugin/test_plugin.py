@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a dozen processes, each of which finds another distribution
 ORT, TOY = "onnxruntime-cpu-fp32", "toy-cpu-half_weights"
 
 

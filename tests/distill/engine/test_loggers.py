@@ -55,6 +55,7 @@ def test_csv_holds_a_row_for_each_epoch_and_tensorboard_its_own_files(interrupte
     assert list((job.folder / "tensorboard").iterdir())
 
 
+@pytest.mark.slow
 def test_mlflow_has_one_run_with_all_epochs(interrupted, monkeypatch, tmp_path):
     pytest.importorskip("mlflow", reason="the extra `mlflow` is not installed")
     pytest.importorskip("sqlalchemy", reason="the extra `mlflow` is not installed")

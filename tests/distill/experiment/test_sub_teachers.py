@@ -54,6 +54,7 @@ def test_one_by_one_in_another_order_ends_with_the_same_bits(cpsd_trained, open_
     assert weights(run, "tasks/co-0") != weights(run, "tasks/dis-0")
 
 
+@pytest.mark.slow
 def test_as_a_user_types_it(cpsd_trained, cpsd_recipe, open_cpsd, command, monkeypatch):
     """Sub-tasks as a cluster's jobs, what is left in a process of its own (several: test_task_jobs.py), the student."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -262,6 +262,7 @@ def test_half_a_training_costs_what_is_left(open_recipe, estimates, monkeypatch)
     assert (student.finished, student.steps) == (0, 12)
 
 
+@pytest.mark.slow
 def test_sub_tasks_are_counted_and_their_finished_ones_too(open_recipe, estimates):
     changes = {**CPSD, "baseline": False}
     new = plan(open_recipe(**changes), "distill")
