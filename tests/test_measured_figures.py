@@ -38,6 +38,17 @@ def test_the_bootstrap_takes_less_than_half_a_minute_and_is_scikit_learn_s():
     assert f"{seconds} seconds on one core of an Intel Xeon, {times} times less" in page("verify.md")
 
 
+def test_how_far_pixels_decoded_at_reduced_scale_are_off():
+    found = [
+        one["difference"]["reduced"]
+        for one in record("decoding.json")["measurements"]
+        if one["decoded_at_reduced_scale"] > 0
+    ]
+    means, rare = ([one[key] for one in found] for key in ("mean", "p99.9"))
+    assert f"differ from those by {min(means):.1f} to {max(means):.1f} levels of 255 on average" in page("images.md")
+    assert f"in one value of a thousand by {min(rare):.0f} to {max(rare):.0f} or more" in page("images.md")
+
+
 @pytest.mark.parametrize("row", ["overhead", "large", "full", "memory", "folder"])
 def test_what_predicting_costs(row):
     found, text = record("predict.json")["measurements"], page("predict.md")

@@ -150,10 +150,13 @@ class Backend:
         """`run` for a graph of one input."""
         return self.run({self.inputs[0].name: images})
 
-    def for_many(self) -> "Backend":
+    def for_many(self, callers: int) -> "Backend":
         """What a backend may define: the same model for several threads that infer at once, each on a core of its own.
 
         It is loaded now, is to be closed beside this one, and may be this one.
+
+        Args:
+            callers: threads.
         """
         return self
 

@@ -60,7 +60,7 @@ class OnnxRuntimeBackend(Backend):
             raise not_importable("onnxruntime", cls.extra, error) from error
         return onnxruntime
 
-    def for_many(self) -> Backend:
+    def for_many(self, callers: int) -> Backend:
         """On a CPU one without threads of its own: those of a session spin for the next inference, on cores that decode
         or run another one.
         """

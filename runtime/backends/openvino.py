@@ -1,5 +1,6 @@
 """OpenVINO: Intel CPUs, GPUs and NPUs, and Arm CPUs."""
 
+import queue
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
@@ -71,7 +72,9 @@ class OpenVinoBackend(Backend):
                 f"{self.model.name}: openvino computes in {self._hint()} on {device} although fp32 was asked for: "
                 "choose another device, or an artifact whose precision the device has."
             )
-        self._request = self._compiled.create_infer_request()
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(self._at_once()):
+            self._requests.put(self._compiled.create_infer_request())
         self.inputs = tuple(_spec(port) for port in self._compiled.inputs)
         self.outputs = tuple(_spec(port) for port in self._compiled.outputs)
         self.metadata = _metadata(network)
@@ -86,7 +89,20 @@ class OpenVinoBackend(Backend):
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
         if self.threads is not None:
             options["INFERENCE_NUM_THREADS"] = str(self.threads)
-        self._compiled = core.compile_model(network, device, options)
+        self._compiled = core.compile_model(network, device, options | self._streams())
+
+    def _streams(self) -> dict[str, str]:
+        return {}
+
+    def _at_once(self) -> int:
+        """Inferences."""
+        return 1
+
+    def for_many(self, callers: int) -> Backend:
+        """On a CPU one of as many streams, each of one thread: they share the weights."""
+        if self.device.lower() != "cpu" or self.threads == 1:
+            return self
+        return _OpenVinoStreams(self.model, threads=callers, device=self.device)
 
     def _executed(self) -> str:
         """The precision of most of the heavy layers in the graph that is executed; the property where it shows none."""
@@ -130,11 +146,29 @@ class OpenVinoBackend(Backend):
         return value.to_string() if hasattr(value, "to_string") else str(value)
 
     def _run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        self._request.infer(feeds, share_inputs=True)
-        return {name: np.array(self._request.get_tensor(name).data) for name in self._wanted()}
+        request = self._requests.get()
+        try:
+            request.infer(feeds, share_inputs=True)
+            return {name: np.array(request.get_tensor(name).data) for name in self._wanted()}
+        finally:
+            self._requests.put(request)
 
     def _close(self) -> None:
-        self._request = self._compiled = None
+        self._compiled = None
+        self._requests = queue.SimpleQueue()
+
+
+class _OpenVinoStreams(OpenVinoBackend):
+    """One inference on each of its threads at once."""
+
+    concurrent = True
+
+    def _streams(self) -> dict[str, str]:
+        return {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(self._at_once())}
+
+    def _at_once(self) -> int:
+        assert self.threads is not None
+        return self.threads
 
 
 def _find_device(core: Any, word: str) -> str:

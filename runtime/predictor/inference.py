@@ -91,13 +91,13 @@ class Inference:
         if self._closed:
             raise BundleError(f"{self.artifact.name}: this predictor is closed; load it again.")
 
-    def _for_many(self) -> Backend:
-        """The backend for several threads at once, which is loaded when it is first asked for."""
+    def _for_many(self, callers: int) -> Backend:
+        """The backend for several threads at once, which is loaded when it is first asked for: for so many."""
         with self._many_turn:
             self._require_open()
             if self._many is None:
                 try:
-                    self._many = self._backend.for_many()
+                    self._many = self._backend.for_many(callers)
                 except EdgedistillError as error:  # its file was altered or removed meanwhile: what is loaded goes on
                     _log.warning("%s: many images are inferred more slowly: %s", self.artifact.name, error)
                     self._many = self._backend

@@ -117,7 +117,7 @@ class Predictor(Inference):
             batch_size: images per inference; default: on a CPU the artifact's typical number, on other devices its
                 largest. It waits until it has so many.
             workers: threads that decode and run; default: one per core that this process may use. Of several, from
-                the 33rd image on, each infers on one core: onnxruntime on a CPU loads the model a second time for that.
+                the 33rd image on, each infers on one core: on a CPU the model is loaded a second time for that.
             bad: what an image that cannot be decoded does: "raise", in its turn, or "yield" a `SkippedImage` with its
                 place, name and reason in place of its prediction.
 
@@ -203,11 +203,12 @@ class Predictor(Inference):
         if is_one(images):
             return iter([self._answer(Chunk(0, [images]))])  # type: ignore[list-item]
         size, threads = self.batch_size(batch_size), workers or usable_cores()
-        answer = self._answer if threads == 1 else self._answer_beside_others
-        return in_order(answer, chunks(each_image(images), size), threads=threads, ahead=2 * threads, name="predict")
 
-    def _answer_beside_others(self, chunk: Chunk) -> Answered:
-        return self._answer(chunk, self._for_many() if chunk.first >= _MANY else None)
+        def answer(chunk: Chunk) -> Answered:
+            many = threads > 1 and chunk.first >= _MANY
+            return self._answer(chunk, self._for_many(threads) if many else None)
+
+        return in_order(answer, chunks(each_image(images), size), threads=threads, ahead=2 * threads, name="predict")
 
     def _answer(self, chunk: Chunk, backend: Backend | None = None) -> Answered:
         first, sources = chunk
