@@ -12,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pyarrow.parquet
 from endurance_memory import growth, resident
 from endurance_part import BACKEND, BLOCKS, MODULE, Part, photographs
 
@@ -20,14 +21,18 @@ from edgedistill.runtime.bench.report import BenchReport
 from edgedistill.runtime.bundle import read_runs
 
 KILLED = 2
+FEW = 1000  # files that need what many need, but for their names
 
 
 def bulk(bundle: Path, folder: Path, count: int, leak: int) -> Part:
-    """`predict FOLDER -o FILE`, killed twice on its way: the same command ends with a line for every file."""
+    """`predict FOLDER -o FILE`, killed twice on its way: the same command ends with a line for every file.
+
+    Then again in one piece as Parquet, and of a few files: memory is not to grow with their number.
+    """
     good, corrupt = photographs(bundle, folder)
     images, out = folder / "images", folder / "labels.jsonl"
     images.mkdir()
-    total = max(1000, count // 5)
+    total = max(2 * FEW, count // 5)
     bad = {total // 3, total // 2}
     for number in range(total):
         os.link(corrupt if number in bad else good[number % len(good)], images / f"{number:06}.jpg")
@@ -58,7 +63,26 @@ def bulk(bundle: Path, folder: Path, count: int, leak: int) -> Part:
         right = expected[number % len(good)]
         if number not in bad and set(row.get("labels", ())) != set(right.labels):
             part.lost.append(f"a wrong answer: {row}")
+    few = folder / "few"
+    few.mkdir()
+    for path in sorted(images.iterdir())[:FEW]:
+        os.link(path, few / path.name)
+    for what, given, number in (("all", images, total), (f"{FEW} files", few, FEW)):
+        table = folder / f"{given.name}.parquet"
+        code, peak = _peak([*MODULE, "predict", bundle, given, "-o", table, "--backend", BACKEND])
+        part.counts[f"peak MB of {what}"] = peak
+        kept = number - sum(place < number for place in bad)
+        if code != (0 if kept == number else 2) or pyarrow.parquet.read_metadata(table).num_rows != kept:
+            part.lost.append(f"{table.name}: exit code {code}, and not {kept} rows")
     return part
+
+
+def _peak(command: list[str | Path]) -> tuple[int, int]:
+    """A command's exit code and the most memory that it had, MB."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, round(used.ru_maxrss / 1e3)
 
 
 def full_disk(bundle: Path, folder: Path, count: int, leak: int) -> Part:

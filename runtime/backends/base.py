@@ -150,13 +150,12 @@ class Backend:
         """`run` for a graph of one input."""
         return self.run({self.inputs[0].name: images})
 
-    def for_many(self, callers: int) -> "Backend":
-        """What a backend may define: the same model for several threads that infer at once, each on a core of its own.
+    def for_many(self) -> "Backend":
+        """What a backend may define: the same model for as many threads as there are cores, which infer at once, each
+        on a core of its own.
 
-        It is loaded now, is to be closed beside this one, and may be this one.
-
-        Args:
-            callers: threads.
+        It is loaded now, is to be closed beside this one, and may be this one: where there is none better, where
+        `threads` says fewer than there are cores, and of a class that knows more than this method.
         """
         return self
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import usable_cores
 from ..errors import BundleError, ConfigError, MissingDependencyError
 from ..tensors import TensorSpec
 from .base import BACKENDS, Backend, cannot_load, not_importable
@@ -60,13 +61,12 @@ class OnnxRuntimeBackend(Backend):
             raise not_importable("onnxruntime", cls.extra, error) from error
         return onnxruntime
 
-    def for_many(self, callers: int) -> Backend:
-        """On a CPU one without threads of its own: those of a session spin for the next inference, on cores that decode
-        or run another one.
-        """
-        if self.device.lower() != "cpu" or self.threads == 1:
+    def for_many(self) -> Backend:
+        """On a CPU a session that has no threads for itself."""
+        cores = usable_cores()
+        if type(self) is not OnnxRuntimeBackend or self.device.lower() != "cpu" or (self.threads or cores) < cores:
             return self
-        return type(self)(self.model, threads=1, device=self.device)
+        return OnnxRuntimeBackend(self.model, threads=1, device=self.device)
 
     def convolutions(self) -> list[tuple[str, str]]:
         """From the graph as this build optimises it for the provider."""

@@ -1,6 +1,6 @@
 """OpenVINO: Intel CPUs, GPUs and NPUs, and Arm CPUs."""
 
-import queue
+import threading
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import usable_cores
 from ..errors import BundleError, ConfigError, MissingDependencyError
 from ..tensors import TensorSpec
 from .base import BACKENDS, Backend, not_importable
@@ -72,9 +73,7 @@ class OpenVinoBackend(Backend):
                 f"{self.model.name}: openvino computes in {self._hint()} on {device} although fp32 was asked for: "
                 "choose another device, or an artifact whose precision the device has."
             )
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for _ in range(self._at_once()):
-            self._requests.put(self._compiled.create_infer_request())
+        self._request = self._compiled.create_infer_request()
         self.inputs = tuple(_spec(port) for port in self._compiled.inputs)
         self.outputs = tuple(_spec(port) for port in self._compiled.outputs)
         self.metadata = _metadata(network)
@@ -94,15 +93,12 @@ class OpenVinoBackend(Backend):
     def _streams(self) -> dict[str, str]:
         return {}
 
-    def _at_once(self) -> int:
-        """Inferences."""
-        return 1
-
-    def for_many(self, callers: int) -> Backend:
-        """On a CPU one of as many streams, each of one thread: they share the weights."""
-        if self.device.lower() != "cpu" or self.threads == 1:
+    def for_many(self) -> Backend:
+        """On a CPU a stream for each core, which share the weights."""
+        cores = usable_cores()
+        if type(self) is not OpenVinoBackend or self.device.lower() != "cpu" or (self.threads or cores) < cores:
             return self
-        return _OpenVinoStreams(self.model, threads=callers, device=self.device)
+        return _OpenVinoStreams(self.model, threads=cores, device=self.device)
 
     def _executed(self) -> str:
         """The precision of most of the heavy layers in the graph that is executed; the property where it shows none."""
@@ -146,29 +142,35 @@ class OpenVinoBackend(Backend):
         return value.to_string() if hasattr(value, "to_string") else str(value)
 
     def _run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        request = self._requests.get()
-        try:
-            request.infer(feeds, share_inputs=True)
-            return {name: np.array(request.get_tensor(name).data) for name in self._wanted()}
-        finally:
-            self._requests.put(request)
+        return self._answers(self._request, feeds)
+
+    def _answers(self, request: Any, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        request.infer(feeds, share_inputs=True)
+        return {name: np.array(request.get_tensor(name).data) for name in self._wanted()}
 
     def _close(self) -> None:
-        self._compiled = None
-        self._requests = queue.SimpleQueue()
+        self._request = self._compiled = None
 
 
 class _OpenVinoStreams(OpenVinoBackend):
-    """One inference on each of its threads at once."""
+    """An inference on each of its threads at once; each caller's thread has a request of its own."""
 
     concurrent = True
 
-    def _streams(self) -> dict[str, str]:
-        return {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(self._at_once())}
+    def _load(self) -> None:
+        self._own = threading.local()
+        super()._load()
 
-    def _at_once(self) -> int:
-        assert self.threads is not None
-        return self.threads
+    def _streams(self) -> dict[str, str]:
+        return {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(self.threads)}
+
+    def _run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        compiled = self._compiled
+        if compiled is None:  # closed by another thread just now
+            raise ValueError(f"{self.model.name}: is closed; load it again.")
+        if not hasattr(self._own, "request"):
+            self._own.request = compiled.create_infer_request()
+        return self._answers(self._own.request, feeds)
 
 
 def _find_device(core: Any, word: str) -> str:

@@ -1,19 +1,16 @@
 """A loaded artifact on decoded images: pixels in, the graph's outputs out."""
 
-import logging
 import math
-import threading
 from collections.abc import Mapping
 
 import numpy as np
 
 from ..backends.base import Backend
 from ..bundle.records import Artifact, Manifest
-from ..errors import BundleError, EdgedistillError, InferenceError
+from ..errors import BundleError, InferenceError
 from ..preprocess import normalize
 from ..tensors import EMBEDDING, TensorSpec
-
-_log = logging.getLogger("edgedistill")
+from .side_by_side import SideBySide
 
 
 class Inference:
@@ -29,8 +26,7 @@ class Inference:
         self.manifest = manifest
         self.artifact = artifact
         self._backend = backend
-        self._many: Backend | None = None
-        self._many_turn = threading.Lock()
+        self._side_by_side = SideBySide(artifact.name, backend, artifact.size)
         self._closed = False
 
     @property
@@ -82,26 +78,11 @@ class Inference:
     def close(self) -> None:
         """Free the backend's handles; the predictor cannot be used after. Closing twice is fine."""
         self._closed = True
-        with self._many_turn:
-            if self._many is not None:
-                self._many.close()
-        self._backend.close()
+        self._side_by_side.close()
 
     def _require_open(self) -> None:
         if self._closed:
             raise BundleError(f"{self.artifact.name}: this predictor is closed; load it again.")
-
-    def _for_many(self, callers: int) -> Backend:
-        """The backend for several threads at once, which is loaded when it is first asked for: for so many."""
-        with self._many_turn:
-            self._require_open()
-            if self._many is None:
-                try:
-                    self._many = self._backend.for_many(callers)
-                except EdgedistillError as error:  # its file was altered or removed meanwhile: what is loaded goes on
-                    _log.warning("%s: many images are inferred more slowly: %s", self.artifact.name, error)
-                    self._many = self._backend
-            return self._many
 
     def _optional(self, kind: str) -> TensorSpec:
         """The optional output of that kind."""

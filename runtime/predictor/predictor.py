@@ -21,9 +21,6 @@ from .given import Images, each_image, is_one
 from .inference import Inference
 from .prediction import Prediction, called
 
-# Images of one call after which it pays to load the model once more, for threads that infer beside each other.
-_MANY = 32
-
 
 class Predictor(Inference):
     """A loaded artifact. Close it, or use it in a `with` block, to free what its backend holds.
@@ -116,8 +113,8 @@ class Predictor(Inference):
             images: as of `predict`; a generator may be endless.
             batch_size: images per inference; default: on a CPU the artifact's typical number, on other devices its
                 largest. It waits until it has so many.
-            workers: threads that decode and run; default: one per core that this process may use. Of several, from
-                the 33rd image on, each infers on one core: on a CPU the model is loaded a second time for that.
+            workers: threads that decode and run; default: one per core that this process may use. With fewer the model
+                is not loaded a second time (docs/predict.md).
             bad: what an image that cannot be decoded does: "raise", in its turn, or "yield" a `SkippedImage` with its
                 place, name and reason in place of its prediction.
 
@@ -205,8 +202,8 @@ class Predictor(Inference):
         size, threads = self.batch_size(batch_size), workers or usable_cores()
 
         def answer(chunk: Chunk) -> Answered:
-            many = threads > 1 and chunk.first >= _MANY
-            return self._answer(chunk, self._for_many(threads) if many else None)
+            with self._side_by_side.batch(threads) as backend:
+                return self._answer(chunk, backend)
 
         return in_order(answer, chunks(each_image(images), size), threads=threads, ahead=2 * threads, name="predict")
 
