@@ -54,13 +54,15 @@ def _row(cells: Sequence[str]) -> str:
 def _readme(manifest: Manifest, artifact: Artifact | None) -> str:
     height, width = manifest.preprocessing.size
     model = manifest.lineage.exported.model if manifest.lineage else manifest.provenance.model
+    by_itself = _try_it(manifest, artifact)
     parts = [
         f"# {plain(manifest.name)}",
         f"Labels photographs with {len(manifest.classes)} classes. The network is {plain(model)} for images of "
         f"{height} x {width} pixels; this folder holds it in each form that was asked for, with the proof that they "
         "agree. It was written by edgedistill's `export`; nothing in it changes but `results/` and `report.html`.",
-        *_try_it(manifest, artifact),
-        "## With edgedistill\n\nThe same, with any of the artifacts, and with what proves and measures them:",
+        *by_itself,
+        f"## With edgedistill\n\n{'The same' if by_itself else 'Labels'}, by the artifact that is fastest here, and "
+        "what proves and measures them all:",
         _code(
             "sh",
             'pip install "edgedistill[onnxruntime]"',
@@ -69,6 +71,14 @@ def _readme(manifest: Manifest, artifact: Artifact | None) -> str:
             "edgedistill verify . --data labels.csv      # the same mAP here, on your labelled photographs?",
             "edgedistill bench .                         # how fast is it here?",
             "edgedistill report .                        # all that was found, as one page: report.html",
+        ),
+        "In Python:",
+        _code(
+            "python",
+            "from edgedistill import runtime",
+            "",
+            'with runtime.load(".") as predictor:',
+            '    print(predictor.predict("photo.jpg")[0].labels)',
         ),
         f"## Classes\n\n{', '.join(map(plain, manifest.classes))}",
         f"## Input\n\n{_input(manifest)}",

@@ -1,5 +1,6 @@
 """The bundle explains itself: its README says what is there, and its script labels a photograph without edgedistill."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -99,6 +100,16 @@ def test_the_script_makes_the_pixels_that_the_runtime_makes(documented, resize, 
     expected = pixels if input == "uint8_nhwc" else normalize(pixels, made)
     np.testing.assert_allclose(found["batch"], expected.repeat(least, axis=0), atol=1e-5)
     assert found["batch"].dtype == expected.dtype
+
+
+def test_the_readmes_python_gives_the_labels_of_a_photograph(documented, monkeypatch, capsys):
+    text = (documented.root / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(documented.root)
+    exec(block.replace("photo.jpg", "selftest/red.jpg"), {})
+    with runtime.load(documented) as predictor:
+        (found,) = predictor.predict(documented.root / "selftest" / "red.jpg")
+    assert capsys.readouterr().out == f"{found.labels}\n"
 
 
 def test_the_readme_says_what_is_there(documented):
