@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
@@ -71,7 +71,8 @@ class Connection:
             raise MissingDependencyError("ssh is not installed here: install OpenSSH's client (openssh-client).")
         self.host = host
         self.talks: set[Conversation] = set()
-        self._interrupted = False
+        self.interrupted = False
+        self._cleaning_up = False
         self._folder = Path(tempfile.mkdtemp(prefix="ed-"))
         if len(str(self._folder)) > _LONGEST_SOCKET:
             self._folder.rmdir()
@@ -104,7 +105,7 @@ class Connection:
         Raises:
             KeyboardInterrupt: the line was interrupted before.
         """
-        if self._interrupted:
+        if self.interrupted and not self._cleaning_up:
             raise KeyboardInterrupt
         command = [*self._ssh, "-o", "ControlMaster=no", "--", self.host, shlex.join(arguments)]
         return subprocess.Popen(
@@ -113,9 +114,24 @@ class Connection:
 
     def interrupt(self) -> None:
         """From another thread: what runs on the device ends itself, and nothing new is started."""
-        self._interrupted = True
-        for talk in tuple(self.talks):
+        self.interrupted = True
+        for talk in tuple(self.talks) if not self._cleaning_up else ():
             talk.end_input()
+
+    def began(self, talk: "Conversation") -> None:
+        """Know what `interrupt` ends; it may have come while this was started."""
+        self.talks.add(talk)
+        if self.interrupted and not self._cleaning_up:
+            talk.end_input()
+
+    @contextlib.contextmanager
+    def cleaning_up(self) -> Iterator[None]:
+        """In this block programs start, and go on, although the line is interrupted: they remove what others left."""
+        self._cleaning_up = True
+        try:
+            yield
+        finally:
+            self._cleaning_up = False
 
     def lost(self, returncode: int, said: str) -> HostError | None:
         """The error where a program's end is ssh's own failure."""

@@ -95,7 +95,7 @@ class Conversation:
     def __init__(self, line: Connection, arguments: Sequence[str], tell: Tell, said: IO[bytes]) -> None:
         self.line, self.tell, self._said = line, tell, said
         self.process: Popen[bytes] = line.start(arguments, said)
-        line.talks.add(self)
+        line.began(self)
 
     def send(self, request: object) -> None:
         """The first line of its input."""
@@ -174,6 +174,8 @@ class Conversation:
 
     def _error(self, found: Finished | Failed | None) -> Exception:
         """Why there is no result."""
+        if self.line.interrupted:  # its input ended in the middle, and it says that
+            return Interrupted(found)
         if isinstance(found, Failed):
             interrupted = found.exit_code == InterruptedRunError.exit_code
             return Interrupted(found) if interrupted else failure(self.line.host, found)

@@ -6,6 +6,7 @@ pip gets the packages from where that login is configured to; what it cannot get
 
 import contextlib
 import hashlib
+import secrets
 from collections.abc import Sequence
 
 from ..runtime.backends.base import BACKENDS
@@ -55,10 +56,6 @@ class Facts(Record):
     environment: Environment | None = None
 
 
-class _Begun(Record):
-    work: str
-
-
 class _Installed(Record):
     returncode: int
     faults: tuple[str, ...] = ()
@@ -102,8 +99,10 @@ class _Making:
                 "environment."
             )
         [self.pip] = send_wheels(self.host, [repacked("pip")]).values()
-        self.work = self.host.call("begin", {"own": bool(self.own)}, into=_Begun).work
+        # Named here: interrupted in the middle of that, what is to be removed is known.
+        self.work = f"{self.host.cache}/environments/.{secrets.token_hex(8)}.tmp"
         try:
+            self.host.call("begin", {"work": self.work, "own": bool(self.own)}, into=type(None))
             self._install("")
             lacking = {name: reason for name in self.others if (reason := self._backend(name))}
             record = {"lacking": lacking}
@@ -111,7 +110,8 @@ class _Making:
             made = {"work": self.work, "key": key, "record": record}
             return self.host.call("seal", made, into=Environment)
         except BaseException:
-            with contextlib.suppress(EdgedistillError):  # a lost line: it is removed there a day later
+            # A lost line: it is removed there a day later.
+            with contextlib.suppress(EdgedistillError), self.host.line.cleaning_up():
                 self.host.call("discard", {"work": self.work}, into=type(None))
             raise
 

@@ -21,7 +21,7 @@ from ..runtime.errors import EdgedistillError, InterruptedRunError
 from ..runtime.field import CheckReport
 from ..runtime.parity import ParityReport, SelfTestReport
 from .agent import Found
-from .conversation import Failed, Finished, Interrupted, Stage, conversation
+from .conversation import Conversation, Failed, Finished, Interrupted, Stage, conversation
 from .device_environment import environment
 from .errors import HostError
 from .host import Host
@@ -149,7 +149,14 @@ class _Errand:
             arguments = [made.python, "-I", "-m", "edgedistill.remote.agent", self.host.cache]
             with conversation(self.host.line, arguments, self.host.tell) as talk:
                 talk.send(request)
-                return self._kept(command, talk.answer(), into)
+                answer = self._answer(talk, into)
+        except (Interrupted, KeyboardInterrupt):  # before the command itself: what the device said is no report
+            raise InterruptedRunError(self._told_interrupted) from None
+        return self._kept(command, answer, into)
+
+    def _answer(self, talk: Conversation, into: type[R]) -> msgspec.Raw:
+        try:
+            return talk.answer()
         except Interrupted as interrupted:
             raise self._interrupted(interrupted.answer, into) from None
 
@@ -213,4 +220,8 @@ class _Errand:
             where = f"kept in {report.saved}" if report.saved else f"not saved: {report.not_saved}"
             told = f"{self.host.name}: interrupted; {report.rounds} of {report.plan.rounds} planned rounds: {where}"
             return BenchInterruptedError(told, report)
-        return InterruptedRunError(f"{self.host.name}: interrupted; what was sent is there for the next time.")
+        return InterruptedRunError(self._told_interrupted)
+
+    @property
+    def _told_interrupted(self) -> str:
+        return f"{self.host.name}: interrupted; what was sent is there for the next time."

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -64,20 +63,19 @@ def _environment(place: Path) -> Answer | None:
     return found if os.access(found["python"], os.X_OK) else None
 
 
-def begin(cache: Path, request: Answer) -> Answer:
+def begin(cache: Path, request: Answer) -> None:
     """An empty environment that is still to be filled."""
     import venv
 
-    folder = cache / "environments"
-    folder.mkdir(exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=folder))
+    work = Path(request["work"])
+    work.parent.mkdir(exist_ok=True)
+    work.mkdir(mode=0o700)
     # pip comes with us: what Linux distributions call python3 has no ensurepip.
     try:
         venv.create(work, system_site_packages=request["own"], with_pip=False, symlinks=os.name == "posix")
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
-    return {"work": str(work)}
 
 
 def pip(cache: Path, request: Answer) -> Answer:

@@ -48,6 +48,12 @@ def open_ssh(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def usual_ssh(tmp_path_factory):
+    """The same behind the server that boards have, where there is one."""
+    yield from up(OpenSsh if SSHD else Server, tmp_path_factory.mktemp("usual"))
+
+
+@pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A device that is up, with the client's `ssh` on this process's PATH."""
     yield from up(Server, tmp_path_factory.mktemp("ssh"))

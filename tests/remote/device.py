@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
@@ -196,16 +197,18 @@ def bare_python() -> str:
     return str(getattr(sys, "_base_executable", sys.executable))
 
 
+def started(*asked: object, python: Path | None = None, **how: Any) -> subprocess.Popen:
+    """A command in a process group of its own, as a terminal's; `python` is the device's environment, made already."""
+    made = "from edgedistill.remote import device_environment as made; "
+    made += f"made._Making.make = lambda making, key: made.Environment(python={str(python)!r}); "
+    code = f"{made if python is not None else ''}from edgedistill.cli import main; main()"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, asked)], **pipes | how)
+
+
 def running(device: Device, *asked: object) -> subprocess.Popen:
     """A command that runs long on the device, and has begun there."""
-    code = (
-        "import sys; from edgedistill.remote import device_environment as made; "
-        f"made._Making.make = lambda making, key: made.Environment(python={str(device.programs / 'python')!r}); "
-        "from edgedistill.cli import main; main()"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, asked)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = started(*asked, python=device.programs / "python")
     until(lambda: device.left, 60)
     return process
 
