@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from device import NAME
+from device import GATE, NAME
 
 from edgedistill.remote import fleet
 from edgedistill.remote.errors import HostError
@@ -45,6 +45,23 @@ def test_one_that_is_not_there_stops_no_other(command, device, installed, bundle
     assert [one["verdict"] for one in report["devices"]] == ["not judged", "could not run", "not judged"]
     assert len(list(bundle.glob("results/*/*-verify-*.json"))) == 2
     assert "kitchen: done" in err
+
+
+def test_two_work_at_the_same_time(command, device, installed, bundle, tmp_path):
+    """Each begins its command there and goes on only when the other has begun, too: one after the other, none would."""
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    wait = (
+        f"touch {begun}/$$; tries=0; while [ $(ls {begun} | wc -l) -lt 2 ]; do tries=$((tries + 1)); "
+        "[ $tries -lt 300 ] || { echo 'the other one does not begin' >&2; exit 1; }; sleep 0.1; done"
+    )
+    device.program("python", f"{wait}\n{installed.read_text()}")
+    path = written(tmp_path, f"run: [selftest]\ndevices: [{{host: {NAME}}}, {{host: {GATE}}}]\n")
+    code, out, err = command("fleet", path, bundle, "--json")
+    assert code == 0, (out, err)
+    found = [(one["name"], one["selftest"]["verdict"]) for one in json.loads(out)["devices"]]
+    assert found == [(NAME, "passed"), (GATE, "passed")]
+    assert len(list(begun.iterdir())) == 2
 
 
 def test_one_table(command, device, installed, bundle, tmp_path):
