@@ -1,6 +1,7 @@
 """The environment on a device with a bare Python and no network: what it needs is downloaded here and sent."""
 
 import json
+import shlex
 
 import pytest
 from device import NAME
@@ -24,16 +25,26 @@ PI = Tags(
 
 
 @pytest.mark.slow
-def test_without_a_network_there(command, device, make_tiny_bundle, tmp_path):
-    """All of it, with pip downloading here: made once, used again."""
+def test_without_a_network_there(command, device, make_tiny_bundle, photographs, tmp_path):
+    """All of it, with pip downloading here: made once, and every command runs in what was made."""
     bundle = make_tiny_bundle(tmp_path / "bundle")
-    for attempt in range(2):
+    verify = ("verify", "--data", photographs, "--max-bad-share", "0.5")
+    asked = [("selftest",), ("selftest",), verify, ("bench", "--preset", "demo")]
+    reports, log = [], []
+    for name, *options in asked:
         device.log.clear()
-        code, out, err = command("selftest", bundle, "-a", "ort-fp32", "--json", "--host", NAME)
-        assert (code, err) == (0, ""), attempt
-        assert json.loads(out)["verdict"] == "passed"
-        assert any(" begin " in line for line in device.log) == (attempt == 0)
+        code, out, err = command(name, bundle, "-a", "ort-fp32", *options, "--json", "--host", NAME)
+        assert code == (5 if name == "verify" else 0), err  # 5: no gate
+        reports.append(json.loads(out))
+        log.append([shlex.split(line) for line in device.log])
+    for making in ("begin", "pip", "seal"):
+        assert [any(making in words for words in lines) for lines in log] == [True, False, False, False]
     [place] = (device.cache / "environments").iterdir()
+    agents = [words[0] for lines in log for words in lines if "edgedistill.remote.agent" in words]
+    assert agents == [str(place / "bin" / "python")] * 4
+    assert [report["verdict"] for report in reports[:2]] == ["passed", "passed"]
+    assert (reports[2]["images"], reports[2]["artifacts"][0]["ran"]) == (3, True)
+    assert reports[3]["artifacts"][0]["p50_ms"] > 0
     assert json.loads((place / "environment.json").read_text())["lacking"] == {}
     assert not (place / "wheels").exists()
 
