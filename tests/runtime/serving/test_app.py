@@ -124,7 +124,7 @@ def test_images_beyond_the_limit_are_refused_at_once_and_none_is_lost(serving, p
     client, predictor = serving(pending=2)
     gate, entered, infer = threading.Event(), threading.Semaphore(0), predictor._infer
 
-    def held(images):
+    def held(images, _backend):
         entered.release()
         gate.wait(10)
         return infer(images)
@@ -151,7 +151,7 @@ def test_a_failed_inference_is_told_to_its_images_and_the_next_is_answered(servi
     client, predictor = serving()
     infer = predictor._infer
 
-    def fail_once(images):
+    def fail_once(_images, _backend):
         monkeypatch.setattr(predictor, "_infer", infer)
         raise BundleError("the device was lost.")
 
@@ -164,7 +164,7 @@ def test_a_failed_inference_is_told_to_its_images_and_the_next_is_answered(servi
 
 def test_a_bug_is_logged_and_not_shown(serving, photo, monkeypatch, caplog):
     client, predictor = serving()
-    monkeypatch.setattr(predictor, "_infer", lambda _: 1 / 0)
+    monkeypatch.setattr(predictor, "_infer", lambda *_: 1 / 0)
     answer = client.post("/predict", content=photo)
     assert (answer.status_code, answer.json()) == (500, {"error": "a fault of the server: its log says which."})
     assert "ZeroDivisionError" in caplog.text
