@@ -1,6 +1,5 @@
 """OpenVINO: Intel CPUs, GPUs and NPUs, and Arm CPUs."""
 
-import threading
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
@@ -8,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ..device import usable_cores
 from ..errors import BundleError, ConfigError, MissingDependencyError
 from ..tensors import TensorSpec
 from .base import BACKENDS, Backend, not_importable
@@ -88,17 +86,7 @@ class OpenVinoBackend(Backend):
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
         if self.threads is not None:
             options["INFERENCE_NUM_THREADS"] = str(self.threads)
-        self._compiled = core.compile_model(network, device, options | self._streams())
-
-    def _streams(self) -> dict[str, str]:
-        return {}
-
-    def for_many(self) -> Backend:
-        """On a CPU a stream for each core, which share the weights."""
-        cores = usable_cores()
-        if type(self) is not OpenVinoBackend or self.device.lower() != "cpu" or (self.threads or cores) < cores:
-            return self
-        return _OpenVinoStreams(self.model, threads=cores, device=self.device)
+        self._compiled = core.compile_model(network, device, options)
 
     def _executed(self) -> str:
         """The precision of most of the heavy layers in the graph that is executed; the property where it shows none."""
@@ -142,35 +130,11 @@ class OpenVinoBackend(Backend):
         return value.to_string() if hasattr(value, "to_string") else str(value)
 
     def _run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self._answers(self._request, feeds)
-
-    def _answers(self, request: Any, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        request.infer(feeds, share_inputs=True)
-        return {name: np.array(request.get_tensor(name).data) for name in self._wanted()}
+        self._request.infer(feeds, share_inputs=True)
+        return {name: np.array(self._request.get_tensor(name).data) for name in self._wanted()}
 
     def _close(self) -> None:
         self._request = self._compiled = None
-
-
-class _OpenVinoStreams(OpenVinoBackend):
-    """An inference on each of its threads at once; each caller's thread has a request of its own."""
-
-    concurrent = True
-
-    def _load(self) -> None:
-        self._own = threading.local()
-        super()._load()
-
-    def _streams(self) -> dict[str, str]:
-        return {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(self.threads)}
-
-    def _run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        compiled = self._compiled
-        if compiled is None:  # closed by another thread just now
-            raise ValueError(f"{self.model.name}: is closed; load it again.")
-        if not hasattr(self._own, "request"):
-            self._own.request = compiled.create_infer_request()
-        return self._answers(self._own.request, feeds)
 
 
 def _find_device(core: Any, word: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgedistill import runtime
-from edgedistill.runtime.backends import onnxruntime, openvino
+from edgedistill.runtime.backends import onnxruntime
 from edgedistill.runtime.backends.base import Backend
 from edgedistill.runtime.bundle import open_bundle
 from edgedistill.runtime.predictor import predictor, side_by_side
@@ -35,7 +35,7 @@ class Stand:
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
-    for module in (side_by_side, onnxruntime, openvino, predictor):
+    for module in (side_by_side, onnxruntime, predictor):
         monkeypatch.setattr(module, "usable_cores", lambda: 2)
 
 
@@ -135,13 +135,12 @@ def photographs(bundle, count):
     return list(itertools.islice(itertools.cycle(sorted((bundle / "selftest").glob("*.jpg"))), count))
 
 
-@pytest.mark.parametrize("name", ["ort-fp32", "ov-fp32"])
-def test_a_stream_is_inferred_by_both_and_both_say_the_same(tiny_bundle, slow_decoding, monkeypatch, name):
+def test_a_stream_is_inferred_by_both_and_both_say_the_same(tiny_bundle, slow_decoding, monkeypatch):
     inferred = Counter()
     run = Backend.run
     monkeypatch.setattr(Backend, "run", lambda self, feeds: inferred.update([self]) or run(self, feeds))
     given = photographs(tiny_bundle, 4 * ENOUGH)
-    with runtime.load(tiny_bundle, name=name) as loaded:
+    with runtime.load(tiny_bundle, name="ort-fp32") as loaded:
         effective = dict(loaded.effective)
         found = np.array([one.probabilities for one in loaded.predict_stream(given, workers=5)])
         other = loaded._side_by_side._many
@@ -178,12 +177,10 @@ def test_a_bundle_that_is_gone_meanwhile_costs_speed_alone(make_tiny_bundle, tmp
     assert said.startswith("ort-fp32: many images are inferred more slowly: ")
 
 
-@pytest.mark.parametrize("name", ["ort-fp32", "ov-fp32"])
-def test_a_library_has_one_where_all_cores_of_a_cpu_may_be_used(tiny_bundle, name):
-    bundle = open_bundle(tiny_bundle)
-    (artifact,) = [one for one in bundle.manifest.artifacts if one.name == name]
+def test_onnxruntime_has_one_where_all_cores_of_a_cpu_may_be_used(tiny_bundle):
+    bundle, kind = open_bundle(tiny_bundle), onnxruntime.OnnxRuntimeBackend
+    (artifact,) = [one for one in bundle.manifest.artifacts if one.name == "ort-fp32"]
     model = bundle.model(artifact)
-    kind = onnxruntime.OnnxRuntimeBackend if name == "ort-fp32" else openvino.OpenVinoBackend
     own = type("Own", (kind,), {})  # another distribution's, which may have settings of its own
     for backend, other in (
         (kind(model), True),
@@ -191,9 +188,8 @@ def test_a_library_has_one_where_all_cores_of_a_cpu_may_be_used(tiny_bundle, nam
         (kind(model, threads=1), False),
         (own(model), False),
     ):
-        found = backend.for_many()
-        assert (found is not backend) == other
-        found.close()
-    on_a_gpu = kind(model)
-    on_a_gpu.device = "gpu"
-    assert on_a_gpu.for_many() is on_a_gpu
+        with backend, backend.for_many() as found:
+            assert (found is not backend) == other
+    with kind(model) as on_a_gpu:
+        on_a_gpu.device = "gpu"
+        assert on_a_gpu.for_many() is on_a_gpu
