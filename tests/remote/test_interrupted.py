@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from device import NAME, started, until
+from device import NAME, Device, started, until
 from held import Gate, hold_photograph, hold_python, interrupt, remains
 from PIL import Image
 
@@ -28,26 +28,12 @@ def test_while_a_photograph_is_read(command, device, installed, bundle, photogra
     folder.mkdir()
     for photo in photographs.parent.glob("*.jpg"):
         (folder / photo.name).write_bytes(photo.read_bytes())
-    asked = (
-        "verify",
-        bundle,
-        "--data",
-        photographs,
-        "--remote-data",
-        folder,
-        "-a",
-        "ort-fp32",
-        "--max-bad-share",
-        "0.5",
-    )
-    asked += ("--json", "--host", NAME)
+    asked = ("verify", bundle, "--data", photographs, "--remote-data", folder, "-a", "ort-fp32")
+    asked += ("--max-bad-share", "0.5", "--json", "--host", NAME)
     process = started(*asked, python=installed)
     gate.wait()
     assert device.left
-    interrupt(process)
-    gate.open()
-    check_interrupted(process, asked)
-    until(lambda: not remains(device))
+    interrupt_at(gate, process, asked, device)
     code, out, err = command(*asked)
     assert code == 5, err  # no gate
     assert json.loads(out)["images"] == 3
@@ -70,10 +56,7 @@ def test_while_files_are_sent(command, device, installed, bundle, tmp_path):
         until(lambda: remains(device))
         whole = {path: path.stat().st_ino for path in device.cache.glob("files/*/[!.]*")}
         assert whole
-        interrupt(process)
-        gate.open()
-        check_interrupted(process, asked)
-        until(lambda: not remains(device))
+        interrupt_at(gate, process, asked, device)
     for asked in (fleet, alone):
         code, out, err = command(*asked)
         assert code == 5, err
@@ -93,10 +76,7 @@ def test_while_the_environment_is_made(command, device, bundle, tmp_path):
         hold_python(device, place, gate.path)
         process = started(*asked)
         gate.wait()
-        interrupt(process)
-        gate.open()
-        check_interrupted(process, asked)
-        until(lambda: not remains(device))
+        interrupt_at(gate, process, asked, device)
     for asked in (alone, fleet):
         code, out, err = command(*asked)
         assert code == 0, err
@@ -105,6 +85,14 @@ def test_while_the_environment_is_made(command, device, bundle, tmp_path):
         assert report["artifacts"][0]["p50_ms"] > 0
     assert len(list((device.cache / "environments").iterdir())) == 1
     assert remains(device) == []
+
+
+def interrupt_at(gate: Gate, process: subprocess.Popen, asked: tuple, device: Device) -> None:
+    """Where the device waits at the gate; nothing half-done is left there."""
+    interrupt(process)
+    gate.open()
+    check_interrupted(process, asked)
+    until(lambda: not remains(device))
 
 
 def check_interrupted(process: subprocess.Popen, asked: tuple) -> None:
