@@ -6,9 +6,11 @@ are left move so that the layer's output changes least over calibration images.
 
 Source: E. Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, ICLR 2023,
 equations 2 and 3, with the weights in the order of their inputs' power; for convolutions as in its predecessor (Optimal
-Brain Compression, NeurIPS 2022), each patch of a map is an input. The mean of the inputs is taken off: what rounding
-does to the mean of the output, bias correction takes back. Smaller scales, which clip a channel's largest weights, were
-tried for each channel and leave no less: with a single large weight among hundreds, clipping it costs what it saves.
+Brain Compression, NeurIPS 2022), each patch of a map is an input. Computed as Babai's nearest plane algorithm, which
+gives the same levels (J. Chen et al., The Geometry of LLM Quantization, 2025) from one factor of the moments, without
+their inverse. The mean of the inputs is taken off: what rounding does to the mean of the output, bias correction takes
+back. Smaller scales, which clip a channel's largest weights, were tried for each channel and leave no less: with a
+single large weight among hundreds, clipping it costs what it saves.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +21,7 @@ from .int8_weights import INT8_LEVELS, Int8Weight
 from .layer_inputs import Layer, input_moments
 
 _DAMPING = 0.01  # of the inputs' mean power, added to each: what a few images cannot tell stays near its own value
-_BLOCK = 128  # columns after which the others are brought up to date at once
+_BLOCK = 128  # weights for which what the ones before leave is summed at once
 _MOST_NUMBERS = 1 << 26  # of all moments that are held at once
 
 
@@ -62,28 +64,26 @@ def round_adaptively(
         moments: (G, K, K), the covariance of a group's inputs.
         largest: level.
     """
-    left, scale = weights.astype(np.float64), scale.astype(np.float64)
     power = np.diagonal(moments, axis1=1, axis2=2)
-    order = np.argsort(-power, axis=1, kind="stable")
-    left = np.take_along_axis(left, order[:, None, :], axis=2)
+    order = np.argsort(power, axis=1, kind="stable")
+    exact = np.take_along_axis(weights, order[:, None, :], axis=2).transpose(0, 2, 1).astype(np.float64)  # (G, K, O)
+    step = scale[..., 0].astype(np.float64)
     sorted_ = np.take_along_axis(np.take_along_axis(moments, order[:, :, None], axis=1), order[:, None, :], axis=2)
     damped = sorted_.astype(np.float64)
-    at = np.arange(damped.shape[1])
-    mean = power.mean(axis=1)
+    count = damped.shape[1]
+    at, mean = np.arange(count), power.mean(axis=1)
     damped[:, at, at] += np.where(mean > 0, _DAMPING * mean, 1.0)[:, None]
-    upper = np.linalg.cholesky(np.linalg.inv(damped)).transpose(0, 2, 1)
-    levels = np.empty(left.shape, np.int8)
-    for begin in range(0, len(at), _BLOCK):
-        end = min(begin + _BLOCK, len(at))
-        errors = np.empty((*left.shape[:2], end - begin))
-        for k in range(begin, end):
-            chosen = np.clip(np.rint(left[..., k : k + 1] / scale), -largest, largest)
-            levels[..., k] = chosen[..., 0]
-            error = (left[..., k] - (chosen * scale)[..., 0]) / upper[:, k, k, None]
-            errors[..., k - begin] = error
-            left[..., k + 1 : end] -= error[..., None] * upper[:, None, k, k + 1 : end]
-        left[..., end:] -= errors @ upper[:, begin:end, end:]
-    return np.take_along_axis(levels, np.argsort(order, axis=1)[:, None, :], axis=2)
+    factor = np.linalg.cholesky(damped)
+    taken_on = np.ascontiguousarray((factor / np.diagonal(factor, axis1=1, axis2=2)[:, None, :]).transpose(0, 2, 1))
+    levels, errors = np.empty(exact.shape, np.int8), np.empty(exact.shape)
+    for begin in range((count - 1) // _BLOCK * _BLOCK, -1, -_BLOCK):
+        end = min(begin + _BLOCK, count)
+        wanted = exact[:, begin:end] + taken_on[:, begin:end, end:] @ errors[:, end:]
+        for k in range(end - 1, begin - 1, -1):
+            moved = wanted[:, k - begin] + (taken_on[:, k, None, k + 1 : end] @ errors[:, k + 1 : end])[:, 0]
+            levels[:, k] = chosen = np.clip(np.rint(moved / step), -largest, largest)
+            errors[:, k] = exact[:, k] - chosen * step
+    return np.take_along_axis(levels.transpose(0, 2, 1), np.argsort(order, axis=1)[:, None, :], axis=2)
 
 
 def _grouped(layers: Sequence[Layer]) -> Iterator[list[Layer]]:

@@ -5,7 +5,7 @@ Only where it changes nothing that the float network computes: a ReLU6 between t
 each channel, which no runtime computes in int8, and a ReLU in its place is another network.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import numpy as np
 
 from ..errors import ExportError, one_line
 
-Exchange = Callable[[dict[str, np.ndarray], "Sequence[Pair]"], None]  # of float64 arrays by name, in place
 _HOMOGENEOUS = ("Relu", "LeakyRelu")  # f(s x) = s f(x) for s > 0
 _SWEEPS = 100
 _CONVERGED = 0.01  # no scale changes by more in a sweep
@@ -37,13 +36,12 @@ class Pair:
     groups: int
 
 
-def equalise(prepared: Path, out: Path, exchange: Exchange) -> int:
+def equalise(prepared: Path, out: Path) -> int:
     """Write the graph with scale moved from the first of each pair to the second.
 
     Args:
         prepared: from `qdq.prepare`.
         out: of the .onnx file.
-        exchange: moves it: `equalise_weights`, or by what layers take.
 
     Returns:
         the number of pairs; 0 where nothing was written.
@@ -60,7 +58,7 @@ def equalise(prepared: Path, out: Path, exchange: Exchange) -> int:
         pairs = find_pairs(model.graph)
         names = {name for pair in pairs for name in (pair.weight, pair.bias, pair.then) if name}
         values = {name: numpy_helper.to_array(tensors[name]).astype(np.float64) for name in names}
-        exchange(values, pairs)
+        equalise_weights(values, pairs)
         for name, value in values.items():
             tensors[name].CopyFrom(numpy_helper.from_array(value.astype(np.float32), name))
         if pairs:
@@ -109,37 +107,42 @@ def equalise_weights(values: dict[str, np.ndarray], pairs: Sequence[Pair]) -> No
     that gives and that takes channel i. The pairs are gone through until nothing changes, which for a depthwise
     convolution between two others is the paper's form for three layers.
     """
+    largest = {name: np.abs(values[name]).reshape(*values[name].shape[:2], -1).max(axis=2) for name in _weights(pairs)}
+    scales = [np.ones(len(values[pair.weight])) for pair in pairs]
     for _ in range(_SWEEPS):
         changed = 0.0
-        for pair in pairs:
-            first, second = values[pair.weight], values[pair.then]
-            given = np.abs(first).reshape(len(first), -1).max(axis=1)
-            taken = np.abs(by_input(second, pair.groups)).max(axis=(1, 3)).ravel()
+        for at, pair in enumerate(pairs):
+            given = largest[pair.weight].max(axis=1)
+            taken = by_input(largest[pair.then], pair.groups).max(axis=(1, 3)).ravel()
             alive = (given > 0) & (taken > 0)
             scale = np.ones_like(given)
             scale[alive] = np.sqrt(given[alive] / taken[alive])
-            values[pair.weight] = first / scale.reshape(-1, *[1] * (first.ndim - 1))
-            if pair.bias:
-                values[pair.bias] = values[pair.bias] / scale
-            scaled = by_input(second, pair.groups) * scale.reshape(pair.groups, 1, -1, 1)
-            values[pair.then] = scaled.reshape(second.shape)
+            _move(largest, pair, scale)
+            scales[at] *= scale
             changed = max(changed, float(np.abs(scale - 1.0).max()))
         if changed < _CONVERGED:
-            return
-
-
-def taken_by_pairs(prepared: Path) -> dict[str, str]:
-    """The tensor that the second layer of each pair takes, by the name of its weights."""
-    import onnx
-
-    graph = onnx.load(prepared, load_external_data=False).graph
-    seconds = {pair.then for pair in find_pairs(graph)}
-    return {node.input[1]: node.input[0] for node in graph.node if node.op_type == "Conv" and node.input[1] in seconds}
+            break
+    for pair, scale in zip(pairs, scales, strict=True):
+        _move(values, pair, scale)
+        if pair.bias:
+            values[pair.bias] = values[pair.bias] / scale
 
 
 def by_input(weight: np.ndarray, groups: int) -> np.ndarray:
     """Weights (O, I / groups, ...) as (groups, O / groups, I / groups, taps)."""
     return weight.reshape(groups, len(weight) // groups, weight.shape[1], -1)
+
+
+def _weights(pairs: Sequence[Pair]) -> set[str]:
+    return {name for pair in pairs for name in (pair.weight, pair.then)}
+
+
+def _move(values: dict[str, np.ndarray], pair: Pair, scale: np.ndarray) -> None:
+    """Divide what gives each channel by its scale, (C,), and multiply what takes it."""
+    first, second = values[pair.weight], values[pair.then]
+    values[pair.weight] = first / scale.reshape(-1, *[1] * (first.ndim - 1))
+    scaled = by_input(second, pair.groups) * scale.reshape(pair.groups, 1, -1, 1)
+    values[pair.then] = scaled.reshape(second.shape)
 
 
 def _groups(convolution: Any) -> int:

@@ -146,39 +146,6 @@ def taken_values(
         yield dict(zip(taps, batch, strict=True))
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Of the channels that a layer takes.
-
-    Attributes:
-        rms: the root mean square of each, float64 (C,).
-        largest: the largest magnitude of each, (C,).
-    """
-
-    rms: np.ndarray
-    largest: np.ndarray
-
-
-def channel_sizes(takes: Mapping[str, str], batches: Iterable[Mapping[str, np.ndarray]], axis: int) -> dict[str, Sizes]:
-    """What layers take, by layer.
-
-    Args:
-        takes: the tensor that each layer reads.
-        batches: those tensors, by name, batch after batch.
-        axis: of their channels.
-    """
-    powers: dict[str, np.ndarray] = {}
-    largest: dict[str, np.ndarray] = {}
-    counts: dict[str, int] = {}
-    for taken in batches:
-        for tensor in set(takes.values()):
-            channels = np.moveaxis(taken[tensor], axis, 0).reshape(taken[tensor].shape[axis], -1)
-            powers[tensor] = powers.get(tensor, 0.0) + np.square(channels, dtype=np.float64).sum(axis=1)
-            largest[tensor] = np.maximum(largest.get(tensor, 0.0), np.abs(channels).max(axis=1))
-            counts[tensor] = counts.get(tensor, 0) + channels.shape[1]
-    return {layer: Sizes(np.sqrt(powers[name] / counts[name]), largest[name]) for layer, name in takes.items()}
-
-
 def input_moments(
     layers: Sequence[Layer], batches: Iterable[Mapping[str, np.ndarray]], images: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
@@ -190,18 +157,44 @@ def input_moments(
         images: how many these are of in all.
         rng: draws the patches.
     """
-    sums = [np.zeros((layer.groups, layer.weights), np.float64) for layer in layers]
-    squares = [np.zeros((layer.groups, layer.weights, layer.weights), np.float32) for layer in layers]
-    counts = [0 for _ in layers]
+    moments = [_Moments(layer) for layer in layers]
     wanted = [-(-max(_LEAST_PATCHES, _INPUTS_PER_WEIGHT * layer.weights) // images) for layer in layers]
     for taken in batches:
-        for at, layer in enumerate(layers):
-            patches = layer.patches(taken[layer.takes], wanted[at], rng)
-            sums[at] += patches.sum(axis=1, dtype=np.float64)
-            squares[at] += patches.transpose(0, 2, 1) @ patches
-            counts[at] += patches.shape[1]
-    for at, total in enumerate(sums):
-        mean = (total / counts[at]).astype(np.float32)
-        squares[at] /= counts[at]
-        squares[at] -= mean[:, :, None] * mean[:, None, :]
-    return squares
+        for found, layer, count in zip(moments, layers, wanted, strict=True):
+            found.add(layer.patches(taken[layer.takes], count, rng))
+    return [found.covariance() for found in moments]
+
+
+class _Moments:
+    """Of one layer's inputs. A product of matrices for each batch of few patches would be bound by memory."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._together = layer.weights
+        self._sum = np.zeros((layer.groups, layer.weights), np.float64)
+        self._squares = np.zeros((layer.groups, layer.weights, layer.weights), np.float32)
+        self._waiting: list[np.ndarray] = []
+        self._count = self._waits = 0
+
+    def add(self, patches: np.ndarray) -> None:
+        """Patches (G, n, K)."""
+        self._waiting.append(patches)
+        self._waits += patches.shape[1]
+        if self._waits >= self._together:
+            self._take()
+
+    def covariance(self) -> np.ndarray:
+        """(G, K, K) of all that were added."""
+        self._take()
+        mean = (self._sum / self._count).astype(np.float32)
+        self._squares /= self._count
+        self._squares -= mean[:, :, None] * mean[:, None, :]
+        return self._squares
+
+    def _take(self) -> None:
+        if not self._waiting:
+            return
+        patches = np.concatenate(self._waiting, axis=1)
+        self._sum += patches.sum(axis=1, dtype=np.float64)
+        self._squares += patches.transpose(0, 2, 1) @ patches
+        self._count += self._waits
+        self._waiting, self._waits = [], 0

@@ -7,14 +7,14 @@ import numpy as np
 
 from ..errors import ExportError, one_line
 from ..litert.constants import BIAS, DATA, WEIGHTS, bias_of, constant, exchange, kind_of, layers_of
-from .equalising import Exchange, Pair
+from .equalising import Pair, equalise_weights
 from .litert_layers import AXES
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _HOMOGENEOUS = ("RELU", "LEAKY_RELU", "PAD")  # this one pads with zeros
 
 
-def equalise(source: Path, out: Path, exchange_weights: Exchange) -> int:
+def equalise(source: Path, out: Path) -> int:
     """As `equalising.equalise`, of a float32 .tflite file.
 
     Raises:
@@ -33,7 +33,7 @@ def equalise(source: Path, out: Path, exchange_weights: Exchange) -> int:
             values[name] = weight.transpose(axes[name]).astype(np.float64)
             if bias is not None:
                 values[_bias(name)] = bias.astype(np.float64)
-        exchange_weights(values, pairs)
+        equalise_weights(values, pairs)
         for name, layer in layers.items():
             if name in values:
                 exchange(model, layer, WEIGHTS, values[name].transpose(np.argsort(axes[name])))
@@ -44,15 +44,6 @@ def equalise(source: Path, out: Path, exchange_weights: Exchange) -> int:
     except Exception as error:  # its exception types are Python's own
         raise ExportError(f"the weights cannot be equalised: {one_line(error)}") from error
     return len(pairs)
-
-
-def taken_by_pairs(source: Path) -> dict[str, str]:
-    """The tensor that the second layer of each pair takes, by the layer's name."""
-    from ai_edge_litert.tools import flatbuffer_utils as tools
-
-    model = tools.read_model(str(source))
-    layers, tensors = layers_of(model), model.subgraphs[0].tensors
-    return {pair.then: tensors[layers[pair.then].inputs[DATA]].name.decode() for pair in find_pairs(model)}
 
 
 def find_pairs(model: Any) -> list[Pair]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,10 @@ from ..child import run_in_child
 from ..errors import ExportError, one_line
 from ..litert.quantise import quantise
 from .adaptive_rounding import adapt_levels
-from .equalising import Exchange, equalise_weights
 from .graph_images import GraphImages
-from .input_equalising import equalise_by_inputs
-from .int8_weights import INT8_LEVELS
-from .layer_inputs import channel_sizes
 from .layers import snr_of
 from .litert_bias_correction import expected_shifts
-from .litert_equalising import equalise, taken_by_pairs
+from .litert_equalising import equalise
 from .litert_layers import read_layers
 from .litert_ranges import measure
 from .litert_tensors import inner_values
@@ -109,17 +105,11 @@ class LiteRtQuantiser:
         levels = adapt_levels(layers, weights, lambda names: inner_values(self.source, images, names), len(images))
         return replace(nearest, levels=levels).corrected(ranges, images, scratch)
 
-    def equalised(self, images: GraphImages, scratch: Path) -> Iterator[Equalised["LiteRtQuantiser"]]:
-        takes = taken_by_pairs(self.source)
-        if not takes:
-            return
-        some = inner_values(self.source, images.spread(SHIFT_IMAGES), set(takes.values()))
-        by_inputs = partial(equalise_by_inputs, sizes=channel_sizes(takes, some, axis=-1), levels=INT8_LEVELS)
-        ways: dict[str, Exchange] = {"inputs": by_inputs, "weights": equalise_weights}
-        for way, exchange in ways.items():
-            path = scratch / f"equalised_by_{way}.tflite"
-            pairs = equalise(self.source, path, exchange)
-            yield Equalised(way, LiteRtQuantiser(path, self.python), measure(path, images), pairs)
+    def equalised(self, images: GraphImages, scratch: Path) -> Equalised["LiteRtQuantiser"] | None:
+        path = scratch / "equalised.tflite"
+        if not (pairs := equalise(self.source, path)):
+            return None
+        return Equalised(LiteRtQuantiser(path, self.python), measure(path, images), pairs)
 
     def layer_snr(self, model: Path, images: GraphImages, scratch: Path) -> Mapping[str, float]:
         """Of what each layer gives behind its activation, which is a part of it here."""

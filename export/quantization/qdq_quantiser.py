@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from .adaptive_rounding import adapt_levels
 from .bias_correction import correct_biases, expected_shifts, weight_errors
-from .equalising import Exchange, equalise, equalise_weights, taken_by_pairs
+from .equalising import equalise
 from .graph_images import GraphImages
 from .held_out import run_logits, start
-from .input_equalising import equalise_by_inputs
 from .int8_weights import read_weights, write_levels
-from .layer_inputs import channel_sizes, read_layers, taken_values
+from .layer_inputs import read_layers, taken_values
 from .layers import layer_snr
 from .qdq import OPERATORS, Flavour, heavy_layers, quantise
 from .quantiser import SHIFT_IMAGES, Equalised, Ranges
@@ -85,18 +83,11 @@ class QdqQuantiser:
     def uncorrected(self) -> "QdqQuantiser":
         return replace(self, shifts={})
 
-    def equalised(self, images: GraphImages, scratch: Path) -> Iterator[Equalised["QdqQuantiser"]]:
-        takes = taken_by_pairs(self.source)
-        if not takes:
-            return
-        some = taken_values(self.source, list(dict.fromkeys(takes.values())), images.spread(SHIFT_IMAGES), scratch)
-        sizes = channel_sizes(takes, some, axis=1)
-        by_inputs = partial(equalise_by_inputs, sizes=sizes, levels=self.flavour.weight_levels)
-        ways: dict[str, Exchange] = {"inputs": by_inputs, "weights": equalise_weights}
-        for way, exchange in ways.items():
-            graph = scratch / f"equalised_by_{way}.onnx"
-            pairs = equalise(self.source, graph, exchange)
-            yield Equalised(way, QdqQuantiser(graph, self.flavour), measure(graph, images, scratch, OPERATORS), pairs)
+    def equalised(self, images: GraphImages, scratch: Path) -> Equalised["QdqQuantiser"] | None:
+        graph = scratch / "equalised.onnx"
+        if not (pairs := equalise(self.source, graph)):
+            return None
+        return Equalised(QdqQuantiser(graph, self.flavour), measure(graph, images, scratch, OPERATORS), pairs)
 
     def layer_snr(self, model: Path, images: GraphImages, scratch: Path) -> Mapping[str, float]:
         return layer_snr(self.source, model, images, scratch)

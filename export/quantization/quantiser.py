@@ -20,13 +20,11 @@ class Equalised(Generic[Q_co]):
     """What a quantiser makes of weights that are equalised across layers.
 
     Attributes:
-        way: by which they are: "inputs" or "weights".
         quantiser: of the equalised float file.
         histograms: of its activations.
         pairs: how many pairs of layers there are.
     """
 
-    way: str
     quantiser: Q_co
     histograms: Mapping[str, Histogram]
     pairs: int
@@ -111,10 +109,10 @@ class Quantiser(Protocol):
         """
         ...
 
-    def equalised(self, images: GraphImages, scratch: Path) -> "Iterator[Equalised[Self]]":
-        """The same, uncorrected, of the float file with scale moved across layers, one way after the other.
+    def equalised(self, images: GraphImages, scratch: Path) -> "Equalised[Self] | None":
+        """The same, uncorrected, of the float file with scale moved across layers, see `equalising`.
 
-        The ways are `equalising` and `input_equalising`; there is none where no layer can be equalised with another.
+        None where no layer can be equalised with another.
 
         Raises:
             ExportError: the weights cannot be equalised.

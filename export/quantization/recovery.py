@@ -100,24 +100,19 @@ def _rounded_adaptively(search: Search, start: Trial) -> tuple[Trial, str]:
 
 
 def _equalised(search: Search, start: Trial) -> tuple[Trial, str]:
-    """With equalised weights, the way that is best, where that is better by more than noise; and a note for people."""
-    candidate, images, confidence = start.candidate, search.images.ranges, search.judge.confidence
+    """With weights equalised across layers where that is better by more than noise, and a note."""
+    candidate, images = start.candidate, search.images.ranges
     search.say("equalise weights across layers")
-    trials: dict[str, Trial] = {}
-    pairs = 0
     try:
-        for found in candidate.quantiser.equalised(images, search.scratch):
-            equalised, ranges = found.quantiser, calibrated(found.histograms, candidate.calibrator)
-            if candidate.quantiser.corrects:
-                equalised = equalised.corrected(ranges, images, search.scratch)
-            trials[found.way] = search.attempt(replace(candidate, quantiser=equalised, ranges=ranges))
-            pairs = found.pairs
+        found = candidate.quantiser.equalised(images, search.scratch)
+        if found is None:
+            return start, "none: no convolution follows another directly or through a ReLU"
+        equalised, ranges = found.quantiser, calibrated(found.histograms, candidate.calibrator)
+        if candidate.quantiser.corrects:
+            equalised = equalised.corrected(ranges, images, search.scratch)
+        trial = search.attempt(replace(candidate, quantiser=equalised, ranges=ranges))
     except ExportError as error:  # the graph without runs
-        if not trials:
-            return start, f"not kept: {error}"
-    if not trials:
-        return start, "none: no convolution follows another directly or through a ReLU"
-    best = best_of(trials.values(), confidence)
-    kept = improves(best, start, confidence)
-    told = "; ".join(f"by {way}: {trial}" for way, trial in trials.items())
-    return best if kept else start, f"{'kept' if kept else 'not kept'}, of {pairs} pairs of layers, {told}"
+        return start, f"not kept: {error}"
+    if improves(trial, start, search.judge.confidence):
+        return trial, f"kept, of {found.pairs} pairs of layers; without it: {start}"
+    return start, f"not kept, of {found.pairs} pairs of layers; with it: {trial}"

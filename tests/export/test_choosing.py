@@ -173,7 +173,7 @@ def test_equalised_weights_are_kept_where_they_are_better(measured, monkeypatch,
 
 def test_weights_are_rounded_adaptively_where_no_other_step_helps(measured, monkeypatch, tmp_path):
     prepared, histograms, images, _ = measured
-    monkeypatch.setattr(QdqQuantiser, "equalised", lambda *_: iter(()))
+    monkeypatch.setattr(QdqQuantiser, "equalised", lambda *_: None)
     monkeypatch.setattr(recovery, "improves", lambda *_: True)  # of so few images it is not clear
     coarse = QdqQuantiser(prepared, qdq.Flavour("per-tensor", signed=False, per_channel=False))
     monkeypatch.setattr(held_out.Judge, "can_settle", lambda self, limit: True)

@@ -1,7 +1,5 @@
 """Cross-layer equalisation: the network computes the same, and neighbours have the same ranges."""
 
-from functools import partial
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -9,9 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edgedistill.export.quantization.equalising import equalise, equalise_weights, find_pairs
-from edgedistill.export.quantization.input_equalising import equalise_by_inputs
-from edgedistill.export.quantization.layer_inputs import Sizes
+from edgedistill.export.quantization.equalising import equalise, find_pairs
 
 _ACTIVATIONS = ("none", "Relu", "LeakyRelu", "Clip")
 _LAYER = st.fixed_dictionaries(
@@ -87,22 +83,15 @@ def largest(weight, channel, groups, *, given):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(_LAYER, min_size=2, max_size=5), st.integers(0, 99), st.booleans())
-def test_an_equalised_network_computes_the_same(tmp_path_factory, layers, seed, by_inputs):
+@given(st.lists(_LAYER, min_size=2, max_size=5), st.integers(0, 99))
+def test_an_equalised_network_computes_the_same(tmp_path_factory, layers, seed):
     folder = tmp_path_factory.mktemp("equalise")
     rng = np.random.default_rng(seed)
     original = network(layers, rng)
     onnx.save(original, folder / "original.onnx")
     image = rng.normal(0, 1, (3, 4, 6, 6)).astype(np.float32)
     expected = outputs_of(folder / "original.onnx", image)
-    exchange = equalise_weights
-    if by_inputs:
-        shapes = {tensor.name: tuple(tensor.dims) for tensor in original.graph.initializer}
-        channels = {pair.then: pair.groups * shapes[pair.then][1] for pair in find_pairs(original.graph)}
-        rms = {name: rng.lognormal(0, 2, count) * rng.integers(0, 2, count) for name, count in channels.items()}
-        sizes = {name: Sizes(size, size * rng.uniform(1, 9)) for name, size in rms.items()}
-        exchange = partial(equalise_by_inputs, sizes=sizes, levels=127)
-    count = equalise(folder / "original.onnx", folder / "equalised.onnx", exchange)
+    count = equalise(folder / "original.onnx", folder / "equalised.onnx")
     assert count == sum(layer["activation"] != "Clip" and not layer["read_twice"] for layer in layers[:-1])
     if not count:
         assert not (folder / "equalised.onnx").exists()
@@ -110,8 +99,6 @@ def test_an_equalised_network_computes_the_same(tmp_path_factory, layers, seed, 
     found = outputs_of(folder / "equalised.onnx", image)
     for one, value, magnitude in zip(found, expected, magnitudes(original, folder, image), strict=True):
         np.testing.assert_array_less(np.abs(one - value), 4e-6 * magnitude + 1e-30)
-    if by_inputs:
-        return
     graph = onnx.load(folder / "equalised.onnx").graph
     weights = {tensor.name: numpy_helper.to_array(tensor).astype(np.float64) for tensor in graph.initializer}
     for pair in find_pairs(graph):

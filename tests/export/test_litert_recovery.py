@@ -14,10 +14,9 @@ from edgedistill.export.litert.constants import BIAS, WEIGHTS, bias_of, constant
 from edgedistill.export.quantization import choosing, held_out
 from edgedistill.export.quantization.adaptive_rounding import adapt_levels
 from edgedistill.export.quantization.calibration import CalibrationImages
-from edgedistill.export.quantization.equalising import equalise_weights
 from edgedistill.export.quantization.graph_images import GraphImages
 from edgedistill.export.quantization.int8_weights import Int8Weight
-from edgedistill.export.quantization.litert_equalising import equalise, find_pairs, taken_by_pairs
+from edgedistill.export.quantization.litert_equalising import equalise, find_pairs
 from edgedistill.export.quantization.litert_layers import AXES, read_layers
 from edgedistill.export.quantization.litert_quantiser import LiteRtQuantiser
 from edgedistill.export.quantization.litert_ranges import measure
@@ -48,7 +47,7 @@ def ranges_of(path, images):
 
 def test_an_equalised_file_computes_the_same_and_its_channels_are_alike(tmp_path):
     images, path = pictures(8), tmp_path / "equalised.tflite"
-    assert equalise(UNEQUAL, path, equalise_weights) == 4
+    assert equalise(UNEQUAL, path) == 4
     expected = logits(UNEQUAL, images)
     np.testing.assert_allclose(logits(path, images), expected, atol=1e-5 * np.ptp(expected))
     before, after = (channel_ranges(source, images) for source in (UNEQUAL, path))
@@ -56,22 +55,13 @@ def test_an_equalised_file_computes_the_same_and_its_channels_are_alike(tmp_path
     assert after.max() / after.min() < 100
 
 
-def test_both_ways_to_equalise_leave_what_a_file_computes(tmp_path):
+def test_the_ranges_of_an_equalised_file_are_its_own_and_capped_layers_stay_as_they_are(tmp_path):
     images = pictures(8)
-    takes = taken_by_pairs(UNEQUAL)
-    assert list(takes) == ["conv_2d_2", "depthwise_conv_2d_1", "conv_2d_3", "conv_2d_4"]
-    assert takes["conv_2d_3"] == "depthwise_conv_2d_1"
-    found = list(LiteRtQuantiser(UNEQUAL, Path()).equalised(images, tmp_path))
-    assert [(one.way, one.pairs) for one in found] == [("inputs", 4), ("weights", 4)]
-    expected, before = logits(UNEQUAL, images), channel_ranges(UNEQUAL, images)
-    assert before.max() / before.min() > 1000
-    for one in found:
-        source = one.quantiser.source
-        np.testing.assert_allclose(logits(source, images), expected, atol=1e-5 * np.ptp(expected))
-        after = channel_ranges(source, images)
-        assert after.max() / after.min() < 100
-        assert one.histograms["depthwise_conv_2d_1"].high == pytest.approx(after.max(), rel=1e-5)
-    assert list(LiteRtQuantiser(CAPPED, Path()).equalised(images, tmp_path)) == []
+    found = LiteRtQuantiser(UNEQUAL, Path()).equalised(images, tmp_path)
+    assert found.pairs == 4
+    after = channel_ranges(found.quantiser.source, images)
+    assert found.histograms["depthwise_conv_2d_1"].high == pytest.approx(after.max(), rel=1e-5)
+    assert LiteRtQuantiser(CAPPED, Path()).equalised(images, tmp_path) is None
 
 
 def channel_ranges(path, images):
@@ -104,7 +94,7 @@ def test_biases_that_layers_share_are_equalised_apart(tmp_path):
         tensors[layers[name].inputs[BIAS]].buffer = tensors[layers["conv_2d_1"].inputs[BIAS]].buffer
     tools.write_model(model, str(source))
     images, path = pictures(4), tmp_path / "equalised.tflite"
-    assert equalise(source, path, equalise_weights) == 4
+    assert equalise(source, path) == 4
     expected = logits(source, images)
     np.testing.assert_allclose(logits(path, images), expected, atol=1e-5 * np.ptp(expected))
 
@@ -155,7 +145,7 @@ def test_other_levels_are_written_and_layers_in_float_keep_their_weights(tmp_pat
 def test_levels_that_make_up_for_each_other_bring_the_logits_nearer(source, largest, tmp_path):
     """But for their mean, which bias correction takes back."""
     if source is UNEQUAL:  # whose channels spoil any rounding
-        equalise(UNEQUAL, tmp_path / "equalised.tflite", equalise_weights)
+        equalise(UNEQUAL, tmp_path / "equalised.tflite")
         source = tmp_path / "equalised.tflite"
     images, weights = pictures(64), nearest_levels(source, largest)
     taken = functools.partial(inner_values, source, images)
@@ -218,8 +208,7 @@ def test_what_naive_int8_loses_of_unequal_channels_is_recovered(python, monkeypa
         scratch=tmp_path,
     )
     assert chosen.note == "weights equalised across layers"
-    assert chosen.details["equalisation"].startswith("kept, of 4 pairs of layers, by inputs: ")
-    assert "; by weights: " in chosen.details["equalisation"]
+    assert chosen.details["equalisation"].startswith("kept, of 4 pairs of layers; without it: ")
     assert min(trial.error for trial in chosen.tried) > 5 * chosen.best.error
     assert chosen.details["layer_snr"].count(" dB") == 5
     np.testing.assert_array_equal(logits(chosen.best.path, images).shape, exact.shape)
