@@ -1,6 +1,7 @@
 """One target after the other: build, run, judge."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from ..runtime.bundle import Artifact, Bundle, describe_file
@@ -9,6 +10,7 @@ from ..runtime.targets import Target
 from .builders import BUILDERS
 from .conversions import Ingredients
 from .errors import ExportError
+from .jobs import run_jobs
 from .proving import check_artifact
 
 
@@ -21,11 +23,21 @@ def build_artifacts(
     targets: Sequence[Target], ingredients: Ingredients, bundle: Bundle, begin: Callable[[str], None]
 ) -> tuple[Artifact, ...]:
     """One artifact for each target, in their order; `begin` is told of each."""
-    artifacts = []
+    by_backend: dict[str, list[Target]] = {}  # targets of one may share files
     for target in targets:
-        begin(f"build and check {target.name}")
-        artifacts.append(build_artifact(target, ingredients, bundle))
-    return tuple(artifacts)
+        by_backend.setdefault(target.backend, []).append(target)
+
+    def build(some: Sequence[Target]) -> dict[str, Artifact]:
+        built = {}
+        for target in some:
+            begin(f"build and check {target.name}")
+            built[target.name] = build_artifact(target, ingredients, bundle)
+        return built
+
+    made: dict[str, Artifact] = {}
+    for built in run_jobs([partial(build, some) for some in by_backend.values()]):
+        made |= built
+    return tuple(made[target.name] for target in targets)
 
 
 def build_artifact(target: Target, ingredients: Ingredients, bundle: Bundle) -> Artifact:

@@ -1,14 +1,17 @@
 """An exporter in a process of its own: when a native library takes the process down, the export goes on."""
 
 import contextlib
+import contextvars
 import inspect
 import os
+import queue
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,58 @@ from .errors import ExportError, one_line
 
 _TAIL_BYTES = 8192
 _LISTENS_EVERY_S = 0.2
+
+
+class Children:
+    """The children of threads that work at once: each is kept to a share of the cores, and they end together.
+
+    Of threads that were begun within it, in a copy of its context.
+
+    Args:
+        shares: cores for each, of which there are as many as there are threads. Not on macOS and Windows.
+    """
+
+    def __init__(self, shares: Sequence[set[int]]) -> None:
+        self._free: queue.SimpleQueue[set[int]] = queue.SimpleQueue()
+        for share in shares:
+            self._free.put(share)
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._ended = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "Children":
+        self._token = _CHILDREN.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _CHILDREN.reset(self._token)
+
+    @contextlib.contextmanager
+    def holding(self, process: "subprocess.Popen[bytes]") -> Iterator[None]:
+        """As long as it runs; it has not begun its work yet."""
+        cores = self._free.get()
+        try:
+            with self._lock:
+                self._running.add(process)
+                if self._ended:
+                    process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(process.pid, cores)
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(process)
+            self._free.put(cores)
+
+    def end(self) -> None:
+        """End those that run, and from now on each that begins."""
+        with self._lock:
+            self._ended = True
+            for process in self._running:
+                process.kill()
+
+
+_CHILDREN: contextvars.ContextVar[Children | None] = contextvars.ContextVar("children", default=None)
 
 
 def run_in_child(
@@ -132,11 +187,13 @@ def _run(
         except OSError as error:
             raise ExportError(f"{what}: {command[0]} cannot be started ({error.strerror}).") from error
         assert process.stdin is not None
+        children = _CHILDREN.get()
         try:
-            with contextlib.suppress(OSError):  # it has ended: its status tells
-                process.stdin.write(request + b"\n")
-                process.stdin.flush()
-            status = wait(process)
+            with children.holding(process) if children is not None else contextlib.nullcontext():
+                with contextlib.suppress(OSError):  # it has ended: its status tells
+                    process.stdin.write(request + b"\n")
+                    process.stdin.flush()
+                status = wait(process)
         except subprocess.TimeoutExpired as error:
             return f"it took more than {error.timeout:g} s and was stopped{_last_words(folder)}"
         finally:

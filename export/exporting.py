@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ from .conversions.onnx_check import require_modules
 from .documents import with_documents
 from .given import ReferenceLogits, as_pairs, as_source, check_given, require_validation
 from .golden import write_golden
+from .jobs import run_jobs
 from .judged_apart import Apart, set_apart
 from .lineage import own_lineage
 from .operating_points import with_operating_points
@@ -144,10 +146,7 @@ def export_bundle(
             ingredients.calibration = decode_calibration(
                 apart.calibration, card.classes, card.preprocessing, uint8=input == "uint8_nhwc"
             )
-        for conversion in conversions:
-            step(f"convert to {conversion}")
-            with contextlib.suppress(EdgedistillError):  # it is remembered, and told of the targets that need it
-                ingredients.get(conversion)
+        run_jobs([partial(_convert, ingredients, conversion, step) for conversion in conversions])
 
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
@@ -181,6 +180,12 @@ def export_bundle(
         step("pack the .zip")
         pack_beside(bundle, out)
     return bundle
+
+
+def _convert(ingredients: Ingredients, conversion: str, step: Steps) -> None:
+    step(f"convert to {conversion}")
+    with contextlib.suppress(EdgedistillError):  # it is remembered, and told of the targets that need it
+        ingredients.get(conversion)
 
 
 def _facts(card: NetworkCard, name: str | None, input: InputKind) -> dict[str, str]:

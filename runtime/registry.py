@@ -14,6 +14,7 @@ import logging
 import os
 import pkgutil
 import sys
+import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -43,6 +44,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
         self._discovered = False
         self._plugged_in = False
+        self._lock = threading.RLock()  # who looks up while another thread imports waits for all entries
 
     def register(self, name: str) -> Callable[[T], T]:
         def add(entry: T) -> T:
@@ -77,32 +79,34 @@ class Registry(Generic[T]):
         return sorted(self._entries)
 
     def _discover(self) -> None:
-        if self._discovered:
-            return
-        self._discovered = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
-            importlib.import_module(f"{self._package}.{module.name}")
+        with self._lock:
+            if self._discovered:
+                return
+            self._discovered = True
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
+                importlib.import_module(f"{self._package}.{module.name}")
 
     def _plug_in(self) -> None:
         """Import other distributions' modules; one that is broken costs its own entries only."""
-        if self._plugged_in or self.group is None:
-            return
-        self._plugged_in = True
-        import_plugins()
-        from importlib import metadata
+        with self._lock:
+            if self._plugged_in or self.group is None:
+                return
+            self._plugged_in = True
+            import_plugins()
+            from importlib import metadata
 
-        for entry_point in metadata.entry_points(group=self.group):
-            before = dict(self._entries)
-            try:
-                entry_point.load()
-            except (Exception, SystemExit) as error:  # a stranger's module may raise anything
-                self._entries = before
-                whose = entry_point.dist.name if entry_point.dist else "an unnamed distribution"
-                _log.warning(
-                    "%s: its %s %r cannot be loaded and is left out (%s: %s). Upgrade or uninstall it.",
-                    whose, entry_point.group, entry_point.name, type(error).__name__, first_line(error),
-                )  # fmt: skip
+            for entry_point in metadata.entry_points(group=self.group):
+                before = dict(self._entries)
+                try:
+                    entry_point.load()
+                except (Exception, SystemExit) as error:  # a stranger's module may raise anything
+                    self._entries = before
+                    whose = entry_point.dist.name if entry_point.dist else "an unnamed distribution"
+                    _log.warning(
+                        "%s: its %s %r cannot be loaded and is left out (%s: %s). Upgrade or uninstall it.",
+                        whose, entry_point.group, entry_point.name, type(error).__name__, first_line(error),
+                    )  # fmt: skip
 
 
 def import_plugins() -> None:

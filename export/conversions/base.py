@@ -1,5 +1,6 @@
 """Named conversions: each turns the network, or what another conversion made of it, into a file."""
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ class Converted:
 class Ingredients:
     """What conversions and builders work with. Each conversion is tried once, when it is first asked for by its name.
 
+    Threads may ask at once: who asks for what another is making waits for it.
+
     Attributes:
         root: the bundle's folder, where a builder puts its files.
         scratch: a folder for intermediates, which does not ship.
@@ -62,6 +65,7 @@ class Ingredients:
     say: Callable[[str], None] = lambda text: None
     _done: dict[str, Converted] = field(default_factory=dict, init=False)
     _failed: dict[str, EdgedistillError] = field(default_factory=dict, init=False)
+    _locks: dict[str, threading.Lock] = field(default_factory=dict, init=False)
 
     @property
     def image(self) -> TensorSpec:
@@ -101,8 +105,9 @@ class Ingredients:
             ExportError: none are given.
         """
         folder = self.scratch / "calibration"
-        if not folder.exists():
-            self.calibration_images.store(folder)
+        with self._lock(folder.name):
+            if not folder.exists():
+                self.calibration_images.store(folder)
         return folder
 
     def get(self, name: str) -> Converted:
@@ -117,16 +122,20 @@ class Ingredients:
 
     def once(self, name: str, make: Callable[[], Converted]) -> Converted:
         """What `make` gives, or the error that it raised, when it was first asked for under that name."""
-        if name in self._failed:
-            raise self._failed[name].with_traceback(None)
-        if name not in self._done:
-            self.say(f"convert to {name}")
-            try:
-                self._done[name] = make()
-            except EdgedistillError as error:
-                self._failed[name] = error
-                raise
-        return self._done[name]
+        with self._lock(name):
+            if name in self._failed:
+                raise self._failed[name].with_traceback(None)
+            if name not in self._done:
+                self.say(f"convert to {name}")
+                try:
+                    self._done[name] = make()
+                except EdgedistillError as error:
+                    self._failed[name] = error
+                    raise
+            return self._done[name]
+
+    def _lock(self, name: str) -> threading.Lock:
+        return self._locks.setdefault(name, threading.Lock())
 
 
 Conversion = Callable[[Ingredients], Converted]

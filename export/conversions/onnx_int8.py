@@ -91,15 +91,17 @@ def _quantised(ingredients: Ingredients, flavour: Flavour) -> Converted:
 def choose_graph(
     prepared: str, flavour: str, calibration: str, limits: dict[str, Any], say: Callable[[str], None]
 ) -> tuple[str, dict[str, str]]:
-    """In the child: the best graph of a flavour, beside the prepared one, and the details of how it was chosen."""
+    """In the child: the best graph of a flavour, in a folder of its own, and the details of how it was chosen."""
     source = Path(prepared)
+    scratch = source.with_name(flavour)  # other flavours may be chosen at once
+    scratch.mkdir()
     kind = _FLAVOURS[flavour]
     chosen = choose(
         QdqQuantiser(source, kind),
         _load_histograms(_histograms_of(source)),
         stored_images(Path(calibration)),
         limits=msgspec.convert(limits, Gates),
-        scratch=source.parent,
+        scratch=scratch,
         say=say,
     )
     low = low_ranges(source)

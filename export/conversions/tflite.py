@@ -60,15 +60,17 @@ def tflite_int8(ingredients: Ingredients) -> Converted:
 def choose_file(
     source: str, python: str, calibration: str, limits: dict[str, Any], say: Callable[[str], None]
 ) -> tuple[str, dict[str, str]]:
-    """In the child: the best int8 file, beside the float one, and the details of how it was chosen."""
+    """In the child: the best int8 file, in a folder of its own, and the details of how it was chosen."""
     images = stored_images(Path(calibration))
+    scratch = Path(source).with_name("litert")
+    scratch.mkdir()
     say(f"measure activations on {len(images.ranges)} images")
     chosen = choose(
         LiteRtQuantiser(Path(source), Path(python)),
         measure(Path(source), images.ranges),
         images,
         limits=msgspec.convert(limits, Gates),
-        scratch=Path(source).parent,
+        scratch=scratch,
         say=say,
     )
     return str(chosen.best.path), chosen.details

@@ -7,6 +7,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .library import coremltools
+
 # Core ML's own names for what a person sees in Xcode; the rest is `userDefined`.
 _NOT_OURS = "com.github.apple.coremltools."
 
@@ -24,7 +26,7 @@ def write_mlpackage(
         wanted: `precision` ("fp32" or "fp16"), `batch` ([smallest, usual, largest]), `as_image` (a picture, channels
             last, instead of an array), `target` (the oldest system, e.g. "iOS16"), `facts` for the model's metadata.
     """
-    import coremltools as ct
+    ct = coremltools()
     import numpy as np
     import torch
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .library import coremltools
 from .operators import OPERATORS
 
 _TYPES = {"fp16": torch.float16, "fp32": torch.float32, "int32": torch.int32, "bool": torch.bool}
@@ -30,7 +31,7 @@ def evaluate(package: str, images: str, batches: list[list[int]], out: str) -> d
         the "runner" that computed them; or, of a program that has operators which are not evaluated here, and nothing
         is written, their names as "not_evaluated".
     """
-    import coremltools as ct
+    ct = coremltools()
 
     program, as_image = _load(package)
     unknown = {operation.op_type for operation in program.operations} - {"const", *OPERATORS}
@@ -51,7 +52,7 @@ def evaluate(package: str, images: str, batches: list[list[int]], out: str) -> d
 
 def _load(package: str) -> tuple[Any, bool]:
     """The program's main function, read from the saved file, and whether it takes pictures."""
-    import coremltools as ct
+    ct = coremltools()
     from coremltools.converters.mil.frontend.milproto.load import load
 
     spec = ct.utils.load_spec(package)

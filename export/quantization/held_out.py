@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.device import usable_cores
 from ...runtime.interval import Interval
 from ...runtime.metrics import LeftOut, leave_one_out, map_drop_interval
 from ..errors import ExportError, one_line
@@ -45,6 +46,7 @@ def start(model: Path) -> Any:
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4  # what goes wrong comes as an exception
+    settings.intra_op_num_threads = usable_cores()  # else it takes all cores, whatever this process is kept to
     return onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
 
 

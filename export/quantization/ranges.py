@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import ExportError, one_line
 from .calibrators import BINS, Histogram
 from .graph_images import GraphImages
+from .held_out import start
 
 _BATCH = 8
 # Of each image and tensor, drawn at random: two million fill 2,048 bins; a regular share of a map may be one column.
@@ -51,18 +52,23 @@ class _Reader:
         return next(self._feeds, None)
 
 
+def _calibrator(model: Path, augmented: Path, operators: Sequence[str], method: str) -> Any:
+    """onnxruntime's, which makes inner tensors outputs; the session is ours, of as many threads as there are cores."""
+    from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
+
+    kind = CalibrationMethod[method]
+    calibrator = create_calibrator(
+        str(model), list(operators), augmented_model_path=str(augmented), calibrate_method=kind
+    )
+    calibrator.infer_session = start(augmented)
+    return calibrator
+
+
 def _limits(
     model: Path, images: GraphImages, scratch: Path, operators: Sequence[str]
 ) -> dict[str, tuple[float, float]]:
     """Smallest and largest value of each tensor."""
-    from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
-
-    calibrator = create_calibrator(
-        str(model),
-        list(operators),
-        augmented_model_path=str(scratch / "minmax.onnx"),
-        calibrate_method=CalibrationMethod.MinMax,
-    )
+    calibrator = _calibrator(model, scratch / "minmax.onnx", operators, "MinMax")
     calibrator.collect_data(_Reader(calibrator.infer_session, images))
     found = calibrator.compute_data().items()
     return {name: (float(np.min(data.lowest)), float(np.max(data.highest))) for name, data in found}
@@ -72,14 +78,7 @@ def _inner_values(
     model: Path, images: GraphImages, scratch: Path, operators: Sequence[str]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(tensor, values float32 (n,)) of each batch."""
-    from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
-
-    calibrator = create_calibrator(
-        str(model),
-        list(operators),
-        augmented_model_path=str(scratch / "inner.onnx"),
-        calibrate_method=CalibrationMethod.Percentile,
-    )
+    calibrator = _calibrator(model, scratch / "inner.onnx", operators, "Percentile")
     rng = np.random.default_rng(0)
     session = calibrator.infer_session
     names = sorted(calibrator.tensors_to_calibrate)
