@@ -1,5 +1,6 @@
-"""One target after the other: build, run, judge."""
+"""Each target: convert, build, run, judge; several at once."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,22 +23,32 @@ def needed_conversions(targets: Sequence[Target]) -> list[str]:
 def build_artifacts(
     targets: Sequence[Target], ingredients: Ingredients, bundle: Bundle, begin: Callable[[str], None]
 ) -> tuple[Artifact, ...]:
-    """One artifact for each target, in their order; `begin` is told of each."""
+    """One artifact for each target, in their order; `begin` is told of each, and of each conversion before."""
     by_backend: dict[str, list[Target]] = {}  # targets of one may share files
     for target in targets:
         by_backend.setdefault(target.backend, []).append(target)
-
-    def build(some: Sequence[Target]) -> dict[str, Artifact]:
-        built = {}
-        for target in some:
-            begin(f"build and check {target.name}")
-            built[target.name] = build_artifact(target, ingredients, bundle)
-        return built
-
-    made: dict[str, Artifact] = {}
-    for built in run_jobs([partial(build, some) for some in by_backend.values()]):
-        made |= built
+    # Conversions first: a build that needs one which another job is at waits for it.
+    converting = [partial(_convert, name, ingredients, begin) for name in needed_conversions(targets)]
+    building = [partial(_build_each, some, ingredients, bundle, begin) for some in by_backend.values()]
+    made = {artifact.name: artifact for artifacts in run_jobs([*converting, *building]) for artifact in artifacts}
     return tuple(made[target.name] for target in targets)
+
+
+def _convert(name: str, ingredients: Ingredients, begin: Callable[[str], None]) -> list[Artifact]:
+    begin(f"convert to {name}")
+    with contextlib.suppress(EdgedistillError):  # it is remembered, and told of the targets that need it
+        ingredients.get(name)
+    return []
+
+
+def _build_each(
+    targets: Sequence[Target], ingredients: Ingredients, bundle: Bundle, begin: Callable[[str], None]
+) -> list[Artifact]:
+    made = []
+    for target in targets:
+        begin(f"build and check {target.name}")
+        made.append(build_artifact(target, ingredients, bundle))
+    return made
 
 
 def build_artifact(target: Target, ingredients: Ingredients, bundle: Bundle) -> Artifact:

@@ -1,8 +1,6 @@
 """The whole export: a network and its targets in, one bundle out."""
 
-import contextlib
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +21,6 @@ from ..runtime.bundle.file_facts import FileFacts, encode_facts
 from ..runtime.bundle.manifest import decode_manifest
 from ..runtime.bundle.storage import FolderStorage
 from ..runtime.datasets.base import Dataset
-from ..runtime.errors import EdgedistillError
 from ..runtime.files import write_atomic
 from ..runtime.metrics import ThresholdRule, threshold_rule
 from ..runtime.preprocess import ImageSource
@@ -34,7 +31,6 @@ from .conversions.onnx_check import require_modules
 from .documents import with_documents
 from .given import ReferenceLogits, as_pairs, as_source, check_given, require_validation
 from .golden import write_golden
-from .jobs import run_jobs
 from .judged_apart import Apart, set_apart
 from .lineage import own_lineage
 from .operating_points import with_operating_points
@@ -126,9 +122,8 @@ def export_bundle(
     source = source.giving(outputs)
     card, image = source.card, source.image(input)
     resolved = [msgspec.structs.replace(one, batch=allowed_batch(image, one.batch)) for one in wanted]
-    conversions = needed_conversions(resolved)
     more = (apart.calibration is not None) + (apart.validation is not None) + zip
-    step = Steps(progress, total=2 + more + len(conversions) + len(resolved))
+    step = Steps(progress, total=2 + more + len(needed_conversions(resolved)) + len(resolved))
 
     with staged_bundle(out, zip=zip) as staging:
         root, scratch = staging.root, staging.scratch
@@ -146,8 +141,6 @@ def export_bundle(
             ingredients.calibration = decode_calibration(
                 apart.calibration, card.classes, card.preprocessing, uint8=input == "uint8_nhwc"
             )
-        run_jobs([partial(_convert, ingredients, conversion, step) for conversion in conversions])
-
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             name=name or card.name,
@@ -180,12 +173,6 @@ def export_bundle(
         step("pack the .zip")
         pack_beside(bundle, out)
     return bundle
-
-
-def _convert(ingredients: Ingredients, conversion: str, step: Steps) -> None:
-    step(f"convert to {conversion}")
-    with contextlib.suppress(EdgedistillError):  # it is remembered, and told of the targets that need it
-        ingredients.get(conversion)
 
 
 def _facts(card: NetworkCard, name: str | None, input: InputKind) -> dict[str, str]:

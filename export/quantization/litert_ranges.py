@@ -27,19 +27,27 @@ def measure(source: Path, images: GraphImages) -> dict[str, Histogram]:
     limits: dict[str, tuple[float, float]] = {}
     rng = np.random.default_rng(0)
     for name, values in _activations(source, images):
+        least, most = float(values.min()), float(values.max())
+        if not np.isfinite([least, most]).all():  # max pooling's border is -inf
+            finite = _finite(values)
+            if not finite.size:
+                continue
+            least, most = float(finite.min()), float(finite.max())
         low, high = limits.get(name, (np.inf, -np.inf))
-        limits[name] = min(low, float(values.min())), max(high, float(values.max()))
+        limits[name] = min(low, least), max(high, most)
     counts = {name: np.zeros(BINS, np.int64) for name in limits}
     for name, values in _activations(source, images):
-        counts[name] += np.histogram(drawn(values, 1, rng), BINS, limits[name])[0]
+        if name in limits:
+            counts[name] += np.histogram(_finite(drawn(values, 1, rng)), BINS, limits[name])[0]
     return {name: Histogram(low, high, counts[name]) for name, (low, high) in limits.items()}
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
 
 
 def _activations(source: Path, images: GraphImages) -> Iterator[tuple[str, np.ndarray]]:
     """(tensor, values) of each float result of an operator, image after image."""
     made = {name for operator in read_litert(source.read_bytes()).operators for name in operator.results}
     for found in inner_values(source, images, made):
-        for name, values in found.items():
-            finite = values[np.isfinite(values)] if values.dtype == np.float32 else values[:0]
-            if finite.size:  # max pooling's border is -inf
-                yield name, finite
+        yield from ((name, values) for name, values in found.items() if values.dtype == np.float32 and values.size)

@@ -19,6 +19,7 @@ from edgedistill.export import export_bundle
 from edgedistill.export.builders import Built
 from edgedistill.export.builders import coreml as builder_module
 from edgedistill.export.child import run_in_child
+from edgedistill.export.coreml.library import coremltools
 from edgedistill.export.probes import make_probes
 from edgedistill.export.proving import check_artifact
 from edgedistill.export.sources.pytorch import from_module
@@ -237,3 +238,17 @@ def test_what_core_ml_cannot_open_is_one_line(monkeypatch):
         fake_backend(monkeypatch, fake_feature("image"), BatchRange(max=1), device="tpu")
     with pytest.raises(BundleError, match=r"x\.mlpackage/\.\./\.\./evil: is no file of an \.mlpackage"):
         fake_backend(monkeypatch, fake_feature("image"), BatchRange(max=1), files=("x.mlpackage/../../evil",))
+
+
+def test_libraries_whose_models_it_could_convert_too_are_not_imported(tmp_path, monkeypatch):
+    looks = "try:\n    import sklearn\n    FOUND = True\nexcept ImportError:\n    FOUND = False\n"
+    (tmp_path / "coremltools.py").write_text(looks)
+    (tmp_path / "sklearn.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("coremltools", "sklearn"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace())  # so that what the test imports goes with it
+        del sys.modules[name]
+    assert not coremltools().FOUND
+    import sklearn
+
+    assert sklearn.__file__ == str(tmp_path / "sklearn.py")
