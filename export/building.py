@@ -9,7 +9,7 @@ from ..runtime.bundle import Artifact, Bundle, describe_file
 from ..runtime.errors import EdgedistillError
 from ..runtime.targets import Target
 from .builders import BUILDERS
-from .conversions import Ingredients
+from .conversions import CONVERSIONS, Ingredients
 from .errors import ExportError
 from .jobs import run_jobs
 from .proving import check_artifact
@@ -24,9 +24,11 @@ def build_artifacts(
     targets: Sequence[Target], ingredients: Ingredients, bundle: Bundle, begin: Callable[[str], None]
 ) -> tuple[Artifact, ...]:
     """One artifact for each target, in their order; `begin` is told of each, and of each conversion before."""
+    CONVERSIONS.names()  # imports other distributions' modules, here and not in whichever thread is the first to ask
     by_backend: dict[str, list[Target]] = {}  # targets of one may share files
     for target in targets:
         by_backend.setdefault(target.backend, []).append(target)
+    ingredients.trace()
     # Conversions first: a build that needs one which another job is at waits for it.
     converting = [partial(_convert, name, ingredients, begin) for name in needed_conversions(targets)]
     building = [partial(_build_each, some, ingredients, bundle, begin) for some in by_backend.values()]

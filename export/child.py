@@ -24,16 +24,21 @@ _TAIL_BYTES = 8192
 _LISTENS_EVERY_S = 0.2
 
 
+class Ended(BaseException):
+    """The children of all threads were ended; no `except Exception` takes it for a failure of its own."""
+
+
 class Children:
     """The children of threads that work at once: each is kept to a share of the cores, and they end together.
 
-    Of threads that were begun within it, in a copy of its context.
+    Of threads that were begun within it, in a copy of its context. One that begins while no other runs has all cores.
 
     Args:
-        shares: cores for each, of which there are as many as there are threads. Not on macOS and Windows.
+        shares: cores for each, of which there are as many as there are threads.
     """
 
     def __init__(self, shares: Sequence[set[int]]) -> None:
+        self._all = set().union(*shares)
         self._free: queue.SimpleQueue[set[int]] = queue.SimpleQueue()
         for share in shares:
             self._free.put(share)
@@ -50,20 +55,27 @@ class Children:
 
     @contextlib.contextmanager
     def holding(self, process: "subprocess.Popen[bytes]") -> Iterator[None]:
-        """As long as it runs; it has not begun its work yet."""
-        cores = self._free.get()
+        """As long as it works, which it has not begun.
+
+        Raises:
+            Ended: it was ended, or is to be.
+        """
+        share = self._free.get()
         try:
             with self._lock:
-                self._running.add(process)
                 if self._ended:
-                    process.kill()
-            with contextlib.suppress(ProcessLookupError):
+                    raise Ended
+                cores = share if self._running else self._all
+                self._running.add(process)
+            with contextlib.suppress(OSError):  # it has ended; or a sandbox forbids it, and it takes what it gets
                 os.sched_setaffinity(process.pid, cores)
             yield
+            if self._ended:
+                raise Ended
         finally:
             with self._lock:
                 self._running.discard(process)
-            self._free.put(cores)
+            self._free.put(share)
 
     def end(self) -> None:
         """End those that run, and from now on each that begins."""

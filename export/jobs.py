@@ -5,45 +5,95 @@ What toolchains do alone, in Python and on one core, is most of an export's time
 
 import contextvars
 import os
+import queue
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import TypeVar
+from functools import partial
+from itertools import pairwise
+from typing import NoReturn, TypeVar
 
+from ..runtime.device import memory_bytes
 from .child import Children
 
 T = TypeVar("T")
-_MOST = 4  # at once: each takes the memory of a toolchain and a network
+_MOST = 4  # at once
+_BYTES = 3 << 30  # of a toolchain with a network
+_PATIENCE_S = 5.0  # with what a thread itself is at when the others have failed, such as a copy
+
+_Call = Callable[[], None]
+_CALLS: "contextvars.ContextVar[queue.SimpleQueue[_Call] | None]" = contextvars.ContextVar("calls", default=None)
 
 
 def run_jobs(jobs: Sequence[Callable[[], T]]) -> list[T]:
     """What each job returns, in their order.
 
-    Each is called in a thread of its own and in a copy of this context. Where one raises, or Ctrl-C comes, the children
-    of all end, what has not begun never does, and it is raised. One after the other where a process cannot be kept to
-    some of the cores: libraries then take all of them, and two would be in each other's way.
+    Each is called in a thread and in a copy of this context. Where one raises, or Ctrl-C comes, the children of all
+    end, what has not begun never does, and it is raised. One after the other where a process cannot be kept to some of
+    the cores: libraries then take all of them, and two would be in each other's way.
     """
-    shares = cores_of_each(min(_MOST, len(jobs)))
+    shares = shares_of_cores(min(_most_at_once(), len(jobs)))
     if len(shares) < 2:
         return [job() for job in jobs]
-    children = Children(shares)
-    with children, ThreadPoolExecutor(len(shares)) as pool:
-        waiting = [pool.submit(contextvars.copy_context().run, job) for job in jobs]
+    waiting = deque(enumerate(jobs))
+    found: dict[int, T] = {}
+    calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+
+    def work() -> None:
+        while True:
+            try:
+                at, job = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                calls.put(partial(found.__setitem__, at, job()))
+            except BaseException as error:
+                calls.put(partial(_raise, error))
+
+    with Children(shares) as children:
+        token = _CALLS.set(calls)
+        # Daemons: a program that ends does not wait for them.
+        threads = [threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True) for _ in shares]
+        _CALLS.reset(token)
         try:
-            done, _ = wait(waiting, return_when=FIRST_EXCEPTION)
-            for one in done:
-                one.result()  # what one raised ends the others now, and not when it is their turn
-            return [one.result() for one in waiting]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for thread in threads:
+                thread.start()
+            while len(found) < len(jobs):
+                calls.get()()
+        finally:
+            waiting.clear()
             children.end()
-            raise
+            for thread in threads:
+                thread.join(_PATIENCE_S)
+    return [found[at] for at in range(len(jobs))]
 
 
-def cores_of_each(most: int) -> list[set[int]]:
-    """The cores of this process in equal shares, at most so many; none where a process cannot be kept to some."""
+def in_caller(function: Callable[..., object], *arguments: object) -> None:
+    """Call it soon in the thread that called `run_jobs`, whose callbacks need not know of ours; at once in no job."""
+    calls = _CALLS.get()
+    if calls is None:
+        function(*arguments)
+    else:
+        calls.put(partial(_call, function, arguments))
+
+
+def shares_of_cores(most: int) -> list[set[int]]:
+    """The cores of this process in even shares, at most so many; none where a process cannot be kept to some."""
     if not hasattr(os, "sched_setaffinity"):
         return []
     cores = sorted(os.sched_getaffinity(0))
     count = max(1, min(most, len(cores)))
-    each = len(cores) // count
-    return [set(cores[at * each : (at + 1) * each]) for at in range(count)]
+    ends = [len(cores) * at // count for at in range(count + 1)]
+    return [set(cores[begin:end]) for begin, end in pairwise(ends)]
+
+
+def _most_at_once() -> int:
+    return min(_MOST, (memory_bytes() or _BYTES) // _BYTES)
+
+
+def _call(function: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    function(*arguments)
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error

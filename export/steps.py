@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeAlias
 
+from .jobs import in_caller
+
 Progress: TypeAlias = Callable[[int, int, str], None]
 
 
@@ -14,7 +16,7 @@ class Steps:
     Threads that were begun in a copy of the context may take steps at once: each tells of its own.
 
     Args:
-        progress: called with (step, number of steps, what begins), by one thread at a time.
+        progress: called with (step, number of steps, what begins), in the thread that waits for them.
         total: how many there will be.
     """
 
@@ -35,4 +37,4 @@ class Steps:
         with self._lock:
             self._number += begins
             if self._progress is not None:
-                self._progress(self._number, self._total, text)
+                in_caller(self._progress, self._number, self._total, text)

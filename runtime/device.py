@@ -52,7 +52,7 @@ def describe_device() -> Device:
         arch=platform.machine(),
         cores=usable_cores(),
         cores_total=os.cpu_count() or 1,
-        memory_bytes=_memory_bytes(),
+        memory_bytes=memory_bytes(),
         os=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -121,7 +121,8 @@ def _cpu_model() -> str:
     return board or _sysctl("machdep.cpu.brand_string") or platform.processor() or platform.machine() or "unknown"
 
 
-def _memory_bytes() -> int | None:
+def memory_bytes() -> int | None:
+    """Physical memory; None where the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -1,5 +1,6 @@
 """Named conversions: each turns the network, or what another conversion made of it, into a file."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class Ingredients:
     say: Callable[[str], None] = lambda text: None
     _done: dict[str, Converted] = field(default_factory=dict, init=False)
     _failed: dict[str, EdgedistillError] = field(default_factory=dict, init=False)
-    _locks: dict[str, threading.Lock] = field(default_factory=dict, init=False)
+    _locks: dict[str, threading.RLock] = field(default_factory=dict, init=False)
 
     @property
     def image(self) -> TensorSpec:
@@ -105,10 +106,16 @@ class Ingredients:
             ExportError: none are given.
         """
         folder = self.scratch / "calibration"
-        with self._lock(folder.name):
+        with self._lock(str(folder)):
             if not folder.exists():
                 self.calibration_images.store(folder)
         return folder
+
+    def trace(self) -> None:
+        """Trace a network of PyTorch in this thread, before others use it: tracing exchanges its tensors."""
+        with contextlib.suppress(EdgedistillError):
+            _ = self.graph  # of an ONNX file there is none
+            self.get("torch.exported")  # why it fails is remembered, for those who need it
 
     def get(self, name: str) -> Converted:
         """The result of the conversion `name`, e.g. "onnx.fp32".
@@ -134,8 +141,8 @@ class Ingredients:
                     raise
             return self._done[name]
 
-    def _lock(self, name: str) -> threading.Lock:
-        return self._locks.setdefault(name, threading.Lock())
+    def _lock(self, name: str) -> threading.RLock:
+        return self._locks.setdefault(name, threading.RLock())
 
 
 Conversion = Callable[[Ingredients], Converted]

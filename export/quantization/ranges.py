@@ -53,7 +53,7 @@ class _Reader:
 
 
 def _calibrator(model: Path, augmented: Path, operators: Sequence[str], method: str) -> Any:
-    """onnxruntime's, which makes inner tensors outputs; the session is ours, of as many threads as there are cores."""
+    """onnxruntime's, which makes inner tensors outputs; the session is ours, of a thread for each core that we have."""
     from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
     kind = CalibrationMethod[method]

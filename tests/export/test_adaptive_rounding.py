@@ -45,6 +45,26 @@ def test_it_comes_near_the_best_of_all_roundings(problem):
     assert found.sum() < 1.5 * best.sum() < nearest.sum()
 
 
+@pytest.mark.parametrize("largest", [127, 3])
+def test_levels_are_those_of_gptq(largest):
+    """Equations 2 and 3 as they are printed, with the inverse: one weight after the other, without blocks."""
+    rng = np.random.default_rng(1)
+    inputs = rng.normal(size=(2, 900, 150)) @ rng.normal(size=(2, 150, 150)) / 12 + 2
+    moments = inputs.transpose(0, 2, 1) @ inputs / 900
+    weights, scale = rng.normal(0, 3, (2, 5, 150)), rng.uniform(0.5, 1, (2, 5, 1))
+    expected = np.empty(weights.shape)
+    for group in range(2):
+        order = np.argsort(-np.diagonal(moments[group]), kind="stable")
+        hessian = moments[group][order][:, order] + 0.01 * np.diagonal(moments[group]).mean() * np.eye(150)
+        upper = np.linalg.cholesky(np.linalg.inv(hessian)).T
+        left = weights[group][:, order].copy()
+        for k, place in enumerate(order):
+            level = np.clip(np.rint(left[:, k] / scale[group, :, 0]), -largest, largest)
+            expected[group, :, place] = level
+            left[:, k:] -= np.outer((left[:, k] - level * scale[group, :, 0]) / upper[k, k], upper[k, k:])
+    np.testing.assert_array_equal(round_adaptively(weights, scale, moments, largest), expected)
+
+
 def test_inputs_that_do_not_go_together_leave_the_nearest_levels(problem):
     weights, scale, _ = problem
     alone = np.stack([np.diag([1.0, 5.0, 0.0, 2.0])] * 2)
