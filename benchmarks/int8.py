@@ -8,7 +8,7 @@ judged on the whole test split by the files as they are saved. The naive graphs 
 range (minmax), with one scale per weight tensor or one per output channel; beside each stands the same with corrected
 biases. Latency is that of `edgedistill bench`, a process per artifact, interleaved, one image of 224 pixels: of the
 same student exported for that size. Writes benchmarks/results/int8.json after each student; a student that is there
-by its checkpoint is not run again. Trained students: benchmarks/recipes/coco18_students.yaml and repvgg_digits.yaml.
+by its checkpoint is not run again. Trained students: cells of studies (docs/int8.md) and recipes/repvgg_digits.yaml.
 """
 
 import argparse
