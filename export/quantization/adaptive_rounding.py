@@ -22,7 +22,7 @@ from .layer_inputs import Layer, input_moments
 
 _DAMPING = 0.01  # of the inputs' mean power, added to each: what a few images cannot tell stays near its own value
 _BLOCK = 128  # weights for which what the ones before leave is summed at once
-_MOST_NUMBERS = 1 << 26  # of all moments that are held at once
+_MOST_NUMBERS = 1 << 26  # of all moments that are held at once; patches that wait for theirs take as many again
 
 
 def adapt_levels(
