@@ -21,7 +21,7 @@ _MOST = 4  # at once
 _BYTES = 3 << 30  # of a toolchain with a network
 _PATIENCE_S = 5.0  # with what a thread itself is at when the others have failed, such as a copy
 
-_Call = Callable[[], None]
+_Call = Callable[[], object]
 _CALLS: "contextvars.ContextVar[queue.SimpleQueue[_Call] | None]" = contextvars.ContextVar("calls", default=None)
 
 
@@ -74,7 +74,7 @@ def in_caller(function: Callable[..., object], *arguments: object) -> None:
     if calls is None:
         function(*arguments)
     else:
-        calls.put(partial(_call, function, arguments))
+        calls.put(partial(function, *arguments))
 
 
 def shares_of_cores(most: int) -> list[set[int]]:
@@ -89,10 +89,6 @@ def shares_of_cores(most: int) -> list[set[int]]:
 
 def _most_at_once() -> int:
     return min(_MOST, (memory_bytes() or _BYTES) // _BYTES)
-
-
-def _call(function: Callable[..., object], arguments: tuple[object, ...]) -> None:
-    function(*arguments)
 
 
 def _raise(error: BaseException) -> NoReturn:
